@@ -1,0 +1,97 @@
+"""Checkpoints: weights as safetensors with the training state beside them, each a folder that is whole or not there.
+
+`index.json` names the "last" and the "best" one. It is replaced in one go after the folder is complete, so a run
+killed at any moment finds a whole checkpoint.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from doublevit.errors import UserError
+from doublevit.files import require_space, whole_folder, write_text
+from doublevit.models.weights import fit_state, read_state
+
+WEIGHTS, STATE, INDEX = "model.safetensors", "state.pt", "index.json"
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training is: optimiser steps made, epochs trained *and* validated, best top-1 so far (0..1)."""
+
+    step: int = 0
+    epoch: int = 0
+    best: float = -1.0
+
+
+def save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
+    """Write a checkpoint, make it the last (and the best), and remove those that are neither.
+
+    Raises:
+        UserError: there is no space; older checkpoints stay as they are.
+    """
+    folder.mkdir(exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    state = {"optimiser": optimiser.state_dict(), "progress": dataclasses.asdict(progress)}
+    require_space(folder, _size(weights) + _size(state["optimiser"]["state"]), "a checkpoint")
+    name = f"epoch-{progress.epoch:03d}-step-{progress.step:07d}"
+    with whole_folder(folder / name) as part:
+        safetensors.torch.save_file(weights, part / WEIGHTS)
+        torch.save(state, part / STATE)
+    index = _read_index(folder) | {"last": name} | ({"best": name} if best else {})
+    write_text(folder / INDEX, json.dumps(index, indent=2))
+    for old in folder.iterdir():
+        if old.is_dir() and old.name not in index.values():
+            shutil.rmtree(old)
+
+
+def load_weights(folder: Path, which: str, model: nn.Module) -> Path:
+    """Load the "last" or "best" weights into `model`; returns the folder they came from.
+
+    Raises:
+        UserError: there is none, or it does not fit.
+    """
+    path = _find(folder, which)
+    fit_state(model, read_state(path / WEIGHTS), path / WEIGHTS)
+    return path
+
+
+def load_state(folder: Path, optimiser: torch.optim.Optimizer) -> Progress:
+    """Load the optimiser of the last checkpoint; returns how far the training was.
+
+    Raises:
+        UserError: there is no checkpoint.
+    """
+    state = torch.load(_find(folder, "last") / STATE, map_location="cpu", weights_only=True)
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(**state["progress"])
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is anything to resume."""
+    return "last" in _read_index(folder)
+
+
+def _find(folder: Path, which: str) -> Path:
+    index = _read_index(folder)
+    if which not in index:
+        raise UserError(f"{folder} has no {which} checkpoint: the run stopped before its first; start it again")
+    return folder / index[which]
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    path = folder / INDEX
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _size(tree: Any) -> int:
+    """Bytes of all tensors in a nest of dicts."""
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    return sum(_size(value) for value in tree.values()) if isinstance(tree, dict) else 0

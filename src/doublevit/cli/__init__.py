@@ -1,0 +1,52 @@
+"""The command line: `doublevit COMMAND ...`. Typed dataclasses become flags; no flag is written twice."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from doublevit import __version__
+from doublevit.cli.data import data
+from doublevit.cli.names import print_names, recipes
+from doublevit.cli.runs import evaluate, run, train
+from doublevit.cli.terminal import fail, say
+from doublevit.errors import UserError, unknown
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run,
+    "train": train,
+    "evaluate": evaluate,
+    "recipes": recipes,
+    "data": data,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; bad input ends in one line and exit code 2, an interruption in 130."""
+    try:
+        _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        fail(str(error), 2)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        fail(f"{error.strerror or error}: {error.filename or 'while writing'}", 2)
+    except KeyboardInterrupt:
+        fail("stopped; nothing half-written is left", 130)
+
+
+def _dispatch(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _print_help()
+    elif arguments[0] == "--version":
+        say(f"doublevit {__version__}")
+    elif arguments[0] not in COMMANDS:
+        raise unknown("command", arguments[0], COMMANDS)
+    else:
+        COMMANDS[arguments[0]](arguments[1:])
+
+
+def _print_help() -> None:
+    say("Fine-tune pretrained vision transformers and see how good they are.\n\nusage: doublevit COMMAND ...\n")
+    print_names("Commands", {name: (command.__doc__ or "").strip() for name, command in COMMANDS.items()})
+    say("\nFirst: doublevit run digits-double")

@@ -1,0 +1,76 @@
+"""`doublevit data prepare`, `verify` and `show`."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from doublevit.cli.terminal import say
+from doublevit.data import SOURCES, DataConfig, load, verify
+from doublevit.errors import UserError, unknown
+from doublevit.files import whole_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Which:
+    """Which photos."""
+
+    data: DataConfig = DataConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Show(Which):
+    """Write a contact sheet: the first photos of some classes, with their names."""
+
+    output: Path = Path("contact-sheet.png")
+    """The PNG to write."""
+    split: Literal["train", "val"] = "train"
+    """Which part of the data set."""
+    classes: int = 10
+    """Rows: this many classes, spread over all of them."""
+    photos: int = 8
+    """Photos of each."""
+
+
+def data(arguments: Sequence[str]) -> None:
+    """Prepare, verify or show photos: `data prepare|verify|show [options]`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        say(f"usage: doublevit data {'|'.join(ACTIONS)} [options]\n\nsources: {', '.join(SOURCES)}")
+    elif arguments[0] not in ACTIONS:
+        raise unknown("command", f"data {arguments[0]}", [f"data {name}" for name in ACTIONS])
+    else:
+        ACTIONS[arguments[0]](arguments[1:])
+
+
+def _prepare(arguments: Sequence[str]) -> None:
+    """Decode photos into the cache, or find them there."""
+    config = tyro.cli(Which, prog="doublevit data prepare", description=_prepare.__doc__, args=arguments).data
+    for split, dataset in load(config).items():
+        height, width = dataset.images.shape[1:3]
+        say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
+    say(f"from {dataset.source}")
+
+
+def _verify(arguments: Sequence[str]) -> None:
+    """Check that the source is complete and that every byte in the cache is as it was decoded."""
+    config = tyro.cli(Which, prog="doublevit data verify", description=_verify.__doc__, args=arguments).data
+    say(verify(config))
+
+
+def _show(arguments: Sequence[str]) -> None:
+    options = tyro.cli(Show, prog="doublevit data show", args=arguments)
+    if min(options.classes, options.photos) < 1:
+        raise UserError("--classes and --photos: expected at least 1")
+    if options.output.suffix.lower() != ".png":
+        raise UserError(f"--output {options.output}: expected a name that ends in .png")
+    from doublevit.data.sheet import contact_sheet
+
+    sheet = contact_sheet(load(options.data)[options.split], options.classes, options.photos)
+    with whole_file(options.output) as file:
+        sheet.save(file, format="PNG")
+    say(f"written: {options.output}")
+
+
+ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"prepare": _prepare, "verify": _verify, "show": _show}

@@ -1,0 +1,35 @@
+"""`doublevit recipes`: everything that has a name."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from doublevit.augment import POLICIES
+from doublevit.cli.terminal import out
+from doublevit.errors import UserError
+from doublevit.models.config import BACKBONES, HEADS
+from doublevit.recipes import RECIPES
+
+
+def recipes(arguments: Sequence[str]) -> None:
+    """List recipes, networks, heads and augmentation policies."""
+    if arguments:
+        raise UserError("doublevit recipes takes nothing; for a recipe's options: doublevit run RECIPE --help")
+    print_recipes()
+    print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})
+    print_names("Heads", HEADS)
+    print_names("Augmentation policies", {name: policy.note for name, policy in POLICIES.items()})
+
+
+def print_recipes() -> None:
+    """The recipes, a line each."""
+    print_names("Recipes", {name: recipe.note for name, recipe in RECIPES.items()})
+
+
+def print_names(title: str, notes: dict[str, str]) -> None:
+    """A titled list of names and what they mean."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+    for name, note in notes.items():
+        table.add_row(f"  {name}", Text(note))
+    out.print(table)

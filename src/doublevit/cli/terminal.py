@@ -1,0 +1,20 @@
+"""How the command line talks: results to standard output, everything else to standard error."""
+
+from typing import NoReturn
+
+from rich.console import Console
+
+from doublevit.progress import console
+
+out = Console()
+
+
+def say(line: str) -> None:
+    """A plain line, never coloured, broken or read as markup."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(line: str, code: int) -> NoReturn:
+    """One line on standard error, and out."""
+    console.print(f"doublevit: {line}", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(code)

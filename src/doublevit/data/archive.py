@@ -1,0 +1,83 @@
+"""The files of a data set, whether they lie in a folder or, never unpacked, in a zip."""
+
+import hashlib
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Protocol
+
+from doublevit.errors import UserError
+
+
+class Files(Protocol):
+    """Named files that can be read, from several threads at once.
+
+    `names` are relative, with forward slashes; `fingerprint` changes when a file is added, removed or altered.
+    """
+
+    names: frozenset[str]
+    fingerprint: str
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file."""
+
+
+class FolderFiles:
+    """Every file below a folder; hidden ones (and what desktop systems leave behind) are not seen."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = f"{root}/"
+        listing = sorted(_walk(str(root), ""))
+        self.names = frozenset(name for name, _, _ in listing)
+        self.fingerprint = hashlib.sha256(repr(listing).encode()).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        with open(self._root + name, "rb", buffering=0) as file:  # plain strings: this runs 110,000 times
+            return file.read()
+
+
+class ZipFiles:
+    """Every file in a zip below the folder that holds `marker`, read where it lies.
+
+    Raises:
+        UserError: the zip is truncated or none, or `marker` is not in it.
+    """
+
+    def __init__(self, path: Path, marker: str) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"{path} is no whole zip ({error}); download it again") from error
+        members = [info for info in self._zip.infolist() if not info.is_dir()]
+        roots = [info.filename[: -len(marker)] for info in members if info.filename.split("/")[-1] == marker]
+        if not roots:
+            raise UserError(f"{path}: expected {marker} in the zip, found {len(members)} other files")
+        self._root = min(roots, key=len)
+        listing = sorted((i.filename, i.file_size, i.CRC) for i in members if i.filename.startswith(self._root))
+        self.names = frozenset(name[len(self._root) :] for name, _, _ in listing)
+        self.fingerprint = hashlib.sha256(repr(listing).encode()).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._zip.read(self._root + name)
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error
+
+
+def natural(name: str) -> list[str | int]:
+    """A sort key that puts val_10 behind val_9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
+    found = []
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".") or entry.name in ("Thumbs.db", "desktop.ini", "__MACOSX"):
+            continue
+        if entry.is_dir():
+            found += _walk(entry.path, f"{prefix}{entry.name}/")
+        else:
+            status = entry.stat()
+            found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+    return found

@@ -1,0 +1,41 @@
+"""Which photos: the knobs that every source reads."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import platformdirs
+
+from doublevit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which photos to use, and where they are kept once decoded."""
+
+    source: str = "digits"
+    """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...)."""
+    path: Path | None = None
+    """The folder or official zip to read; Tiny ImageNet that was downloaded before needs none."""
+    download: bool = False
+    """Fetch Tiny ImageNet (237 MB) into the cache if it is not there."""
+    cache: Path = Path(os.environ.get("DOUBLEVIT_CACHE") or platformdirs.user_cache_path("doublevit"))
+    """Where decoded photos and downloads are kept."""
+    size: int = 224
+    """Side in pixels at which photos of a folder are stored: shorter side resized, then centre crop."""
+    val_fraction: float = 0.2
+    """Share of each class kept for validation where a folder has no val/ of its own."""
+    split_seed: int = 0
+    """Seed of that split."""
+    per_class: int | None = None
+    """Train on this many photos a class only (the same ones every time; fewer are a subset of more)."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read, count and name them, instead of stopping at the first."""
+
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise UserError(f"--data.size is the side in pixels: expected at least 8, found {self.size}")
+        if not 0 < self.val_fraction < 1:
+            raise UserError(f"--data.val-fraction: expected between 0 and 1, found {self.val_fraction}")
+        if self.per_class is not None and self.per_class < 1:
+            raise UserError(f"--data.per-class: expected at least 1 photo a class, found {self.per_class}")

@@ -1,0 +1,63 @@
+"""The noun that everything after decoding speaks: photos, labels, class names, and where they came from."""
+
+import dataclasses
+
+import numpy as np
+
+from doublevit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Photos at their own resolution, with labels.
+
+    `images` uint8 (N, H, W, 3), often memory-mapped; `labels` int64 (N,), ranks in `class_ids`;
+    `class_ids` the folder names or wnids; `class_names` what a person calls them; `source` where the photos came from.
+
+    Raises:
+        ValueError: shapes, types or label range do not fit together.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[-1] != 3:
+            raise ValueError(f"expected uint8 (N, H, W, 3), found {self.images.dtype} {self.images.shape}")
+        if self.labels.shape != (len(self.images),):
+            raise ValueError(f"expected {len(self.images)} labels, found {self.labels.shape}")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_ids):
+            raise ValueError(f"expected labels below {len(self.class_ids)}, found up to {self.labels.max()}")
+        if len(self.class_names) != len(self.class_ids):
+            raise ValueError(f"{len(self.class_ids)} class ids, but {len(self.class_names)} names")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: np.ndarray) -> "Dataset":
+        """The samples at `indices`, copied into memory."""
+        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def per_class(self, count: int, seed: int = 0) -> "Dataset":
+        """`count` samples of each class, in their old order; a smaller count gives a subset of a larger one's.
+
+        Raises:
+            UserError: a class has fewer.
+        """
+        chosen = [self._of_class(label, count, seed) for label in range(len(self.class_ids))]
+        return self.subset(np.sort(np.concatenate(chosen)))
+
+    def _of_class(self, label: int, count: int, seed: int) -> np.ndarray:
+        members = np.flatnonzero(self.labels == label)
+        if len(members) < count:
+            raise UserError(
+                f"--data.per-class {count}: class {self.class_names[label]!r} has only {len(members)} photos; ask for fewer"
+            )
+        return np.random.default_rng([seed, label]).permutation(members)[:count]
+
+
+Splits = dict[str, Dataset]
+"""The data set's parts by name: "train" and "val"."""

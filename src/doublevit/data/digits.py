@@ -1,0 +1,31 @@
+"""scikit-learn's bundled handwritten digits: 1,797 scans of 8 x 8 pixels, the data set that needs no network."""
+
+import numpy as np
+from PIL import Image
+
+from doublevit.data.config import DataConfig
+from doublevit.data.dataset import Dataset, Splits
+
+SIZE = 32  # enlarged from 8, so that patches, crops and blurs have pixels to work on
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def load(config: DataConfig) -> Splits:
+    """The digits as RGB photos of 32 x 32, one in five of each class (by `split_seed`) in "val"."""
+    from sklearn.datasets import load_digits  # slow imports that only this source needs
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.stack([_enlarge(scan) for scan in digits.images])
+    splits = train_test_split(
+        np.arange(len(images)), test_size=0.2, random_state=config.split_seed, stratify=digits.target
+    )
+    whole = Dataset(
+        images, digits.target.astype(np.int64), tuple("0123456789"), NAMES, "scikit-learn's bundled digits"
+    )
+    return {name: whole.subset(np.sort(indices)) for name, indices in zip(("train", "val"), splits, strict=True)}
+
+
+def _enlarge(scan: np.ndarray) -> np.ndarray:
+    grey = Image.fromarray(np.round(scan * (255 / 16)).astype(np.uint8))
+    return np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB"))

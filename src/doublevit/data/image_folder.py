@@ -1,0 +1,106 @@
+"""Any folder of photos, one folder a class: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from doublevit.data import store
+from doublevit.data.archive import FolderFiles, natural
+from doublevit.data.config import DataConfig
+from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.errors import UserError
+
+Classes = dict[str, list[str]]
+"""Class name to file names, both in natural order."""
+
+
+def listing(config: DataConfig) -> store.Listing:
+    """What there is to decode, each photo to be stored at `config.size`.
+
+    Raises:
+        UserError: the folder is missing or laid out otherwise.
+    """
+    root = _require_folder(config.path)
+    files = FolderFiles(root)
+    splits = _splits(root, files, config)
+    class_ids = tuple(splits["train"])
+    return store.Listing(
+        name=f"folder-{root.resolve().name}",
+        source=f"image folder {root}",
+        side=config.size,
+        class_ids=class_ids,
+        class_names=class_ids,
+        splits={split: _entries(classes) for split, classes in splits.items()},
+        read=files.read,
+        decode=functools.partial(_decode, size=config.size),
+        fingerprint=files.fingerprint,
+    )
+
+
+def _require_folder(path: Path | None) -> Path:
+    if path is None:
+        raise UserError("--data.source folder wants --data.path: a folder with one folder of photos for each class")
+    if not path.is_dir():
+        raise UserError(f"{path} is no folder: expected one folder of photos for each class in it")
+    if (path / "wnids.txt").exists() or (path / "val_annotations.txt").exists():
+        # Read as an image folder, Tiny ImageNet's val/ would silently be one class named "images".
+        raise UserError(f"{path} is a part of Tiny ImageNet: pass --data.source tiny-imagenet and the whole folder or zip")
+    return path
+
+
+def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Classes]:
+    if not (root / "train").is_dir():
+        return _split_by_fraction(_classes(root, files, ""), config)
+    if not (root / "val").is_dir():
+        return _split_by_fraction(_classes(root / "train", files, "train/"), config)
+    splits = {split: _classes(root / split, files, f"{split}/") for split in ("train", "val")}
+    if splits["train"].keys() != splits["val"].keys():
+        only = sorted(splits["train"].keys() ^ splits["val"].keys())
+        raise UserError(
+            f"{root}: train and val have different classes: {', '.join(only[:5])}{' ...' if len(only) > 5 else ''}"
+            f" in one only ({len(splits['train'])} against {len(splits['val'])}); give both the same folders"
+        )
+    return splits
+
+
+def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes: Classes = {name: [] for name in sorted(names, key=natural)}
+    for name in sorted(files.names, key=natural):
+        of_class, _, rest = name.removeprefix(prefix).partition("/")
+        if name.startswith(prefix) and rest:
+            classes[of_class].append(name)
+    if len(classes) < 2:
+        found = f"one class ({next(iter(classes))})" if classes else "no folder"
+        raise UserError(f"{folder}: expected a folder for each of at least two classes, found {found}")
+    empty = next((name for name, members in classes.items() if not members), None)
+    if empty is not None:
+        raise UserError(f"{folder / empty} holds no image: add photos of the class or remove the folder")
+    return classes
+
+
+def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classes]:
+    """Part each class by `val_fraction` and `split_seed`; both parts get at least one photo."""
+    splits: dict[str, Classes] = {"train": {}, "val": {}}
+    for label, (name, members) in enumerate(classes.items()):
+        if len(members) < 2:
+            raise UserError(f"class {name!r} has one photo: expected at least 2, to train on one and validate with the other")
+        count = min(max(1, round(len(members) * config.val_fraction)), len(members) - 1)
+        order = np.random.default_rng([config.split_seed, label]).permutation(len(members))
+        splits["val"][name] = [members[i] for i in sorted(order[:count])]
+        splits["train"][name] = [members[i] for i in sorted(order[count:])]
+    return splits
+
+
+def _entries(classes: Classes) -> store.Entries:
+    names = [name for members in classes.values() for name in members]
+    return store.Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
+
+
+def _decode(data: bytes, size: int) -> np.ndarray:
+    try:
+        return resize_and_crop(decode(data), size)
+    except (ValueError, Image.DecompressionBombError) as error:
+        raise BadImage(str(error)) from error

@@ -1,0 +1,115 @@
+"""Tiny ImageNet (Stanford CS231n): 200 classes of 64 x 64 photos, 500 each to train on, 10,000 to validate with.
+
+Read from the official zip as it is, from an unpacked official folder, or downloaded. The class index is the rank of
+the wnid when sorted; validation labels come from val_annotations.txt.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from doublevit.data import store
+from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural
+from doublevit.data.config import DataConfig
+from doublevit.data.decode import BadImage, decode_jpeg
+from doublevit.data.download import Download, fetch
+from doublevit.errors import UserError
+
+SIDE = 64
+OFFICIAL = Download(
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    md5="90528d7ca1a48142e341f4ef8d21d0de",
+    file_name="tiny-imagenet-200.zip",
+)
+
+
+def listing(config: DataConfig) -> store.Listing:
+    """What there is to decode: `config.path`, or the downloaded zip where that is not given.
+
+    Raises:
+        UserError: nothing is there, or it is damaged or incomplete.
+    """
+    path = config.path or _downloaded(config)
+    files = _open(path)
+    class_ids = tuple(sorted(_lines(files, "wnids.txt")))
+    names = dict(line.split("\t", 1) for line in _lines(files, "words.txt") if "\t" in line)
+    return store.Listing(
+        name="tiny-imagenet",
+        source=f"Tiny ImageNet from {path}",
+        side=SIDE,
+        class_ids=class_ids,
+        class_names=tuple(names.get(wnid, wnid).split(",")[0].strip() for wnid in class_ids),
+        splits={"train": _train(files, class_ids, path), "val": _val(files, class_ids, path)},
+        read=files.read,
+        decode=_decode,
+        fingerprint=files.fingerprint,
+    )
+
+
+def _downloaded(config: DataConfig) -> Path:
+    path = config.cache / "downloads" / OFFICIAL.file_name
+    if path.is_file():
+        return path
+    if config.download:
+        return fetch(OFFICIAL, path.parent)
+    raise UserError(
+        "Tiny ImageNet is not here: expected --data.path with the official zip or folder;"
+        f" pass that, or --data.download to fetch it from {OFFICIAL.url}"
+    )
+
+
+def _open(path: Path) -> Files:
+    if path.is_dir():
+        root = path if (path / "wnids.txt").exists() else path / "tiny-imagenet-200"
+        if not (root / "wnids.txt").exists():
+            raise UserError(f"{path} is no Tiny ImageNet folder: expected wnids.txt in it; unpack the zip again")
+        return FolderFiles(root)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: expected Tiny ImageNet's official zip or its unpacked folder")
+    return ZipFiles(path, "wnids.txt")
+
+
+def _lines(files: Files, name: str) -> list[str]:
+    if name not in files.names:
+        raise UserError(f"Tiny ImageNet without {name}: the folder is not whole; unpack the zip again")
+    return files.read(name).decode().splitlines()
+
+
+def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
+    of_class: dict[str, list[str]] = {wnid: [] for wnid in class_ids}
+    for name in files.names:
+        parts = name.split("/")
+        if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in of_class:
+            of_class[parts[1]].append(name)
+    for wnid, names in of_class.items():
+        # Beside its images each class lists a box for every one of them: so a half-unpacked class is seen.
+        boxes = f"train/{wnid}/{wnid}_boxes.txt"
+        expected = len(_lines(files, boxes)) if boxes in files.names else max(map(len, of_class.values()))
+        if not len(names) == expected > 0:
+            raise UserError(
+                f"{path}: class {wnid} has {len(names)} train photos, expected {expected or 500}; unpack the zip again"
+            )
+    names = [name for wnid in class_ids for name in sorted(of_class[wnid], key=natural)]
+    labels = np.repeat(np.arange(len(class_ids)), [len(of_class[wnid]) for wnid in class_ids])
+    return store.Entries(names, labels)
+
+
+def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
+    rank = {wnid: label for label, wnid in enumerate(class_ids)}
+    annotated = [line.split("\t")[:2] for line in _lines(files, "val/val_annotations.txt")]
+    annotated.sort(key=lambda entry: natural(entry[0]))
+    names = [f"val/images/{file}" for file, _ in annotated]
+    missing = [name for name in names if name not in files.names]
+    if missing:
+        raise UserError(f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again")
+    strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
+    if strange or not annotated:
+        raise UserError(f"{path}: val_annotations.txt {f'names class {strange}, which wnids.txt has not' if strange else 'is empty'}")
+    return store.Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
+
+
+def _decode(data: bytes) -> np.ndarray:
+    image = decode_jpeg(data)
+    if image.shape != (SIDE, SIDE, 3):
+        raise BadImage(f"expected {SIDE} x {SIDE} pixels, found {image.shape[1]} x {image.shape[0]}")
+    return image

@@ -1,0 +1,126 @@
+"""A model's predictions on a data set, and the rows that are read from them."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch import nn
+
+from doublevit import progress
+from doublevit.data.batches import evaluation_batches, gather
+from doublevit.data.dataset import Dataset
+from doublevit.errors import UserError
+from doublevit.precision import autocast
+from doublevit.results import Predictions, Row
+from doublevit.statistics import wilson_interval
+
+KEPT_CLASSES = 5  # of each sample's ranking, in saved predictions
+BATCH_SIZE = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is evaluated, as every row names it."""
+
+    model: str
+    dataset: str
+    seed: int
+    checkpoint: str
+    precision: str
+
+
+def predict(
+    model: nn.Module,
+    dataset: Dataset,
+    dtype: torch.dtype,
+    batch_size: int = BATCH_SIZE,
+    between: Callable[[], None] = lambda: None,
+) -> Predictions:
+    """What `model` says of every sample, each exactly once, shared among all processes.
+
+    Args:
+        model: float images (B, 3, H, W) in [0, 1] -> logits (B, classes); it is put in evaluation mode.
+        dataset: the photos.
+        dtype: what matrix products run in.
+        batch_size: photos at a time in each process.
+        between: called between batches; may raise to stop.
+
+    Raises:
+        UserError: the model gives logits that are not finite.
+    """
+    state = PartialState()
+    model.eval()
+    parts = []
+    with progress.bar("evaluating", len(dataset)) as bar:
+        for indices in evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes):
+            parts.append((indices, *_predict_batch(model, dataset, indices, dtype)))
+            bar.advance(len(indices) * state.num_processes)
+            between()
+    return _assemble(gather_object(parts), dataset)
+
+
+def accuracy_rows(
+    predictions: Predictions, subject: Subject, condition: Mapping[str, Any], seconds: float, top: Sequence[int] = (1, 3)
+) -> list[Row]:
+    """Top-k accuracy for each k in `top`, with n and Wilson's 95 % interval."""
+    rows = []
+    for k in top:
+        hits = predictions.hits(k)
+        low, high = wilson_interval(int(hits.sum()), len(hits))
+        rows.append(
+            Row(
+                condition=dict(condition),
+                metric=f"top-{k}",
+                value=float(hits.mean()),
+                low=low,
+                high=high,
+                count=len(hits),
+                seconds=round(seconds, 3),
+                **dataclasses.asdict(subject),
+            )
+        )
+    return rows
+
+
+def evaluate_clean(
+    model: nn.Module, dataset: Dataset, subject: Subject, dtype: torch.dtype, batch_size: int = BATCH_SIZE
+) -> tuple[list[Row], Predictions]:
+    """Rows and predictions on the photos as they are."""
+    start = time.perf_counter()
+    predictions = predict(model, dataset, dtype, batch_size)
+    return accuracy_rows(predictions, subject, {"kind": "clean"}, time.perf_counter() - start), predictions
+
+
+@torch.inference_mode()
+def _predict_batch(
+    model: nn.Module, dataset: Dataset, indices: np.ndarray, dtype: torch.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sample: the first classes, their probabilities, and the log-probability of the true one."""
+    device = next(model.parameters()).device
+    batch = gather(dataset, indices).to(device)
+    with autocast(device, dtype):
+        logits = model(batch.images.float() / 255).float()
+    if not torch.isfinite(logits).all():
+        raise UserError("the model's logits are not finite: its weights are damaged, or the training diverged")
+    log_probabilities = logits.log_softmax(dim=1)
+    best, classes = log_probabilities.topk(min(KEPT_CLASSES, logits.shape[1]), dim=1)
+    of_label = log_probabilities.gather(1, batch.labels[:, None])[:, 0]
+    return classes.cpu().numpy(), best.exp().cpu().numpy(), of_label.cpu().numpy()
+
+
+def _assemble(parts: list[tuple[np.ndarray, ...]], dataset: Dataset) -> Predictions:
+    indices, classes, probabilities, of_label = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(indices)
+    if not np.array_equal(indices[order], np.arange(len(dataset))):
+        raise RuntimeError("a sample was evaluated twice or not at all")
+    return Predictions(
+        labels=np.asarray(dataset.labels),
+        classes=classes[order].astype(np.int32),
+        probabilities=probabilities[order],
+        label_log_probability=of_label[order],
+    )

@@ -1,0 +1,94 @@
+"""Files and folders that are written whole or not at all, and space asked for before it is needed."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from doublevit.errors import UserError
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under `path` only once the block has ended without an error."""
+    handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False)
+    try:
+        with handle:
+            yield handle  # type: ignore[misc]  # the wrapper has every method of the file it wraps
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(handle.name, 0o666 & ~_umask())
+        os.replace(handle.name, path)
+    except BaseException:
+        Path(handle.name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears under `path` only once the block has ended without an error.
+
+    Where another process was first, its folder stays and ours is thrown away: both hold the same.
+    """
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        yield part
+        for file in part.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        os.chmod(part, 0o777 & ~_umask())
+        with contextlib.suppress(FileExistsError):
+            _rename(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _rename(part: Path, path: Path) -> None:
+    try:
+        part.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+        raise FileExistsError(path) from None
+
+
+def _umask() -> int:
+    # Temporary files are made private; a finished one gets the rights that any new file here would have.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small text file in one go."""
+    with whole_file(path) as handle:
+        handle.write(text.encode())
+
+
+def writable_folder(path: Path, purpose: str) -> Path:
+    """Make `path` if need be and check that files can be made in it.
+
+    Raises:
+        UserError: it cannot be made or written to; `purpose` says what it was wanted for.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {path} ({purpose}): {error.strerror}; choose another folder"
+        ) from error
+
+
+def require_space(folder: Path, size: int, purpose: str) -> None:
+    """Raise `UserError` unless `size` bytes (and 1 % more) are free where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    if free < size * 1.01:
+        raise UserError(
+            f"no space left: {purpose} needs {size / 1e9:.2f} GB in {folder}, {free / 1e9:.2f} GB are free;"
+            " free some or choose another folder"
+        )

@@ -1,0 +1,113 @@
+"""One pretrained network from timm, without its classifier: pixels to features."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from doublevit.errors import UserError, unknown
+from doublevit.models.config import BACKBONES, Backbone
+from doublevit.models.preprocess import Normalise
+from doublevit.models.hub import hub_file
+from doublevit.models.weights import fit_state, read_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A timm model just made, with what its checkpoint wants to be fed."""
+
+    module: nn.Module
+    image_size: int
+    interpolation: str
+    normalise: Normalise
+
+
+class SingleBackbone(nn.Module):
+    """A timm network: float (B, 3, S, S) in [0, 1] -> one feature (B, D) for each head it had.
+
+    That is one, or, for the distilled networks (PiT, DeiT), the class token and the distillation token.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.normalise = network.normalise
+        self.network = network.module
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width D of each feature."""
+        return (self.network.head_hidden_size,) * (2 if is_distilled(self.network) else 1)
+
+    def branches(self) -> dict[str, nn.Module]:
+        """The pretrained networks in it, by name."""
+        return {"backbone": self.network}
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        tokens = self.network.forward_features(self.normalise(images))
+        if is_distilled(self.network):
+            return tokens[:, 0], tokens[:, 1]
+        return (self.network.forward_head(tokens, pre_logits=True),)
+
+
+def create(name: str, weights: str, image_size: int | None = None) -> Network:
+    """A network by name (`BACKBONES`, or timm's, with `@32` for another patch size), with its classifier still on.
+
+    Args:
+        name: which network.
+        weights: "hub", "none" or a file.
+        image_size: side of its input in pixels; None for its own.
+
+    Raises:
+        UserError: no such network, no such weights, weights that do not fit, or no network to fetch them.
+    """
+    backbone = resolve(name)
+    config = timm.get_pretrained_cfg(backbone.timm_name)
+    options = dict(backbone.options)
+    if image_size and config.fixed_input_size:
+        options["img_size"] = image_size
+    path = hub_file(name, config) if weights == "hub" else Path(weights).expanduser()
+    module = _make(name, backbone.timm_name, options)
+    if weights != "none":
+        fit_state(module, read_state(path), path)
+    side = image_size or options.get("img_size") or config.input_size[-1]
+    return Network(module, side, config.interpolation, Normalise(config.mean, config.std))
+
+
+def resolve(name: str) -> Backbone:
+    """What is behind a name.
+
+    Raises:
+        UserError: it is neither ours nor timm's, or the patch size behind `@` is no number.
+    """
+    base, at, patch = name.partition("@")
+    backbone = BACKBONES.get(base) or Backbone(base, "a timm model")
+    if base not in BACKBONES and not timm.is_model(base):
+        raise unknown("model", base, [*BACKBONES, *timm.list_models(pretrained=True), *timm.list_models()])
+    if at and not (patch.isdigit() and int(patch) > 0):
+        raise UserError(f"{name}: expected a patch size in pixels behind @, as in vit-ti16@32")
+    if not timm.is_model_pretrained(backbone.timm_name) and "." in base:
+        raise unknown("model", base, timm.list_pretrained(f"{base.partition('.')[0]}.*"))
+    options = backbone.options | ({"patch_size": int(patch)} if at else {})
+    return dataclasses.replace(backbone, options=options)
+
+
+def is_distilled(network: nn.Module) -> bool:
+    """Whether the network has a second head, for a distillation token."""
+    return getattr(network, "head_dist", None) is not None
+
+
+def is_plain_vit(network: nn.Module) -> bool:
+    """Whether the network is a ViT with a class token, which is what cross attention needs."""
+    return isinstance(network, VisionTransformer) and not is_distilled(network)
+
+
+def _make(name: str, timm_name: str, options: dict[str, Any]) -> nn.Module:
+    try:
+        module: nn.Module = timm.create_model(timm_name, pretrained=False, **options)
+    except (TypeError, AssertionError) as error:
+        raise UserError(f"{name} cannot be made with {options}: {error}") from error
+    return module

@@ -1,0 +1,74 @@
+"""The model that everything else speaks to, and its making from a `ModelConfig`."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from doublevit.models import freeze, heads
+from doublevit.models.backbones import Network, SingleBackbone, create
+from doublevit.models.config import ModelConfig
+from doublevit.models.double_vit import DoubleViT
+from doublevit.models.preprocess import Resize
+
+
+class Classifier(nn.Module):
+    """Float images (B, 3, H, W) in [0, 1], of any size -> logits (B, classes).
+
+    Resizing and normalising are part of it, so attacks, corruptions and prediction all speak pixels.
+    """
+
+    def __init__(self, resize: Resize, backbone: SingleBackbone | DoubleViT, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.resize = resize
+        self.backbone = backbone
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, images: torch.Tensor, *, every_head: bool = False) -> torch.Tensor:
+        """Logits (B, classes), the mean over the heads; with `every_head` all of them, (heads, B, classes).
+
+        Distilled networks have two heads; the others one.
+        """
+        features = self.backbone(self.resize(images))
+        logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
+        return logits if every_head else logits.mean(dim=0)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Its pretrained branches, cross attention and head, by name; every parameter is in exactly one."""
+        cross = {"cross": self.backbone.cross} if isinstance(self.backbone, DoubleViT) else {}
+        return {**self.backbone.branches(), **cross, "head": self.heads}
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Training mode for what is trained; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            freeze.settle(self.backbone)
+        return self
+
+
+def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool = True) -> Classifier:
+    """The model that `config` describes, for the given classes, frozen as told; torch's generator draws what is new.
+
+    Without `load_weights` the pretrained ones are left out, for a checkpoint to fill.
+
+    Raises:
+        UserError: names, weights, sizes or parts do not fit together.
+    """
+    if not load_weights:
+        config = dataclasses.replace(config, weights="none", coarse_weights=None)
+    fine = create(config.backbone, config.weights, config.image_size)
+    classifiers = heads.pretrained(fine.module, class_ids) if config.head == "pretrained" else []
+    fine.module.reset_classifier(0)
+    backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config)
+    if not classifiers:
+        classifiers = [heads.HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
+    freeze.apply(config.freeze, backbone.branches())
+    return Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
+
+
+def _double(fine: Network, config: ModelConfig) -> DoubleViT:
+    assert config.coarse is not None
+    coarse = create(config.coarse, config.coarse_weights or config.weights, config.image_size)
+    coarse.module.reset_classifier(0)
+    return DoubleViT(fine, coarse, config.cross)

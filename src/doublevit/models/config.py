@@ -1,0 +1,100 @@
+"""What a model is made of: the tables of named networks and heads, and the knobs. Nothing here imports torch."""
+
+import dataclasses
+from typing import Any, Literal
+
+from doublevit.errors import UserError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A timm model with its tag pinned (defaults move), and arguments that make it another size."""
+
+    timm_name: str
+    note: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _small_vit(patch_size: int) -> Backbone:
+    size = {"img_size": 32, "patch_size": patch_size, "embed_dim": 64, "depth": 6, "num_heads": 4}
+    return Backbone("vit_tiny_patch16_224", "six small blocks for 32 pixels, to be trained from scratch", size)
+
+
+BACKBONES: dict[str, Backbone] = {
+    "vit-b16": Backbone("vit_base_patch16_224.orig_in21k_ft_in1k", "ViT-B/16, the paper's"),
+    "vit-b32": Backbone("vit_base_patch32_224.augreg_in21k_ft_in1k", "ViT-B/32 with ImageNet-1k, as the paper says"),
+    "vit-b32-in21k": Backbone("vit_base_patch32_224.orig_in21k", "ViT-B/32 of the paper's released code"),
+    "vit-l16": Backbone("vit_large_patch16_224.orig_in21k", "ViT-L/16, the paper's section 4.1"),
+    "pit-b": Backbone("pit_b_distilled_224.in1k", "PiT-B distilled: two heads, both trained"),
+    "inception-resnet-v2": Backbone("inception_resnet_v2.tf_in1k", "InceptionResNetV2, the paper's CNN"),
+    "resnet50": Backbone("resnet50.a1_in1k", "ResNet-50"),
+    "vit-ti16": Backbone("vit_tiny_patch16_224.augreg_in21k_ft_in1k", "ViT-Ti/16, ViT-B/16 at a tenth of the cost"),
+    "deit-ti16": Backbone("deit_tiny_patch16_224.fb_in1k", "DeiT-Ti/16"),
+    "pit-ti": Backbone("pit_ti_distilled_224.in1k", "PiT-Ti distilled, PiT-B at a tenth of the cost"),
+    "vit-digits-4": _small_vit(4),
+    "vit-digits-8": _small_vit(8),
+}
+
+HEADS = {
+    "linear": "one linear layer",
+    "paper-single": "dropout 0.4, 1024, ReLU, 256, ReLU, classes (the paper's code, one network)",
+    "paper-double": "dropout 0.4, half the width, ReLU, classes (the paper's code, DoubleViT)",
+    "pretrained": "the checkpoint's own ImageNet head, cut to the data set's wnids: nothing to train",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossConfig:
+    """Cross attention between the two branches of a DoubleViT."""
+
+    after: tuple[int, ...] = ()
+    """Blocks after which a layer stands, counted from 1 (paper: none, 9, or 9 12)."""
+    heads: int = 4
+    """Attention heads of each layer (4 in the paper's figure)."""
+    head_dim: int | None = None
+    """Width of one head; none: the branch's width / heads (released code: 64 and 32)."""
+    projection: Literal["paper", "crossvit"] = "paper"
+    """Between the branches' widths: paper (Linear) or crossvit (LayerNorm, GELU, Linear)."""
+    routing: Literal["own", "swapped"] = "own"
+    """Afterwards a branch keeps its own patch tokens (figure, CrossViT) or gets the other's (released code)."""
+    fusion: Literal["replace", "residual"] = "replace"
+    """The class token is replaced (paper), or added to, starting from exactly no change."""
+
+    def __post_init__(self) -> None:
+        if any(block < 1 for block in self.after) or list(self.after) != sorted(set(self.after)):
+            raise UserError(
+                f"--model.cross.after: expected different blocks in rising order, from 1, found {' '.join(map(str, self.after))}"
+            )
+        if self.heads < 1 or (self.head_dim is not None and self.head_dim < 1):
+            raise UserError("--model.cross.heads and --model.cross.head-dim: expected at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network, with which weights and head, and how much of it is trained."""
+
+    backbone: str = "vit-b16"
+    """A named network (see `doublevit recipes`) or any timm model; NAME@32 gives a ViT patches of 32 pixels."""
+    coarse: str | None = None
+    """A second ViT beside it, of larger patches: makes the model a DoubleViT."""
+    weights: str = "hub"
+    """hub (downloaded by timm), none (from scratch), or a .safetensors or .pth file."""
+    coarse_weights: str | None = None
+    """The same for the second ViT; if not given, as `weights`."""
+    head: Literal["linear", "paper-single", "paper-double", "pretrained"] = "linear"
+    """linear; paper-single or paper-double (the released code's MLPs); pretrained (ImageNet's own, cut to wnids)."""
+    image_size: int | None = None
+    """Side in pixels of what the network sees; none: what its checkpoint was made for."""
+    freeze: str = "none"
+    """none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
+    cross: CrossConfig = CrossConfig()
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise unknown("head", self.head, HEADS)
+        if self.image_size is not None and self.image_size < 1:
+            raise UserError(f"--model.image-size: expected a positive number of pixels, found {self.image_size}")
+        if self.cross.after and self.coarse is None:
+            raise UserError("--model.cross.after needs two branches: pass --model.coarse, a ViT with larger patches")
+        if self.coarse is not None and self.head == "pretrained":
+            raise UserError("the pretrained head belongs to one network: a DoubleViT needs another --model.head")

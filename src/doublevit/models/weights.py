@@ -1,0 +1,82 @@
+"""Weights from outside: read without running any code in them, fitted to a network, or refused in one line."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from doublevit.errors import UserError
+
+State = dict[str, torch.Tensor]
+WRAPPERS = ("state_dict", "model")  # what training scripts put around the weights
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a .safetensors file or of a PyTorch file that holds nothing but tensors.
+
+    Raises:
+        UserError: the file is missing, damaged, or wants to run code when it is loaded.
+    """
+    if not path.is_file():
+        raise UserError(f"no weights at {path}: expected a .safetensors or .pth file, or hub, or none")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(safetensors.torch.load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is refused: it holds more than tensors, and loading it could run code;"
+            " save the state_dict alone, best as .safetensors"
+        ) from error
+    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as weights ({_first_line(error)})") from error
+    return _unwrap(content, path)
+
+
+def fit_state(network: nn.Module, state: State, path: Path) -> None:
+    """Load `state` into a timm `network`, with timm's own renaming and resampling of patch and position embeddings.
+
+    A classifier for another number of classes is left out if the network has none.
+
+    Raises:
+        UserError: tensors are missing, too many, or of another shape.
+    """
+    adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    try:
+        state = adapt(state, network) if adapt else state
+    except (KeyError, RuntimeError, AssertionError) as error:
+        raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
+    wanted = network.state_dict()
+    problems = [*_missing(wanted, state), *_misshapen(wanted, state)]
+    if problems:
+        raise UserError(f"{path} does not fit the network: {'; '.join(problems)}; is it another model's file?")
+    network.load_state_dict({name: state[name] for name in wanted})
+
+
+def _unwrap(content: object, path: Path) -> State:
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise UserError(f"{path} holds no weights: expected tensors by name, found {type(content).__name__}")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _missing(wanted: State, state: State) -> list[str]:
+    missing = sorted(wanted.keys() - state.keys())
+    return [f"{len(missing)} of {len(wanted)} tensors are missing, {missing[0]} first"] if missing else []
+
+
+def _misshapen(wanted: State, state: State) -> list[str]:
+    for name in wanted.keys() & state.keys():
+        if state[name].shape != wanted[name].shape:
+            return [f"{name} is {tuple(state[name].shape)}, expected {tuple(wanted[name].shape)}"]
+    return []
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,35 @@
+"""Numbers of 16 bits where the hardware multiplies them faster, the same way in training and evaluation."""
+
+import contextlib
+
+import torch
+
+from doublevit.errors import UserError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose(precision: str, device: torch.device) -> torch.dtype:
+    """The type that matrix products run in: as told, or, for "auto", bfloat16 where the device has it in hardware.
+
+    Raises:
+        UserError: `precision` is none of `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: expected one of {', '.join(PRECISIONS)}, found {precision!r}")
+    if precision == "auto":
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+    """Run what the block computes in `dtype` where that is safe; weights stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,74 @@
+"""One look for everything that takes more than two seconds: a bar, a rate, the time left."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+console = Console(stderr=True)
+"""Where progress and remarks go; results go to standard output."""
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that talks, when several work together (torchrun's numbering)."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Bar:
+    """A running bar: `advance` it, and let `note` say how things stand (loss, accuracy)."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Add `count` finished units; `note` replaces the text behind the bar."""
+        self._progress.update(self._task, advance=count, note=note)
+
+    def set_total(self, total: int) -> None:
+        """Say how much there is to do, where that is known only later."""
+        self._progress.update(self._task, total=total)
+
+    def reset(self) -> None:
+        """Start over from zero finished units."""
+        self._progress.update(self._task, completed=0)
+
+
+@contextlib.contextmanager
+def bar(title: str, total: int, unit: str = "photos", done: int = 0) -> Iterator[Bar]:
+    """Show a progress bar of `total` units, `done` of them finished before, until the block ends."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=not is_main_process()) as progress:
+        yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
+
+
+class _Rate(ProgressColumn):
+    """Units per second over the last half minute, as rich measures them."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} {self.unit}/s")

@@ -1,0 +1,144 @@
+"""Named recipes: everything that a run needs to know, as data. The paper is *Cross Vision Transformers and Sparse
+Attention for the Tiny ImageNet Challenge*; where its text and its released code differ, the text is followed.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from doublevit.augment import AugmentConfig
+from doublevit.data.config import DataConfig
+from doublevit.errors import UserError, unknown
+from doublevit.models.config import CrossConfig, ModelConfig
+from doublevit.train.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Data, augmentation, model and training, by name."""
+
+    name: tyro.conf.Suppress[str]
+    note: tyro.conf.Suppress[str]
+    seed: int = 0
+    """Decides every draw: new weights, order of the photos, augmentation, dropout."""
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+TINY = DataConfig(source="tiny-imagenet")
+PAPER_TRAIN = TrainConfig(schedule="cosine-per-epoch")
+TI_TRAIN = TrainConfig(epochs=3)
+LAST_90 = "all-but-90-tensors"
+
+
+def _paper(name: str, note: str, model: ModelConfig) -> Recipe:
+    return Recipe(name, note, data=TINY, model=dataclasses.replace(model, freeze=LAST_90), train=PAPER_TRAIN)
+
+
+def _ti(name: str, note: str, model: ModelConfig) -> Recipe:
+    return Recipe(name, note, data=TINY, model=dataclasses.replace(model, freeze=LAST_90), train=TI_TRAIN)
+
+
+def _as_built(name: str, note: str, backbone: str) -> Recipe:
+    model = ModelConfig(backbone, head="pretrained", freeze="all-but-head")
+    return Recipe(name, note, data=TINY, model=model, train=TrainConfig(epochs=0))
+
+
+def _double(*after: int) -> ModelConfig:
+    return ModelConfig("vit-b16", coarse="vit-b32", head="paper-double", cross=CrossConfig(after))
+
+
+def _double_ti(*after: int) -> ModelConfig:
+    # Residual fusion and a linear head: a short fine-tuning starts from what the checkpoint knows.
+    cross = CrossConfig(after, fusion="residual")
+    return ModelConfig("vit-ti16", coarse="vit-ti16@32", head="linear", cross=cross)
+
+
+_ALL = (
+    Recipe(
+        "digits-double",
+        "a small DoubleViT with cross attention, from scratch on the embedded digits: the demo, 1 minute on 2 cores",
+        data=DataConfig(source="digits"),
+        augment=AugmentConfig("crop"),
+        model=ModelConfig("vit-digits-4", coarse="vit-digits-8", weights="none", cross=CrossConfig((4,))),
+        train=TrainConfig(epochs=15, optimiser="adamw", backbone_lr=1e-3, weight_decay=0.05, warmup_epochs=1),
+    ),
+    _paper("paper-vit", "ViT-B/16 (paper, Table 2: 79.1 %)", ModelConfig("vit-b16", head="paper-single")),
+    _paper("paper-pit", "PiT-B distilled (paper: 85.3 %)", ModelConfig("pit-b", head="paper-single")),
+    _paper(
+        "paper-inception",
+        "InceptionResNetV2 at 224 pixels (paper: 67.9 %)",
+        ModelConfig("inception-resnet-v2", head="paper-single", image_size=224),
+    ),
+    _paper("paper-vit-large", "ViT-L/16 (paper, section 4.1: 79.9 %)", ModelConfig("vit-l16", head="paper-single")),
+    _paper("paper-double", "DoubleViT, no cross attention (paper: 81.1 %)", _double()),
+    _paper("paper-double-cross", "DoubleViT, cross attention after block 9 (paper: 81.2 %)", _double(9)),
+    _paper("paper-double-2cross", "DoubleViT, cross attention after blocks 9 and 12 (paper: 80.7 %)", _double(9, 12)),
+    _ti("ti-vit", "ViT-Ti/16: paper-vit at a tenth of the cost", ModelConfig("vit-ti16")),
+    _ti("ti-deit", "DeiT-Ti/16", ModelConfig("deit-ti16")),
+    _ti("ti-pit", "PiT-Ti distilled: paper-pit at a tenth of the cost", ModelConfig("pit-ti")),
+    _ti("ti-double", "DoubleViT of Ti/16 and Ti/32 from one checkpoint", _double_ti()),
+    _ti("ti-double-cross", "the same with residual cross attention after block 9", _double_ti(9)),
+    _ti("ti-double-2cross", "the same with residual cross attention after blocks 9 and 12", _double_ti(9, 12)),
+    _as_built("pretrained-vit-b", "ViT-B/16 with ImageNet's own head, no training", "vit-b16"),
+    _as_built("pretrained-vit-ti", "ViT-Ti/16 with ImageNet's own head, no training", "vit-ti16"),
+    _as_built("pretrained-deit-ti", "DeiT-Ti/16 with ImageNet's own head, no training", "deit-ti16"),
+)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UserError: there is none; near names are suggested.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON can hold it."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def from_dict(entries: Mapping[str, Any]) -> Recipe:
+    """The recipe that `to_dict` wrote.
+
+    Raises:
+        UserError: a field is unknown, missing or of another kind: another version wrote it.
+    """
+    try:
+        recipe = _build(Recipe, entries)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """`value`, read from JSON, as the field type `kind`: dataclasses, tuples and paths need making."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _build(hints[name], inner) for name, inner in value.items()})
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _build(kind.__args__[0], value)
+    if typing.get_origin(kind) is tuple:
+        return tuple(value)
+    return Path(value) if kind is Path else value

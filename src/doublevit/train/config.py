@@ -1,0 +1,52 @@
+"""How to train. The defaults are the paper's, but for its learning rate that moves once an epoch."""
+
+import dataclasses
+from typing import Literal
+
+from doublevit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train."""
+
+    epochs: int = 10
+    """Passes over the training photos; 0 evaluates the model as it is built."""
+    batch_size: int = 32
+    """Photos per step, over all processes together."""
+    accumulate: int = 1
+    """Parts that a step's batch is computed in, to save memory; the step stays the same."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    """adam (decay added to the gradient, as in the paper's code) or adamw (not on norms and biases)."""
+    backbone_lr: float = 1e-4
+    """Learning rate of pretrained layers."""
+    head_lr: float = 1e-3
+    """Learning rate of what is new: head and cross attention."""
+    weight_decay: float = 1e-5
+    """Weight decay."""
+    schedule: Literal["cosine", "cosine-per-epoch", "constant"] = "cosine"
+    """How the rates fall to zero: at every step, or, as in the paper's code, once an epoch."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the rates first rise from zero."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    clip_norm: float | None = None
+    """Largest norm of a step's gradient."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What matrix products run in; auto: bfloat16 where the hardware has it."""
+
+    def __post_init__(self) -> None:
+        _at_least("epochs", self.epochs, 0)
+        _at_least("batch-size", self.batch_size, 1)
+        _at_least("accumulate", self.accumulate, 1)
+        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs"):
+            _at_least(name, getattr(self, name.replace("-", "_")), 0)
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"--train.label-smoothing: expected 0 or more and less than 1, found {self.label_smoothing}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise UserError(f"--train.clip-norm: expected more than 0, found {self.clip_norm}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:  # so that nan is refused too
+        raise UserError(f"--train.{name}: expected at least {least}, found {value}")

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM, taken between two steps, where everything can be saved."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+
+AGREE_EVERY = 10  # steps between two rounds of agreement, where several processes must stop at the same one
+
+
+class Stopped(Exception):
+    """The user asked for an end; whoever catches it saves."""
+
+
+class Interrupt:
+    """While it is entered, the first Ctrl-C or SIGTERM only leaves a note; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupt":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self, step: int = 0) -> None:
+        """Raise `Stopped` if an end was asked for; several processes do so together, every few steps."""
+        if PartialState().num_processes == 1:
+            agreed = self.asked
+        elif step % AGREE_EVERY:
+            return
+        else:
+            flag = torch.tensor(float(self.asked), device=PartialState().device)
+            agreed = reduce(flag, reduction="sum").item() > 0
+        if agreed:
+            raise Stopped
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,213 @@
+"""The training loop: epochs of steps, a validation after each, checkpoints, and the way back in.
+
+All that is random is a function of (seed, step), so a run that was stopped and resumed ends with the same weights as
+one that was not, and one process with the same as several.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from doublevit import checkpoint
+from doublevit.augment import POLICIES, AugmentConfig
+from doublevit.augment.draws import draw_table
+from doublevit.checkpoint import Progress
+from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
+from doublevit.data.dataset import Dataset, Splits
+from doublevit.errors import UserError
+from doublevit.evaluate import predict
+from doublevit.models.classifier import Classifier
+from doublevit.precision import autocast, choose
+from doublevit.progress import Bar, bar, console
+from doublevit.results import RunFolder
+from doublevit.statistics import wilson_interval
+from doublevit.train.config import TrainConfig
+from doublevit.train.interrupt import Interrupt, Stopped
+from doublevit.train.meter import Meter
+from doublevit.train.optimise import make_optimiser, rate_factor, set_rates
+
+SAVE_SECONDS = 600.0  # a kill costs at most this much training
+LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU wait
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Everything that stays the same while a model is trained."""
+
+    model: Classifier
+    wrapped: torch.nn.Module  # the model as accelerate has prepared it, on several processes
+    optimiser: torch.optim.Optimizer
+    accelerator: Accelerator
+    splits: Splits
+    config: TrainConfig
+    augment: AugmentConfig
+    run: RunFolder
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps in an epoch."""
+        return steps_per_epoch(len(self.splits["train"]), self.config.batch_size)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrix products run in."""
+        return choose(self.config.precision, self.accelerator.device)
+
+
+def prepare(
+    model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
+) -> Training:
+    """Put the model on its device, and on as many processes as were launched."""
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    if config.batch_size < accelerator.num_processes * config.accumulate:
+        raise UserError(
+            f"--train.batch-size {config.batch_size}: expected at least a photo for each of {accelerator.num_processes}"
+            f" processes and {config.accumulate} parts"
+        )
+    wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, config))
+    return Training(model, wrapped, optimiser, accelerator, splits, config, augment, run, seed)
+
+
+def train(training: Training) -> None:
+    """Train to the last epoch, from the run's last checkpoint if it has one.
+
+    Raises:
+        Stopped: the user asked for an end; everything is saved.
+        UserError: the loss is not finite, or the disk is full; the last good checkpoint stays.
+    """
+    meter = Meter(training.accelerator.device)
+    done = _begin(training, meter)
+    with Interrupt() as interrupt:
+        try:
+            while done.epoch < training.config.epochs:
+                meter.start()
+                _train_epoch(training, done, meter, interrupt)
+                _finish_epoch(training, done, meter, interrupt)
+        except Stopped:
+            _save(training, done, meter)
+            raise Stopped(training.run.path) from None
+
+
+def _begin(training: Training, meter: Meter) -> Progress:
+    """Load the last checkpoint, or write the first, so that there always is one."""
+    folder = training.run.checkpoints
+    if not checkpoint.exists(folder):
+        done = Progress()
+        _save(training, done, meter)
+        return done
+    checkpoint.load_weights(folder, "last", training.model)
+    done = checkpoint.load_state(folder, training.optimiser)
+    if training.accelerator.is_main_process:
+        training.run.cut_log(done.step)
+    return done
+
+
+def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> None:
+    """The steps of the epoch that are not yet done; `done` counts along."""
+    training.wrapped.train()
+    first, saved = done.step - done.epoch * training.per_epoch, time.monotonic()
+    count = len(training.splits["train"])
+    title = f"epoch {done.epoch + 1}/{training.config.epochs}"
+    with bar(title, count, done=min(count, first * training.config.batch_size)) as progress:
+        for batch in _batches(training, done.epoch, first):
+            _step(training, batch, done.step, meter)
+            done.step += 1
+            progress.advance(len(batch) * training.accelerator.num_processes)
+            if done.step % LOG_EVERY == 0:
+                _report(training, done, meter, progress)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                _save(training, done, meter)
+                saved = time.monotonic()
+            interrupt.check(done.step)
+
+
+def _batches(training: Training, epoch: int, first: int) -> Iterator[Batch]:
+    """This process's share of the epoch's batches from number `first` on, augmented."""
+    dataset, policy = training.splits["train"], POLICIES[training.augment.policy]
+    accelerator, batch_size = training.accelerator, training.config.batch_size
+    draws = draw_table(training.seed, epoch, len(dataset), policy.columns)
+    share = (accelerator.process_index, accelerator.num_processes)
+    batches = training_batches(len(dataset), batch_size, training.seed, epoch, *share)
+    for indices in itertools.islice(batches, first, None):
+        batch = gather(dataset, indices).to(accelerator.device)
+        images = policy.apply(batch.images, draws[indices].to(accelerator.device))
+        yield dataclasses.replace(batch, images=images)
+
+
+def _step(training: Training, batch: Batch, step: int, meter: Meter) -> None:
+    """One step of the optimiser, its batch computed in `accumulate` parts."""
+    config, accelerator = training.config, training.accelerator
+    # Dropout is drawn anew from here at every step, so that a resumed run needs no generator's state.
+    torch.manual_seed(step_seed(training.seed, step, accelerator.process_index))
+    factor = rate_factor(step, config.epochs * training.per_epoch, training.per_epoch, config)
+    set_rates(training.optimiser, factor)
+    parts = torch.arange(len(batch)).chunk(config.accumulate)
+    for part in parts:
+        with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
+            loss, hits = _loss(training, batch.images[part], batch.labels[part])
+            accelerator.backward(loss * (len(part) / len(batch)))
+        meter.add(loss, hits, len(part))
+    if config.clip_norm is not None:
+        accelerator.clip_grad_norm_(training.model.parameters(), config.clip_norm)
+    training.optimiser.step()
+    training.optimiser.zero_grad(set_to_none=True)
+
+
+def _loss(training: Training, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy, averaged over the photos and over the model's heads, and the number of hits."""
+    with autocast(training.accelerator.device, training.dtype):
+        logits = training.wrapped(images.float() / 255, every_head=True).float()
+    every_label = labels.expand(len(logits), -1)
+    smoothing = training.config.label_smoothing
+    loss = F.cross_entropy(logits.flatten(0, 1), every_label.flatten(), label_smoothing=smoothing)
+    return loss, (logits.detach().mean(dim=0).argmax(dim=1) == labels).sum()
+
+
+def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> None:
+    """A line for the log and a note beside the bar; stops a training that has diverged."""
+    now = meter.read()
+    progress.advance(0, f"loss {now['loss']:.3f}  top-1 {now['top1']:.1%}")
+    if training.accelerator.is_main_process:
+        rate = max(group["lr"] for group in training.optimiser.param_groups)
+        training.run.log({"step": done.step, "loss": now["loss"], "head_lr": rate})
+
+
+def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> None:
+    """Validate, log, save; only then is the epoch done."""
+    trained = meter.read()
+    predictions = predict(training.model, training.splits["val"], training.dtype, between=interrupt.check)
+    hits = predictions.hits(1)
+    done.epoch += 1
+    best = bool(hits.mean() > done.best)
+    done.best = max(done.best, float(hits.mean()))
+    if training.accelerator.is_main_process:
+        low, high = wilson_interval(int(hits.sum()), len(hits))
+        entry = {"train": trained, "val_top1": float(hits.mean()), "val_low": low, "val_high": high}
+        training.run.log({"step": done.step, "epoch": done.epoch, **entry})
+        console.print(
+            f"epoch {done.epoch}/{training.config.epochs}: top-1 {hits.mean():.1%} on val"
+            f" (95 % interval {low:.1%} to {high:.1%}, n = {len(hits):,})"
+        )
+    _save(training, done, meter, best=best)
+
+
+def _save(training: Training, done: Progress, meter: Meter, *, best: bool = False) -> None:
+    """Checkpoint, unless the training has diverged since the last one."""
+    meter.read()
+    if training.accelerator.is_main_process:
+        checkpoint.save(training.run.checkpoints, training.model, training.optimiser, done, best=best)
+    training.accelerator.wait_for_everyone()
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A seed of its own for each step and process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
