@@ -65,7 +65,11 @@ def predict(
 
 
 def accuracy_rows(
-    predictions: Predictions, subject: Subject, condition: Mapping[str, Any], seconds: float, top: Sequence[int] = (1, 3)
+    predictions: Predictions,
+    subject: Subject,
+    condition: Mapping[str, Any],
+    seconds: float,
+    top: Sequence[int] = (1, 3),
 ) -> list[Row]:
     """Top-k accuracy for each k in `top`, with n and Wilson's 95 % interval."""
     rows = []

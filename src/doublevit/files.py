@@ -14,16 +14,17 @@ from doublevit.errors import UserError
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under `path` only once the block has ended without an error."""
-    handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    part = Path(name)
     try:
-        with handle:
-            yield handle  # type: ignore[misc]  # the wrapper has every method of the file it wraps
+        with os.fdopen(descriptor, "w+b") as handle:
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(handle.name, 0o666 & ~_umask())
-        os.replace(handle.name, path)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
     except BaseException:
-        Path(handle.name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -39,7 +40,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in part.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-        os.chmod(part, 0o777 & ~_umask())
+        part.chmod(0o777 & ~_umask())
         with contextlib.suppress(FileExistsError):
             _rename(part, path)
     finally:
@@ -79,9 +80,7 @@ def writable_folder(path: Path, purpose: str) -> Path:
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
-        raise UserError(
-            f"cannot write to {path} ({purpose}): {error.strerror}; choose another folder"
-        ) from error
+        raise UserError(f"cannot write to {path} ({purpose}): {error.strerror}; choose another folder") from error
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:

@@ -9,12 +9,11 @@ from accelerate.utils import broadcast_object_list
 from doublevit import checkpoint, data
 from doublevit.data.dataset import Splits
 from doublevit.evaluate import BATCH_SIZE, Subject, evaluate_clean
-
 from doublevit.models.classifier import Classifier, build
 from doublevit.precision import choose
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
-from doublevit.results import Row, RunFolder
+from doublevit.results import Row, RunFolder, require_free
 from doublevit.summary import freeze_table, leak_warning
 from doublevit.train import loop
 
@@ -26,6 +25,8 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
         UserError: something in the recipe cannot be had or does not fit; no folder is made then.
         Stopped: the user asked for an end during training.
     """
+    if name:
+        require_free(runs, name)  # said before the data are prepared, not after
     splits, model = _materials(recipe)
     run = _new_run(recipe, runs, name)
     _train(recipe, run, model, splits)

@@ -1,5 +1,7 @@
-"""Named recipes: everything that a run needs to know, as data. The paper is *Cross Vision Transformers and Sparse
-Attention for the Tiny ImageNet Challenge*; where its text and its released code differ, the text is followed.
+"""Named recipes: everything that a run needs to know, as data.
+
+The paper is *Cross Vision Transformers and Sparse Attention for the Tiny ImageNet Challenge*; where its text and its
+released code differ, the text is followed.
 """
 
 import dataclasses
@@ -117,10 +119,9 @@ def from_dict(entries: Mapping[str, Any]) -> Recipe:
         UserError: a field is unknown, missing or of another kind: another version wrote it.
     """
     try:
-        recipe = _build(Recipe, entries)
+        recipe: Recipe = _build(Recipe, entries)
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
-    assert isinstance(recipe, Recipe)
     return recipe
 
 

@@ -173,15 +173,20 @@ def _append(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
         file.write(text)
 
 
-def _new_folder(runs: Path, name: str) -> Path:
+def require_free(runs: Path, name: str) -> None:
+    """Raise `UserError` unless a new run can have that name."""
     if not re.fullmatch(r"[\w][\w.+-]*", name):
         raise UserError(f"{name!r} is no name for a run: letters, digits and . _ + - only, and no folder in it")
-    try:
-        (runs / name).mkdir()
-    except FileExistsError as error:
+    if (runs / name).exists():
         raise UserError(
-            f"run folder {runs / name} exists; choose another --name, or go on with it: doublevit train --resume {runs / name}"
-        ) from error
+            f"run folder {runs / name} exists; choose another --name,"
+            f" or go on with it: doublevit train --resume {runs / name}"
+        )
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    require_free(runs, name)
+    (runs / name).mkdir()
     return runs / name
 
 

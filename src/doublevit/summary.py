@@ -32,10 +32,12 @@ def freeze_table(model: Classifier, config: TrainConfig) -> Table:
 
 def leak_warning(model: Classifier) -> str:
     """A line on trained tensors that keep autograd busy through frozen layers; empty where there is none."""
-    leaks = [f"{name}.{leak}" for name, branch in model.backbone.branches().items() for leak in freeze.autograd_leaks(branch)]
+    leaks = [
+        f"{name}.{leak}" for name, branch in model.backbone.branches().items() for leak in freeze.autograd_leaks(branch)
+    ]
     if not leaks:
         return ""
-    return f"warning: {', '.join(leaks[:3])} trained before frozen layers: autograd runs through all of them, which is slow\n"
+    return f"warning: {', '.join(leaks[:3])} trained before frozen layers: autograd runs through them all, slowly\n"
 
 
 def result_table(rows: Iterable[Row], run: Path) -> Table:

@@ -41,7 +41,9 @@ def _crop_and_flip(images: "torch.Tensor", draws: "torch.Tensor") -> "torch.Tens
 
 POLICIES: dict[str, Policy] = {
     "none": Policy(0, _nothing, "the photos as they are"),
-    "crop": Policy(2, _crop, "random crop after padding by 8/224 of the side: for digits and text, which must not flip"),
+    "crop": Policy(
+        2, _crop, "random crop after padding by 8/224 of the side: for digits and text, which must not flip"
+    ),
     "basic": Policy(3, _crop_and_flip, "random crop after padding by 8/224 of the side, horizontal flip"),
 }
 

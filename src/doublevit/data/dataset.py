@@ -54,7 +54,8 @@ class Dataset:
         members = np.flatnonzero(self.labels == label)
         if len(members) < count:
             raise UserError(
-                f"--data.per-class {count}: class {self.class_names[label]!r} has only {len(members)} photos; ask for fewer"
+                f"--data.per-class {count}: class {self.class_names[label]!r} has only {len(members)} photos;"
+                " ask for fewer"
             )
         return np.random.default_rng([seed, label]).permutation(members)[:count]
 

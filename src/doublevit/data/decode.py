@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 JPEG_START = b"\xff\xd8"
 
 
-class BadImage(Exception):
+class BadImage(Exception):  # noqa: N818  # it names the thing found
     """The bytes are no image, or a damaged one; the text says why."""
 
 

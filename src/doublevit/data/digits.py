@@ -20,9 +20,7 @@ def load(config: DataConfig) -> Splits:
     splits = train_test_split(
         np.arange(len(images)), test_size=0.2, random_state=config.split_seed, stratify=digits.target
     )
-    whole = Dataset(
-        images, digits.target.astype(np.int64), tuple("0123456789"), NAMES, "scikit-learn's bundled digits"
-    )
+    whole = Dataset(images, digits.target.astype(np.int64), tuple("0123456789"), NAMES, "scikit-learn's bundled digits")
     return {name: whole.subset(np.sort(indices)) for name, indices in zip(("train", "val"), splits, strict=True)}
 
 

@@ -38,7 +38,8 @@ def fetch(download: Download, folder: Path) -> Path:
             )
     except requests.RequestException as error:
         raise UserError(
-            f"cannot download {download.url} ({type(error).__name__}); try again, or fetch it elsewhere and pass --data.path"
+            f"cannot download {download.url} ({type(error).__name__}); try again,"
+            " or fetch it elsewhere and pass --data.path"
         ) from error
     except ValueError as error:  # pooch's word for a wrong checksum
         raise UserError(

@@ -1,4 +1,4 @@
-"""Any folder of photos, one folder a class: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
+"""Any folder of photos: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
 
 import functools
 from pathlib import Path
@@ -46,7 +46,9 @@ def _require_folder(path: Path | None) -> Path:
         raise UserError(f"{path} is no folder: expected one folder of photos for each class in it")
     if (path / "wnids.txt").exists() or (path / "val_annotations.txt").exists():
         # Read as an image folder, Tiny ImageNet's val/ would silently be one class named "images".
-        raise UserError(f"{path} is a part of Tiny ImageNet: pass --data.source tiny-imagenet and the whole folder or zip")
+        raise UserError(
+            f"{path} is a part of Tiny ImageNet: pass --data.source tiny-imagenet and the whole folder or zip"
+        )
     return path
 
 
@@ -86,7 +88,9 @@ def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classe
     splits: dict[str, Classes] = {"train": {}, "val": {}}
     for label, (name, members) in enumerate(classes.items()):
         if len(members) < 2:
-            raise UserError(f"class {name!r} has one photo: expected at least 2, to train on one and validate with the other")
+            raise UserError(
+                f"class {name!r} has one photo: expected at least 2, to train on one and validate with the other"
+            )
         count = min(max(1, round(len(members) * config.val_fraction)), len(members) - 1)
         order = np.random.default_rng([config.split_seed, label]).permutation(len(members))
         splits["val"][name] = [members[i] for i in sorted(order[:count])]

@@ -190,9 +190,7 @@ def _decode_split(
     return {"count": int(good.sum()), "crc32": _checksum(part, split)}
 
 
-def _decode_chunks(
-    listing: Listing, names: list[str], file: int, start: int
-) -> Iterator[tuple[range, dict[int, str]]]:
+def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) -> Iterator[tuple[range, dict[int, str]]]:
     """Write all photos into the open `file`, the first at byte `start`, on all cores.
 
     Yields the positions of each finished chunk and what was wrong with the bad ones among them.
@@ -205,7 +203,7 @@ def _decode_chunks(
                 image[:] = listing.decode(listing.read(names[position]))
             except (BadImage, OSError) as error:
                 bad[position] = str(error)
-        os.pwrite(file, images, start + positions.start * image.nbytes)
+        os.pwrite(file, images.data, start + positions.start * image.nbytes)
         return positions, bad
 
     chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]

@@ -101,10 +101,13 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
     names = [f"val/images/{file}" for file, _ in annotated]
     missing = [name for name in names if name not in files.names]
     if missing:
-        raise UserError(f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again")
+        raise UserError(
+            f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again"
+        )
     strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
     if strange or not annotated:
-        raise UserError(f"{path}: val_annotations.txt {f'names class {strange}, which wnids.txt has not' if strange else 'is empty'}")
+        found = f"class {strange}, which wnids.txt has not" if strange else "no photo"
+        raise UserError(f"{path}: val_annotations.txt names {found}; unpack the zip again")
     return store.Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
 
 

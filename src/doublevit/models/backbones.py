@@ -11,8 +11,8 @@ from torch import nn
 
 from doublevit.errors import UserError, unknown
 from doublevit.models.config import BACKBONES, Backbone
-from doublevit.models.preprocess import Normalise
 from doublevit.models.hub import hub_file
+from doublevit.models.preprocess import Normalise
 from doublevit.models.weights import fit_state, read_state
 
 
@@ -20,7 +20,7 @@ from doublevit.models.weights import fit_state, read_state
 class Network:
     """A timm model just made, with what its checkpoint wants to be fed."""
 
-    module: nn.Module
+    module: Any  # an nn.Module with the methods that timm gives its own
     image_size: int
     interpolation: str
     normalise: Normalise
@@ -35,7 +35,7 @@ class SingleBackbone(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.normalise = network.normalise
-        self.network = network.module
+        self.network: Any = network.module
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ def create(name: str, weights: str, image_size: int | None = None) -> Network:
         UserError: no such network, no such weights, weights that do not fit, or no network to fetch them.
     """
     backbone = resolve(name)
-    config = timm.get_pretrained_cfg(backbone.timm_name)
+    config: Any = timm.get_pretrained_cfg(backbone.timm_name)
     options = dict(backbone.options)
     if image_size and config.fixed_input_size:
         options["img_size"] = image_size
@@ -95,7 +95,7 @@ def resolve(name: str) -> Backbone:
     return dataclasses.replace(backbone, options=options)
 
 
-def is_distilled(network: nn.Module) -> bool:
+def is_distilled(network: Any) -> bool:
     """Whether the network has a second head, for a distillation token."""
     return getattr(network, "head_dist", None) is not None
 
@@ -105,9 +105,8 @@ def is_plain_vit(network: nn.Module) -> bool:
     return isinstance(network, VisionTransformer) and not is_distilled(network)
 
 
-def _make(name: str, timm_name: str, options: dict[str, Any]) -> nn.Module:
+def _make(name: str, timm_name: str, options: dict[str, Any]) -> Any:
     try:
-        module: nn.Module = timm.create_model(timm_name, pretrained=False, **options)
+        return timm.create_model(timm_name, pretrained=False, **options)
     except (TypeError, AssertionError) as error:
         raise UserError(f"{name} cannot be made with {options}: {error}") from error
-    return module

@@ -68,7 +68,6 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
 
 
 def _double(fine: Network, config: ModelConfig) -> DoubleViT:
-    assert config.coarse is not None
-    coarse = create(config.coarse, config.coarse_weights or config.weights, config.image_size)
+    coarse = create(config.coarse or "", config.coarse_weights or config.weights, config.image_size)
     coarse.module.reset_classifier(0)
     return DoubleViT(fine, coarse, config.cross)

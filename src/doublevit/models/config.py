@@ -62,9 +62,8 @@ class CrossConfig:
 
     def __post_init__(self) -> None:
         if any(block < 1 for block in self.after) or list(self.after) != sorted(set(self.after)):
-            raise UserError(
-                f"--model.cross.after: expected different blocks in rising order, from 1, found {' '.join(map(str, self.after))}"
-            )
+            found = " ".join(map(str, self.after))
+            raise UserError(f"--model.cross.after: expected different blocks in rising order, from 1, found {found}")
         if self.heads < 1 or (self.head_dim is not None and self.head_dim < 1):
             raise UserError("--model.cross.heads and --model.cross.head-dim: expected at least 1")
 

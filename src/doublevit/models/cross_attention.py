@@ -28,8 +28,8 @@ class CrossAttention(nn.Module):
         self.project = nn.Linear(self.heads * head_dim, other_width)
         self.project_out = _projection(other_width, width, config.projection)
         if self.residual:
-            nn.init.zeros_(self.project_out[-1].weight)
-            nn.init.zeros_(self.project_out[-1].bias)
+            for parameter in self.project_out[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, class_token: torch.Tensor, other_patches: torch.Tensor) -> torch.Tensor:
         """Class token (B, 1, width) and the other branch's patches (B, N, other_width) -> (B, 1, width)."""
@@ -57,7 +57,8 @@ class CrossLayer(nn.Module):
         super().__init__()
         if config.routing == "swapped" and fine_width != coarse_width:
             raise UserError(
-                f"swapped routing exchanges patch tokens: expected branches of one width, found {fine_width} and {coarse_width}"
+                "swapped routing exchanges patch tokens: expected branches of one width,"
+                f" found {fine_width} and {coarse_width}"
             )
         self.swapped = config.routing == "swapped"
         self.fine = CrossAttention(fine_width, coarse_width, config)
@@ -81,5 +82,7 @@ def _projection(width: int, new_width: int, kind: str) -> nn.Sequential:
 
 def _head_dim(width: int, heads: int) -> int:
     if width % heads:
-        raise UserError(f"--model.cross.heads {heads} does not divide the width {width}; choose another, or pass head-dim")
+        raise UserError(
+            f"--model.cross.heads {heads} does not divide the width {width}; choose another, or pass head-dim"
+        )
     return width // heads

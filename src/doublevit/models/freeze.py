@@ -8,6 +8,7 @@ Classifier heads and cross-attention layers are new and always trained.
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -91,7 +92,7 @@ def _tensors_from(network: nn.Module, block: nn.Module) -> int:
     return len(parameters) - next(i for i, parameter in enumerate(parameters) if parameter is first)
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
+def _blocks(network: Any) -> list[nn.Module]:
     """The residual blocks in their order: of ViTs, of PiT's stages, of ResNets."""
     if hasattr(network, "blocks"):
         return list(network.blocks)

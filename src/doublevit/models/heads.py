@@ -1,6 +1,7 @@
 """What turns features into logits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.data import ImageNetInfo
@@ -40,7 +41,7 @@ def paper_double(width: int, classes: int) -> nn.Module:
 HEAD_MAKERS = {"linear": linear, "paper-single": paper_single, "paper-double": paper_double}
 
 
-def pretrained(network: nn.Module, class_ids: Sequence[str]) -> list[nn.Module]:
+def pretrained(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
     """The network's own ImageNet classifiers, cut to the rows of the given wnids: (B, D) -> (B, classes) each.
 
     Raises:
@@ -48,11 +49,15 @@ def pretrained(network: nn.Module, class_ids: Sequence[str]) -> list[nn.Module]:
     """
     classifiers = network.get_classifier() if is_distilled(network) else (network.get_classifier(),)
     if not all(isinstance(layer, nn.Linear) and layer.out_features == 1000 for layer in classifiers):
-        raise UserError("the pretrained head needs a checkpoint with ImageNet's 1000 classes; this one has no such head")
+        raise UserError(
+            "the pretrained head needs a checkpoint with ImageNet's 1000 classes; this one has no such head"
+        )
     rank = {wnid: index for index, wnid in enumerate(ImageNetInfo().label_names())}
     foreign = next((name for name in class_ids if name not in rank), None)
     if foreign is not None:
-        raise UserError(f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use --model.head linear")
+        raise UserError(
+            f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use --model.head linear"
+        )
     rows = torch.tensor([rank[wnid] for wnid in class_ids])
     return [_cut(layer, rows) for layer in classifiers]
 

@@ -31,8 +31,9 @@ def hub_file(name: str, config: Any) -> Path:
         return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, FILE_NAME))
     except Exception as error:  # the client, the server and the sockets below raise a dozen unrelated kinds
         raise UserError(
-            f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they stay in the"
-            " cache), pass --model.weights FILE (.safetensors or .pth), or --model.weights none to train from scratch"
+            f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they"
+            " stay in the cache), pass --model.weights FILE (.safetensors or .pth),"
+            " or --model.weights none to train from scratch"
         ) from error
 
 

@@ -50,6 +50,9 @@ def resize_weights(old: int, new: int, interpolation: str, device: torch.device)
 class Normalise(nn.Module):
     """(images - mean) / std with the checkpoint's own constants: (B, 3, H, W) -> (B, 3, H, W)."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         # Part of the network's definition, not of its weights: so weight files stay exchangeable with timm's.

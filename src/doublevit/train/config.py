@@ -42,7 +42,9 @@ class TrainConfig:
         for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs"):
             _at_least(name, getattr(self, name.replace("-", "_")), 0)
         if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"--train.label-smoothing: expected 0 or more and less than 1, found {self.label_smoothing}")
+            raise UserError(
+                f"--train.label-smoothing: expected 0 or more and less than 1, found {self.label_smoothing}"
+            )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"--train.clip-norm: expected more than 0, found {self.clip_norm}")
 

@@ -11,7 +11,7 @@ from accelerate.utils import reduce
 AGREE_EVERY = 10  # steps between two rounds of agreement, where several processes must stop at the same one
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  # no error: what was asked for was done
     """The user asked for an end; whoever catches it saves."""
 
 

@@ -21,7 +21,7 @@ from doublevit.augment import POLICIES, AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.checkpoint import Progress
 from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
-from doublevit.data.dataset import Dataset, Splits
+from doublevit.data.dataset import Splits
 from doublevit.errors import UserError
 from doublevit.evaluate import predict
 from doublevit.models.classifier import Classifier

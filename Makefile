@@ -1,0 +1,31 @@
+# `make demo` and `make test` are each all that a fresh machine needs: they make .venv and install into it.
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: demo test check lint types clean
+
+demo: .venv/.installed
+	$(BIN)/doublevit run digits-double
+
+test: .venv/.installed-dev
+	$(BIN)/pytest -n auto
+
+check: lint types test
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
