@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import nn
 
@@ -16,6 +15,7 @@ from doublevit.data.batches import evaluation_batches, gather
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.precision import autocast
+from doublevit.processes import this_process
 from doublevit.results import Predictions, Row
 from doublevit.statistics import wilson_interval
 
@@ -53,7 +53,7 @@ def predict(
     Raises:
         UserError: the model gives logits that are not finite.
     """
-    state = PartialState()
+    state = this_process()
     model.eval()
     parts = []
     with progress.bar("evaluating", len(dataset)) as bar:

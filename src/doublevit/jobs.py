@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from doublevit import checkpoint, data
@@ -11,6 +10,7 @@ from doublevit.data.dataset import Splits
 from doublevit.evaluate import BATCH_SIZE, Subject, evaluate_clean
 from doublevit.models.classifier import Classifier, build
 from doublevit.precision import choose
+from doublevit.processes import this_process
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
 from doublevit.results import Row, RunFolder, require_free
@@ -25,7 +25,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
         UserError: something in the recipe cannot be had or does not fit; no folder is made then.
         Stopped: the user asked for an end during training.
     """
-    if name:
+    if name and this_process().is_main_process:
         require_free(runs, name)  # said before the data are prepared, not after
     splits, model = _materials(recipe)
     run = _new_run(recipe, runs, name)
@@ -48,7 +48,7 @@ def evaluate(path: Path, which: str = "last", batch_size: int = BATCH_SIZE, prec
     recipe = from_dict(run.recipe())
     splits, model = _materials(recipe, from_scratch=True)
     checkpoint.load_weights(run.checkpoints, which, model)
-    state = PartialState()
+    state = this_process()
     dtype = choose(precision or recipe.train.precision, state.device)
     subject = Subject(
         model=run.path.resolve().name,
@@ -73,7 +73,7 @@ def _materials(recipe: Recipe, *, from_scratch: bool = False) -> tuple[Splits, C
 
 def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
     """Made by the first process and told to the others."""
-    state = PartialState()
+    state = this_process()
     path = [str(RunFolder.create(to_dict(recipe), runs, name).path) if state.is_main_process else ""]
     return RunFolder(Path(broadcast_object_list(path)[0]))
 

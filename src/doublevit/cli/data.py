@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
+from doublevit.cli.parse import parse
 from doublevit.cli.terminal import say
 from doublevit.data import SOURCES, DataConfig, load, verify
 from doublevit.errors import UserError, unknown
@@ -46,7 +45,7 @@ def data(arguments: Sequence[str]) -> None:
 
 def _prepare(arguments: Sequence[str]) -> None:
     """Decode photos into the cache, or find them there."""
-    config = tyro.cli(Which, prog="doublevit data prepare", description=_prepare.__doc__, args=arguments).data
+    config = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__).data
     for split, dataset in load(config).items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
@@ -55,12 +54,12 @@ def _prepare(arguments: Sequence[str]) -> None:
 
 def _verify(arguments: Sequence[str]) -> None:
     """Check that the source is complete and that every byte in the cache is as it was decoded."""
-    config = tyro.cli(Which, prog="doublevit data verify", description=_verify.__doc__, args=arguments).data
+    config = parse(Which, "doublevit data verify", arguments, description=_verify.__doc__).data
     say(verify(config))
 
 
 def _show(arguments: Sequence[str]) -> None:
-    options = tyro.cli(Show, prog="doublevit data show", args=arguments)
+    options = parse(Show, "doublevit data show", arguments)
     if min(options.classes, options.photos) < 1:
         raise UserError("--classes and --photos: expected at least 1")
     if options.output.suffix.lower() != ".png":

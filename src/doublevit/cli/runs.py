@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from doublevit.cli.names import print_recipes
+from doublevit.cli.parse import parse
 from doublevit.cli.terminal import fail, out, say
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, get_recipe
@@ -72,7 +73,7 @@ def train(arguments: Sequence[str]) -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Top-1 and top-3 accuracy of a run, with intervals: `evaluate RUN [options]`."""
-    options = tyro.cli(Evaluate, prog="doublevit evaluate", args=arguments)
+    options = parse(Evaluate, "doublevit evaluate", arguments)
     from doublevit import jobs
 
     rows = jobs.evaluate(options.run, options.checkpoint, options.batch_size, options.precision)
@@ -95,14 +96,14 @@ def _train(arguments: Sequence[str], command: str) -> RunFolder:
 def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
     prog = f"doublevit {command}"
     if any(argument.split("=")[0] == "--resume" for argument in arguments):
-        return tyro.cli(Resume, prog=prog, args=arguments)
+        return parse(Resume, prog, arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         say(f"usage: {prog} RECIPE [options]\n       {prog} --resume RUN\n\nall options: {prog} RECIPE --help\n")
         print_recipes()
         raise SystemExit(0)
     recipe = get_recipe(arguments[0])
     prog = f"{prog} {recipe.name}"
-    return tyro.cli(Start, prog=prog, description=recipe.note, args=arguments[1:], default=Start(recipe))
+    return parse(Start, prog, arguments[1:], description=recipe.note, default=Start(recipe))
 
 
 def _show_result(folder: RunFolder, rows: list[Row]) -> None:

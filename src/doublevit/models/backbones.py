@@ -69,11 +69,13 @@ def create(name: str, weights: str, image_size: int | None = None) -> Network:
     options = dict(backbone.options)
     if image_size and config.fixed_input_size:
         options["img_size"] = image_size
+    side = image_size or options.get("img_size") or config.input_size[-1]
+    if side % options.get("patch_size", 1):
+        raise UserError(f"{name}: patches of {options['patch_size']} pixels do not divide an input of {side}")
     path = hub_file(name, config) if weights == "hub" else Path(weights).expanduser()
     module = _make(name, backbone.timm_name, options)
     if weights != "none":
         fit_state(module, read_state(path), path)
-    side = image_size or options.get("img_size") or config.input_size[-1]
     return Network(module, side, config.interpolation, Normalise(config.mean, config.std))
 
 

@@ -5,8 +5,9 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import reduce
+
+from doublevit.processes import this_process
 
 AGREE_EVERY = 10  # steps between two rounds of agreement, where several processes must stop at the same one
 
@@ -33,12 +34,12 @@ class Interrupt:
 
     def check(self, step: int = 0) -> None:
         """Raise `Stopped` if an end was asked for; several processes do so together, every few steps."""
-        if PartialState().num_processes == 1:
+        if this_process().num_processes == 1:
             agreed = self.asked
         elif step % AGREE_EVERY:
             return
         else:
-            flag = torch.tensor(float(self.asked), device=PartialState().device)
+            flag = torch.tensor(float(self.asked), device=this_process().device)
             agreed = reduce(flag, reduction="sum").item() > 0
         if agreed:
             raise Stopped

@@ -26,6 +26,7 @@ from doublevit.errors import UserError
 from doublevit.evaluate import predict
 from doublevit.models.classifier import Classifier
 from doublevit.precision import autocast, choose
+from doublevit.processes import on_cpu
 from doublevit.progress import Bar, bar, console
 from doublevit.results import RunFolder
 from doublevit.statistics import wilson_interval
@@ -67,7 +68,7 @@ def prepare(
     model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
     """Put the model on its device, and on as many processes as were launched."""
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    accelerator = Accelerator(cpu=on_cpu(), kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
     if config.batch_size < accelerator.num_processes * config.accumulate:
         raise UserError(
             f"--train.batch-size {config.batch_size}: expected at least a photo for each of {accelerator.num_processes}"

@@ -1,0 +1,105 @@
+"""Data that tests share: a Tiny ImageNet in miniature, real photos and weights where they are, small runs."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+WNIDS = ("n02124075", "n01443537", "n03444034")  # not sorted, as in the official wnids.txt
+PHOTOS = 12  # a class, so that natural order differs from that of text
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tests run side by side
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real photos and weights."""
+    path = Path(os.environ.get("DOUBLEVIT_SHARED", "/nowhere"))
+    if not path.is_dir():
+        pytest.skip(
+            "real photos and weights are not here: set DOUBLEVIT_SHARED to the folder that holds data/ and weights/"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def vit_weights(shared: Path) -> str:
+    """ImageNet-pretrained ViT-Ti/16."""
+    return str(shared / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors")
+
+
+@pytest.fixture(scope="session")
+def real_photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The files of val_0 .. val_299."""
+    import tarfile
+
+    with tarfile.open(shared / "data" / "val.tar.xz") as archive:
+        names = {f"tiny-imagenet-200/val/images/val_{i}.JPEG": i for i in range(300)}
+        found = {names[member.name]: archive.extractfile(member).read() for member in archive if member.name in names}
+    return [found[i] for i in range(300)]
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    """Tiny ImageNet in miniature: three classes of twelve photos, one of them grey, six to validate."""
+    return make_tiny_imagenet(tmp_path / "tiny-imagenet-200")
+
+
+@pytest.fixture
+def tiny_zip(tiny_folder: Path, tmp_path: Path) -> Path:
+    """The same as the official zip lays it out."""
+    path = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(tiny_folder.rglob("*")):
+            archive.write(file, file.relative_to(tiny_folder.parent))
+    return path
+
+
+def make_tiny_imagenet(root: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for wnid in WNIDS:
+        images = root / "train" / wnid / "images"
+        images.mkdir(parents=True)
+        names = [f"{wnid}_{i}.JPEG" for i in range(PHOTOS)]
+        for name in names:
+            random_photo(generator).save(images / name, quality=90)
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("".join(f"{name}\t0\t0\t63\t63\n" for name in names))
+    random_photo(generator).convert("L").save(root / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_0.JPEG", quality=90)
+    (root / "val" / "images").mkdir(parents=True)
+    lines = []
+    for i in (10, 2, 0, 1, 3, 11):
+        random_photo(generator).save(root / "val" / "images" / f"val_{i}.JPEG", quality=90)
+        lines.append(f"val_{i}.JPEG\t{WNIDS[i % 3]}\t0\t0\t63\t63\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+    (root / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS))
+    (root / "words.txt").write_text(
+        "n01443537\tgoldfish, Carassius auratus\nn02124075\tEgyptian cat\nn03444034\tgo-kart\nn00001740\tentity\n"
+    )
+    return root
+
+
+def random_photo(generator: np.random.Generator, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    coarse = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """An image folder with train and val, several formats and sizes."""
+    generator = np.random.default_rng(1)
+    root = tmp_path / "pets"
+    for split, count in (("train", 6), ("val", 3)):
+        for name in ("cat", "dog"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                suffix = ("png", "jpg", "webp", "bmp", "gif", "tiff")[i % 6]
+                random_photo(generator, (40 + 10 * i, 80 - 5 * i)).save(folder / f"{i}.{suffix}")
+    return root

@@ -1,0 +1,110 @@
+"""Bad input at the command line: one clear line, exit code 2, never a traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from doublevit.cli import main
+
+
+def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = 0
+    try:
+        main(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fly"], "unknown command 'fly'"),
+        (["run", "digit-double"], "did you mean digits-double"),
+        (["run", "digits-double", "--train.batch-size", "0"], "expected at least 1, found 0"),
+        (["run", "digits-double", "--model.backbone", "vit-digit-4"], "did you mean vit-digits-4"),
+        (["run", "digits-double", "--augment.policy", "basics"], "did you mean basic"),
+        (["run", "digits-double", "--data.source", "digit"], "did you mean digits"),
+        (["run", "digits-double", "--data.per-class", "1000"], "has only"),
+        (["run", "digits-double", "--model.weights", "none.safetensors"], "no weights at none.safetensors"),
+        (["run", "digits-double", "--model.cross.after", "7"], "expected blocks in 1 .. 6"),
+        (["run", "digits-double", "--model.freeze", "half"], "expected none, all-but-head"),
+        (["run", "ti-vit", "--data.path", "none.zip"], "none.zip does not exist"),
+        (["run", "digits-double", "--train.epoch", "1"], "did you mean --train.epochs"),
+        (["run", "digits-double", "--train.epochs", "one"], "--train.epochs: invalid literal for int()"),
+        (["run", "digits-double", "--model.head", "top"], "Expected one of ('linear', 'paper-single'"),
+        (["evaluate"], "Missing from doublevit evaluate"),
+        (["run", "--resume"], "--resume"),
+        (["run", "--resume", "nowhere"], "nowhere is no run"),
+        (["evaluate", "nowhere"], "nowhere is no run"),
+        (["data", "prepar"], "did you mean data prepare"),
+        (["data", "show", "--output", "x.jpg"], "ends in .png"),
+        (["data", "show", "--photos", "0"], "expected at least 1"),
+        (["recipes", "x"], "takes nothing"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = outcome(arguments, capsys)
+    assert code == 2
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("doublevit: ")
+    assert not list(tmp_path.rglob("recipe.json"))
+
+
+def test_existing_run_folder_is_said_before_any_work(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("doublevit.data.load", lambda config: pytest.fail("worked first"))
+    code, _, error = outcome(["run", "digits-double", "--runs", str(tmp_path), "--name", "mine"], capsys)
+    assert code == 2
+    assert "mine exists" in error
+
+
+def test_unwritable_place_for_runs(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code, _, error = outcome(["run", "digits-double", "--train.epochs", "0", "--runs", str(tmp_path / "file")], capsys)
+    assert code == 2
+    assert "cannot write to" in error.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "doublevit run digits-double"),
+        (["--help"], "Train by a recipe"),
+        (["run"], "paper-double-2cross"),
+        (["run", "digits-double", "--help"], "--model.cross.after"),
+        (["recipes"], "vit_base_patch16_224.orig_in21k_ft_in1k"),
+        (["data"], "prepare|verify|show"),
+        (["--version"], "doublevit 0."),
+    ],
+)
+def test_help(arguments, words, capsys):
+    code, out, _ = outcome(arguments, capsys)
+    assert code == 0
+    assert words in out
+
+
+def test_data_commands(tmp_path: Path, capsys, tiny_folder):
+    where = ["--data.source", "tiny-imagenet", "--data.path", str(tiny_folder), "--data.cache", str(tmp_path / "cache")]
+    assert "not decoded yet" in outcome(["data", "verify", *where], capsys)[1]
+    assert "train: 36 photos of 64 x 64, 3 classes" in outcome(["data", "prepare", *where], capsys)[1]
+    assert "as it was written" in outcome(["data", "verify", *where], capsys)[1]
+    outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--photos", "4"], capsys)
+    from PIL import Image
+
+    from doublevit.data.sheet import CAPTION, TILE
+
+    assert Image.open(tmp_path / "sheet.png").size == (4 * TILE, 3 * (TILE + CAPTION))
+
+
+def test_run_evaluates_what_it_trained(tmp_path, capsys):
+    options = ["--train.epochs", "0", "--runs", str(tmp_path), "--name", "mine"]
+    code, out, _ = outcome(["run", "digits-double", *options], capsys)
+    assert code == 0
+    assert "top-3" in out
+    assert str(tmp_path / "mine" / "results.jsonl") in out
+    code, again, _ = outcome(["evaluate", str(tmp_path / "mine"), "--batch-size", "17"], capsys)
+    assert out.splitlines()[4:6] == again.splitlines()[4:6]  # the same accuracies whatever the batch

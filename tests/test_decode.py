@@ -1,0 +1,30 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import random_photo
+from doublevit.data.decode import BadImage, decode, decode_jpeg
+
+
+def test_fast_decoder_equals_pillow_on_real_photos(real_photos):
+    for content in real_photos:
+        assert np.array_equal(decode_jpeg(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+
+
+@pytest.mark.parametrize("decoder", [decode, decode_jpeg])
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_truncated_photo_is_bad(decoder, keep):
+    file = io.BytesIO()
+    random_photo(np.random.default_rng(0)).save(file, format="JPEG")
+    content = file.getvalue()
+    assert decoder(content).shape == (64, 64, 3)
+    with pytest.raises(BadImage):
+        decoder(content[: int(keep * len(content))])
+
+
+def test_png_in_a_file_called_jpeg_is_read():
+    photo, file = random_photo(np.random.default_rng(0)), io.BytesIO()
+    photo.save(file, format="PNG")
+    assert np.array_equal(decode_jpeg(file.getvalue()), np.asarray(photo))

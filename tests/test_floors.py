@@ -1,0 +1,61 @@
+"""Imports point down: the architecture of docs/design.md, held by a test."""
+
+import ast
+from pathlib import Path
+
+import doublevit
+
+ROOT = Path(doublevit.__file__).parent
+FLOORS = (
+    {"errors"},
+    {"files", "progress", "precision", "processes"},
+    {"results", "statistics"},
+    {"data", "augment", "models"},
+    {"checkpoint"},
+    {"evaluate"},
+    {"train"},
+    {"recipes"},
+    {"jobs", "summary"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
+BESIDE = {("jobs", "summary")}
+
+
+def imports(path: Path) -> set[tuple[str, ...]]:
+    """The doublevit modules that a file imports anywhere, as tuples of names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "doublevit":
+            names = node.module.split(".")[1:]
+            found |= {(*names, alias.name) for alias in node.names} if not names else {tuple(names)}
+        elif isinstance(node, ast.Import):
+            found |= {tuple(alias.name.split(".")[1:]) for alias in node.names if alias.name.startswith("doublevit.")}
+    return {names for names in found if names and names[0] in FLOOR}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_imports_point_down():
+    for path in ROOT.rglob("*.py"):
+        part = part_of(path)
+        if part == "__init__":
+            continue
+        for names in imports(path):
+            below = FLOOR[names[0]] < FLOOR[part]
+            assert below or names[0] == part or (part, names[0]) in BESIDE, f"{path} imports {'.'.join(names)}"
+
+
+def test_every_module_has_a_floor():
+    assert {part_of(path) for path in ROOT.rglob("*.py")} - {"__init__"} == set(FLOOR)
+
+
+def test_names_and_options_need_no_torch():
+    import subprocess
+    import sys
+
+    code = "import doublevit.cli, doublevit.recipes, doublevit.results, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

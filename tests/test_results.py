@@ -1,0 +1,147 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import top_k_accuracy_score
+from torch import nn
+
+from doublevit.data.dataset import Dataset
+from doublevit.errors import UserError
+from doublevit.evaluate import Subject, accuracy_rows, predict
+from doublevit.recipes import RECIPES, from_dict, to_dict
+from doublevit.results import Predictions, RunFolder
+from doublevit.statistics import wilson_interval
+
+SUBJECT = Subject("model", "data", 0, "last", "float32")
+
+
+class Fixed(nn.Module):
+    """Logits by sample: the first two pixels of an image say which sample it is."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        number = (images[:, 0, 0, 0] * 255).round() + 256 * (images[:, 0, 0, 1] * 255).round()
+        return self.logits[number.long()]
+
+
+def numbered(count: int, classes: int) -> tuple[Dataset, np.ndarray]:
+    images = np.zeros((count, 2, 2, 3), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
+    labels = np.random.default_rng(0).integers(0, classes, count)
+    names = tuple(map(str, range(classes)))
+    return Dataset(images, labels, names, names, "numbered"), labels
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100, 1000])
+def test_accuracies_are_scikit_learns_whatever_the_batch(batch_size):
+    dataset, labels = numbered(301, 8)
+    logits = torch.randn(301, 8, generator=torch.Generator().manual_seed(0))
+    predictions = predict(Fixed(logits), dataset, torch.float32, batch_size)
+    for row, k in zip(accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0), (1, 3), strict=True):
+        assert (row.metric, row.count) == (f"top-{k}", 301)
+        assert row.value == pytest.approx(top_k_accuracy_score(labels, logits.numpy(), k=k))
+        assert row.low < row.value < row.high
+    log_probabilities = torch.log_softmax(logits, 1)
+    assert np.allclose(predictions.label_log_probability, log_probabilities[range(301), labels], atol=1e-5)
+    assert np.allclose(predictions.probabilities[:, 0], log_probabilities.exp().max(1).values, atol=1e-5)
+
+
+def test_logits_that_are_not_finite_are_an_error():
+    dataset, _ = numbered(10, 3)
+    logits = torch.zeros(10, 3)
+    logits[4, 1] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        predict(Fixed(logits), dataset, torch.float32)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (6152, 10_000), (1, 3)])
+def test_wilson_interval_is_the_closed_form(right, count):
+    z, p = 1.959963984540054, right / count
+    centre = (p + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(p * (1 - p) / count + z * z / (4 * count**2))
+    assert wilson_interval(right, count) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("right", "count"), [(1, 0), (-1, 5), (6, 5)])
+def test_impossible_counts(right, count):
+    with pytest.raises(ValueError, match="expected"):
+        wilson_interval(right, count)
+
+
+def make_run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create({"name": "test"}, tmp_path)
+
+
+def make_predictions() -> Predictions:
+    return Predictions(np.array([0, 1]), np.array([[0, 1], [0, 1]]), np.array([[0.9, 0.1]] * 2), np.array([-0.1, -2.3]))
+
+
+def test_rows_and_predictions_come_back_as_written(tmp_path):
+    run, predictions = make_run(tmp_path), make_predictions()
+    rows = accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0, top=(1, 2))
+    run.add_results(rows, predictions, "clean")
+    assert run.rows() == rows
+    loaded = Predictions.load(run.path / "predictions" / "clean.npz")
+    assert all(
+        np.array_equal(getattr(loaded, f.name), getattr(predictions, f.name)) for f in dataclasses.fields(loaded)
+    )
+    assert loaded.hits(1).tolist() == [True, False]
+    with pytest.raises(UserError, match="top-3"):
+        loaded.hits(3)
+
+
+def test_half_written_last_line_is_passed_over_and_mended(tmp_path):
+    run, predictions = make_run(tmp_path), make_predictions()
+    rows = accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0, top=(1,))
+    run.add_results(rows, predictions, "clean")
+    with (run.path / "results.jsonl").open("a") as file:
+        file.write('{"model": "cut sho')
+    assert run.rows() == rows
+    run.add_results(rows, predictions, "clean")
+    assert run.rows() == rows * 2
+
+
+def test_damaged_line_in_the_middle_is_named(tmp_path):
+    run = make_run(tmp_path)
+    (run.path / "results.jsonl").write_text('{"model": cut\n{"model": "x"}\n')
+    with pytest.raises(UserError, match="line 1 is damaged"):
+        run.rows()
+
+
+def test_pickled_predictions_are_refused(tmp_path):
+    np.savez(
+        tmp_path / "p.npz", labels=np.array([{}], dtype=object), classes=1, probabilities=1, label_log_probability=1
+    )
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Predictions.load(tmp_path / "p.npz")
+
+
+def test_runs_never_share_a_folder(tmp_path):
+    names = {make_run(tmp_path).path.name for _ in range(3)}
+    assert len(names) == 3
+    RunFolder.create({"name": "test"}, tmp_path, "mine")
+    with pytest.raises(UserError, match=r"mine exists.*--resume"):
+        RunFolder.create({"name": "test"}, tmp_path, "mine")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", ""])
+def test_names_cannot_leave_the_folder_of_runs(tmp_path, name):
+    with pytest.raises(UserError, match="no name for a run"):
+        RunFolder.create({"name": "test"}, tmp_path / "runs", name or " ")
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_recipes_survive_their_json(recipe):
+    assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+def test_recipe_of_another_version_is_refused():
+    entries = to_dict(RECIPES["digits-double"]) | {"colour": "blue"}
+    with pytest.raises(UserError, match="not of this version"):
+        from_dict(entries)

@@ -1,0 +1,137 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import PHOTOS, WNIDS
+from doublevit import data
+from doublevit.data import DataConfig, tiny_imagenet
+from doublevit.errors import UserError
+
+
+@pytest.fixture
+def config(tiny_folder: Path, tmp_path: Path) -> DataConfig:
+    return DataConfig("tiny-imagenet", tiny_folder, cache=tmp_path / "cache")
+
+
+def test_labels_are_ranks_of_sorted_wnids_and_names_come_from_words(config):
+    splits = data.load(config)
+    assert splits["train"].class_ids == tuple(sorted(WNIDS))
+    assert splits["train"].class_names == ("goldfish", "Egyptian cat", "go-kart")
+    assert splits["train"].labels.tolist() == [0] * PHOTOS + [1] * PHOTOS + [2] * PHOTOS
+
+
+def test_val_labels_come_from_the_annotations_in_natural_order(config):
+    val = data.load(config)["val"]
+    rank = {wnid: label for label, wnid in enumerate(sorted(WNIDS))}
+    assert val.labels.tolist() == [rank[WNIDS[i % 3]] for i in (0, 1, 2, 3, 10, 11)]
+    last = Image.open(config.path / "val" / "images" / "val_11.JPEG")
+    assert np.array_equal(val.images[-1], np.asarray(last))
+
+
+def test_photos_are_pillows_pixels_grey_ones_too(config):
+    train = data.load(config)["train"]
+    for label, wnid in enumerate(sorted(WNIDS)):
+        for i in (0, 2, 11):
+            photo = Image.open(config.path / "train" / wnid / "images" / f"{wnid}_{i}.JPEG").convert("RGB")
+            assert np.array_equal(train.images[label * PHOTOS + i], np.asarray(photo))
+
+
+def test_zip_is_read_without_unpacking_and_equals_the_folder(config, tiny_zip, tmp_path):
+    folder = data.load(config)
+    shutil.rmtree(config.path)
+    packed = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))
+    for split in ("train", "val"):
+        assert np.array_equal(folder[split].images, packed[split].images)
+        assert np.array_equal(folder[split].labels, packed[split].labels)
+    assert not list(tmp_path.rglob("*.JPEG"))
+
+
+def test_per_class_is_deterministic_nested_and_leaves_val_whole(config):
+    def numbers(count):
+        splits = data.load(DataConfig("tiny-imagenet", config.path, cache=config.cache, per_class=count))
+        assert len(splits["val"]) == 6
+        assert np.bincount(splits["train"].labels).tolist() == [count] * 3
+        return {image.tobytes() for image in splits["train"].images}
+
+    assert numbers(3) < numbers(5)
+    assert numbers(3) == numbers(3)
+
+
+def _lose_a_class(root: Path) -> None:
+    shutil.rmtree(root / "train" / WNIDS[1])
+
+
+def _lose_train_photos(root: Path) -> None:
+    for i in range(4):
+        (root / "train" / WNIDS[1] / "images" / f"{WNIDS[1]}_{i}.JPEG").unlink()
+
+
+def _lose_val_photos(root: Path) -> None:
+    (root / "val" / "images" / "val_2.JPEG").unlink()
+
+
+def _lose_annotations(root: Path) -> None:
+    (root / "val" / "val_annotations.txt").unlink()
+
+
+def _strange_class(root: Path) -> None:
+    with (root / "val" / "val_annotations.txt").open("a") as file:
+        file.write("val_0.JPEG\tn09999999\t0\t0\t1\t1\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_lose_a_class, "n01443537 has 0 train photos"),
+        (_lose_train_photos, "n01443537 has 8 train photos, expected 12"),
+        (_lose_val_photos, "1 of 6 val photos are missing"),
+        (_lose_annotations, "val_annotations.txt"),
+        (_strange_class, "n09999999"),
+    ],
+)
+def test_half_unpacked_folders_are_refused(config, damage, words):
+    damage(config.path)
+    with pytest.raises(UserError, match=words):
+        tiny_imagenet.listing(config)
+
+
+def test_truncated_zip_is_refused(tiny_zip):
+    tiny_zip.write_bytes(tiny_zip.read_bytes()[:-5000])
+    with pytest.raises(UserError, match="no whole zip"):
+        tiny_imagenet.listing(DataConfig("tiny-imagenet", tiny_zip))
+
+
+def test_damaged_member_of_a_zip_is_named(tiny_zip, tmp_path):
+    with zipfile.ZipFile(tiny_zip) as archive:
+        info = archive.getinfo(f"tiny-imagenet-200/train/{WNIDS[0]}/images/{WNIDS[0]}_5.JPEG")
+    content = bytearray(tiny_zip.read_bytes())
+    content[info.header_offset + 200] ^= 255
+    tiny_zip.write_bytes(content)
+    with pytest.raises(UserError, match=f"{WNIDS[0]}_5.JPEG"):
+        data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))
+
+
+def test_another_zip_and_no_zip_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(UserError, match=r"wnids\.txt"):
+        tiny_imagenet.listing(DataConfig("tiny-imagenet", tmp_path / "other.zip"))
+    with pytest.raises(UserError, match="does not exist"):
+        tiny_imagenet.listing(DataConfig("tiny-imagenet", tmp_path / "none.zip"))
+    with pytest.raises(UserError, match=r"no Tiny ImageNet folder"):
+        tiny_imagenet.listing(DataConfig("tiny-imagenet", tmp_path))
+
+
+def test_nothing_here_names_path_and_download(tmp_path):
+    with pytest.raises(UserError, match=r"--data\.path.*--data\.download"):
+        tiny_imagenet.listing(DataConfig("tiny-imagenet", cache=tmp_path))
+
+
+def test_photo_of_another_size_is_named(config):
+    Image.new("RGB", (32, 64)).save(config.path / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_3.JPEG")
+    with pytest.raises(UserError, match=rf"{WNIDS[0]}_3\.JPEG.*found 32 x 64"):
+        data.load(config)

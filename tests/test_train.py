@@ -1,0 +1,265 @@
+"""The training loop on a few digits: interrupted equals unbroken, parts equal the whole, nothing bad is saved."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from doublevit import checkpoint, jobs
+from doublevit.data import DataConfig
+from doublevit.errors import UserError
+from doublevit.models import CrossConfig, ModelConfig
+from doublevit.models.classifier import build
+from doublevit.recipes import Recipe, get_recipe
+from doublevit.results import RunFolder
+from doublevit.train import TrainConfig, loop
+from doublevit.train.interrupt import Interrupt, Stopped
+from doublevit.train.optimise import make_optimiser, rate_factor
+
+
+def recipe(**train: object) -> Recipe:
+    """Two epochs of four steps, with dropout and cropping, so that every kind of draw is in play."""
+    base = get_recipe("digits-double")
+    options = {"epochs": 2, "batch_size": 16, "warmup_epochs": 0.5} | train
+    return dataclasses.replace(
+        base,
+        data=DataConfig("digits", per_class=6),
+        model=dataclasses.replace(base.model, head="paper-double", freeze="all-but-4-blocks"),
+        train=dataclasses.replace(base.train, **options),
+    )
+
+
+def weights(run: RunFolder, which: str = "last") -> dict[str, torch.Tensor]:
+    index = json.loads((run.checkpoints / "index.json").read_text())
+    from safetensors.torch import load_file
+
+    return load_file(run.checkpoints / index[which] / "model.safetensors")
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> RunFolder:
+    return jobs.start(recipe(), tmp_path_factory.mktemp("runs"), "unbroken")
+
+
+def test_same_seed_same_weights_another_seed_others(unbroken, tmp_path):
+    assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "again")))
+    other = dataclasses.replace(recipe(), seed=1)
+    assert not same(weights(unbroken), weights(jobs.start(other, tmp_path, "other")))
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 6])
+def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, monkeypatch, stop):
+    check = Interrupt.check
+
+    def ask_at(self, step=0):
+        self.asked = step == stop
+        check(self, step)
+
+    monkeypatch.setattr(Interrupt, "check", ask_at)
+    with pytest.raises(Stopped):
+        jobs.start(recipe(), tmp_path, "stopped")
+    assert not same(weights(unbroken), weights(RunFolder(tmp_path / "stopped")))
+    monkeypatch.setattr(Interrupt, "check", check)
+    resumed = jobs.resume(tmp_path / "stopped")
+    assert same(weights(unbroken), weights(resumed))
+    assert same(weights(unbroken, "best"), weights(resumed, "best"))
+    frozen = build(resumed_model(resumed), list("0123456789")).backbone.branches()["fine"].blocks[0]
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+def resumed_model(run: RunFolder) -> ModelConfig:
+    from doublevit.recipes import from_dict
+
+    return from_dict(run.recipe()).model
+
+
+def test_stopped_during_validation_equals_unbroken(unbroken, tmp_path, monkeypatch):
+    check, calls = Interrupt.check, []
+
+    def ask_in_validation(self, step=0):
+        calls.append(step)
+        self.asked = step == 0  # the training passes its step, the validation does not
+        check(self, step)
+
+    monkeypatch.setattr(Interrupt, "check", ask_in_validation)
+    with pytest.raises(Stopped):
+        jobs.start(recipe(), tmp_path, "stopped")
+    monkeypatch.setattr(Interrupt, "check", check)
+    assert calls == [1, 2, 3, 4, 0]
+    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "stopped")))
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path, monkeypatch):
+    """A kill between writing a checkpoint and naming it: the older one counts, and the result is the same."""
+    write_text = checkpoint.write_text
+
+    def killed(path: Path, text: str) -> None:
+        if "epoch-001" in text:
+            raise SystemExit(9)
+        write_text(path, text)
+
+    monkeypatch.setattr(checkpoint, "write_text", killed)
+    with pytest.raises(SystemExit):
+        jobs.start(recipe(), tmp_path, "killed")
+    monkeypatch.setattr(checkpoint, "write_text", write_text)
+    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "killed")))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, tmp_path):
+    options = ["--train.epochs", "500", "--data.per-class", "100", "--runs", str(tmp_path), "--name", "stopped"]
+    command = [sys.executable, "-m", "doublevit", "train", "digits-double", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wait_for(tmp_path / "stopped" / "log.jsonl")
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert f"doublevit train --resume {tmp_path / 'stopped'}" in error.splitlines()[-1]
+    assert checkpoint.exists(tmp_path / "stopped" / "checkpoints")
+    assert "Traceback" not in error
+
+
+def wait_for(path: Path, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.1)
+
+
+def test_accumulation_changes_memory_not_the_step(tmp_path):
+    def trained(accumulate: int) -> dict[str, torch.Tensor]:
+        plain = recipe(epochs=1, accumulate=accumulate)  # without dropout, which each part would draw anew
+        plain = dataclasses.replace(plain, model=dataclasses.replace(plain.model, head="linear"))
+        return weights(jobs.start(plain, tmp_path, f"parts{accumulate}"))
+
+    whole, parts = trained(1), trained(5)
+    assert all(torch.allclose(whole[name], parts[name], atol=1e-4) for name in whole)
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """By torchrun, on the CPU: one run folder, every sample evaluated once, the same model up to rounding."""
+    plain = ["--model.head", "linear", "--train.epochs", "1", "--train.batch-size", "16", "--data.per-class", "6"]
+    command = ["-m", "doublevit", "run", "digits-double", *plain, "--runs", str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    both = [
+        subprocess.Popen([sys.executable, *launch, *command, "--name", "two"], env=environment, stderr=subprocess.PIPE),
+        subprocess.Popen([sys.executable, *command, "--name", "one"], env=environment, stderr=subprocess.PIPE),
+    ]
+    for process in both:
+        error = process.communicate(timeout=200)[1]
+        assert process.returncode == 0, error.decode()
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+    first, second = weights(one), weights(two)
+    assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
+    assert [row.count for row in two.rows()] == [360, 360]
+    assert two.rows()[0].value == pytest.approx(one.rows()[0].value, abs=0.02)
+
+
+def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    step = loop._step
+
+    def poisoned(training, batch, number, meter):
+        if number == 5:
+            next(iter(training.model.heads.parameters())).data.fill_(float("nan"))
+        step(training, batch, number, meter)
+
+    monkeypatch.setattr(loop, "_step", poisoned)
+    with pytest.raises(UserError, match=r"no longer finite.*last good checkpoint"):
+        jobs.start(recipe(), tmp_path, "diverged")
+    saved = weights(RunFolder(tmp_path / "diverged"))
+    assert all(torch.isfinite(tensor).all() for tensor in saved.values())
+    assert checkpoint._read_index(tmp_path / "diverged" / "checkpoints")["last"] == "epoch-001-step-0000004"
+
+
+def test_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
+    def full(folder: Path, size: int, purpose: str) -> None:
+        if list(folder.glob("epoch-*")):
+            raise UserError(f"no space left: {purpose}")
+
+    monkeypatch.setattr(checkpoint, "require_space", full)
+    with pytest.raises(UserError, match="no space left: a checkpoint"):
+        jobs.start(recipe(), tmp_path, "full")
+    assert [path.name for path in (tmp_path / "full" / "checkpoints").glob("epoch*")] == ["epoch-000-step-0000000"]
+    monkeypatch.undo()
+    jobs.resume(tmp_path / "full")
+
+
+def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
+    kept = {path.name for path in unbroken.checkpoints.iterdir() if path.is_dir()}
+    assert kept == set(json.loads((unbroken.checkpoints / "index.json").read_text()).values())
+    epochs = [json.loads(line) for line in (unbroken.path / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in epochs if "epoch" in entry] == [1, 2]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "cosine-per-epoch", "constant"])
+def test_rates_follow_the_closed_form(schedule):
+    config = TrainConfig(epochs=4, schedule=schedule, warmup_epochs=0 if schedule == "cosine-per-epoch" else 1)
+    factors = [rate_factor(step, 40, 10, config) for step in range(40)]
+    for step, factor in enumerate(factors):
+        if schedule == "cosine-per-epoch":
+            assert factor == pytest.approx((1 + math.cos(math.pi * (step // 10) / 4)) / 2)
+        elif step < 10:
+            assert factor == pytest.approx((step + 1) / 11)
+        else:
+            cosine = (1 + math.cos(math.pi * (step - 10) / 30)) / 2
+            assert factor == pytest.approx(cosine if schedule == "cosine" else 1)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimiser):
+    config = ModelConfig(
+        "vit-digits-4", coarse="vit-digits-8", weights="none", freeze="all-but-2-blocks", cross=CrossConfig((5,))
+    )
+    model = build(config, list("ab"))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = make_optimiser(model, TrainConfig(optimiser=optimiser, weight_decay=0.1)).param_groups
+    rates = {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert set(rates) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for name, (rate, decay) in rates.items():
+        assert rate == (1e-3 if name.startswith(("heads", "backbone.cross")) else 1e-4)
+        spared = optimiser == "adamw" and (name.endswith("bias") or "norm" in name)
+        assert decay == (0.0 if spared else 0.1)
+
+
+def test_gradient_is_clipped(tmp_path):
+    moved = []
+    for clip in (1e-12, None):
+        start = build_start()
+        run = jobs.start(recipe(epochs=1, clip_norm=clip, weight_decay=0.0), tmp_path, f"clip{clip}")
+        moved.append(max((weights(run)[name] - start[name]).abs().max().item() for name in start))
+    # Adam divides by the gradient's size, so only a norm near its epsilon of 1e-8 shows in the step.
+    assert moved[0] < 0.01 * moved[1]
+
+
+def build_start() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return build(recipe().model, list("0123456789")).state_dict()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"epochs": -1},
+        {"accumulate": 0},
+        {"head_lr": -1},
+        {"backbone_lr": math.nan},
+        {"clip_norm": 0},
+    ],
+)
+def test_impossible_options(options):
+    with pytest.raises(UserError, match="--train"):
+        TrainConfig(**options)

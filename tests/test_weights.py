@@ -1,0 +1,106 @@
+import os
+import pickle
+import time
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from doublevit.errors import UserError
+from doublevit.models import ModelConfig
+from doublevit.models.backbones import create
+from doublevit.models.classifier import build
+from doublevit.models.weights import read_state
+
+
+class Payload:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/doublevit-was-here",)
+
+
+def save_small(path, patch_size: int = 4, **wrapped):
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, patch_size=patch_size, embed_dim=64, depth=6, num_heads=4
+    )
+    state = model.state_dict()
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save({"state_dict": state, "epoch": 3} if wrapped else state, path)
+    return state
+
+
+@pytest.mark.parametrize(("name", "wrapped"), [("w.safetensors", {}), ("w.pth", {}), ("w.pt", {"wrapped": True})])
+def test_files_of_both_kinds_load(tmp_path, name, wrapped):
+    state = save_small(tmp_path / name, **wrapped)
+    module = create("vit-digits-4", str(tmp_path / name)).module
+    assert all(torch.equal(tensor, state[key]) for key, tensor in module.state_dict().items())
+
+
+def test_pickle_with_code_is_refused_and_not_run(tmp_path):
+    marker = "/tmp/doublevit-was-here"
+    for name, save in (("a.pth", torch.save), ("b.pth", lambda value, path: path.write_bytes(pickle.dumps(value)))):
+        save({"weight": Payload()}, tmp_path / name)
+        with pytest.raises(UserError, match=r"refused|cannot be read"):
+            read_state(tmp_path / name)
+    assert not os.path.exists(marker)  # noqa: PTH110
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x02}q\x00."])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_damaged_files_get_one_line(tmp_path, content, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_state(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_are_named(tmp_path):
+    save_small(tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"does not fit the network: \d+ of 152 tensors are missing"):
+        create("vit-ti16", str(tmp_path / "w.pth"))
+    other = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, embed_dim=32, depth=6, num_heads=4)
+    torch.save(other.state_dict(), tmp_path / "narrow.pth")
+    with pytest.raises(UserError, match=r"is \(.*\), expected \("):
+        create("vit-digits-4", str(tmp_path / "narrow.pth"))
+
+
+def test_missing_file():
+    with pytest.raises(UserError, match="no weights at"):
+        create("vit-digits-4", "nowhere.pth")
+
+
+def test_another_patch_size_is_resampled_as_timm_does(vit_weights):
+    ours = create("vit-ti16@32", vit_weights).module.state_dict()
+    theirs = timm.create_model(
+        "vit_tiny_patch16_224", patch_size=32, pretrained=True, pretrained_cfg_overlay={"file": vit_weights}
+    ).state_dict()
+    assert ours["patch_embed.proj.weight"].shape == (192, 3, 32, 32)
+    assert ours["pos_embed"].shape == (1, 50, 192)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_no_way_to_the_hub_names_three_ways_out(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    from doublevit.models import hub
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:1")
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"go online once.*--model\.weights FILE.*--model\.weights none"):
+        build(ModelConfig("vit-ti16"), ["a", "b"])
+    assert time.monotonic() - start < 10
+
+
+def test_cached_weights_need_no_network(monkeypatch, vit_weights):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: vit_weights)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked the network"))
+    state = safetensors.torch.load_file(vit_weights)
+    assert torch.equal(create("vit-ti16", "hub").module.state_dict()["cls_token"], state["cls_token"])
