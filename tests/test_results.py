@@ -10,12 +10,12 @@ from torch import nn
 
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
-from doublevit.evaluate import Subject, accuracy_rows, predict
+from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
 from doublevit.recipes import RECIPES, from_dict, to_dict
 from doublevit.results import Predictions, RunFolder
 from doublevit.statistics import wilson_interval
 
-SUBJECT = Subject("model", "data", 0, "last", "float32")
+SUBJECT = Subject("model", 0, "last", "float32")
 
 
 class Fixed(nn.Module):
@@ -26,8 +26,8 @@ class Fixed(nn.Module):
         self.logits = nn.Parameter(logits)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        number = (images[:, 0, 0, 0] * 255).round() + 256 * (images[:, 0, 0, 1] * 255).round()
-        return self.logits[number.long()]
+        first, second = images[:, 0, 0, 0].long(), images[:, 0, 0, 1].long()
+        return self.logits[first + 256 * second]
 
 
 def numbered(count: int, classes: int) -> tuple[Dataset, np.ndarray]:
@@ -42,8 +42,9 @@ def numbered(count: int, classes: int) -> tuple[Dataset, np.ndarray]:
 def test_accuracies_are_scikit_learns_whatever_the_batch(batch_size):
     dataset, labels = numbered(301, 8)
     logits = torch.randn(301, 8, generator=torch.Generator().manual_seed(0))
-    predictions = predict(Fixed(logits), dataset, torch.float32, batch_size)
-    for row, k in zip(accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0), (1, 3), strict=True):
+    measured = predict(Fixed(logits), dataset, torch.float32, batch_size)
+    predictions = measured.predictions
+    for row, k in zip(accuracy_rows(measured, SUBJECT, {"kind": "clean"}), (1, 3), strict=True):
         assert (row.metric, row.count) == (f"top-{k}", 301)
         assert row.value == pytest.approx(top_k_accuracy_score(labels, logits.numpy(), k=k))
         assert row.low < row.value < row.high
@@ -84,7 +85,7 @@ def make_predictions() -> Predictions:
 
 def test_rows_and_predictions_come_back_as_written(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
-    rows = accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0, top=(1, 2))
+    rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1, 2))
     run.add_results(rows, predictions, "clean")
     assert run.rows() == rows
     loaded = Predictions.load(run.path / "predictions" / "clean.npz")
@@ -98,7 +99,7 @@ def test_rows_and_predictions_come_back_as_written(tmp_path):
 
 def test_half_written_last_line_is_passed_over_and_mended(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
-    rows = accuracy_rows(predictions, SUBJECT, {"kind": "clean"}, 1.0, top=(1,))
+    rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1,))
     run.add_results(rows, predictions, "clean")
     with (run.path / "results.jsonl").open("a") as file:
         file.write('{"model": "cut sho')

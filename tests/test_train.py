@@ -50,13 +50,13 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory) -> RunFolder:
-    return jobs.start(recipe(), tmp_path_factory.mktemp("runs"), "unbroken")
+    return jobs.start(recipe(), tmp_path_factory.mktemp("runs"), "unbroken").run
 
 
 def test_same_seed_same_weights_another_seed_others(unbroken, tmp_path):
-    assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "again")))
+    assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "again").run))
     other = dataclasses.replace(recipe(), seed=1)
-    assert not same(weights(unbroken), weights(jobs.start(other, tmp_path, "other")))
+    assert not same(weights(unbroken), weights(jobs.start(other, tmp_path, "other").run))
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
@@ -72,7 +72,7 @@ def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, monkeypatch, st
         jobs.start(recipe(), tmp_path, "stopped")
     assert not same(weights(unbroken), weights(RunFolder(tmp_path / "stopped")))
     monkeypatch.setattr(Interrupt, "check", check)
-    resumed = jobs.resume(tmp_path / "stopped")
+    resumed = jobs.resume(tmp_path / "stopped").run
     assert same(weights(unbroken), weights(resumed))
     assert same(weights(unbroken, "best"), weights(resumed, "best"))
     frozen = build(resumed_model(resumed), list("0123456789")).backbone.branches()["fine"].blocks[0]
@@ -98,7 +98,7 @@ def test_stopped_during_validation_equals_unbroken(unbroken, tmp_path, monkeypat
         jobs.start(recipe(), tmp_path, "stopped")
     monkeypatch.setattr(Interrupt, "check", check)
     assert calls == [1, 2, 3, 4, 0]
-    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "stopped")))
+    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "stopped").run))
 
 
 def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path, monkeyp
     with pytest.raises(SystemExit):
         jobs.start(recipe(), tmp_path, "killed")
     monkeypatch.setattr(checkpoint, "write_text", write_text)
-    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "killed")))
+    assert same(weights(unbroken), weights(jobs.resume(tmp_path / "killed").run))
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, tmp_path):
@@ -141,7 +141,7 @@ def test_accumulation_changes_memory_not_the_step(tmp_path):
     def trained(accumulate: int) -> dict[str, torch.Tensor]:
         plain = recipe(epochs=1, accumulate=accumulate)  # without dropout, which each part would draw anew
         plain = dataclasses.replace(plain, model=dataclasses.replace(plain.model, head="linear"))
-        return weights(jobs.start(plain, tmp_path, f"parts{accumulate}"))
+        return weights(jobs.start(plain, tmp_path, f"parts{accumulate}").run)
 
     whole, parts = trained(1), trained(5)
     assert all(torch.allclose(whole[name], parts[name], atol=1e-4) for name in whole)
@@ -238,7 +238,7 @@ def test_gradient_is_clipped(tmp_path):
     moved = []
     for clip in (1e-12, None):
         start = build_start()
-        run = jobs.start(recipe(epochs=1, clip_norm=clip, weight_decay=0.0), tmp_path, f"clip{clip}")
+        run = jobs.start(recipe(epochs=1, clip_norm=clip, weight_decay=0.0), tmp_path, f"clip{clip}").run
         moved.append(max((weights(run)[name] - start[name]).abs().max().item() for name in start))
     # Adam divides by the gradient's size, so only a norm near its epsilon of 1e-8 shows in the step.
     assert moved[0] < 0.01 * moved[1]

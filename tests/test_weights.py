@@ -59,12 +59,25 @@ def test_damaged_files_get_one_line(tmp_path, content, suffix):
 
 def test_weights_of_another_shape_are_named(tmp_path):
     save_small(tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"does not fit the network: \d+ of 152 tensors are missing"):
+    with pytest.raises(UserError, match=r"does not fit the network: \d+ of 150 tensors are missing"):
         create("vit-ti16", str(tmp_path / "w.pth"))
     other = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, embed_dim=32, depth=6, num_heads=4)
     torch.save(other.state_dict(), tmp_path / "narrow.pth")
     with pytest.raises(UserError, match=r"is \(.*\), expected \("):
         create("vit-digits-4", str(tmp_path / "narrow.pth"))
+
+
+def test_deeper_networks_file_is_refused_and_other_classifiers_are_left_out(tmp_path):
+    options = {"img_size": 32, "patch_size": 4, "embed_dim": 64, "num_heads": 4}
+    deeper = timm.create_model("vit_tiny_patch16_224", depth=7, **options)
+    torch.save(deeper.state_dict(), tmp_path / "deeper.pth")
+    with pytest.raises(UserError, match=r"it has 12 more, blocks\.6\."):
+        create("vit-digits-4", str(tmp_path / "deeper.pth"))
+    tuned = timm.create_model("vit_tiny_patch16_224", depth=6, num_classes=7, **options)
+    torch.save(tuned.state_dict(), tmp_path / "tuned.pth")
+    create("vit-digits-4", str(tmp_path / "tuned.pth"))
+    with pytest.raises(UserError, match=r"head\.\w+ is \(7"):
+        create("vit-digits-4", str(tmp_path / "tuned.pth"), with_classifier=True)
 
 
 def test_missing_file():
@@ -79,7 +92,7 @@ def test_another_patch_size_is_resampled_as_timm_does(vit_weights):
     ).state_dict()
     assert ours["patch_embed.proj.weight"].shape == (192, 3, 32, 32)
     assert ours["pos_embed"].shape == (1, 50, 192)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_no_way_to_the_hub_names_three_ways_out(monkeypatch, tmp_path):

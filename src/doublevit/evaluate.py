@@ -28,10 +28,18 @@ class Subject:
     """What is evaluated, as every row names it."""
 
     model: str
-    dataset: str
     seed: int
     checkpoint: str
     precision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Predictions, the source of the data set they were made on, and the seconds they took."""
+
+    predictions: Predictions
+    dataset: str
+    seconds: float
 
 
 def predict(
@@ -40,11 +48,11 @@ def predict(
     dtype: torch.dtype,
     batch_size: int = BATCH_SIZE,
     between: Callable[[], None] = lambda: None,
-) -> Predictions:
+) -> Measured:
     """What `model` says of every sample, each exactly once, shared among all processes.
 
     Args:
-        model: float images (B, 3, H, W) in [0, 1] -> logits (B, classes); it is put in evaluation mode.
+        model: uint8 images (B, 3, H, W) -> logits (B, classes); it is put in evaluation mode.
         dataset: the photos.
         dtype: what matrix products run in.
         batch_size: photos at a time in each process.
@@ -53,7 +61,7 @@ def predict(
     Raises:
         UserError: the model gives logits that are not finite.
     """
-    state = this_process()
+    state, start = this_process(), time.perf_counter()
     model.eval()
     parts = []
     with progress.bar("evaluating", len(dataset)) as bar:
@@ -61,43 +69,31 @@ def predict(
             parts.append((indices, *_predict_batch(model, dataset, indices, dtype)))
             bar.advance(len(indices) * state.num_processes)
             between()
-    return _assemble(gather_object(parts), dataset)
+    return Measured(_assemble(gather_object(parts), dataset), dataset.source, time.perf_counter() - start)
 
 
 def accuracy_rows(
-    predictions: Predictions,
-    subject: Subject,
-    condition: Mapping[str, Any],
-    seconds: float,
-    top: Sequence[int] = (1, 3),
+    measured: Measured, subject: Subject, condition: Mapping[str, Any], top: Sequence[int] = (1, 3)
 ) -> list[Row]:
     """Top-k accuracy for each k in `top`, with n and Wilson's 95 % interval."""
     rows = []
     for k in top:
-        hits = predictions.hits(k)
+        hits = measured.predictions.hits(k)
         low, high = wilson_interval(int(hits.sum()), len(hits))
         rows.append(
             Row(
+                dataset=measured.dataset,
                 condition=dict(condition),
                 metric=f"top-{k}",
                 value=float(hits.mean()),
                 low=low,
                 high=high,
                 count=len(hits),
-                seconds=round(seconds, 3),
+                seconds=round(measured.seconds, 3),
                 **dataclasses.asdict(subject),
             )
         )
     return rows
-
-
-def evaluate_clean(
-    model: nn.Module, dataset: Dataset, subject: Subject, dtype: torch.dtype, batch_size: int = BATCH_SIZE
-) -> tuple[list[Row], Predictions]:
-    """Rows and predictions on the photos as they are."""
-    start = time.perf_counter()
-    predictions = predict(model, dataset, dtype, batch_size)
-    return accuracy_rows(predictions, subject, {"kind": "clean"}, time.perf_counter() - start), predictions
 
 
 @torch.inference_mode()
@@ -108,7 +104,7 @@ def _predict_batch(
     device = next(model.parameters()).device
     batch = gather(dataset, indices).to(device)
     with autocast(device, dtype):
-        logits = model(batch.images.float() / 255).float()
+        logits = model(batch.images).float()
     if not torch.isfinite(logits).all():
         raise UserError("the model's logits are not finite: its weights are damaged, or the training diverged")
     log_probabilities = logits.log_softmax(dim=1)

@@ -1,5 +1,6 @@
 """The main job: data, model, training, evaluation, in a run folder."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from accelerate.utils import broadcast_object_list
 
 from doublevit import checkpoint, data
 from doublevit.data.dataset import Splits
-from doublevit.evaluate import BATCH_SIZE, Subject, evaluate_clean
+from doublevit.evaluate import BATCH_SIZE, Measured, Subject, accuracy_rows, predict
 from doublevit.models.classifier import Classifier, build
 from doublevit.precision import choose
 from doublevit.processes import this_process
@@ -18,7 +19,15 @@ from doublevit.summary import freeze_table, leak_warning
 from doublevit.train import loop
 
 
-def start(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run that is trained to its end, and what its last validation gave, if that was just now."""
+
+    run: RunFolder
+    measured: Measured | None
+
+
+def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     """Prepare data and model, make a run folder, and train in it.
 
     Raises:
@@ -29,17 +38,24 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
         require_free(runs, name)  # said before the data are prepared, not after
     splits, model = _materials(recipe)
     run = _new_run(recipe, runs, name)
-    _train(recipe, run, model, splits)
-    return run
+    return Trained(run, _train(recipe, run, model, splits))
 
 
-def resume(path: Path) -> RunFolder:
+def resume(path: Path) -> Trained:
     """Go on with a run from its last checkpoint; one that is trained to its end is left as it is."""
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     splits, model = _materials(recipe, from_scratch=checkpoint.exists(run.checkpoints))
-    _train(recipe, run, model, splits)
-    return run
+    return Trained(run, _train(recipe, run, model, splits))
+
+
+def finish(trained: Trained) -> list[Row]:
+    """Rows of the last weights; what the last validation has said of them is not computed again."""
+    if trained.measured is None:
+        return evaluate(trained.run.path)
+    recipe = from_dict(trained.run.recipe())
+    dtype = choose(recipe.train.precision, this_process().device)
+    return _add_rows(trained.run, recipe, trained.measured, "last", dtype)
 
 
 def evaluate(path: Path, which: str = "last", batch_size: int = BATCH_SIZE, precision: str | None = None) -> list[Row]:
@@ -48,18 +64,18 @@ def evaluate(path: Path, which: str = "last", batch_size: int = BATCH_SIZE, prec
     recipe = from_dict(run.recipe())
     splits, model = _materials(recipe, from_scratch=True)
     checkpoint.load_weights(run.checkpoints, which, model)
-    state = this_process()
-    dtype = choose(precision or recipe.train.precision, state.device)
-    subject = Subject(
-        model=run.path.resolve().name,
-        dataset=splits["val"].source,
-        seed=recipe.seed,
-        checkpoint=which,
-        precision=str(dtype).removeprefix("torch."),
-    )
-    rows, predictions = evaluate_clean(model.to(state.device), splits["val"], subject, dtype, batch_size)
-    if state.is_main_process:
-        run.add_results(rows, predictions, f"clean-{which}")
+    device = this_process().device
+    dtype = choose(precision or recipe.train.precision, device)
+    measured = predict(model.to(device), splits["val"], dtype, batch_size)
+    return _add_rows(run, recipe, measured, which, dtype)
+
+
+def _add_rows(run: RunFolder, recipe: Recipe, measured: Measured, which: str, dtype: torch.dtype) -> list[Row]:
+    name, precision = run.path.resolve().name, str(dtype).removeprefix("torch.")
+    subject = Subject(name, recipe.seed, which, precision)
+    rows = accuracy_rows(measured, subject, {"kind": "clean"})
+    if this_process().is_main_process:
+        run.add_results(rows, measured.predictions, f"clean-{which}")
     return rows
 
 
@@ -78,9 +94,9 @@ def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
     return RunFolder(Path(broadcast_object_list(path)[0]))
 
 
-def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> None:
+def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> Measured | None:
     training = loop.prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
-    if training.accelerator.is_main_process:
+    if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
         console.print(leak_warning(model), end="")
-    loop.train(training)
+    return loop.train(training)

@@ -46,10 +46,11 @@ def data(arguments: Sequence[str]) -> None:
 def _prepare(arguments: Sequence[str]) -> None:
     """Decode photos into the cache, or find them there."""
     config = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__).data
-    for split, dataset in load(config).items():
+    splits = load(config)
+    for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
-    say(f"from {dataset.source}")
+    say(f"from {splits['val'].source.removesuffix(', val')}")
 
 
 def _verify(arguments: Sequence[str]) -> None:

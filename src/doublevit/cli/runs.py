@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -13,6 +13,9 @@ from doublevit.cli.terminal import fail, out, say
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.results import Row, RunFolder
+
+if TYPE_CHECKING:
+    from doublevit.jobs import Trained
 
 CONTENTS = {
     "results.jsonl": "every number, with its interval",
@@ -58,15 +61,15 @@ class Evaluate:
 
 def run(arguments: Sequence[str]) -> None:
     """Train by a recipe, evaluate, show the result: `run RECIPE [options]`, or `run --resume RUN`."""
-    folder = _train(arguments, "run")
+    trained = _train(arguments, "run")
     from doublevit import jobs
 
-    _show_result(folder, jobs.evaluate(folder.path))
+    _show_result(trained.run, jobs.finish(trained))
 
 
 def train(arguments: Sequence[str]) -> None:
     """Only train: `train RECIPE [options]`, or `train --resume RUN`."""
-    folder = _train(arguments, "train")
+    folder = _train(arguments, "train").run
     if is_main_process():
         say(f"trained; everything is in {folder.path}\nnow: doublevit evaluate {folder.path}")
 
@@ -80,7 +83,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     _show_result(RunFolder(options.run), rows)
 
 
-def _train(arguments: Sequence[str], command: str) -> RunFolder:
+def _train(arguments: Sequence[str], command: str) -> "Trained":
     options = _parse(arguments, command)
     from doublevit import jobs
     from doublevit.train.interrupt import Stopped

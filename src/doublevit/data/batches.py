@@ -25,13 +25,18 @@ class Batch:
         """The same batch on `device`."""
         return Batch(self.images.to(device), self.labels.to(device), self.indices.to(device))
 
+    def chunk(self, count: int) -> "list[Batch]":
+        """The batch in up to `count` parts."""
+        columns = (self.images.chunk(count), self.labels.chunk(count), self.indices.chunk(count))
+        return [Batch(*part) for part in zip(*columns, strict=True)]
+
     def __len__(self) -> int:
         return len(self.labels)
 
 
 def gather(dataset: Dataset, indices: np.ndarray) -> Batch:
     """The samples at `indices`, in that order."""
-    images = torch.from_numpy(dataset.images[indices]).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(dataset.images[indices]).permute(0, 3, 1, 2)
     return Batch(images, torch.from_numpy(dataset.labels[indices]), torch.from_numpy(indices))
 
 

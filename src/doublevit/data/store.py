@@ -121,7 +121,9 @@ def _open_split(folder: Path, split: str, meta: dict[str, Any]) -> Dataset:
     try:
         images = np.load(folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
-        return Dataset(images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), meta["source"])
+        return Dataset(
+            images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), f"{meta['source']}, {split}"
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 

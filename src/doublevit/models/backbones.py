@@ -27,7 +27,7 @@ class Network:
 
 
 class SingleBackbone(nn.Module):
-    """A timm network: float (B, 3, S, S) in [0, 1] -> one feature (B, D) for each head it had.
+    """A timm network: (B, 3, S, S), float in [0, 1] or uint8 -> one feature (B, D) for each head it had.
 
     That is one, or, for the distilled networks (PiT, DeiT), the class token and the distillation token.
     """
@@ -53,13 +53,14 @@ class SingleBackbone(nn.Module):
         return (self.network.forward_head(tokens, pre_logits=True),)
 
 
-def create(name: str, weights: str, image_size: int | None = None) -> Network:
-    """A network by name (`BACKBONES`, or timm's, with `@32` for another patch size), with its classifier still on.
+def create(name: str, weights: str, image_size: int | None = None, *, with_classifier: bool = False) -> Network:
+    """A network by name: one of `BACKBONES`, or timm's, with `@32` behind it for another patch size.
 
     Args:
         name: which network.
         weights: "hub", "none" or a file.
         image_size: side of its input in pixels; None for its own.
+        with_classifier: whether it keeps the classifier that its checkpoint was made with.
 
     Raises:
         UserError: no such network, no such weights, weights that do not fit, or no network to fetch them.
@@ -74,6 +75,8 @@ def create(name: str, weights: str, image_size: int | None = None) -> Network:
         raise UserError(f"{name}: patches of {options['patch_size']} pixels do not divide an input of {side}")
     path = hub_file(name, config) if weights == "hub" else Path(weights).expanduser()
     module = _make(name, backbone.timm_name, options)
+    if not with_classifier:
+        module.reset_classifier(0)
     if weights != "none":
         fit_state(module, read_state(path), path)
     return Network(module, side, config.interpolation, Normalise(config.mean, config.std))

@@ -14,9 +14,10 @@ from doublevit.models.preprocess import Resize
 
 
 class Classifier(nn.Module):
-    """Float images (B, 3, H, W) in [0, 1], of any size -> logits (B, classes).
+    """Images (B, 3, H, W) of any size, float in [0, 1] or uint8 -> logits (B, classes).
 
-    Resizing and normalising are part of it, so attacks, corruptions and prediction all speak pixels.
+    Resizing and normalising are part of it, so attacks, corruptions and prediction all speak pixels. It is
+    differentiable in float images; bytes are the faster way in for photos as they are stored.
     """
 
     def __init__(self, resize: Resize, backbone: SingleBackbone | DoubleViT, heads: Sequence[nn.Module]) -> None:
@@ -57,8 +58,9 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     """
     if not load_weights:
         config = dataclasses.replace(config, weights="none", coarse_weights=None)
-    fine = create(config.backbone, config.weights, config.image_size)
-    classifiers = heads.pretrained(fine.module, class_ids) if config.head == "pretrained" else []
+    keep = config.head == "pretrained"
+    fine = create(config.backbone, config.weights, config.image_size, with_classifier=keep)
+    classifiers = heads.pretrained(fine.module, class_ids) if keep else []
     fine.module.reset_classifier(0)
     backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config)
     if not classifiers:
@@ -69,5 +71,4 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
 
 def _double(fine: Network, config: ModelConfig) -> DoubleViT:
     coarse = create(config.coarse or "", config.coarse_weights or config.weights, config.image_size)
-    coarse.module.reset_classifier(0)
     return DoubleViT(fine, coarse, config.cross)

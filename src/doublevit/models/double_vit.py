@@ -27,7 +27,7 @@ class Branch(nn.Module):
         return len(self.vit.blocks)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Float (B, 3, S, S) in [0, 1] -> tokens (B, N, D), class token first."""
+        """Images (B, 3, S, S), float in [0, 1] or uint8 -> tokens (B, N, D), class token first."""
         vit = self.vit
         return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(self.normalise(images)))))
 
@@ -41,7 +41,7 @@ class Branch(nn.Module):
 
 
 class DoubleViT(nn.Module):
-    """Float (B, 3, S, S) in [0, 1] -> one feature (B, D_fine + D_coarse).
+    """Images (B, 3, S, S), float in [0, 1] or uint8 -> one feature (B, D_fine + D_coarse).
 
     Raises:
         UserError: a branch is no plain ViT, the inputs differ in size, or a cross-attention layer has no place.

@@ -1,4 +1,4 @@
-"""A model's first layer: pixels in [0, 1] of any size to what the network was trained on. Differentiable."""
+"""A model's first layer: photos of any size to what the network was trained on."""
 
 import functools
 
@@ -8,39 +8,48 @@ from torch import nn
 
 
 class Resize(nn.Module):
-    """Resize to a square, antialiased, as two matrix products: float (B, 3, H, W) -> (B, 3, size, size).
+    """Resize to a square as Pillow does: (B, 3, H, W) -> (B, 3, size, size), uint8 or float in [0, 1].
 
-    The matrices hold the weights of `torch.nn.functional.interpolate(antialias=True)`, which are Pillow's; multiplying
-    by them is several times as fast as applying them pixel by pixel, and as exact. Like Pillow, and unlike torch, it
-    clips to [0, 1] after each of the two passes: where it does, the gradient is truly zero. Nothing is rounded.
+    Floats are resized differentiably, by two matrix products with Pillow's weights (those of
+    `torch.nn.functional.interpolate(antialias=True)`). Like Pillow, and unlike torch, this clips to [0, 1] after each
+    of the two passes: where it does, the gradient is truly zero. Nothing is rounded.
+
+    Bytes stay bytes on the CPU, where torch has Pillow's own arithmetic, rounding included, at many times the speed
+    (bicubic: within 2 levels of Pillow, equal on 99 % of values); elsewhere they become floats.
     """
 
     def __init__(self, size: int, interpolation: str) -> None:
         super().__init__()
         self.size = size
-        self.interpolation = interpolation
+        self.mode = "bilinear" if interpolation == "bilinear" else "bicubic"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # Full precision even under autocast: half of a level of 255 is 9 bits, and bfloat16 has 8.
         with torch.autocast(images.device.type, enabled=False):
-            images = images.float()
-            for dimension in (-1, -2):  # Pillow's order
-                if images.shape[dimension] != self.size:
-                    images = self._along(images, dimension)
-        return images
+            if images.dtype == torch.uint8 and images.device.type == "cpu":
+                return self._bytes(images)
+            images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+            return self._along(self._along(images, -1), -2)  # Pillow's order
+
+    def _bytes(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-2:] == (self.size, self.size):
+            return images
+        images = images.contiguous(memory_format=torch.channels_last)  # the fast case of torch's kernel
+        return F.interpolate(images, size=(self.size, self.size), mode=self.mode, antialias=True)
 
     def _along(self, images: torch.Tensor, dimension: int) -> torch.Tensor:
-        weights = resize_weights(images.shape[dimension], self.size, self.interpolation, images.device)
+        if images.shape[dimension] == self.size:
+            return images
+        weights = resize_weights(images.shape[dimension], self.size, self.mode, images.device)
         return (weights @ images if dimension == -2 else images @ weights.T).clamp(0, 1)
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, interpolation={self.interpolation}"
+        return f"size={self.size}, mode={self.mode}"
 
 
 @functools.lru_cache(maxsize=32)
-def resize_weights(old: int, new: int, interpolation: str, device: torch.device) -> torch.Tensor:
+def resize_weights(old: int, new: int, mode: str, device: torch.device) -> torch.Tensor:
     """The float32 (new, old) matrix that resizes a column of `old` pixels; each row sums to 1."""
-    mode = "bilinear" if interpolation == "bilinear" else "bicubic"
     # Ordinary tensors even when first asked for in inference mode: a later training step must be able to use them.
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(old)[None, None]
@@ -48,7 +57,7 @@ def resize_weights(old: int, new: int, interpolation: str, device: torch.device)
 
 
 class Normalise(nn.Module):
-    """(images - mean) / std with the checkpoint's own constants: (B, 3, H, W) -> (B, 3, H, W)."""
+    """(images - mean) / std with the checkpoint's own constants, for floats in [0, 1] or bytes: (B, 3, H, W) float."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -60,4 +69,6 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.dtype == torch.uint8:  # in place, since touching fresh memory is slow
+            return images.float().mul_(1 / (255 * self.std)).sub_(self.mean / self.std)
         return (images - self.mean) / self.std

@@ -40,7 +40,7 @@ def read_state(path: Path) -> State:
 def fit_state(network: nn.Module, state: State, path: Path) -> None:
     """Load `state` into a timm `network`, with timm's own renaming and resampling of patch and position embeddings.
 
-    A classifier for another number of classes is left out if the network has none.
+    The file's classifier is left out if the network has none.
 
     Raises:
         UserError: tensors are missing, too many, or of another shape.
@@ -51,7 +51,7 @@ def fit_state(network: nn.Module, state: State, path: Path) -> None:
     except (KeyError, RuntimeError, AssertionError) as error:
         raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
     wanted = network.state_dict()
-    problems = [*_missing(wanted, state), *_misshapen(wanted, state)]
+    problems = [*_missing(wanted, state), *_left_over(network, wanted, state), *_misshapen(wanted, state)]
     if problems:
         raise UserError(f"{path} does not fit the network: {'; '.join(problems)}; is it another model's file?")
     network.load_state_dict({name: state[name] for name in wanted})
@@ -69,6 +69,13 @@ def _unwrap(content: object, path: Path) -> State:
 def _missing(wanted: State, state: State) -> list[str]:
     missing = sorted(wanted.keys() - state.keys())
     return [f"{len(missing)} of {len(wanted)} tensors are missing, {missing[0]} first"] if missing else []
+
+
+def _left_over(network: nn.Module, wanted: State, state: State) -> list[str]:
+    names = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    classifiers = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+    extra = sorted(name for name in state.keys() - wanted.keys() if not name.startswith(classifiers))
+    return [f"it has {len(extra)} more, {extra[0]} first"] if extra else []
 
 
 def _misshapen(wanted: State, state: State) -> list[str]:

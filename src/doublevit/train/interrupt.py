@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, taken between two steps, where everything can be saved."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,7 +25,8 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        in_main = threading.current_thread() is threading.main_thread()  # no other thread may handle signals
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -23,7 +23,7 @@ from doublevit.checkpoint import Progress
 from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
 from doublevit.errors import UserError
-from doublevit.evaluate import predict
+from doublevit.evaluate import Measured, predict
 from doublevit.models.classifier import Classifier
 from doublevit.precision import autocast, choose
 from doublevit.processes import on_cpu
@@ -78,24 +78,27 @@ def prepare(
     return Training(model, wrapped, optimiser, accelerator, splits, config, augment, run, seed)
 
 
-def train(training: Training) -> None:
+def train(training: Training) -> Measured | None:
     """Train to the last epoch, from the run's last checkpoint if it has one.
+
+    Returns what the trained model says of the validation photos, or None where there was nothing left to train.
 
     Raises:
         Stopped: the user asked for an end; everything is saved.
         UserError: the loss is not finite, or the disk is full; the last good checkpoint stays.
     """
     meter = Meter(training.accelerator.device)
-    done = _begin(training, meter)
+    done, measured = _begin(training, meter), None
     with Interrupt() as interrupt:
         try:
             while done.epoch < training.config.epochs:
                 meter.start()
                 _train_epoch(training, done, meter, interrupt)
-                _finish_epoch(training, done, meter, interrupt)
+                measured = _finish_epoch(training, done, meter, interrupt)
         except Stopped:
             _save(training, done, meter)
             raise Stopped(training.run.path) from None
+    return measured
 
 
 def _begin(training: Training, meter: Meter) -> Progress:
@@ -151,10 +154,10 @@ def _step(training: Training, batch: Batch, step: int, meter: Meter) -> None:
     torch.manual_seed(step_seed(training.seed, step, accelerator.process_index))
     factor = rate_factor(step, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimiser, factor)
-    parts = torch.arange(len(batch)).chunk(config.accumulate)
+    parts = batch.chunk(config.accumulate)
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
-            loss, hits = _loss(training, batch.images[part], batch.labels[part])
+            loss, hits = _loss(training, part)
             accelerator.backward(loss * (len(part) / len(batch)))
         meter.add(loss, hits, len(part))
     if config.clip_norm is not None:
@@ -163,14 +166,14 @@ def _step(training: Training, batch: Batch, step: int, meter: Meter) -> None:
     training.optimiser.zero_grad(set_to_none=True)
 
 
-def _loss(training: Training, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _loss(training: Training, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy, averaged over the photos and over the model's heads, and the number of hits."""
     with autocast(training.accelerator.device, training.dtype):
-        logits = training.wrapped(images.float() / 255, every_head=True).float()
-    every_label = labels.expand(len(logits), -1)
+        logits = training.wrapped(batch.images, every_head=True).float()
+    every_label = batch.labels.expand(len(logits), -1)
     smoothing = training.config.label_smoothing
     loss = F.cross_entropy(logits.flatten(0, 1), every_label.flatten(), label_smoothing=smoothing)
-    return loss, (logits.detach().mean(dim=0).argmax(dim=1) == labels).sum()
+    return loss, (logits.detach().mean(dim=0).argmax(dim=1) == batch.labels).sum()
 
 
 def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> None:
@@ -182,11 +185,11 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
         training.run.log({"step": done.step, "loss": now["loss"], "head_lr": rate})
 
 
-def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> None:
+def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> Measured:
     """Validate, log, save; only then is the epoch done."""
     trained = meter.read()
-    predictions = predict(training.model, training.splits["val"], training.dtype, between=interrupt.check)
-    hits = predictions.hits(1)
+    measured = predict(training.model, training.splits["val"], training.dtype, between=interrupt.check)
+    hits = measured.predictions.hits(1)
     done.epoch += 1
     best = bool(hits.mean() > done.best)
     done.best = max(done.best, float(hits.mean()))
@@ -199,6 +202,7 @@ def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: I
             f" (95 % interval {low:.1%} to {high:.1%}, n = {len(hits):,})"
         )
     _save(training, done, meter, best=best)
+    return measured
 
 
 def _save(training: Training, done: Progress, meter: Meter, *, best: bool = False) -> None:

@@ -1,0 +1,106 @@
+"""How fast photos come: our batches against torchvision's ImageFolder with a DataLoader, in one run.
+
+    python benchmarks/data.py --path FOLDER/tiny-imagenet-200 [--seconds 6]
+
+Peers get what their users write: ToTensor, and for 224 pixels Resize((224, 224)) and Normalize, in 0, 1 and 2 workers.
+Ours are gathered from the decoded store, resized and normalised by the model's first layer. Prints photos per second
+and, as the result, the ratio to the fastest peer.
+"""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+import tyro
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from doublevit import data
+from doublevit.data.batches import gather, training_batches
+from doublevit.models.preprocess import Normalise, Resize
+
+BATCH = 32
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure on."""
+
+    path: Path
+    """Unpacked Tiny ImageNet."""
+    cache: Path = data.DataConfig().cache
+    """Where its decoded store is kept."""
+    seconds: float = 6.0
+    """How long each figure is measured for."""
+
+
+def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
+    """Batches as the training loop gets them, and as the network sees them."""
+    resize, normalise = Resize(size, "bilinear"), Normalise(HALF, HALF)
+    for epoch in itertools.count():
+        for indices in training_batches(len(dataset), BATCH, 0, epoch):
+            images = gather(dataset, indices).images
+            yield normalise(resize(images)) if size != images.shape[-1] else images.float() / 255
+
+
+def peer(path: Path, size: int, workers: int) -> Iterator[torch.Tensor]:
+    """Batches as most people get them."""
+    steps = [transforms.ToTensor()]
+    if size != 64:
+        steps = [transforms.Resize((size, size)), *steps, transforms.Normalize(HALF, HALF)]
+    folder = ImageFolder(str(path / "train"), transforms.Compose(steps))
+    loader = DataLoader(folder, batch_size=BATCH, shuffle=True, num_workers=workers)
+    return (images for images, _ in loader)
+
+
+def rate(batches: Iterable[torch.Tensor], seconds: float) -> float:
+    """Photos per second, after two seconds to get going."""
+    batches = iter(batches)
+    _drain(batches, 2.0)
+    start = time.perf_counter()
+    return _drain(batches, seconds) / (time.perf_counter() - start)
+
+
+def _drain(batches: Iterator[torch.Tensor], seconds: float) -> int:
+    end, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        count += len(next(batches))
+    return count
+
+
+def prepare_rates(options: Options) -> data.Splits:
+    """Decode into a fresh store and open it again, printing how long both took."""
+    import shutil
+    import tempfile
+
+    config = data.DataConfig("tiny-imagenet", options.path, cache=Path(tempfile.mkdtemp(dir=options.cache)))
+    for what in ("decoded", "opened again"):
+        start = time.perf_counter()
+        splits = data.load(config)
+        seconds, count = time.perf_counter() - start, sum(map(len, splits.values()))
+        print(f"{count:,} photos {what} in {seconds:.2f} s ({count / seconds:,.0f} photos/s)")
+    shutil.rmtree(config.cache)
+    return data.load(dataclasses.replace(config, cache=options.cache))
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options, description=__doc__)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    train = prepare_rates(options)["train"]
+    for size in (64, 224):
+        mine = rate(ours(train, size), options.seconds)
+        peers = {workers: rate(peer(options.path, size, workers), options.seconds) for workers in (0, 1, 2)}
+        shown = ", ".join(f"{workers} workers {speed:,.0f}" for workers, speed in peers.items())
+        print(f"{size} pixels: ours {mine:,.0f} photos/s; ImageFolder + DataLoader: {shown}")
+        ratios = f"{mine / max(peers.values()):.1f} x the fastest peer, {mine / peers[0]:.1f} x that without workers"
+        print(f"{size} pixels: {ratios}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Every command of the README runs, on photos in miniature, and means what the README says."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from doublevit.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+QUICK = {
+    "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
+    "ti-double-cross": ["--train.epochs", "1"],
+    "paper-double-cross": ["--train.epochs", "0", "--model.weights", "none", "--data.path", "tiny-imagenet-200.zip"],
+}
+
+
+def command_id(command: str) -> str:
+    return re.sub(r"[^\w-]+", " ", command)[:60].strip()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that the README's commands name."""
+    shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
+    image_folder.rename(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    main(["train", "digits-double", "--train.epochs", "1", "--data.per-class", "2", "--name", "first"])
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("doublevit")], ids=command_id)
+def test_command_of_the_readme(command, workplace, request):
+    if "vit_tiny" in command:
+        weights = Path(request.getfixturevalue("vit_weights"))
+        (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
+    arguments = shlex.split(command)[1:]
+    extra = QUICK.get(arguments[1], []) if arguments[0] in ("run", "train") and "--resume" not in arguments else []
+    cache = (
+        ["--data.cache", str(workplace / "cache")] if "--resume" not in arguments and arguments[0] != "evaluate" else []
+    )
+    ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
+    with ends:
+        main([*arguments, *extra, *(cache if arguments[0] != "recipes" else [])])
+
+
+def test_other_commands_are_the_makefiles_or_git_and_pip():
+    for command in COMMANDS:
+        if not command.startswith("doublevit"):
+            assert re.match(r"make (demo|test)\b|(\.venv/bin/)?pip install |python benchmarks/|source ", command), (
+                command
+            )
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_pictures_and_files_that_the_readme_names_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
+        path = next(filter(None, target))
+        assert path.startswith("http") or os.path.exists(ROOT / path), path  # noqa: PTH110
