@@ -65,6 +65,13 @@ def test_nothing_is_left_of_a_preparation_that_fails(config, monkeypatch):
     assert stores(config) == []
 
 
+def test_what_a_killed_preparation_left_is_removed(config):
+    name = tiny_imagenet.listing(config).key(skip_bad=False)
+    (config.cache / f".{name}-x1").mkdir(parents=True)
+    data.load(config)
+    assert [path.name for path in stores(config)] == [name]
+
+
 def test_verify_finds_one_changed_byte(config):
     data.load(config)
     assert "is complete" in data.verify(config)

@@ -75,9 +75,9 @@ def predict(
 def accuracy_rows(
     measured: Measured, subject: Subject, condition: Mapping[str, Any], top: Sequence[int] = (1, 3)
 ) -> list[Row]:
-    """Top-k accuracy for each k in `top`, with n and Wilson's 95 % interval."""
+    """Top-k accuracy for each k in `top` that the data set has classes for, with n and Wilson's 95 % interval."""
     rows = []
-    for k in top:
+    for k in (k for k in top if k <= measured.predictions.classes.shape[1]):
         hits = measured.predictions.hits(k)
         low, high = wilson_interval(int(hits.sum()), len(hits))
         rows.append(

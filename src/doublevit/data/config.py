@@ -24,7 +24,7 @@ class DataConfig:
     size: int = 224
     """Side in pixels at which photos of a folder are stored: shorter side resized, then centre crop."""
     val_fraction: float = 0.2
-    """Share of each class kept for validation where a folder has no val/ of its own."""
+    """Share of each class kept for validation where the source has no split of its own."""
     split_seed: int = 0
     """Seed of that split."""
     per_class: int | None = None

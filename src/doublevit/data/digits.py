@@ -11,14 +11,14 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def load(config: DataConfig) -> Splits:
-    """The digits as RGB photos of 32 x 32, one in five of each class (by `split_seed`) in "val"."""
+    """The digits as RGB photos of 32 x 32, a share of each class (`val_fraction`, by `split_seed`) in "val"."""
     from sklearn.datasets import load_digits  # slow imports that only this source needs
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     images = np.stack([_enlarge(scan) for scan in digits.images])
     splits = train_test_split(
-        np.arange(len(images)), test_size=0.2, random_state=config.split_seed, stratify=digits.target
+        np.arange(len(images)), test_size=config.val_fraction, random_state=config.split_seed, stratify=digits.target
     )
     whole = Dataset(images, digits.target.astype(np.int64), tuple("0123456789"), NAMES, "scikit-learn's bundled digits")
     return {name: whole.subset(np.sort(indices)) for name, indices in zip(("train", "val"), splits, strict=True)}

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -144,6 +145,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
     total = sum(len(entries.names) for entries in listing.splits.values())
+    for stale in folder.parent.glob(f".{folder.name}-*"):  # of a process that was killed; the lock says none is at work
+        shutil.rmtree(stale, ignore_errors=True)
     require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} photos")
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
