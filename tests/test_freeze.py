@@ -4,6 +4,7 @@ import torch
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig, freeze
 from doublevit.models.classifier import build
+from doublevit.summary import leak_warning
 
 CLASSES = [f"class{i}" for i in range(200)]
 
@@ -109,3 +110,4 @@ def test_trained_positions_before_frozen_blocks_are_found():
     assert freeze.autograd_leaks(small("none").backbone.network) == []
     model.backbone.network.pos_embed.requires_grad_(True)
     assert freeze.autograd_leaks(model.backbone.network) == ["pos_embed"]
+    assert "backbone.pos_embed trained before frozen layers" in leak_warning(model)

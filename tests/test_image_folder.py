@@ -51,6 +51,23 @@ def test_train_without_val_is_split(image_folder):
     assert len(data.load(config(image_folder, size=16))["val"]) == 2
 
 
+def test_names_that_sort_alike_have_an_order(image_folder):
+    photo = (image_folder / "train" / "cat" / "1.jpg").read_bytes()
+    for name in ("01.jpg", "001.jpg", "²1.jpg"):
+        (image_folder / "train" / "cat" / name).write_bytes(photo)
+    (image_folder / "train" / "__MACOSX").mkdir()
+    names = source.listing(config(image_folder)).splits["train"].names
+    assert names[:5] == [f"train/cat/{name}" for name in ("0.png", "001.jpg", "01.jpg", "1.jpg", "2.webp")]
+
+
+def test_left_out_files_leave_the_others_in_their_places(image_folder):
+    whole = data.load(config(image_folder, size=16))["train"].images
+    (image_folder / "train" / "cat" / "1.jpg").write_bytes(b"broken")
+    assert np.array_equal(
+        data.load(config(image_folder, size=16, skip_bad=True))["train"].images, np.delete(whole, 1, 0)
+    )
+
+
 def test_upright_by_exif_and_16_bit_grey(image_folder):
     folder = image_folder / "train" / "cat"
     photo = random_photo(np.random.default_rng(0), (32, 32))

@@ -66,6 +66,10 @@ def test_other_commands_are_the_makefiles_or_git_and_pip():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
+def test_no_figure_is_missing():
+    assert not re.search(r"RESULT_|BENCH_|TODO", README + (ROOT / "EXPERIMENTS.md").read_text())
+
+
 def test_pictures_and_files_that_the_readme_names_exist():
     for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
         path = next(filter(None, target))

@@ -83,6 +83,11 @@ def _strange_class(root: Path) -> None:
         file.write("val_0.JPEG\tn09999999\t0\t0\t1\t1\n")
 
 
+def _cut_annotations(root: Path, characters: int) -> None:
+    path = root / "val" / "val_annotations.txt"
+    path.write_text(path.read_text()[:-characters])
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -91,6 +96,8 @@ def _strange_class(root: Path) -> None:
         (_lose_val_photos, "1 of 6 val photos are missing"),
         (_lose_annotations, "val_annotations.txt"),
         (_strange_class, "n09999999"),
+        (lambda root: _cut_annotations(root, 20), "a line without a class"),
+        (lambda root: _cut_annotations(root, 32), "lacks 1 of the val photos"),
     ],
 )
 def test_half_unpacked_folders_are_refused(config, damage, words):
@@ -105,14 +112,17 @@ def test_truncated_zip_is_refused(tiny_zip):
         tiny_imagenet.listing(DataConfig("tiny-imagenet", tiny_zip))
 
 
-def test_damaged_member_of_a_zip_is_named(tiny_zip, tmp_path):
+@pytest.mark.parametrize("place", [100, 200, 300, 400, 500])
+def test_damaged_member_of_a_zip_is_named_or_left_out(tiny_zip, tmp_path, place):
     with zipfile.ZipFile(tiny_zip) as archive:
         info = archive.getinfo(f"tiny-imagenet-200/train/{WNIDS[0]}/images/{WNIDS[0]}_5.JPEG")
     content = bytearray(tiny_zip.read_bytes())
-    content[info.header_offset + 200] ^= 255
+    content[info.header_offset + place] ^= 255
     tiny_zip.write_bytes(content)
     with pytest.raises(UserError, match=f"{WNIDS[0]}_5.JPEG"):
         data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))
+    splits = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache", skip_bad=True))
+    assert len(splits["train"]) == 35
 
 
 def test_another_zip_and_no_zip_are_refused(tmp_path):

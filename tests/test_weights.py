@@ -47,7 +47,7 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path):
     assert not os.path.exists(marker)  # noqa: PTH110
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x02}q\x00."])
+@pytest.mark.parametrize("content", [b"", b"a", b"garbage", b"\x80\x02}q\x00.", b"\x80\x02u.", b"\x80\x02h\x05."])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_damaged_files_get_one_line(tmp_path, content, suffix):
     path = tmp_path / f"w{suffix}"

@@ -4,12 +4,15 @@
 killed at any moment finds a whole checkpoint.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
@@ -41,10 +44,13 @@ def save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progr
     state = {"optimiser": optimiser.state_dict(), "progress": dataclasses.asdict(progress)}
     require_space(folder, _size(weights) + _size(state["optimiser"]["state"]), "a checkpoint")
     name = f"epoch-{progress.epoch:03d}-step-{progress.step:07d}"
-    with whole_folder(folder / name) as part:
+    index = _read_index(folder)
+    if name not in index.values():  # left by a kill before the index named it: it may be in pieces
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with _disk_errors(folder), whole_folder(folder / name) as part:
         safetensors.torch.save_file(weights, part / WEIGHTS)
         torch.save(state, part / STATE)
-    index = _read_index(folder) | {"last": name} | ({"best": name} if best else {})
+    index |= {"last": name} | ({"best": name} if best else {})
     write_text(folder / INDEX, json.dumps(index, indent=2))
     for old in folder.iterdir():
         if old.is_dir() and old.name not in index.values():
@@ -68,9 +74,22 @@ def load_state(folder: Path, optimiser: torch.optim.Optimizer) -> Progress:
     Raises:
         UserError: there is no checkpoint.
     """
-    state = torch.load(_find(folder, "last") / STATE, map_location="cpu", weights_only=True)
-    optimiser.load_state_dict(state["optimiser"])
-    return Progress(**state["progress"])
+    path = _find(folder, "last") / STATE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        optimiser.load_state_dict(state["optimiser"])
+        return Progress(**state["progress"])
+    except Exception as error:  # damaged files make torch raise nearly anything
+        raise UserError(f"{path} is damaged ({type(error).__name__}): the run cannot be resumed") from error
+
+
+def name_of(folder: Path, which: str) -> str:
+    """Which checkpoint is the "last" or "best" one.
+
+    Raises:
+        UserError: there is none.
+    """
+    return _find(folder, which).name
 
 
 def exists(folder: Path) -> bool:
@@ -81,13 +100,28 @@ def exists(folder: Path) -> bool:
 def _find(folder: Path, which: str) -> Path:
     index = _read_index(folder)
     if which not in index:
-        raise UserError(f"{folder} has no {which} checkpoint: the run stopped before its first; start it again")
+        known = ", ".join(index) or "none at all: start the run again"
+        raise UserError(f"{folder} has no {which} checkpoint; it has {known}")
     return folder / index[which]
 
 
 def _read_index(folder: Path) -> dict[str, str]:
     path = folder / INDEX
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}); it should name a folder beside it as last and as best"
+        ) from error
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """A disk that fills up while torch or safetensors write makes them raise errors of their own kinds."""
+    try:
+        yield
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise UserError(f"cannot write a checkpoint to {folder} ({error}); the older one is kept") from error
 
 
 def _size(tree: Any) -> int:

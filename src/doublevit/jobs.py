@@ -8,7 +8,9 @@ from accelerate.utils import broadcast_object_list
 
 from doublevit import checkpoint, data
 from doublevit.data.dataset import Splits
+from doublevit.errors import UserError
 from doublevit.evaluate import BATCH_SIZE, Measured, Subject, accuracy_rows, predict
+from doublevit.files import writable_folder
 from doublevit.models.classifier import Classifier, build
 from doublevit.precision import choose
 from doublevit.processes import this_process
@@ -34,8 +36,8 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
         UserError: something in the recipe cannot be had or does not fit; no folder is made then.
         Stopped: the user asked for an end during training.
     """
-    if name and this_process().is_main_process:
-        require_free(runs, name)  # said before the data are prepared, not after
+    _check_early(recipe, runs, name)
+    recipe = _with_absolute_paths(recipe)
     splits, model = _materials(recipe)
     run = _new_run(recipe, runs, name)
     return Trained(run, _train(recipe, run, model, splits))
@@ -70,12 +72,33 @@ def evaluate(path: Path, which: str = "last", batch_size: int = BATCH_SIZE, prec
     return _add_rows(run, recipe, measured, which, dtype)
 
 
+def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
+    """What can be said before the data are prepared is said then."""
+    state = this_process()
+    if recipe.train.batch_size < state.num_processes:
+        raise UserError(
+            f"--train.batch-size {recipe.train.batch_size}: expected at least a photo for each of the"
+            f" {state.num_processes} processes"
+        )
+    if state.is_main_process:
+        writable_folder(runs, "the folder of all runs")
+        if name:
+            require_free(runs, name)
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    """So that the run can be resumed and evaluated from any folder."""
+    where = recipe.data
+    where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())
+    return dataclasses.replace(recipe, data=where)
+
+
 def _add_rows(run: RunFolder, recipe: Recipe, measured: Measured, which: str, dtype: torch.dtype) -> list[Row]:
     name, precision = run.path.resolve().name, str(dtype).removeprefix("torch.")
-    subject = Subject(name, recipe.seed, which, precision)
-    rows = accuracy_rows(measured, subject, {"kind": "clean"})
+    weights = checkpoint.name_of(run.checkpoints, which)
+    rows = accuracy_rows(measured, Subject(name, recipe.seed, f"{which}, {weights}", precision), {"kind": "clean"})
     if this_process().is_main_process:
-        run.add_results(rows, measured.predictions, f"clean-{which}")
+        run.add_results(rows, measured.predictions, f"clean-{weights}-{precision}")
     return rows
 
 

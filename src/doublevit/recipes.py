@@ -33,6 +33,10 @@ class Recipe:
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"--seed: expected 0 or more, found {self.seed}")
+
 
 TINY = DataConfig(source="tiny-imagenet")
 PAPER_TRAIN = TrainConfig(schedule="cosine-per-epoch")

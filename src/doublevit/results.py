@@ -29,7 +29,8 @@ class Row:
     """One measured number with all that it takes to know what it is. Accuracies are shares in 0..1.
 
     `condition` says what was done to the photos, `{"kind": "clean"}` at the least; `low` and `high` bound the 95 %
-    interval; `seconds` is the wall time of the pass that gave it.
+    interval; `checkpoint` says which weights, and whether as the last or the best (that was chosen on these photos);
+    `seconds` is the wall time of the pass that gave it.
     """
 
     model: str
@@ -116,7 +117,10 @@ class RunFolder:
 
     def recipe(self) -> dict[str, Any]:
         """The recipe as it was written when the run began."""
-        return dict(json.loads((self.path / "recipe.json").read_text()))
+        try:
+            return dict(json.loads((self.path / "recipe.json").read_text()))
+        except ValueError as error:
+            raise UserError(f"{self.path / 'recipe.json'} is damaged ({error}); the run cannot be repeated") from error
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to log.jsonl, the course of the training."""

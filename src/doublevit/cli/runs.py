@@ -10,6 +10,7 @@ import tyro
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import fail, out, say
+from doublevit.errors import UserError
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.results import Row, RunFolder
@@ -57,6 +58,10 @@ class Evaluate:
     """Photos at a time; changes nothing but speed and memory."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What matrix products run in; if not given, as in training."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
 
 
 def run(arguments: Sequence[str]) -> None:

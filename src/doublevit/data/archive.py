@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -61,19 +62,24 @@ class ZipFiles:
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(self._root + name)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error
 
 
-def natural(name: str) -> list[str | int]:
-    """A sort key that puts val_10 behind val_9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A sort key that puts val_10 behind val_9, and has no ties (1.jpg and 01.jpg)."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's own doing."""
+    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
     found = []
     for entry in os.scandir(folder):
-        if entry.name.startswith(".") or entry.name in ("Thumbs.db", "desktop.ini", "__MACOSX"):
+        if is_hidden(entry.name):
             continue
         if entry.is_dir():
             found += _walk(entry.path, f"{prefix}{entry.name}/")

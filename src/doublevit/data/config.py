@@ -37,5 +37,7 @@ class DataConfig:
             raise UserError(f"--data.size is the side in pixels: expected at least 8, found {self.size}")
         if not 0 < self.val_fraction < 1:
             raise UserError(f"--data.val-fraction: expected between 0 and 1, found {self.val_fraction}")
+        if self.split_seed < 0:
+            raise UserError(f"--data.split-seed: expected 0 or more, found {self.split_seed}")
         if self.per_class is not None and self.per_class < 1:
             raise UserError(f"--data.per-class: expected at least 1 photo a class, found {self.per_class}")

@@ -5,6 +5,7 @@ from PIL import Image
 
 from doublevit.data.config import DataConfig
 from doublevit.data.dataset import Dataset, Splits
+from doublevit.errors import UserError
 
 SIZE = 32  # enlarged from 8, so that patches, crops and blurs have pixels to work on
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -17,6 +18,8 @@ def load(config: DataConfig) -> Splits:
 
     digits = load_digits()
     images = np.stack([_enlarge(scan) for scan in digits.images])
+    if not 0.01 <= config.val_fraction <= 0.99:
+        raise UserError(f"--data.val-fraction {config.val_fraction}: too few digits for that; expected 0.01 to 0.99")
     splits = train_test_split(
         np.arange(len(images)), test_size=config.val_fraction, random_state=config.split_seed, stratify=digits.target
     )

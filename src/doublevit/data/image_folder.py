@@ -4,10 +4,9 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from doublevit.data import store
-from doublevit.data.archive import FolderFiles, natural
+from doublevit.data.archive import FolderFiles, is_hidden, natural
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode, resize_and_crop
 from doublevit.errors import UserError
@@ -68,7 +67,7 @@ def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Cla
 
 
 def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
     classes: Classes = {name: [] for name in sorted(names, key=natural)}
     for name in sorted(files.names, key=natural):
         of_class, _, rest = name.removeprefix(prefix).partition("/")
@@ -106,5 +105,5 @@ def _entries(classes: Classes) -> store.Entries:
 def _decode(data: bytes, size: int) -> np.ndarray:
     try:
         return resize_and_crop(decode(data), size)
-    except (ValueError, Image.DecompressionBombError) as error:
-        raise BadImage(str(error)) from error
+    except (ValueError, MemoryError) as error:  # a strip so narrow that its other side would become enormous
+        raise BadImage(str(error) or "too narrow") from error

@@ -70,9 +70,9 @@ def prepare(listing: Listing, cache: Path, skip_bad: bool) -> Path:
     Raises:
         UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is off.
     """
-    writable_folder(cache, "the cache; --data.cache sets another")
     folder = cache / listing.key(skip_bad)
     if not folder.exists():
+        writable_folder(cache, "the cache; --data.cache sets another")
         with _alone(folder):
             if not folder.exists():
                 _decode_all(listing, folder, skip_bad)
@@ -189,7 +189,7 @@ def _decode_split(
                 good[position] = False
             bar.advance(len(positions))
     if not good.all():
-        np.save(path, images[good])
+        _keep_only(good, path)
     np.save(part / f"{split}-labels.npy", entries.labels[good])
     _require_all_classes(listing, split, entries.labels[good])
     return {"count": int(good.sum()), "crc32": _checksum(part, split)}
@@ -206,9 +206,9 @@ def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) ->
         for image, position in zip(images, positions, strict=True):
             try:
                 image[:] = listing.decode(listing.read(names[position]))
-            except (BadImage, OSError) as error:
+            except (BadImage, OSError, UserError) as error:
                 bad[position] = str(error)
-        os.pwrite(file, images.data, start + positions.start * image.nbytes)
+        _write_at(file, images, start + positions.start * image.nbytes)
         return positions, bad
 
     chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]
@@ -217,6 +217,24 @@ def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) ->
         yield from pool.map(decode_chunk, chunks)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _write_at(file: int, array: np.ndarray, offset: int) -> None:
+    rest = array.data.cast("B")
+    while rest:  # one call writes at most 2 GiB, and less on a disk that is filling up
+        written = os.pwrite(file, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def _keep_only(good: np.ndarray, path: Path) -> None:
+    """Rewrite the array in `path` without the rows that are not `good`, a little at a time."""
+    images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
+    part = path.with_suffix(".part")
+    kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(rows), *images.shape[1:]))
+    for start in range(0, len(rows), CHUNK):
+        kept[start : start + CHUNK] = images[rows[start : start + CHUNK]]
+    kept.flush()
+    part.replace(path)
 
 
 _buffers = threading.local()

@@ -97,6 +97,8 @@ def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entrie
 def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
     rank = {wnid: label for label, wnid in enumerate(class_ids)}
     annotated = [line.split("\t")[:2] for line in _lines(files, "val/val_annotations.txt")]
+    if any(len(entry) != 2 or not entry[1] for entry in annotated):
+        raise UserError(f"{path}: val_annotations.txt has a line without a class; unpack the zip again")
     annotated.sort(key=lambda entry: natural(entry[0]))
     names = [f"val/images/{file}" for file, _ in annotated]
     missing = [name for name in names if name not in files.names]
@@ -104,6 +106,9 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
         raise UserError(
             f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again"
         )
+    unlabelled = sum(name.startswith("val/images/") for name in files.names) - len(set(names))
+    if unlabelled:
+        raise UserError(f"{path}: val_annotations.txt lacks {unlabelled} of the val photos; unpack the zip again")
     strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
     if strange or not annotated:
         found = f"class {strange}, which wnids.txt has not" if strange else "no photo"

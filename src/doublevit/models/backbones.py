@@ -71,14 +71,14 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
     if image_size and config.fixed_input_size:
         options["img_size"] = image_size
     side = image_size or options.get("img_size") or config.input_size[-1]
-    if side % options.get("patch_size", 1):
-        raise UserError(f"{name}: patches of {options['patch_size']} pixels do not divide an input of {side}")
     path = hub_file(name, config) if weights == "hub" else Path(weights).expanduser()
     module = _make(name, backbone.timm_name, options)
+    whole = set(module.state_dict())
     if not with_classifier:
         module.reset_classifier(0)
+    _check_patches(name, module, side)
     if weights != "none":
-        fit_state(module, read_state(path), path)
+        fit_state(module, read_state(path), path, spare=whole - set(module.state_dict()))
     return Network(module, side, config.interpolation, Normalise(config.mean, config.std))
 
 
@@ -108,6 +108,12 @@ def is_distilled(network: Any) -> bool:
 def is_plain_vit(network: nn.Module) -> bool:
     """Whether the network is a ViT with a class token, which is what cross attention needs."""
     return isinstance(network, VisionTransformer) and not is_distilled(network)
+
+
+def _check_patches(name: str, module: Any, side: int) -> None:
+    patch_size = module.patch_embed.patch_size[0] if isinstance(module, VisionTransformer) else 1
+    if side % patch_size:  # timm would leave the last pixels out without a word
+        raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
 
 
 def _make(name: str, timm_name: str, options: dict[str, Any]) -> Any:

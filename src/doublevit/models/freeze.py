@@ -14,6 +14,7 @@ from torch import nn
 
 from doublevit.errors import UserError
 
+EMBEDDINGS = ("pos_embed", "cls_token", "reg_token", "patch_embed")  # what runs first, wherever it is registered
 KINDS = "none, all-but-head, all-but-N-tensors or all-but-N-blocks"
 
 
@@ -63,11 +64,20 @@ def summary(parts: Mapping[str, nn.Module]) -> list[PartSummary]:
 def autograd_leaks(network: nn.Module) -> list[str]:
     """Trained tensors that come before frozen ones: for their sake autograd runs through all that is frozen.
 
-    A trainable `pos_embed` before frozen blocks is the usual one; it costs a fifth of the training speed.
+    A trainable `pos_embed` before frozen blocks is the usual one; it costs a fifth of the training speed. `apply` never
+    makes one where modules stand in the order they run in; setting `requires_grad` by hand does.
     """
     named = list(network.named_parameters())
     last_frozen = max((i for i, (_, parameter) in enumerate(named) if not parameter.requires_grad), default=-1)
-    return [name for name, parameter in named[: max(last_frozen, 0)] if parameter.requires_grad]
+    embeds = [name.startswith(EMBEDDINGS) for name, _ in named]
+    frozen_blocks = any(
+        not parameter.requires_grad for (_, parameter), early in zip(named, embeds, strict=True) if not early
+    )
+    return [
+        name
+        for i, (name, parameter) in enumerate(named)
+        if parameter.requires_grad and (i < last_frozen or (embeds[i] and frozen_blocks))
+    ]
 
 
 def _tail(spec: str, name: str, network: nn.Module) -> int:

@@ -2,9 +2,9 @@
 
 import pickle
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import nn
@@ -32,15 +32,15 @@ def read_state(path: Path) -> State:
             f"{path} is refused: it holds more than tensors, and loading it could run code;"
             " save the state_dict alone, best as .safetensors"
         ) from error
-    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # damaged files make the readers raise nearly anything
         raise UserError(f"{path} cannot be read as weights ({_first_line(error)})") from error
     return _unwrap(content, path)
 
 
-def fit_state(network: nn.Module, state: State, path: Path) -> None:
+def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[str] = ()) -> None:
     """Load `state` into a timm `network`, with timm's own renaming and resampling of patch and position embeddings.
 
-    The file's classifier is left out if the network has none.
+    Tensors named in `spare` may be in the file although the network has none of that name: a classifier taken off.
 
     Raises:
         UserError: tensors are missing, too many, or of another shape.
@@ -51,7 +51,7 @@ def fit_state(network: nn.Module, state: State, path: Path) -> None:
     except (KeyError, RuntimeError, AssertionError) as error:
         raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
     wanted = network.state_dict()
-    problems = [*_missing(wanted, state), *_left_over(network, wanted, state), *_misshapen(wanted, state)]
+    problems = [*_missing(wanted, state), *_left_over(wanted, state, spare), *_misshapen(wanted, state)]
     if problems:
         raise UserError(f"{path} does not fit the network: {'; '.join(problems)}; is it another model's file?")
     network.load_state_dict({name: state[name] for name in wanted})
@@ -61,7 +61,9 @@ def _unwrap(content: object, path: Path) -> State:
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise UserError(f"{path} holds no weights: expected tensors by name, found {type(content).__name__}")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
@@ -71,10 +73,8 @@ def _missing(wanted: State, state: State) -> list[str]:
     return [f"{len(missing)} of {len(wanted)} tensors are missing, {missing[0]} first"] if missing else []
 
 
-def _left_over(network: nn.Module, wanted: State, state: State) -> list[str]:
-    names = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
-    classifiers = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
-    extra = sorted(name for name in state.keys() - wanted.keys() if not name.startswith(classifiers))
+def _left_over(wanted: State, state: State, spare: Collection[str]) -> list[str]:
+    extra = sorted(state.keys() - wanted.keys() - set(spare))
     return [f"it has {len(extra)} more, {extra[0]} first"] if extra else []
 
 

@@ -15,7 +15,7 @@ class TrainConfig:
     batch_size: int = 32
     """Photos per step, over all processes together."""
     accumulate: int = 1
-    """Parts that a step's batch is computed in, to save memory; the step stays the same."""
+    """Parts that a step's batch is computed in, to save memory; the step stays the same (batch norm sees the parts)."""
     optimiser: Literal["adam", "adamw"] = "adam"
     """adam (decay added to the gradient, as in the paper's code) or adamw (not on norms and biases)."""
     backbone_lr: float = 1e-4
@@ -39,6 +39,8 @@ class TrainConfig:
         _at_least("epochs", self.epochs, 0)
         _at_least("batch-size", self.batch_size, 1)
         _at_least("accumulate", self.accumulate, 1)
+        if self.accumulate > self.batch_size:
+            raise UserError(f"--train.accumulate {self.accumulate}: expected at most the batch size, {self.batch_size}")
         for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs"):
             _at_least(name, getattr(self, name.replace("-", "_")), 0)
         if not 0 <= self.label_smoothing < 1:

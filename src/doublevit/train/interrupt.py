@@ -34,11 +34,14 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self, step: int = 0) -> None:
-        """Raise `Stopped` if an end was asked for; several processes do so together, every few steps."""
+    def check(self, step: int | None = None) -> None:
+        """Raise `Stopped` if an end was asked for; several processes do so together, every few steps.
+
+        Without a step, where they are not at the same point, several processes do not stop at all.
+        """
         if this_process().num_processes == 1:
             agreed = self.asked
-        elif step % AGREE_EVERY:
+        elif step is None or step % AGREE_EVERY:
             return
         else:
             flag = torch.tensor(float(self.asked), device=this_process().device)

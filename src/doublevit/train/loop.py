@@ -1,7 +1,8 @@
 """The training loop: epochs of steps, a validation after each, checkpoints, and the way back in.
 
 All that is random is a function of (seed, step), so a run that was stopped and resumed ends with the same weights as
-one that was not, and one process with the same as several.
+one that was not. Several processes make the same steps as one, up to rounding, but for dropout, which each draws for
+its own photos, and batch norm, which each computes over its own (the running statistics are the first one's).
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import broadcast, broadcast_object_list
 
 from doublevit import checkpoint
 from doublevit.augment import POLICIES, AugmentConfig
@@ -22,7 +23,6 @@ from doublevit.augment.draws import draw_table
 from doublevit.checkpoint import Progress
 from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
-from doublevit.errors import UserError
 from doublevit.evaluate import Measured, predict
 from doublevit.models.classifier import Classifier
 from doublevit.precision import autocast, choose
@@ -32,7 +32,7 @@ from doublevit.results import RunFolder
 from doublevit.statistics import wilson_interval
 from doublevit.train.config import TrainConfig
 from doublevit.train.interrupt import Interrupt, Stopped
-from doublevit.train.meter import Meter
+from doublevit.train.meter import Meter, diverged
 from doublevit.train.optimise import make_optimiser, rate_factor, set_rates
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
@@ -68,12 +68,7 @@ def prepare(
     model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
     """Put the model on its device, and on as many processes as were launched."""
-    accelerator = Accelerator(cpu=on_cpu(), kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
-    if config.batch_size < accelerator.num_processes * config.accumulate:
-        raise UserError(
-            f"--train.batch-size {config.batch_size}: expected at least a photo for each of {accelerator.num_processes}"
-            f" processes and {config.accumulate} parts"
-        )
+    accelerator = Accelerator(cpu=on_cpu())
     wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, config))
     return Training(model, wrapped, optimiser, accelerator, splits, config, augment, run, seed)
 
@@ -88,7 +83,7 @@ def train(training: Training) -> Measured | None:
         UserError: the loss is not finite, or the disk is full; the last good checkpoint stays.
     """
     meter = Meter(training.accelerator.device)
-    done, measured = _begin(training, meter), None
+    done, measured = _begin(training), None
     with Interrupt() as interrupt:
         try:
             while done.epoch < training.config.epochs:
@@ -96,21 +91,22 @@ def train(training: Training) -> Measured | None:
                 _train_epoch(training, done, meter, interrupt)
                 measured = _finish_epoch(training, done, meter, interrupt)
         except Stopped:
-            _save(training, done, meter)
+            _save(training, done)
             raise Stopped(training.run.path) from None
     return measured
 
 
-def _begin(training: Training, meter: Meter) -> Progress:
+def _begin(training: Training) -> Progress:
     """Load the last checkpoint, or write the first, so that there always is one."""
-    folder = training.run.checkpoints
-    if not checkpoint.exists(folder):
-        done = Progress()
-        _save(training, done, meter)
-        return done
-    checkpoint.load_weights(folder, "last", training.model)
-    done = checkpoint.load_state(folder, training.optimiser)
-    if training.accelerator.is_main_process:
+    folder, done = training.run.checkpoints, Progress()
+    begun = broadcast_object_list([checkpoint.exists(folder)])[0]  # one answer for all, before one of them writes
+    if begun:
+        checkpoint.load_weights(folder, "last", training.model)
+        done = checkpoint.load_state(folder, training.optimiser)
+    training.accelerator.wait_for_everyone()
+    if not begun:
+        _save(training, done)
+    elif training.accelerator.is_main_process:
         training.run.cut_log(done.step)
     return done
 
@@ -129,7 +125,7 @@ def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: In
             if done.step % LOG_EVERY == 0:
                 _report(training, done, meter, progress)
             if time.monotonic() - saved > SAVE_SECONDS:
-                _save(training, done, meter)
+                _save(training, done)
                 saved = time.monotonic()
             interrupt.check(done.step)
 
@@ -181,13 +177,14 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
     now = meter.read()
     progress.advance(0, f"loss {now['loss']:.3f}  top-1 {now['top1']:.1%}")
     if training.accelerator.is_main_process:
-        rate = max(group["lr"] for group in training.optimiser.param_groups)
-        training.run.log({"step": done.step, "loss": now["loss"], "head_lr": rate})
+        rates = sorted({group["lr"] for group in training.optimiser.param_groups})
+        training.run.log({"step": done.step, "loss": now["loss"], "learning_rates": rates})
 
 
 def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> Measured:
     """Validate, log, save; only then is the epoch done."""
     trained = meter.read()
+    _agree_on_buffers(training)
     measured = predict(training.model, training.splits["val"], training.dtype, between=interrupt.check)
     hits = measured.predictions.hits(1)
     done.epoch += 1
@@ -201,16 +198,23 @@ def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: I
             f"epoch {done.epoch}/{training.config.epochs}: top-1 {hits.mean():.1%} on val"
             f" (95 % interval {low:.1%} to {high:.1%}, n = {len(hits):,})"
         )
-    _save(training, done, meter, best=best)
+    _save(training, done, best=best)
     return measured
 
 
-def _save(training: Training, done: Progress, meter: Meter, *, best: bool = False) -> None:
-    """Checkpoint, unless the training has diverged since the last one."""
-    meter.read()
+def _save(training: Training, done: Progress, *, best: bool = False) -> None:
+    """Checkpoint, by the first process alone; weights that are not finite never replace good ones."""
     if training.accelerator.is_main_process:
+        if not all(parameter.isfinite().all() for parameter in training.model.parameters() if parameter.requires_grad):
+            raise diverged()
         checkpoint.save(training.run.checkpoints, training.model, training.optimiser, done, best=best)
-    training.accelerator.wait_for_everyone()
+
+
+def _agree_on_buffers(training: Training) -> None:
+    """Give every process the first one's batch statistics, which are those that are saved."""
+    if training.accelerator.num_processes > 1:
+        for buffer in training.model.buffers():
+            buffer.copy_(broadcast(buffer))
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -4,6 +4,7 @@ import math
 import time
 
 import torch
+from accelerate.utils import reduce
 
 from doublevit.errors import UserError
 
@@ -17,26 +18,33 @@ class Meter:
 
     def start(self) -> None:
         """Begin anew, for another epoch."""
-        self._sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, hits, photos
+        self._sums = torch.zeros(3, device=self._device)  # loss, hits, photos
         self._started = time.perf_counter()
 
     def add(self, loss: torch.Tensor, hits: torch.Tensor, count: int) -> None:
         """Take in the mean `loss` of `count` photos, of which `hits` were classified rightly."""
-        self._sums += torch.stack([loss.detach() * count, hits, torch.full_like(loss, count)]).double()
+        self._sums += torch.stack([loss.detach() * count, hits, torch.full_like(loss, count)])
 
     def read(self) -> dict[str, float | None]:
-        """Mean loss, share of hits and photos per second so far; None where there was no photo.
+        """Mean loss, share of hits and photos per second so far, over all processes; None where there was no photo.
+
+        All processes must call it together.
 
         Raises:
             UserError: the loss is not finite.
         """
-        loss, hits, count = self._sums.tolist()
+        loss, hits, count = reduce(self._sums, reduction="sum").tolist()
         if not math.isfinite(loss):
-            raise UserError(
-                "the loss is no longer finite: training has diverged; the last good checkpoint is kept."
-                " Lower --train.backbone-lr and --train.head-lr, or set --train.clip-norm 1"
-            )
+            raise diverged()
         if not count:
             return {"loss": None, "top1": None, "images_per_second": None}
         seconds = time.perf_counter() - self._started
         return {"loss": loss / count, "top1": hits / count, "images_per_second": count / seconds}
+
+
+def diverged() -> UserError:
+    """What is said of a training that cannot go on."""
+    return UserError(
+        "loss or weights are no longer finite: training has diverged; the last good checkpoint is kept."
+        " Lower --train.backbone-lr and --train.head-lr, or set --train.clip-norm 1"
+    )

@@ -44,7 +44,7 @@ def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
 
 def _groups(parameters: Iterable[nn.Parameter], rate: float, config: TrainConfig) -> list[dict[str, object]]:
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    spared = [p for p in trained if config.optimiser == "adamw" and (p.ndim == 1 or p.shape[0] == 1)]
+    spared = [p for p in trained if config.optimiser == "adamw" and (p.ndim <= 1 or p.shape[0] == 1)]
     spared_ids = set(map(id, spared))
     decayed = [parameter for parameter in trained if id(parameter) not in spared_ids]
     groups = ((decayed, config.weight_decay), (spared, 0.0))
