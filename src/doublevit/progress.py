@@ -13,7 +13,6 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -28,14 +27,18 @@ def is_main_process() -> bool:
 
 
 class Bar:
-    """A running bar: `advance` it, and let `note` say how things stand (loss, accuracy)."""
+    """A running bar: `advance` it, and `say` how things stand."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
-    def advance(self, count: int, note: str = "") -> None:
-        """Add `count` finished units; `note` replaces the text behind the bar."""
-        self._progress.update(self._task, advance=count, note=note)
+    def advance(self, count: int) -> None:
+        """Add `count` finished units."""
+        self._progress.update(self._task, advance=count)
+
+    def say(self, note: str) -> None:
+        """Replace the text behind the bar (loss, accuracy)."""
+        self._progress.update(self._task, note=note)
 
     def set_total(self, total: int) -> None:
         """Say how much there is to do, where that is known only later."""
@@ -51,10 +54,9 @@ def bar(title: str, total: int, unit: str = "photos", done: int = 0) -> Iterator
     """Show a progress bar of `total` units, `done` of them finished before, until the block ends."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         _Rate(unit),
-        TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),

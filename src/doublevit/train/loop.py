@@ -175,7 +175,7 @@ def _loss(training: Training, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]
 def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> None:
     """A line for the log and a note beside the bar; stops a training that has diverged."""
     now = meter.read()
-    progress.advance(0, f"loss {now['loss']:.3f}  top-1 {now['top1']:.1%}")
+    progress.say(f"loss {now['loss']:.3f} top-1 {now['top1']:.1%}")
     if training.accelerator.is_main_process:
         rates = sorted({group["lr"] for group in training.optimiser.param_groups})
         training.run.log({"step": done.step, "loss": now["loss"], "learning_rates": rates})
