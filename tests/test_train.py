@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from doublevit import checkpoint, jobs
+from doublevit.augment import POLICIES
+from doublevit.augment.draws import draw_table
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
@@ -253,6 +255,23 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
     assert kept == set(json.loads((unbroken.checkpoints / "index.json").read_text()).values())
     epochs = [json.loads(line) for line in (unbroken.path / "log.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in epochs if "epoch" in entry] == [1, 2]
+
+
+def test_photos_are_augmented_by_seed_epoch_and_sample(tmp_path):
+    splits, model = jobs._materials(recipe())
+    training = loop.prepare(model, splits, recipe().train, recipe().augment, RunFolder(tmp_path), seed=3)
+    policy, train = POLICIES["crop"], splits["train"]
+    stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
+    epochs = []
+    for epoch in range(2):
+        expected = policy.apply(stored, draw_table(3, epoch, len(train), policy.columns))
+        batches = list(loop._batches(training, epoch, 0))
+        for batch in batches:
+            assert torch.equal(batch.images, expected[batch.indices])
+            assert torch.equal(batch.labels, torch.from_numpy(train.labels)[batch.indices])
+        assert sorted(torch.cat([batch.indices for batch in batches]).tolist()) == list(range(len(train)))
+        epochs.append(expected)
+    assert not torch.equal(*epochs)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "cosine-per-epoch", "constant"])
