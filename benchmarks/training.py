@@ -26,9 +26,10 @@ from doublevit.data.batches import gather
 from doublevit.evaluate import _predict_batch
 from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
-from doublevit.results import RunFolder
-from doublevit.train import loop
+from doublevit.run_folder import RunFolder
 from doublevit.train.meter import Meter
+from doublevit.train.step import epoch_batches, train_step
+from doublevit.train.training import Training, prepare
 
 BATCH, EVALUATION_BATCH = 32, 100
 
@@ -82,7 +83,7 @@ class PlainLoop:
         return self.forward(images).argmax(dim=1)
 
 
-def make_ours(options: Options) -> loop.Training:
+def make_ours(options: Options) -> Training:
     """The recipe ti-vit, ready to train."""
     recipe = get_recipe("ti-vit")
     recipe = dataclasses.replace(
@@ -91,7 +92,7 @@ def make_ours(options: Options) -> loop.Training:
         model=dataclasses.replace(recipe.model, weights=str(options.weights)),
     )
     splits, model = jobs._materials(recipe)
-    return loop.prepare(model, splits, recipe.train, recipe.augment, RunFolder(Path()), recipe.seed)
+    return prepare(model, splits, recipe.train, recipe.augment, RunFolder(Path()), recipe.seed)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -120,10 +121,10 @@ def main() -> None:
     plain, meter = PlainLoop(options.weights, len(train.class_ids), training.dtype), Meter(torch.device("cpu"))
     print(f"{torch.get_num_threads()} threads, {training.dtype}")
     training.wrapped.train()
-    batches = loop._batches(training, 0, 0)
+    batches = epoch_batches(training, 0, 0)
     times: dict[str, list[float]] = {"ours": [], "plain": []}
     for step in range(options.steps + 3):
-        times["ours"].append(timed(lambda step=step: loop._step(training, next(batches), step, meter)))
+        times["ours"].append(timed(lambda step=step: train_step(training, next(batches), step, meter)))
         batch = gather(train, np.arange(step * BATCH, (step + 1) * BATCH))
         times["plain"].append(timed(lambda batch=batch: plain.step(batch.images, batch.labels)))
     report("training", BATCH, times["ours"][3:], times["plain"][3:])

@@ -10,6 +10,7 @@ FLOORS = (
     {"errors"},
     {"files", "progress", "precision", "processes"},
     {"results", "statistics"},
+    {"run_folder"},
     {"data", "augment", "models"},
     {"checkpoint"},
     {"evaluate"},

@@ -12,7 +12,8 @@ from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
 from doublevit.recipes import RECIPES, from_dict, to_dict
-from doublevit.results import Predictions, RunFolder
+from doublevit.results import Predictions
+from doublevit.run_folder import RunFolder
 from doublevit.statistics import wilson_interval
 
 SUBJECT = Subject("model", 0, "last", "float32")

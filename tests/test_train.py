@@ -21,10 +21,12 @@ from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.classifier import build
 from doublevit.recipes import Recipe, get_recipe
-from doublevit.results import RunFolder
+from doublevit.run_folder import RunFolder
 from doublevit.train import TrainConfig, loop
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.optimise import make_optimiser, rate_factor
+from doublevit.train.step import epoch_batches
+from doublevit.train.training import prepare
 
 
 def recipe(**train: object) -> Recipe:
@@ -180,14 +182,14 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    step = loop._step
+    step = loop.train_step
 
     def poisoned(training, batch, number, meter):
         if number == 5:
             next(iter(training.model.heads.parameters())).data.fill_(float("nan"))
         step(training, batch, number, meter)
 
-    monkeypatch.setattr(loop, "_step", poisoned)
+    monkeypatch.setattr(loop, "train_step", poisoned)
     with pytest.raises(UserError, match=r"no longer finite.*last good checkpoint"):
         jobs.start(recipe(), tmp_path, "diverged")
     saved = weights(RunFolder(tmp_path / "diverged"))
@@ -196,14 +198,14 @@ def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, mo
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
-    step = loop._step
+    step = loop.train_step
 
     def poisoned(training, batch, number, meter):
         step(training, batch, number, meter)
         if number == 3:  # after the last loss of the epoch was looked at
             next(iter(training.model.heads.parameters())).data.fill_(float("inf"))
 
-    monkeypatch.setattr(loop, "_step", poisoned)
+    monkeypatch.setattr(loop, "train_step", poisoned)
     monkeypatch.setattr(
         Interrupt, "check", lambda self, step=None: (_ for _ in ()).throw(Stopped) if step == 4 else None
     )
@@ -259,13 +261,13 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
 
 def test_photos_are_augmented_by_seed_epoch_and_sample(tmp_path):
     splits, model = jobs._materials(recipe())
-    training = loop.prepare(model, splits, recipe().train, recipe().augment, RunFolder(tmp_path), seed=3)
+    training = prepare(model, splits, recipe().train, recipe().augment, RunFolder(tmp_path), seed=3)
     policy, train = POLICIES["crop"], splits["train"]
     stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
     epochs = []
     for epoch in range(2):
         expected = policy.apply(stored, draw_table(3, epoch, len(train), policy.columns))
-        batches = list(loop._batches(training, epoch, 0))
+        batches = list(epoch_batches(training, epoch, 0))
         for batch in batches:
             assert torch.equal(batch.images, expected[batch.indices])
             assert torch.equal(batch.labels, torch.from_numpy(train.labels)[batch.indices])

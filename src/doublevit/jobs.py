@@ -16,9 +16,11 @@ from doublevit.precision import choose
 from doublevit.processes import this_process
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
-from doublevit.results import Row, RunFolder, require_free
+from doublevit.results import Row
+from doublevit.run_folder import RunFolder, require_free
 from doublevit.summary import freeze_table, leak_warning
 from doublevit.train import loop
+from doublevit.train.training import prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
 
 
 def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> Measured | None:
-    training = loop.prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
+    training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
         console.print(leak_warning(model), end="")

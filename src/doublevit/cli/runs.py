@@ -13,7 +13,8 @@ from doublevit.cli.terminal import fail, out, say
 from doublevit.errors import UserError
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, get_recipe
-from doublevit.results import Row, RunFolder
+from doublevit.results import Row
+from doublevit.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from doublevit.jobs import Trained

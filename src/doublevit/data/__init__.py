@@ -5,11 +5,12 @@ from collections.abc import Callable
 from doublevit.data import digits, image_folder, store, tiny_imagenet
 from doublevit.data.config import DataConfig
 from doublevit.data.dataset import Dataset, Splits
+from doublevit.data.listing import Listing
 from doublevit.errors import unknown
 
 EMBEDDED: dict[str, Callable[[DataConfig], Splits]] = {"digits": digits.load}
 """Sources that are in memory at once."""
-LISTINGS: dict[str, Callable[[DataConfig], store.Listing]] = {
+LISTINGS: dict[str, Callable[[DataConfig], Listing]] = {
     "tiny-imagenet": tiny_imagenet.listing,
     "folder": image_folder.listing,
 }

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data import store
 from doublevit.data.archive import FolderFiles, is_hidden, natural
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 
 Classes = dict[str, list[str]]
 """Class name to file names, both in natural order."""
 
 
-def listing(config: DataConfig) -> store.Listing:
+def listing(config: DataConfig) -> Listing:
     """What there is to decode, each photo to be stored at `config.size`.
 
     Raises:
@@ -25,7 +25,7 @@ def listing(config: DataConfig) -> store.Listing:
     files = FolderFiles(root)
     splits = _splits(root, files, config)
     class_ids = tuple(splits["train"])
-    return store.Listing(
+    return Listing(
         name=f"folder-{root.resolve().name}",
         source=f"image folder {root}",
         side=config.size,
@@ -97,9 +97,9 @@ def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classe
     return splits
 
 
-def _entries(classes: Classes) -> store.Entries:
+def _entries(classes: Classes) -> Entries:
     names = [name for members in classes.values() for name in members]
-    return store.Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
+    return Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
 
 
 def _decode(data: bytes, size: int) -> np.ndarray:

@@ -6,15 +6,10 @@ gets a store of its own; it appears whole or not at all.
 """
 
 import contextlib
-import dataclasses
-import hashlib
 import json
-import os
 import shutil
-import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +18,10 @@ import numpy as np
 
 from doublevit import progress
 from doublevit.data.dataset import Dataset, Splits
-from doublevit.data.decode import BadImage
+from doublevit.data.fill import decode_split
+from doublevit.data.listing import STORE_VERSION, Listing
 from doublevit.errors import UserError
 from doublevit.files import require_space, whole_folder, writable_folder, write_text
-
-STORE_VERSION = 1
-CHUNK = 64  # photos that a thread decodes into one buffer and writes in one go
-
-
-@dataclasses.dataclass(frozen=True)
-class Entries:
-    """A split before decoding: file `names` and `labels` int64 (N,) beside them."""
-
-    names: list[str]
-    labels: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """A data set before decoding.
-
-    `read` gives a file's bytes, `decode` makes them uint8 (side, side, 3) or raises `BadImage`;
-    `fingerprint` changes with the files.
-    """
-
-    name: str
-    source: str
-    side: int
-    class_ids: tuple[str, ...]
-    class_names: tuple[str, ...]
-    splits: dict[str, Entries]
-    read: Callable[[str], bytes]
-    decode: Callable[[bytes], np.ndarray]
-    fingerprint: str
-
-    def key(self, skip_bad: bool) -> str:
-        """What the store of this listing is called: a hash of everything that shapes its contents."""
-        parts = [STORE_VERSION, self.fingerprint, self.side, self.class_ids, self.class_names, skip_bad]
-        parts += [(split, entries.names, entries.labels.tolist()) for split, entries in self.splits.items()]
-        return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def prepare(listing: Listing, cache: Path, skip_bad: bool) -> Path:
@@ -155,7 +115,7 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
             "version": STORE_VERSION,
             "class_ids": listing.class_ids,
             "class_names": listing.class_names,
-            "splits": {split: _decode_split(listing, split, part, bar, on_bad) for split in listing.splits},
+            "splits": {split: _write_split(listing, split, part, bar, on_bad) for split in listing.splits},
             "source": listing.source + (f" ({len(skipped)} bad files left out)" if skipped else ""),
             "skipped": skipped,
         }
@@ -174,85 +134,10 @@ def _tell_skipped(skipped: list[str]) -> None:
         progress.console.print(f"left out {len(skipped) - 10} more; meta.json in the store names all")
 
 
-def _decode_split(
+def _write_split(
     listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None]
-) -> dict[str, Any]:
-    entries = listing.splits[split]
-    path = part / f"{split}-images.npy"
-    shape = (len(entries.names), listing.side, listing.side, 3)
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    good = np.ones(len(entries.names), dtype=bool)
-    with path.open("r+b") as file:
-        for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset):
-            for position, why in bad.items():
-                on_bad(f"{entries.names[position]} ({why})")
-                good[position] = False
-            bar.advance(len(positions))
-    if not good.all():
-        _keep_only(good, path)
-    np.save(part / f"{split}-labels.npy", entries.labels[good])
-    _require_all_classes(listing, split, entries.labels[good])
-    return {"count": int(good.sum()), "crc32": _checksum(part, split)}
-
-
-def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) -> Iterator[tuple[range, dict[int, str]]]:
-    """Write all photos into the open `file`, the first at byte `start`, on all cores.
-
-    Yields the positions of each finished chunk and what was wrong with the bad ones among them.
-    """
-
-    def decode_chunk(positions: range) -> tuple[range, dict[int, str]]:
-        images, bad = _thread_buffer(CHUNK, listing.side)[: len(positions)], {}
-        for image, position in zip(images, positions, strict=True):
-            try:
-                image[:] = listing.decode(listing.read(names[position]))
-            except (BadImage, OSError, UserError) as error:
-                bad[position] = str(error)
-        _write_at(file, images, start + positions.start * image.nbytes)
-        return positions, bad
-
-    chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield from pool.map(decode_chunk, chunks)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _write_at(file: int, array: np.ndarray, offset: int) -> None:
-    rest = array.data.cast("B")
-    while rest:  # one call writes at most 2 GiB, and less on a disk that is filling up
-        written = os.pwrite(file, rest, offset)
-        rest, offset = rest[written:], offset + written
-
-
-def _keep_only(good: np.ndarray, path: Path) -> None:
-    """Rewrite the array in `path` without the rows that are not `good`, a little at a time."""
-    images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
-    part = path.with_suffix(".part")
-    kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(rows), *images.shape[1:]))
-    for start in range(0, len(rows), CHUNK):
-        kept[start : start + CHUNK] = images[rows[start : start + CHUNK]]
-    kept.flush()
-    part.replace(path)
-
-
-_buffers = threading.local()
-
-
-def _thread_buffer(count: int, side: int) -> np.ndarray:
-    """This thread's own uint8 (count, side, side, 3), used again and again: touching fresh memory is slow."""
-    if getattr(_buffers, "images", np.empty(0)).shape != (count, side, side, 3):
-        _buffers.images = np.zeros((count, side, side, 3), np.uint8)
-    images: np.ndarray = _buffers.images
-    return images
-
-
-def _require_all_classes(listing: Listing, split: str, labels: np.ndarray) -> None:
-    counts = np.bincount(labels, minlength=len(listing.class_ids))
-    if not counts.all():
-        empty = listing.class_ids[int(counts.argmin())]
-        raise UserError(f"{listing.source}: no readable photo of class {empty!r} is left in {split}")
+) -> dict[str, int]:
+    return {"count": decode_split(listing, split, part, bar, on_bad), "crc32": _checksum(part, split)}
 
 
 def _checksum(folder: Path, split: str) -> int:

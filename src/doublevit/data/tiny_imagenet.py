@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data import store
 from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.download import Download, fetch
+from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 
 SIDE = 64
@@ -23,7 +23,7 @@ OFFICIAL = Download(
 )
 
 
-def listing(config: DataConfig) -> store.Listing:
+def listing(config: DataConfig) -> Listing:
     """What there is to decode: `config.path`, or the downloaded zip where that is not given.
 
     Raises:
@@ -33,7 +33,7 @@ def listing(config: DataConfig) -> store.Listing:
     files = _open(path)
     class_ids = tuple(sorted(_lines(files, "wnids.txt")))
     names = dict(line.split("\t", 1) for line in _lines(files, "words.txt") if "\t" in line)
-    return store.Listing(
+    return Listing(
         name="tiny-imagenet",
         source=f"Tiny ImageNet from {path}",
         side=SIDE,
@@ -75,7 +75,7 @@ def _lines(files: Files, name: str) -> list[str]:
     return files.read(name).decode().splitlines()
 
 
-def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
+def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
     of_class: dict[str, list[str]] = {wnid: [] for wnid in class_ids}
     for name in files.names:
         parts = name.split("/")
@@ -91,10 +91,10 @@ def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entrie
             )
     names = [name for wnid in class_ids for name in sorted(of_class[wnid], key=natural)]
     labels = np.repeat(np.arange(len(class_ids)), [len(of_class[wnid]) for wnid in class_ids])
-    return store.Entries(names, labels)
+    return Entries(names, labels)
 
 
-def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
+def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
     rank = {wnid: label for label, wnid in enumerate(class_ids)}
     annotated = [line.split("\t")[:2] for line in _lines(files, "val/val_annotations.txt")]
     if any(len(entry) != 2 or not entry[1] for entry in annotated):
@@ -113,7 +113,7 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> store.Entries:
     if strange or not annotated:
         found = f"class {strange}, which wnids.txt has not" if strange else "no photo"
         raise UserError(f"{path}: val_annotations.txt names {found}; unpack the zip again")
-    return store.Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
+    return Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
 
 
 def _decode(data: bytes) -> np.ndarray:

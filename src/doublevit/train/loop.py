@@ -5,72 +5,22 @@ one that was not. Several processes make the same steps as one, up to rounding, 
 its own photos, and batch norm, which each computes over its own (the running statistics are the first one's).
 """
 
-import contextlib
-import dataclasses
-import itertools
 import time
-from collections.abc import Iterator
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
 
 from doublevit import checkpoint
-from doublevit.augment import POLICIES, AugmentConfig
-from doublevit.augment.draws import draw_table
 from doublevit.checkpoint import Progress
-from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
-from doublevit.data.dataset import Splits
 from doublevit.evaluate import Measured, predict
-from doublevit.models.classifier import Classifier
-from doublevit.precision import autocast, choose
-from doublevit.processes import on_cpu
 from doublevit.progress import Bar, bar, console
-from doublevit.results import RunFolder
 from doublevit.statistics import wilson_interval
-from doublevit.train.config import TrainConfig
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.meter import Meter, diverged
-from doublevit.train.optimise import make_optimiser, rate_factor, set_rates
+from doublevit.train.step import epoch_batches, train_step
+from doublevit.train.training import Training
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
 LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU wait
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """Everything that stays the same while a model is trained."""
-
-    model: Classifier
-    wrapped: torch.nn.Module  # the model as accelerate has prepared it, on several processes
-    optimiser: torch.optim.Optimizer
-    accelerator: Accelerator
-    splits: Splits
-    config: TrainConfig
-    augment: AugmentConfig
-    run: RunFolder
-    seed: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps in an epoch."""
-        return steps_per_epoch(len(self.splits["train"]), self.config.batch_size)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What matrix products run in."""
-        return choose(self.config.precision, self.accelerator.device)
-
-
-def prepare(
-    model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
-) -> Training:
-    """Put the model on its device, and on as many processes as were launched."""
-    accelerator = Accelerator(cpu=on_cpu())
-    wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, config))
-    return Training(model, wrapped, optimiser, accelerator, splits, config, augment, run, seed)
 
 
 def train(training: Training) -> Measured | None:
@@ -118,8 +68,8 @@ def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: In
     count = len(training.splits["train"])
     title = f"epoch {done.epoch + 1}/{training.config.epochs}"
     with bar(title, count, done=min(count, first * training.config.batch_size)) as progress:
-        for batch in _batches(training, done.epoch, first):
-            _step(training, batch, done.step, meter)
+        for batch in epoch_batches(training, done.epoch, first):
+            train_step(training, batch, done.step, meter)
             done.step += 1
             progress.advance(len(batch) * training.accelerator.num_processes)
             if done.step % LOG_EVERY == 0:
@@ -128,48 +78,6 @@ def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: In
                 _save(training, done)
                 saved = time.monotonic()
             interrupt.check(done.step)
-
-
-def _batches(training: Training, epoch: int, first: int) -> Iterator[Batch]:
-    """This process's share of the epoch's batches from number `first` on, augmented."""
-    dataset, policy = training.splits["train"], POLICIES[training.augment.policy]
-    accelerator, batch_size = training.accelerator, training.config.batch_size
-    draws = draw_table(training.seed, epoch, len(dataset), policy.columns)
-    share = (accelerator.process_index, accelerator.num_processes)
-    batches = training_batches(len(dataset), batch_size, training.seed, epoch, *share)
-    for indices in itertools.islice(batches, first, None):
-        batch = gather(dataset, indices).to(accelerator.device)
-        images = policy.apply(batch.images, draws[indices].to(accelerator.device))
-        yield dataclasses.replace(batch, images=images)
-
-
-def _step(training: Training, batch: Batch, step: int, meter: Meter) -> None:
-    """One step of the optimiser, its batch computed in `accumulate` parts."""
-    config, accelerator = training.config, training.accelerator
-    # Dropout is drawn anew from here at every step, so that a resumed run needs no generator's state.
-    torch.manual_seed(step_seed(training.seed, step, accelerator.process_index))
-    factor = rate_factor(step, config.epochs * training.per_epoch, training.per_epoch, config)
-    set_rates(training.optimiser, factor)
-    parts = batch.chunk(config.accumulate)
-    for part in parts:
-        with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
-            loss, hits = _loss(training, part)
-            accelerator.backward(loss * (len(part) / len(batch)))
-        meter.add(loss, hits, len(part))
-    if config.clip_norm is not None:
-        accelerator.clip_grad_norm_(training.model.parameters(), config.clip_norm)
-    training.optimiser.step()
-    training.optimiser.zero_grad(set_to_none=True)
-
-
-def _loss(training: Training, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy, averaged over the photos and over the model's heads, and the number of hits."""
-    with autocast(training.accelerator.device, training.dtype):
-        logits = training.wrapped(batch.images, every_head=True).float()
-    every_label = batch.labels.expand(len(logits), -1)
-    smoothing = training.config.label_smoothing
-    loss = F.cross_entropy(logits.flatten(0, 1), every_label.flatten(), label_smoothing=smoothing)
-    return loss, (logits.detach().mean(dim=0).argmax(dim=1) == batch.labels).sum()
 
 
 def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> None:
@@ -215,8 +123,3 @@ def _agree_on_buffers(training: Training) -> None:
     if training.accelerator.num_processes > 1:
         for buffer in training.model.buffers():
             buffer.copy_(broadcast(buffer))
-
-
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for each step and process."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
