@@ -27,7 +27,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--augment.policy", "basics"], "did you mean basic"),
         (["run", "digits-double", "--data.source", "digit"], "did you mean digits"),
         (["run", "digits-double", "--data.per-class", "1000"], "has only"),
-        (["run", "digits-double", "--model.weights", "none.safetensors"], "no weights at none.safetensors"),
+        (["run", "digits-double", "--model.weights", "none.safetensors"], "none.safetensors: expected a .safetensors"),
         (["run", "digits-double", "--model.cross.after", "7"], "expected blocks in 1 .. 6"),
         (["run", "digits-double", "--model.freeze", "half"], "expected none, all-but-head"),
         (["run", "ti-vit", "--data.path", "none.zip"], "none.zip does not exist"),
@@ -47,6 +47,11 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["data", "show", "--output", "x.jpg"], "ends in .png"),
         (["data", "show", "--photos", "0"], "expected at least 1"),
         (["recipes", "x"], "takes nothing"),
+        (["data", "prepare", "--data.size", "0"], "doublevit: --data.size is the side"),
+        (["data", "show", "--output", "/nonexistent/x.png"], "cannot write /nonexistent/x.png (No such file"),
+        (["run", "digits-double", "--seed", "9" * 30], "below 2**32"),
+        (["run", "digits-double", "--model.cross.head-dim", "1000000"], "expected 1 to 1024"),
+        (["run", "digits-double", "--model.backbone", "resnet18", "--model.image-size", "0"], "positive number"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):

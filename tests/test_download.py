@@ -45,7 +45,7 @@ def download(server: str, name: str = "whole.zip", content: bytes = CONTENT) -> 
 
 
 def files(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+    return [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
 
 
 def test_whole_file_is_checked_and_kept(server, tmp_path):
@@ -66,6 +66,17 @@ def test_broken_off_download_leaves_nothing_and_begins_anew(server, tmp_path):
         fetch(download(server, "half.zip"), tmp_path)
     assert files(tmp_path) == []
     assert fetch(download(server, "half.zip"), tmp_path).read_bytes() == CONTENT
+
+
+def test_what_a_killed_download_left_is_removed(server, tmp_path):
+    (tmp_path / "tmpabc").write_text("half")
+    fetch(download(server), tmp_path)
+    assert files(tmp_path) == ["set.zip"]
+
+
+def test_damaged_download_is_fetched_again(server, tmp_path):
+    (tmp_path / "set.zip").write_text("damaged")
+    assert fetch(download(server), tmp_path).read_bytes() == CONTENT
 
 
 def test_missing_file_and_missing_server(server, tmp_path):

@@ -120,6 +120,13 @@ def test_bad_files_are_named_or_counted_and_left_out(image_folder, content, caps
     assert "left out train/dog/2.jpg" in capsys.readouterr().err
 
 
+def test_links_to_nowhere_are_bad_files(image_folder):
+    (image_folder / "train" / "dog" / "link.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(UserError, match=r"dog/link\.jpg"):
+        data.load(config(image_folder, size=16))
+    assert len(data.load(config(image_folder, size=16, skip_bad=True))["train"]) == 12
+
+
 def test_class_whose_photos_are_all_bad_is_named(image_folder):
     for file in (image_folder / "val" / "dog").iterdir():
         file.write_bytes(b"x")

@@ -94,7 +94,7 @@ def test_pretrained_head_of_a_distilled_network_is_timms_average():
 
 
 def test_image_size_moves_the_input():
-    assert on_meta(ModelConfig("inception-resnet-v2", weights="none", image_size=224)).resize.size == 224
+    assert build(ModelConfig("inception-resnet-v2", weights="none", image_size=224), CLASSES).resize.size == 224
     vit = build(ModelConfig("vit-ti16", weights="none", image_size=64), CLASSES[:2])
     assert vit.backbone.network.pos_embed.shape == (1, 17, 192)
 
@@ -104,6 +104,7 @@ def test_image_size_moves_the_input():
     [
         (lambda: ModelConfig("vit-b61", weights="none"), "unknown model 'vit-b61'; did you mean vit-b16"),
         (lambda: ModelConfig("vit_tiny_patch16_224.nonsense", weights="none"), "unknown model"),
+        (lambda: ModelConfig("inception-resnet-v2", weights="none", image_size=32), "too small for this network"),
         (lambda: ModelConfig("vit-ti16@x", weights="none"), "patch size"),
         (lambda: ModelConfig("vit-ti16@30", weights="none"), "patches of 30 pixels do not divide an input of 224"),
         (lambda: ModelConfig("vit-ti16", weights="none", head="pretrained"), "not class 'class0'"),

@@ -124,6 +124,13 @@ def test_pickled_predictions_are_refused(tmp_path):
         Predictions.load(tmp_path / "p.npz")
 
 
+def test_run_that_cannot_be_written_leaves_its_name_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("doublevit.run_folder.write_text", lambda *_: (_ for _ in ()).throw(UserError("full")))
+    with pytest.raises(UserError, match="full"):
+        RunFolder.create({"name": "test"}, tmp_path, "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_never_share_a_folder(tmp_path):
     names = {make_run(tmp_path).path.name for _ in range(3)}
     assert len(names) == 3

@@ -83,6 +83,31 @@ def test_verify_finds_one_changed_byte(config):
         data.verify(config)
 
 
+def test_verify_reads_the_source_too(tiny_zip, tmp_path):
+    content = bytearray(tiny_zip.read_bytes())
+    content[len(content) // 2] ^= 255
+    tiny_zip.write_bytes(content)
+    with pytest.raises(UserError, match="cannot read"):
+        data.verify(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))
+
+
+def test_a_store_says_where_these_photos_came_from(config, tiny_zip, tmp_path):
+    import shutil as files
+
+    first = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))["val"].source
+    files.copy2(tiny_zip, tmp_path / "copy.zip")
+    again = data.load(DataConfig("tiny-imagenet", tmp_path / "copy.zip", cache=tmp_path / "cache"))["val"].source
+    assert first.endswith("tiny.zip, val")
+    assert again.endswith("copy.zip, val")
+
+
+def test_meta_without_its_keys_is_refused(config):
+    data.load(config)
+    (stores(config)[0] / "meta.json").write_text("{}")
+    with pytest.raises(UserError, match="prepare again"):
+        data.load(config)
+
+
 @pytest.mark.parametrize("name", ["meta.json", "train-images.npy", "train-labels.npy"])
 def test_truncated_store_is_refused(config, name):
     data.load(config)

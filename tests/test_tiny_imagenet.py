@@ -79,8 +79,13 @@ def _lose_annotations(root: Path) -> None:
 
 
 def _strange_class(root: Path) -> None:
-    with (root / "val" / "val_annotations.txt").open("a") as file:
-        file.write("val_0.JPEG\tn09999999\t0\t0\t1\t1\n")
+    path = root / "val" / "val_annotations.txt"
+    path.write_text(path.read_text().replace(WNIDS[0], "n09999999", 1))
+
+
+def _repeat_annotation(root: Path) -> None:
+    path = root / "val" / "val_annotations.txt"
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
 
 
 def _cut_annotations(root: Path, characters: int) -> None:
@@ -96,6 +101,9 @@ def _cut_annotations(root: Path, characters: int) -> None:
         (_lose_val_photos, "1 of 6 val photos are missing"),
         (_lose_annotations, "val_annotations.txt"),
         (_strange_class, "n09999999"),
+        (lambda root: (root / "wnids.txt").write_bytes(b"\xff\xfe\x00"), "wnids.txt is no text"),
+        (lambda root: (root / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS * 2)), "class twice"),
+        (_repeat_annotation, "names a photo twice"),
         (lambda root: _cut_annotations(root, 20), "a line without a class"),
         (lambda root: _cut_annotations(root, 32), "lacks 1 of the val photos"),
     ],

@@ -45,7 +45,7 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path):
     marker = tmp_path / "was-here"
     for name, save in (("a.pth", torch.save), ("b.pth", lambda value, path: path.write_bytes(pickle.dumps(value)))):
         save({"weight": Payload(marker)}, tmp_path / name)
-        with pytest.raises(UserError, match=r"refused|cannot be read"):
+        with pytest.raises(UserError, match=r"refused|is no readable"):
             read_state(tmp_path / name)
     assert not marker.exists()
 

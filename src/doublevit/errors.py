@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 40  # names that are more than a line
+
 
 class UserError(ValueError):
     """Bad input or a full disk, never a bug: the command line prints its one line and exits with 2."""
@@ -15,5 +17,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    listed = ", ".join(names) if len(names) < MANY else "doublevit recipes lists what there is"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {listed}"
     return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -13,19 +13,26 @@ from doublevit.errors import UserError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under `path` only once the block has ended without an error."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    part = Path(name)
+    """Open a file that appears under `path` only once the block has ended without an error.
+
+    Raises:
+        UserError: the place is full, missing or not writable.
+    """
+    part = None
     try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        part = Path(name)
         with os.fdopen(descriptor, "w+b") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
         part.chmod(0o666 & ~_umask())
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); make room there, or choose another place") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -38,6 +45,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield part
         for file in part.iterdir():
+            file.chmod(0o666 & ~_umask())  # some libraries write for the owner alone
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         part.chmod(0o777 & ~_umask())
@@ -88,6 +96,6 @@ def require_space(folder: Path, size: int, purpose: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < size * 1.01:
         raise UserError(
-            f"no space left: {purpose} needs {size / 1e9:.2f} GB in {folder}, {free / 1e9:.2f} GB are free;"
+            f"no space left: {purpose} needs {size / 1e6:,.1f} MB in {folder}, {free / 1e6:,.1f} MB are free;"
             " free some or choose another folder"
         )

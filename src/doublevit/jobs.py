@@ -90,9 +90,15 @@ def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
     """So that the run can be resumed and evaluated from any folder."""
-    where = recipe.data
+    where, model = recipe.data, recipe.model
     where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())
-    return dataclasses.replace(recipe, data=where)
+    weights = [_absolute_weights(entry) for entry in (model.weights, model.coarse_weights)]
+    model = dataclasses.replace(model, weights=weights[0] or "hub", coarse_weights=weights[1])
+    return dataclasses.replace(recipe, data=where, model=model)
+
+
+def _absolute_weights(entry: str | None) -> str | None:
+    return entry if entry in (None, "hub", "none") else str(Path(str(entry)).expanduser().absolute())
 
 
 def _add_rows(run: RunFolder, recipe: Recipe, measured: Measured, which: str, dtype: torch.dtype) -> list[Row]:

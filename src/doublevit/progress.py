@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -14,10 +15,20 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
-console = Console(stderr=True)
+
+def make_console(*, stderr: bool) -> Console:
+    """A console at least 80 columns wide: on a narrower terminal lines break, but no figure is cut short."""
+    console = Console(stderr=stderr)
+    console.width = max(console.width, NARROWEST)
+    return console
+
+
+NARROWEST = 80
+console = make_console(stderr=True)
 """Where progress and remarks go; results go to standard output."""
 
 
@@ -52,11 +63,11 @@ class Bar:
 @contextlib.contextmanager
 def bar(title: str, total: int, unit: str = "photos", done: int = 0) -> Iterator[Bar]:
     """Show a progress bar of `total` units, `done` of them finished before, until the block ends."""
+    counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), _Rate(unit))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),
-        MofNCompleteColumn(),
-        _Rate(unit),
+        *counts,
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),

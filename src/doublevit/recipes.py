@@ -34,8 +34,8 @@ class Recipe:
     train: TrainConfig = TrainConfig()
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"--seed: expected 0 or more, found {self.seed}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
 
 
 TINY = DataConfig(source="tiny-imagenet")

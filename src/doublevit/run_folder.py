@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,8 +35,12 @@ class RunFolder:
         """
         writable_folder(runs, "the folder of all runs")
         path = _new_folder(runs, name) if name else _dated_folder(runs, recipe["name"])
-        write_text(path / "recipe.json", json.dumps(recipe, indent=2) + "\n")
-        write_text(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        try:
+            write_text(path / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+            write_text(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        except BaseException:
+            shutil.rmtree(path)  # so that its name is free for the next try
+            raise
         return cls(path)
 
     @classmethod

@@ -1,7 +1,9 @@
 """The command line: `doublevit COMMAND ...`. Typed dataclasses become flags; no flag is written twice."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from doublevit import __version__
@@ -22,6 +24,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; bad input ends in one line and exit code 2, an interruption in 130."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     try:
         _dispatch(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:

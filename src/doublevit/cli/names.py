@@ -14,7 +14,7 @@ from doublevit.recipes import RECIPES
 
 def recipes(arguments: Sequence[str]) -> None:
     """List recipes, networks, heads and augmentation policies."""
-    if arguments:
+    if arguments and arguments[0] not in ("-h", "--help"):
         raise UserError("doublevit recipes takes nothing; for a recipe's options: doublevit run RECIPE --help")
     print_recipes()
     print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})

@@ -34,6 +34,6 @@ def _fold(box: str) -> str:
     below_title = box.splitlines()[1:]
     text = " ".join(line.strip("│╰╯ ") for line in below_title)  # without borders where the terminal has no UTF-8
     parts = [part.strip() for part in re.split(r"[─-]{4,}", text) if part.strip()]
-    line = re.sub(r"^Error parsing recipe(\.\w+)+: ", "", parts[0]).rstrip(".")
+    line = re.sub(r"^Error parsing \w[\w.]*: ", "", parts[0]).rstrip(".")
     near = [re.findall(r"--[\w.-]+", part) for part in parts[1:] if part.startswith("Perhaps you meant")]
     return line + (f"; did you mean {' or '.join(dict.fromkeys(near[0]))}?" if near else "")

@@ -2,11 +2,9 @@
 
 from typing import NoReturn
 
-from rich.console import Console
+from doublevit.progress import console, make_console
 
-from doublevit.progress import console
-
-out = Console()
+out = make_console(stderr=False)
 
 
 def say(line: str) -> None:

@@ -31,7 +31,7 @@ def load(config: DataConfig) -> Splits:
         splits = EMBEDDED[config.source](config)
     else:
         listing = LISTINGS[config.source](config)
-        splits = store.open_store(store.prepare(listing, config.cache, config.skip_bad))
+        splits = store.open_store(store.prepare(listing, config.cache, config.skip_bad), listing.source)
     if config.per_class is not None:
         splits = splits | {"train": splits["train"].per_class(config.per_class)}
     return splits
@@ -48,6 +48,7 @@ def verify(config: DataConfig) -> str:
         counts = {split: len(dataset) for split, dataset in EMBEDDED[config.source](config).items()}
         return f"{config.source} is embedded, with nothing on disk to verify: {counts}"
     listing = LISTINGS[config.source](config)
+    store.read_all(listing, config.skip_bad)
     folder = store.find(listing, config.cache, config.skip_bad)
     if folder is None:
         return f"{listing.source} is complete; not decoded yet (doublevit data prepare)"

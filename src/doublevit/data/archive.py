@@ -84,6 +84,8 @@ def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
         if entry.is_dir():
             found += _walk(entry.path, f"{prefix}{entry.name}/")
         else:
-            status = entry.stat()
+            if not entry.is_file() and not entry.is_symlink():
+                continue  # a pipe or a device would never end
+            status = entry.stat(follow_symlinks=entry.is_file())  # a link to nowhere is found bad when it is read
             found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
     return found

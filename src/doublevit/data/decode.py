@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_START = b"\xff\xd8"
 
@@ -25,6 +25,8 @@ def decode(data: bytes) -> np.ndarray:
             if upright.mode.startswith("I;16"):  # PIL would clip instead of scale
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return np.asarray(upright.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise BadImage("no image") from error
     except Exception as error:  # PIL raises a dozen kinds, SyntaxError and struct.error among them
         raise BadImage(str(error) or type(error).__name__) from error
 

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import filelock
 import pooch
 import requests
 
@@ -27,8 +28,11 @@ def fetch(download: Download, folder: Path) -> Path:
         UserError: the server cannot be reached, breaks off, or sends something else than expected.
     """
     writable_folder(folder, "downloads; --data.cache sets another cache")
+    pooch.get_logger().setLevel("WARNING")
     try:
-        with progress.bar(f"downloading {download.file_name}", 0, unit="bytes") as bar:
+        with filelock.FileLock(folder / ".lock"), progress.bar("downloading", 0, unit="bytes") as bar:
+            for stale in folder.glob("tmp*"):  # of a process that was killed; the lock says none is at work
+                stale.unlink()
             path = pooch.retrieve(
                 download.url,
                 known_hash=f"md5:{download.md5}",

@@ -12,6 +12,8 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 def contact_sheet(dataset: Dataset, classes: int = 10, photos: int = 8) -> Image.Image:
     """A row of the first `photos` of each of up to `classes` classes, spread over all of them, with their names."""
+    photos = min(photos, int(np.bincount(dataset.labels).max()))
+    classes = min(classes, len(dataset.class_ids))
     shown = np.unique(np.linspace(0, len(dataset.class_ids) - 1, classes).round().astype(int))
     sheet = Image.new("RGB", (photos * TILE, len(shown) * (TILE + CAPTION)), PAPER)
     draw = ImageDraw.Draw(sheet)

@@ -45,14 +45,32 @@ def find(listing: Listing, cache: Path, skip_bad: bool) -> Path | None:
     return folder if folder.exists() else None
 
 
-def open_store(folder: Path) -> Splits:
-    """The splits of a prepared store, memory-mapped.
+def open_store(folder: Path, source: str) -> Splits:
+    """The splits of a prepared store, memory-mapped; `source` is where they say that they came from.
 
     Raises:
         UserError: files are missing or have another size than they should.
     """
     meta = read_meta(folder)
-    return {split: _open_split(folder, split, meta) for split in meta["splits"]}
+    source += f" ({len(meta['skipped'])} bad files left out)" if meta["skipped"] else ""
+    return {split: _open_split(folder, split, meta, source) for split in meta["splits"]}
+
+
+def read_all(listing: Listing, skip_bad: bool) -> None:
+    """Read every file of a source, which finds damage in a zip by its checksums.
+
+    Raises:
+        UserError: a file cannot be read, and `skip_bad` is off.
+    """
+    names = [name for entries in listing.splits.values() for name in entries.names]
+    with progress.bar(f"reading {listing.name}", len(names)) as bar:
+        for name in names:
+            try:
+                listing.read(name)
+            except (OSError, UserError) as error:
+                if not skip_bad:
+                    _stop_at_bad(f"{name} ({error})")
+            bar.advance(1)
 
 
 def verify(folder: Path) -> None:
@@ -73,18 +91,17 @@ def read_meta(folder: Path) -> dict[str, Any]:
         UserError: there is no readable meta.json.
     """
     try:
-        return dict(json.loads((folder / "meta.json").read_text()))
-    except (OSError, ValueError) as error:
+        meta = dict(json.loads((folder / "meta.json").read_text()))
+        return {key: meta[key] for key in ("class_ids", "class_names", "splits", "skipped")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder} is no prepared data ({error}); delete it and prepare again") from error
 
 
-def _open_split(folder: Path, split: str, meta: dict[str, Any]) -> Dataset:
+def _open_split(folder: Path, split: str, meta: dict[str, Any], source: str) -> Dataset:
     try:
         images = np.load(folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
-        return Dataset(
-            images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), f"{meta['source']}, {split}"
-        )
+        return Dataset(images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), f"{source}, {split}")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 
@@ -116,7 +133,6 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
             "class_ids": listing.class_ids,
             "class_names": listing.class_names,
             "splits": {split: _write_split(listing, split, part, bar, on_bad) for split in listing.splits},
-            "source": listing.source + (f" ({len(skipped)} bad files left out)" if skipped else ""),
             "skipped": skipped,
         }
         write_text(part / "meta.json", json.dumps(meta, indent=1))
@@ -129,7 +145,7 @@ def _stop_at_bad(found: str) -> None:
 
 def _tell_skipped(skipped: list[str]) -> None:
     for found in skipped[:10]:
-        progress.console.print(f"left out {found}", markup=False)
+        progress.console.print(f"left out {found}", markup=False, highlight=False, soft_wrap=True)
     if len(skipped) > 10:
         progress.console.print(f"left out {len(skipped) - 10} more; meta.json in the store names all")
 

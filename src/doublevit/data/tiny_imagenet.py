@@ -32,6 +32,8 @@ def listing(config: DataConfig) -> Listing:
     path = config.path or _downloaded(config)
     files = _open(path)
     class_ids = tuple(sorted(_lines(files, "wnids.txt")))
+    if len(set(class_ids)) != len(class_ids):
+        raise UserError(f"{path}: wnids.txt names a class twice; unpack the zip again")
     names = dict(line.split("\t", 1) for line in _lines(files, "words.txt") if "\t" in line)
     return Listing(
         name="tiny-imagenet",
@@ -48,10 +50,10 @@ def listing(config: DataConfig) -> Listing:
 
 def _downloaded(config: DataConfig) -> Path:
     path = config.cache / "downloads" / OFFICIAL.file_name
+    if config.download:  # also where the file is there: it is checked, and fetched again if it is damaged
+        return fetch(OFFICIAL, path.parent)
     if path.is_file():
         return path
-    if config.download:
-        return fetch(OFFICIAL, path.parent)
     raise UserError(
         "Tiny ImageNet is not here: expected --data.path with the official zip or folder;"
         f" pass that, or --data.download to fetch it from {OFFICIAL.url}"
@@ -72,7 +74,10 @@ def _open(path: Path) -> Files:
 def _lines(files: Files, name: str) -> list[str]:
     if name not in files.names:
         raise UserError(f"Tiny ImageNet without {name}: the folder is not whole; unpack the zip again")
-    return files.read(name).decode().splitlines()
+    try:
+        return [line for line in files.read(name).decode().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is no text: it is damaged; unpack the zip again") from error
 
 
 def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
@@ -107,8 +112,9 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
             f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again"
         )
     unlabelled = sum(name.startswith("val/images/") for name in files.names) - len(set(names))
-    if unlabelled:
-        raise UserError(f"{path}: val_annotations.txt lacks {unlabelled} of the val photos; unpack the zip again")
+    if unlabelled or len(set(names)) != len(names):
+        found = f"lacks {unlabelled} of the val photos" if unlabelled else "names a photo twice"
+        raise UserError(f"{path}: val_annotations.txt {found}; unpack the zip again")
     strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
     if strange or not annotated:
         found = f"class {strange}, which wnids.txt has not" if strange else "no photo"

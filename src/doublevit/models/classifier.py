@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from doublevit.errors import UserError
 from doublevit.models import freeze, heads
 from doublevit.models.backbones import Network, SingleBackbone, create
 from doublevit.models.config import ModelConfig
@@ -66,7 +67,19 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     if not classifiers:
         classifiers = [heads.HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
     freeze.apply(config.freeze, backbone.branches())
-    return Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
+    model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
+    if config.image_size is not None:
+        _try_size(model, config.image_size)
+    return model
+
+
+def _try_size(model: Classifier, size: int) -> None:
+    """Find out now, not in the first step, that a network cannot work on so small a picture."""
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+    except RuntimeError as error:
+        raise UserError(f"--model.image-size {size}: too small for this network; choose a larger one") from error
 
 
 def _double(fine: Network, config: ModelConfig) -> DoubleViT:

@@ -43,6 +43,9 @@ HEADS = {
 }
 
 
+MAX_HEADS = 1024  # and the same for their width: far beyond use, and it still fits in memory
+
+
 @dataclasses.dataclass(frozen=True)
 class CrossConfig:
     """Cross attention between the two branches of a DoubleViT."""
@@ -64,8 +67,9 @@ class CrossConfig:
         if any(block < 1 for block in self.after) or list(self.after) != sorted(set(self.after)):
             found = " ".join(map(str, self.after))
             raise UserError(f"--model.cross.after: expected different blocks in rising order, from 1, found {found}")
-        if self.heads < 1 or (self.head_dim is not None and self.head_dim < 1):
-            raise UserError("--model.cross.heads and --model.cross.head-dim: expected at least 1")
+        for name, value in (("heads", self.heads), ("head-dim", self.head_dim)):
+            if value is not None and not 1 <= value <= MAX_HEADS:
+                raise UserError(f"--model.cross.{name}: expected 1 to {MAX_HEADS}, found {value}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
@@ -26,14 +27,18 @@ def read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # on old pickles; whether we take them is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is refused: it holds more than tensors, and loading it could run code;"
             " save the state_dict alone, best as .safetensors"
         ) from error
     except Exception as error:  # damaged files make the readers raise nearly anything
-        raise UserError(f"{path} cannot be read as weights ({_first_line(error)})") from error
+        raise UserError(
+            f"{path} is no readable weight file ({type(error).__name__}: {_first_line(error)});"
+            " expected a .safetensors or .pth file; fetch or save it again"
+        ) from error
     return _unwrap(content, path)
 
 
@@ -48,7 +53,7 @@ def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[st
     adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     try:
         state = adapt(state, network) if adapt else state
-    except (KeyError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # timm's renaming takes the shapes it expects for granted
         raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
     wanted = network.state_dict()
     problems = [*_missing(wanted, state), *_left_over(wanted, state, spare), *_misshapen(wanted, state)]

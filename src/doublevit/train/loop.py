@@ -32,9 +32,9 @@ def train(training: Training) -> Measured | None:
         Stopped: the user asked for an end; everything is saved.
         UserError: the loss is not finite, or the disk is full; the last good checkpoint stays.
     """
-    meter = Meter(training.accelerator.device)
-    done, measured = _begin(training), None
+    meter, measured = Meter(training.accelerator.device), None
     with Interrupt() as interrupt:
+        done = _begin(training)
         try:
             while done.epoch < training.config.epochs:
                 meter.start()
