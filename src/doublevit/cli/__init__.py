@@ -10,7 +10,7 @@ from doublevit import __version__
 from doublevit.cli.data import data
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.runs import evaluate, run, train
-from doublevit.cli.terminal import fail, say
+from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         fail(f"{error.strerror or error}: {error.filename or 'while writing'}", 2)
     except KeyboardInterrupt:
-        fail("stopped; nothing half-written is left", 130)
+        fail("stopped; nothing half-written is left", STOPPED)
 
 
 def _dispatch(arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import tyro
 
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import fail, out, say
+from doublevit.cli.terminal import STOPPED, fail, out, say
 from doublevit.errors import UserError
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, get_recipe
@@ -99,7 +99,7 @@ def _train(arguments: Sequence[str], command: str) -> "Trained":
             return jobs.resume(options.resume)
         return jobs.start(options.recipe, options.runs, options.name)
     except Stopped as stopped:
-        fail(f"stopped; everything is saved. Go on with: doublevit {command} --resume {stopped}", 130)
+        fail(f"stopped; everything is saved. Go on with: doublevit {command} --resume {stopped}", STOPPED)
 
 
 def _parse(arguments: Sequence[str], command: str) -> Start | Resume:

@@ -2,9 +2,10 @@
 
 from typing import NoReturn
 
-from doublevit.progress import console, make_console
+from doublevit.progress import console, is_main_process, make_console
 
 out = make_console(stderr=False)
+STOPPED = 130  # the exit code of what was interrupted
 
 
 def say(line: str) -> None:
@@ -13,6 +14,7 @@ def say(line: str) -> None:
 
 
 def fail(line: str, code: int) -> NoReturn:
-    """One line on standard error, and out."""
-    console.print(f"doublevit: {line}", markup=False, highlight=False, soft_wrap=True)
+    """One line on standard error, and out; of several processes that stop together only the first says so."""
+    if code != STOPPED or is_main_process():
+        console.print(f"doublevit: {line}", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code)
