@@ -57,15 +57,14 @@ def save(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progr
             shutil.rmtree(old)
 
 
-def load_weights(folder: Path, which: str, model: nn.Module) -> Path:
-    """Load the "last" or "best" weights into `model`; returns the folder they came from.
+def load_weights(folder: Path, which: str, model: nn.Module) -> None:
+    """Load the "last" or "best" weights into `model`.
 
     Raises:
         UserError: there is none, or it does not fit.
     """
-    path = _find(folder, which)
-    fit_state(model, read_state(path / WEIGHTS), path / WEIGHTS)
-    return path
+    path = _find(folder, which) / WEIGHTS
+    fit_state(model, read_state(path), path)
 
 
 def load_state(folder: Path, optimiser: torch.optim.Optimizer) -> Progress:

@@ -5,6 +5,7 @@ Nothing here needs torch, so that reports can read runs anywhere.
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,16 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     """Add entries to a .jsonl file, mending a last line that a kill cut short."""
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
+    if _is_cut_short(path):
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in read_lines(path)))
     with path.open("a") as file:
         file.write(text)
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the last line has no end; looks at one byte, since a training adds a line every few steps."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """How many uniform numbers in 0..1 a sample needs, and the function that spends them (by module and name)."""
+    """How many uniform numbers in 0..1 a sample needs, and the function that spends them."""
 
     columns: int
     apply: Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]

@@ -49,8 +49,8 @@ def verify(config: DataConfig) -> str:
         return f"{config.source} is embedded, with nothing on disk to verify: {counts}"
     listing = LISTINGS[config.source](config)
     store.read_all(listing, config.skip_bad)
-    folder = store.find(listing, config.cache, config.skip_bad)
-    if folder is None:
+    folder = store.folder_of(listing, config.cache, config.skip_bad)
+    if not folder.exists():
         return f"{listing.source} is complete; not decoded yet (doublevit data prepare)"
     store.verify(folder)
     return f"{listing.source} is complete, and {folder} is as it was written"

@@ -24,25 +24,24 @@ from doublevit.errors import UserError
 from doublevit.files import require_space, whole_folder, writable_folder, write_text
 
 
+def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
+    """Where the listing's store is, or would be."""
+    return cache / listing.key(skip_bad)
+
+
 def prepare(listing: Listing, cache: Path, skip_bad: bool) -> Path:
     """The listing's store, decoded first if the cache has none; a second process waits for the one that decodes.
 
     Raises:
         UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is off.
     """
-    folder = cache / listing.key(skip_bad)
+    folder = folder_of(listing, cache, skip_bad)
     if not folder.exists():
         writable_folder(cache, "the cache; --data.cache sets another")
         with _alone(folder):
             if not folder.exists():
                 _decode_all(listing, folder, skip_bad)
     return folder
-
-
-def find(listing: Listing, cache: Path, skip_bad: bool) -> Path | None:
-    """The listing's store, if it was prepared."""
-    folder = cache / listing.key(skip_bad)
-    return folder if folder.exists() else None
 
 
 def open_store(folder: Path, source: str) -> Splits:
