@@ -28,7 +28,8 @@ from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
 from doublevit.run_folder import RunFolder
 from doublevit.train.meter import Meter
-from doublevit.train.step import epoch_batches, train_step
+from doublevit.train.batches import epoch_batches
+from doublevit.train.step import train_step
 from doublevit.train.training import Training, prepare
 
 BATCH, EVALUATION_BATCH = 32, 100

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from doublevit import checkpoint, jobs
-from doublevit.augment import POLICIES
+from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
+from doublevit.augment.policies import make_augmentation
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
@@ -23,9 +24,9 @@ from doublevit.models.classifier import build
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.run_folder import RunFolder
 from doublevit.train import TrainConfig, loop
+from doublevit.train.batches import Batch, epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.optimise import make_optimiser, rate_factor
-from doublevit.train.step import epoch_batches
 from doublevit.train.training import prepare
 
 
@@ -259,21 +260,57 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
     assert [entry["epoch"] for entry in epochs if "epoch" in entry] == [1, 2]
 
 
-def test_photos_are_augmented_by_seed_epoch_and_sample(tmp_path):
+def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[Batch]:
+    """Of six digits a class."""
     splits, model = jobs._materials(recipe())
-    training = prepare(model, splits, recipe().train, recipe().augment, RunFolder(tmp_path), seed=3)
-    policy, train = POLICIES["crop"], splits["train"]
+    training = prepare(model, splits, recipe(batch_size=batch_size).train, config, RunFolder(Path()), seed=3)
+    return list(epoch_batches(training, epoch, first))
+
+
+def in_order(parts: list[Batch], field: str) -> torch.Tensor:
+    return torch.cat([getattr(batch, field) for batch in parts])[torch.cat([b.indices for b in parts]).argsort()]
+
+
+@pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
+def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
+    train = jobs._materials(recipe())[0]["train"]
+    augmentation, epochs = make_augmentation(AugmentConfig(policy)), []
     stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
-    epochs = []
     for epoch in range(2):
-        expected = policy.apply(stored, draw_table(3, epoch, len(train), policy.columns))
-        batches = list(epoch_batches(training, epoch, 0))
-        for batch in batches:
-            assert torch.equal(batch.images, expected[batch.indices])
-            assert torch.equal(batch.labels, torch.from_numpy(train.labels)[batch.indices])
-        assert sorted(torch.cat([batch.indices for batch in batches]).tolist()) == list(range(len(train)))
+        expected = augmentation(stored, draw_table(3, epoch, len(train), augmentation.columns))
+        made = batches(AugmentConfig(policy), epoch)
+        assert torch.equal(in_order(made, "images"), expected)
+        assert torch.equal(in_order(made, "labels"), torch.from_numpy(train.labels))
+        assert torch.equal(in_order(made, "targets"), torch.from_numpy(train.labels))
         epochs.append(expected)
     assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0)])
+@pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
+def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahead, monkeypatch):
+    whole = batches(config)
+    monkeypatch.setattr("doublevit.train.batches.AHEAD", ahead)
+    for size in (1, 7, 60):
+        for field in ("images", "labels", "targets"):
+            assert torch.equal(in_order(batches(config, batch_size=size), field), in_order(whole, field))
+    resumed = batches(config, first=2)
+    assert [len(batch) for batch in resumed] == [len(batch) for batch in whole[2:]]
+    for mine, theirs in zip(resumed, whole[2:], strict=True):
+        assert torch.equal(mine.images, theirs.images)
+        assert torch.equal(mine.targets, theirs.targets)
+
+
+def test_at_the_networks_input_size_photos_are_resized_first():
+    train = jobs._materials(recipe())[0]["train"]
+    model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
+    config = AugmentConfig("augmix", place="input")
+    training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
+    made = in_order(list(epoch_batches(training, 0, 0)), "images")
+    resized = model.resize(torch.from_numpy(train.images).permute(0, 3, 1, 2))
+    augmentation = training.augmentation
+    assert made.shape == (60, 1, 3, 48, 48)
+    assert torch.equal(made, augmentation(resized, draw_table(3, 0, 60, augmentation.columns)))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "cosine-per-epoch", "constant"])

@@ -7,6 +7,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from doublevit import checkpoint, data
+from doublevit.augment import describe
 from doublevit.data.dataset import Splits
 from doublevit.errors import UserError
 from doublevit.evaluate import BATCH_SIZE, Measured, Subject, accuracy_rows, predict
@@ -41,6 +42,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     _check_early(recipe, runs, name)
     recipe = _with_absolute_paths(recipe)
     splits, model = _materials(recipe)
+    _check_crop(recipe, splits, model)
     run = _new_run(recipe, runs, name)
     return Trained(run, _train(recipe, run, model, splits))
 
@@ -88,6 +90,12 @@ def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
             require_free(runs, name)
 
 
+def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
+    side = model.resize.size
+    height, width = (side, side) if recipe.augment.place == "input" else splits["train"].images.shape[1:3]
+    recipe.augment.check_size(height, width)
+
+
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
     """So that the run can be resumed and evaluated from any folder."""
     where, model = recipe.data, recipe.model
@@ -129,5 +137,6 @@ def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) ->
     training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
+        console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
     return loop.train(training)

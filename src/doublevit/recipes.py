@@ -39,6 +39,8 @@ class Recipe:
 
 
 TINY = DataConfig(source="tiny-imagenet")
+PAPER_AUGMENT = AugmentConfig("augmix", place="input")
+TI_AUGMENT = AugmentConfig("augmix")  # at 64 pixels, where it costs a tenth
 PAPER_TRAIN = TrainConfig(schedule="cosine-per-epoch")
 TI_TRAIN = TrainConfig(epochs=3)
 DIGITS_TRAIN = TrainConfig(
@@ -52,8 +54,17 @@ DIGITS_TRAIN = TrainConfig(
 LAST_90 = "all-but-90-tensors"
 
 
-def _tuned(name: str, note: str, model: ModelConfig, train: TrainConfig = PAPER_TRAIN) -> Recipe:
-    return Recipe(name, note, data=TINY, model=dataclasses.replace(model, freeze=LAST_90), train=train)
+def _paper(name: str, note: str, model: ModelConfig) -> Recipe:
+    return _tuned(name, note, model, PAPER_AUGMENT, PAPER_TRAIN)
+
+
+def _ti(name: str, note: str, model: ModelConfig) -> Recipe:
+    return _tuned(name, note, model, TI_AUGMENT, TI_TRAIN)
+
+
+def _tuned(name: str, note: str, model: ModelConfig, augment: AugmentConfig, train: TrainConfig) -> Recipe:
+    model = dataclasses.replace(model, freeze=LAST_90)
+    return Recipe(name, note, data=TINY, augment=augment, model=model, train=train)
 
 
 def _as_built(name: str, note: str, backbone: str) -> Recipe:
@@ -80,25 +91,23 @@ _ALL = (
         model=ModelConfig("vit-digits-4", coarse="vit-digits-8", weights="none", cross=CrossConfig((4,))),
         train=DIGITS_TRAIN,
     ),
-    _tuned("paper-vit", "ViT-B/16 (paper, Table 2: 79.1 %)", ModelConfig("vit-b16", head="paper-single")),
-    _tuned("paper-pit", "PiT-B distilled (paper: 85.3 %)", ModelConfig("pit-b", head="paper-single")),
-    _tuned(
+    _paper("paper-vit", "ViT-B/16 (paper, Table 2: 79.1 %)", ModelConfig("vit-b16", head="paper-single")),
+    _paper("paper-pit", "PiT-B distilled (paper: 85.3 %)", ModelConfig("pit-b", head="paper-single")),
+    _paper(
         "paper-inception",
         "InceptionResNetV2 at 224 pixels (paper: 67.9 %)",
         ModelConfig("inception-resnet-v2", head="paper-single", image_size=224),
     ),
-    _tuned("paper-vit-large", "ViT-L/16 (paper, section 4.1: 79.9 %)", ModelConfig("vit-l16", head="paper-single")),
-    _tuned("paper-double", "DoubleViT, no cross attention (paper: 81.1 %)", _double()),
-    _tuned("paper-double-cross", "DoubleViT, cross attention after block 9 (paper: 81.2 %)", _double(9)),
-    _tuned("paper-double-2cross", "DoubleViT, cross attention after blocks 9 and 12 (paper: 80.7 %)", _double(9, 12)),
-    _tuned("ti-vit", "ViT-Ti/16: paper-vit at a tenth of the cost", ModelConfig("vit-ti16"), TI_TRAIN),
-    _tuned("ti-deit", "DeiT-Ti/16", ModelConfig("deit-ti16"), TI_TRAIN),
-    _tuned("ti-pit", "PiT-Ti distilled: paper-pit at a tenth of the cost", ModelConfig("pit-ti"), TI_TRAIN),
-    _tuned("ti-double", "DoubleViT of Ti/16 and Ti/32 from one checkpoint", _double_ti(), TI_TRAIN),
-    _tuned("ti-double-cross", "the same with residual cross attention after block 9", _double_ti(9), TI_TRAIN),
-    _tuned(
-        "ti-double-2cross", "the same with residual cross attention after blocks 9 and 12", _double_ti(9, 12), TI_TRAIN
-    ),
+    _paper("paper-vit-large", "ViT-L/16 (paper, section 4.1: 79.9 %)", ModelConfig("vit-l16", head="paper-single")),
+    _paper("paper-double", "DoubleViT, no cross attention (paper: 81.1 %)", _double()),
+    _paper("paper-double-cross", "DoubleViT, cross attention after block 9 (paper: 81.2 %)", _double(9)),
+    _paper("paper-double-2cross", "DoubleViT, cross attention after blocks 9 and 12 (paper: 80.7 %)", _double(9, 12)),
+    _ti("ti-vit", "ViT-Ti/16: paper-vit at a tenth of the cost", ModelConfig("vit-ti16")),
+    _ti("ti-deit", "DeiT-Ti/16", ModelConfig("deit-ti16")),
+    _ti("ti-pit", "PiT-Ti distilled: paper-pit at a tenth of the cost", ModelConfig("pit-ti")),
+    _ti("ti-double", "DoubleViT of Ti/16 and Ti/32 from one checkpoint", _double_ti()),
+    _ti("ti-double-cross", "the same with residual cross attention after block 9", _double_ti(9)),
+    _ti("ti-double-2cross", "the same with residual cross attention after blocks 9 and 12", _double_ti(9, 12)),
     _as_built("pretrained-vit-b", "ViT-B/16 with ImageNet's own head, no training", "vit-b16"),
     _as_built("pretrained-vit-ti", "ViT-Ti/16 with ImageNet's own head, no training", "vit-ti16"),
     _as_built("pretrained-deit-ti", "DeiT-Ti/16 with ImageNet's own head, no training", "deit-ti16"),

@@ -40,9 +40,9 @@ def leak_warning(model: Classifier) -> str:
     return f"warning: {', '.join(leaks[:3])} trained before frozen layers: autograd runs through them all, slowly\n"
 
 
-def result_table(rows: Iterable[Row], run: Path) -> Table:
-    """Accuracies with their intervals."""
-    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=f"{run.name}")
+def result_table(rows: Iterable[Row], run: Path, note: str) -> Table:
+    """Accuracies with their intervals; below them, how the network was trained."""
+    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=run.name, caption=note)
     for column in table.columns[2:]:
         column.justify = "right"
     for row in rows:

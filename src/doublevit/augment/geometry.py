@@ -1,39 +1,54 @@
-"""Moving pixels about: crop and flip, one gather for the batch."""
+"""Where pixels come from: shears, translations and rotations as Pillow and timm define them, crops, flips.
 
+Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all how to interpolate and
+what level to fill with.
+"""
+
+import numpy as np
 import torch
 
-PADDING = 8 / 224  # of the side: what the paper's code pads at 224 pixels
+from doublevit.augment.shifts import lift, shift_columns, shift_rows
+from doublevit.augment.warp import warp
 
 
-def crop_and_flip(images: torch.Tensor, draws: torch.Tensor, *, flip: bool) -> torch.Tensor:
-    """Pad with black, crop back at a random place, and mirror half of the photos.
-
-    Args:
-        images: (B, 3, H, W) of any type.
-        draws: (B, 2 or 3) uniform in 0..1: row and column of the crop, and, used if `flip`, whether to mirror.
-        flip: whether photos are mirrored at all.
-
-    Returns:
-        (B, 3, H, W) of the same type.
-    """
-    height, width = images.shape[-2:]
-    rows = _window(draws[:, 0], height)
-    columns = _window(draws[:, 1], width)
-    if flip:
-        columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)
-    inside = _inside(rows, height)[:, None, :, None] & _inside(columns, width)[:, None, None, :]
-    sample = torch.arange(len(images), device=images.device)[:, None, None]
-    # Indices beside a slice put the sliced dimension last: (B, H, W, 3).
-    picked = images[sample, :, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
-    return picked.permute(0, 3, 1, 2) * inside
+def shear_x(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move rows sideways by `factor` times their distance from the top."""
+    return shift_rows(images, factor[:, None] * _centres(images.shape[2]), interpolation, fill)
 
 
-def _window(draw: torch.Tensor, size: int) -> torch.Tensor:
-    """The source position of every pixel of the crop, int64 (B, size); below 0 or beyond the end in the padding."""
-    padding = max(1, round(PADDING * size))
-    start = (draw * (2 * padding + 1)).long() - padding
-    return start[:, None] + torch.arange(size, device=draw.device)
+def shear_y(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move columns up by `factor` times their distance from the left."""
+    return shift_columns(images, factor[:, None] * _centres(images.shape[3]), interpolation, fill)
 
 
-def _inside(positions: torch.Tensor, size: int) -> torch.Tensor:
-    return (positions >= 0) & (positions < size)
+def translate_x(images: torch.Tensor, share: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move the image to the left by `share` of its width."""
+    height, width = images.shape[2:]
+    return shift_rows(images, np.repeat(share[:, None] * width, height, axis=1), interpolation, fill)
+
+
+def translate_y(images: torch.Tensor, share: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move the image up by `share` of its height."""
+    return lift(images, share * images.shape[2], interpolation, fill)
+
+
+def rotate(images: torch.Tensor, degrees: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Rotate about the centre, counter-clockwise."""
+    height, width = images.shape[2:]
+    return warp(images, rotation(degrees, height, width)[:, :2], interpolation, fill)
+
+
+def rotation(degrees: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maps (n, 3, 3) from the pixels of images turned counter-clockwise about their centre to the originals'."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    maps = np.zeros((len(degrees), 3, 3))
+    maps[:, 0, 0] = maps[:, 1, 1] = cosine
+    maps[:, 0, 1], maps[:, 1, 0] = -sine, sine
+    maps[:, 2, 2] = 1
+    centre = np.array([width / 2, height / 2])
+    maps[:, :2, 2] = centre - maps[:, :2, :2] @ centre
+    return maps
+
+
+def _centres(size: int) -> np.ndarray:
+    return np.arange(size) + 0.5

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from doublevit.augment import POLICIES
+from doublevit.augment import OPERATION_SETS, POLICIES
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError
 from doublevit.models.config import BACKBONES, HEADS
@@ -19,7 +19,8 @@ def recipes(arguments: Sequence[str]) -> None:
     print_recipes()
     print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})
     print_names("Heads", HEADS)
-    print_names("Augmentation policies", {name: policy.note for name, policy in POLICIES.items()})
+    print_names("Augmentation policies", POLICIES)
+    print_names("Operations of AugMix", {name: ", ".join(names) for name, names in OPERATION_SETS.items()})
 
 
 def print_recipes() -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from doublevit.augment import describe
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import STOPPED, fail, out, say
 from doublevit.errors import UserError
 from doublevit.progress import is_main_process
-from doublevit.recipes import Recipe, get_recipe
+from doublevit.recipes import Recipe, from_dict, get_recipe
 from doublevit.results import Row
 from doublevit.run_folder import RunFolder
 
@@ -120,7 +121,9 @@ def _show_result(folder: RunFolder, rows: list[Row]) -> None:
         return
     from doublevit.summary import result_table
 
-    out.print(result_table(rows, folder.path))
+    recipe = from_dict(folder.recipe())
+    note = f"trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "not trained"
+    out.print(result_table(rows, folder.path, note))
     for part, meaning in CONTENTS.items():
         if (folder.path / part).exists():
             say(f"  {folder.path / part}  {meaning}")

@@ -25,11 +25,6 @@ class Batch:
         """The same batch on `device`."""
         return Batch(self.images.to(device), self.labels.to(device), self.indices.to(device))
 
-    def chunk(self, count: int) -> "list[Batch]":
-        """The batch in up to `count` parts."""
-        columns = (self.images.chunk(count), self.labels.chunk(count), self.indices.chunk(count))
-        return [Batch(*part) for part in zip(*columns, strict=True)]
-
     def __len__(self) -> int:
         return len(self.labels)
 

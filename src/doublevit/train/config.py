@@ -30,6 +30,8 @@ class TrainConfig:
     """Epochs over which the rates first rise from zero."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
+    consistency: float = 12.0
+    """Weight of the Jensen-Shannon divergence between the views of a photo, where the policy makes several."""
     clip_norm: float | None = None
     """Largest norm of a step's gradient."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -41,7 +43,7 @@ class TrainConfig:
         _at_least("accumulate", self.accumulate, 1)
         if self.accumulate > self.batch_size:
             raise UserError(f"--train.accumulate {self.accumulate}: expected at most the batch size, {self.batch_size}")
-        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs"):
+        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs", "consistency"):
             _at_least(name, getattr(self, name.replace("-", "_")), 0)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(

@@ -14,9 +14,10 @@ from doublevit.checkpoint import Progress
 from doublevit.evaluate import Measured, predict
 from doublevit.progress import Bar, bar, console
 from doublevit.statistics import wilson_interval
+from doublevit.train.batches import epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.meter import Meter, diverged
-from doublevit.train.step import epoch_batches, train_step
+from doublevit.train.step import train_step
 from doublevit.train.training import Training
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training

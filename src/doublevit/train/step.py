@@ -1,34 +1,16 @@
-"""The batches of an epoch, and one step of the optimiser on one of them."""
+"""One step of the optimiser on one batch."""
 
 import contextlib
-import dataclasses
-import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from doublevit.augment import POLICIES
-from doublevit.augment.draws import draw_table
-from doublevit.data.batches import Batch, gather, training_batches
 from doublevit.precision import autocast
+from doublevit.train.batches import Batch
+from doublevit.train.losses import classification_loss, jensen_shannon
 from doublevit.train.meter import Meter
 from doublevit.train.optimise import rate_factor, set_rates
 from doublevit.train.training import Training
-
-
-def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Batch]:
-    """This process's share of the epoch's batches from number `first` on, augmented."""
-    dataset, policy = training.splits["train"], POLICIES[training.augment.policy]
-    accelerator, batch_size = training.accelerator, training.config.batch_size
-    draws = draw_table(training.seed, epoch, len(dataset), policy.columns)
-    share = (accelerator.process_index, accelerator.num_processes)
-    every = training_batches(len(dataset), batch_size, training.seed, epoch, *share)
-    for indices in itertools.islice(every, first, None):
-        batch = gather(dataset, indices).to(accelerator.device)
-        images = policy.apply(batch.images, draws[indices].to(accelerator.device))
-        yield dataclasses.replace(batch, images=images)
 
 
 def train_step(training: Training, batch: Batch, number: int, meter: Meter) -> None:
@@ -38,7 +20,7 @@ def train_step(training: Training, batch: Batch, number: int, meter: Meter) -> N
     torch.manual_seed(step_seed(training.seed, number, accelerator.process_index))
     factor = rate_factor(number, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimiser, factor)
-    parts = batch.chunk(config.accumulate)
+    parts = batch.split(-(-len(batch) // config.accumulate))
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
             loss, hits = _loss(training, part)
@@ -51,13 +33,15 @@ def train_step(training: Training, batch: Batch, number: int, meter: Meter) -> N
 
 
 def _loss(training: Training, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy, averaged over the photos and over the model's heads, and the number of hits."""
+    """The loss of the batch, and how many of its photos, unaltered views where there are several, were recognised."""
+    config, views = training.config, batch.images.shape[1]
     with autocast(training.accelerator.device, training.dtype):
-        logits = training.wrapped(batch.images, every_head=True).float()
-    every_label = batch.labels.expand(len(logits), -1)
-    smoothing = training.config.label_smoothing
-    loss = F.cross_entropy(logits.flatten(0, 1), every_label.flatten(), label_smoothing=smoothing)
-    return loss, (logits.detach().mean(dim=0).argmax(dim=1) == batch.labels).sum()
+        logits = training.wrapped(batch.images.flatten(0, 1), every_head=True).float()
+    logits = logits.unflatten(1, (-1, views))  # (heads, B, views, classes)
+    loss = classification_loss(logits[:, :, 0], batch.targets, config.label_smoothing)
+    if views > 1:
+        loss = loss + config.consistency * jensen_shannon(logits)
+    return loss, (logits[:, :, 0].detach().mean(dim=0).argmax(dim=1) == batch.labels).sum()
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -6,6 +6,8 @@ import torch
 from accelerate import Accelerator
 
 from doublevit.augment import AugmentConfig
+from doublevit.augment.mixing import Mixing
+from doublevit.augment.policies import Augmentation, make_augmentation
 from doublevit.data.batches import steps_per_epoch
 from doublevit.data.dataset import Splits
 from doublevit.models.classifier import Classifier
@@ -27,6 +29,8 @@ class Training:
     splits: Splits
     config: TrainConfig
     augment: AugmentConfig
+    augmentation: Augmentation
+    mixing: Mixing | None  # of photos in pairs
     run: RunFolder
     seed: int
 
@@ -34,6 +38,11 @@ class Training:
     def per_epoch(self) -> int:
         """Steps in an epoch."""
         return steps_per_epoch(len(self.splits["train"]), self.config.batch_size)
+
+    @property
+    def columns(self) -> int:
+        """Uniform numbers that a sample's augmentation needs in an epoch: first the policy's, then those of mixing."""
+        return self.augmentation.columns + (self.mixing.columns if self.mixing else 0)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -47,4 +56,6 @@ def prepare(
     """Put the model on its device, and on as many processes as were launched."""
     accelerator = Accelerator(cpu=on_cpu())
     wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, config))
-    return Training(model, wrapped, optimiser, accelerator, splits, config, augment, run, seed)
+    augmentation = make_augmentation(augment)
+    mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
+    return Training(model, wrapped, optimiser, accelerator, splits, config, augment, augmentation, mixing, run, seed)

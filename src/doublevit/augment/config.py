@@ -1,0 +1,158 @@
+"""What may be told of augmentation, and what each policy is. Names only: no torch, so that `--help` stays quick."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal
+
+from doublevit.errors import UserError, unknown
+
+POLICIES: dict[str, str] = {
+    "none": "the photos as they are",
+    "crop": "random crop: for digits and text, which must not flip",
+    "basic": "random crop, horizontal flip",
+    "classic": "random crop, both flips, rotation, colour jitter, Cutout: the paper's first trials",
+    "augmix": "basic, then AugMix with timm's 13 operations, four of which are also test corruptions",
+    "augmix-strict": "basic, then AugMix with the nine operations that its authors allow",
+    "augmix-jsd": "augmix on two more views of each photo, with the Jensen-Shannon consistency loss",
+    "randaugment": "basic, then timm's rand-m9-n2-mstd0.5-inc1",
+    "trivial": "basic, then one operation of any strength: torchvision's TrivialAugmentWide",
+}
+
+# The operations that are no test corruptions of ImageNet-C: those of the AugMix paper.
+STRICT = (
+    "autocontrast",
+    "equalize",
+    "rotate",
+    "posterize",
+    "solarize",
+    "shear-x",
+    "shear-y",
+    "translate-x",
+    "translate-y",
+)
+OVERLAPPING = ("color", "contrast", "brightness", "sharpness")
+OPERATION_SETS: dict[str, tuple[str, ...]] = {"timm": (*STRICT, *OVERLAPPING), "strict": STRICT}
+OPERATIONS = (*STRICT, *OVERLAPPING, "invert", "solarize-add")
+
+
+def expand(names: Iterable[str]) -> tuple[str, ...]:
+    """The operations meant by a mixture of names of operations and of sets, each once.
+
+    Raises:
+        UserError: a name is unknown; near names are suggested.
+    """
+    known = {**{name: (name,) for name in OPERATIONS}, **OPERATION_SETS}
+    chosen: dict[str, None] = {}
+    for name in names:
+        if name not in known:
+            raise unknown("operation", name, known)
+        chosen |= dict.fromkeys(known[name])
+    return tuple(chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugMixConfig:
+    """AugMix: several chains of random operations, mixed at random with one another and with the photo."""
+
+    severity: float = 3.0
+    """Largest magnitude of an operation, 0 to 10; each draws its own below that."""
+    width: int = 3
+    """Chains."""
+    depth: int = -1
+    """Operations of a chain; -1: 1, 2 or 3 at random."""
+    alpha: float = 1.0
+    """Of the Dirichlet distribution of the chains' weights, and the Beta distribution of the photo's own."""
+    operations: tuple[str, ...] = ()
+    """timm (13), strict (9), or names of operations; if not given, strict for augmix-strict and timm for the others."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.severity <= 10:
+            raise UserError(f"--augment.augmix.severity: expected 0 to 10, found {self.severity}")
+        if self.width < 1:
+            raise UserError(f"--augment.augmix.width: expected at least 1 chain, found {self.width}")
+        if self.depth < 1 and self.depth != -1:
+            raise UserError(f"--augment.augmix.depth: expected at least 1, or -1 for 1 to 3, found {self.depth}")
+        if not 0.1 <= self.alpha <= 1000:
+            raise UserError(f"--augment.augmix.alpha: expected 0.1 to 1000, found {self.alpha}")
+        expand(self.operations)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to the training photos."""
+
+    policy: str = "basic"
+    """none, crop, basic, classic, augmix, augmix-strict, augmix-jsd, randaugment, trivial: see `doublevit recipes`."""
+    place: Literal["photo", "input"] = "photo"
+    """Before resizing, at the photo's own size, or after, at the network's input size (the paper's order; slower)."""
+    crop_size: int | None = None
+    """Pixels of the random crop's sides; if not given, the photo's own. It pads by 8/224 of the sides first."""
+    mixup: float = 0.0
+    """Alpha of Mixup: photos and labels are blended in pairs; 0: none."""
+    cutmix: float = 0.0
+    """Alpha of CutMix: a rectangle of each photo is another's; 0: none. With Mixup, each photo gets one of the two."""
+    augmix: AugMixConfig = AugMixConfig()
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise unknown("augmentation policy", self.policy, POLICIES)
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(
+                    f"--augment.{name}: expected 0 (none) or an alpha above it, found {getattr(self, name)}"
+                )
+        if self.consistency and (self.mixup or self.cutmix):
+            raise UserError(
+                "--augment.policy augmix-jsd compares views of one photo, --augment.mixup and --augment.cutmix blend"
+                " two: choose one of them"
+            )
+        if self.crop_size is not None and self.crop_size < 1:
+            raise UserError(f"--augment.crop-size: expected at least 1, found {self.crop_size}")
+
+    @property
+    def consistency(self) -> bool:
+        """Whether there are several views of each photo, which the loss compares."""
+        return self.policy == "augmix-jsd"
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """AugMix's operations."""
+        return expand(self.augmix.operations or (("strict",) if self.policy == "augmix-strict" else ("timm",)))
+
+    def check_size(self, height: int, width: int) -> None:
+        """Whether photos of that size can be cropped as told.
+
+        Raises:
+            UserError: the crop is larger than the photo with its padding.
+        """
+        largest = min(side + 2 * crop_padding(side) for side in (height, width))
+        if self.crop_size is not None and self.policy != "none" and self.crop_size > largest:
+            raise UserError(
+                f"--augment.crop-size {self.crop_size}: expected at most {largest}, since the photos are"
+                f" {height} x {width} pixels with a padding of {crop_padding(min(height, width))}"
+            )
+
+
+def crop_padding(side: int) -> int:
+    """Pixels that a random crop pads a side of this length with: 8 at 224, as in the paper's code."""
+    return max(1, round(8 / 224 * side))
+
+
+def describe(config: AugmentConfig) -> str:
+    """Policy, operations and place in one line, for the report of a run."""
+    parts = [config.policy]
+    if config.policy.startswith("augmix"):
+        parts.append(_describe_augmix(config))
+    parts += [f"{name} {alpha:g}" for name, alpha in (("mixup", config.mixup), ("cutmix", config.cutmix)) if alpha]
+    parts.append({"photo": "at the photo's own size", "input": "at the network's input size"}[config.place])
+    return ", ".join(parts)
+
+
+def _describe_augmix(config: AugmentConfig) -> str:
+    names, mixed = config.operations, config.augmix
+    sets = {operations: name for name, operations in OPERATION_SETS.items()}
+    known = f"{sets[names]}: {len(names)} operations" if names in sets else f"operations {' '.join(names)}"
+    overlap = [name for name in names if name in OVERLAPPING]
+    warning = f", of which {' '.join(overlap)} overlap the test corruptions" if overlap else ""
+    depth = "1 to 3" if mixed.depth == -1 else mixed.depth
+    return f"severity {mixed.severity:g}, {mixed.width} chains of {depth}, alpha {mixed.alpha:g} ({known}{warning})"

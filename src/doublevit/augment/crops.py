@@ -1,0 +1,62 @@
+"""Random crops and flips, whole pixels moved by copying memory."""
+
+import numpy as np
+import torch
+
+from doublevit.augment.config import crop_padding
+from doublevit.augment.draws import choose
+
+
+class Crop:
+    """Pad with black by 8/224 of the sides, crop back at random, and mirror half of the photos.
+
+    Args:
+        flip: whether photos are mirrored at all.
+        size: of the crop, pixels; the photo's own if None.
+    """
+
+    bytes_only = False
+
+    def __init__(self, *, flip: bool, size: int | None = None) -> None:
+        self.flip, self.size = flip, size
+        self.columns = 3 if flip else 2
+
+    def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """(B, 3, H, W) of any type and draws (B, columns) to (B, 3, size or H, size or W)."""
+        top, left, size = self.window(draws, images.shape[2:])
+        cropped = crop(images, top, left, size)
+        if self.flip:
+            mirrored = torch.from_numpy(np.flatnonzero(draws[:, 2] < 0.5)).to(images.device)
+            cropped[mirrored] = cropped.index_select(0, mirrored).flip(3)
+        return cropped
+
+    def window(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """First row and column of each crop, int64 (n,), below 0 in the padding; and its height and width."""
+        height, width = (self.size or length for length in size)
+        top, left = (
+            choose(draw, side + 2 * crop_padding(side) - part + 1) - crop_padding(side)
+            for draw, side, part in zip(draws.T, size, (height, width), strict=False)
+        )
+        return top, left, (height, width)
+
+    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """What is done to one image, in words."""
+        top, left, _ = self.window(draws, size)
+        flip = ", mirrored" if self.flip and draws[0, 2] < 0.5 else ""
+        return [f"crop at {left[0]:+d}, {top[0]:+d}{flip}"]
+
+
+def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """The window of `size` at (top, left) of each image, contiguous; black comes from outside."""
+    count, channels, height, width = images.shape
+    before = [max(0, -int(start.min())) for start in (top, left)]
+    ends = zip((top, left), size, (height, width), strict=True)
+    after = [max(0, int(start.max()) + part - side) for start, part, side in ends]
+    padded = images.new_zeros((count, channels, before[0] + height + after[0], before[1] + width + after[1]))
+    padded[:, :, before[0] : before[0] + height, before[1] : before[1] + width] = images
+    planes = np.arange(count * channels).reshape(count, channels, 1) * padded.shape[2]
+    rows = planes + (top + before[0])[:, None, None] + np.arange(size[0])
+    starts = torch.from_numpy((rows * padded.shape[3] + (left + before[1])[:, None, None]).ravel()).to(images.device)
+    # Every pixel is seen as the start of a row: picking rows copies memory and computes no index per pixel.
+    pieces = padded.view(-1).as_strided((padded.numel() - size[1] + 1, size[1]), (1, 1))
+    return pieces.index_select(0, starts).view(count, channels, *size)

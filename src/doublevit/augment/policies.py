@@ -1,0 +1,101 @@
+"""From what a recipe says of augmentation to what does it."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from doublevit.augment.augmix import AugMix
+from doublevit.augment.classic import ColorJitter, Cutout, Placement
+from doublevit.augment.config import AugmentConfig
+from doublevit.augment.crops import Crop
+from doublevit.augment.sequences import RandAugment, TrivialAugment
+
+
+class Stage(Protocol):
+    """One step of an augmentation."""
+
+    columns: int
+    """Uniform numbers that it needs for a photo."""
+    bytes_only: bool
+    """Whether it takes uint8 alone, or floats as well."""
+
+    def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """Images (B, 3, H, W) and draws float32 (B, columns), uniform in 0..1, to images."""
+
+    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """What draws (1, columns) do to a photo of that height and width, in words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Photos to one or more views of each: stages that all views share, then those of each view."""
+
+    shared: tuple[Stage, ...]
+    views: tuple[tuple[Stage, ...], ...] = ((),)
+
+    @property
+    def columns(self) -> int:
+        """Uniform numbers that a photo needs."""
+        return sum(stage.columns for stage in self._stages())
+
+    def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """Views of photos.
+
+        Args:
+            images: uint8, or float in [0, 1], (B, 3, H, W).
+            draws: float32 (B, columns), uniform in 0..1, on the CPU: a row for each photo, which decides all.
+
+        Returns:
+            (B, views, 3, H', W') of the same type; H' and W' are the photos' own but for a crop of another size.
+        """
+        base, used = _run(self.shared, images, draws, 0)
+        views = []
+        for stages in self.views:
+            view, used = _run(stages, base, draws, used)
+            views.append(view)
+        return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
+
+    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """What draws (1, columns) do to a photo of that height and width, in words."""
+        every, used = [], 0
+        for stage in self._stages():
+            every += stage.lines(draws[:, used : used + stage.columns], size)
+            used += stage.columns
+        return every
+
+    def _stages(self) -> list[Stage]:
+        return [*self.shared, *itertools.chain(*self.views)]
+
+
+def _run(stages: Iterable[Stage], images: torch.Tensor, draws: np.ndarray, used: int) -> tuple[torch.Tensor, int]:
+    """The stages, one after the other, each with its columns of the draws from `used` on."""
+    for stage in stages:
+        part = draws[:, used : used + stage.columns]
+        used += stage.columns
+        as_float = stage.bytes_only and images.is_floating_point()
+        source = (images * 255).round_().to(torch.uint8) if as_float else images
+        result = stage(source, part)
+        images = result.to(images.dtype) / 255 if as_float else result
+    return images, used
+
+
+def make_augmentation(config: AugmentConfig) -> Augmentation:
+    """The augmentation that `config` describes, without Mixup and CutMix, which need photos in pairs."""
+    basic = Crop(flip=True, size=config.crop_size)
+    mixed = config.augmix
+    augmix = AugMix(config.operations, mixed.severity, mixed.width, mixed.depth, mixed.alpha)
+    return {
+        "none": Augmentation(()),
+        "crop": Augmentation((Crop(flip=False, size=config.crop_size),)),
+        "basic": Augmentation((basic,)),
+        "classic": Augmentation((Placement(config.crop_size), ColorJitter(), Cutout())),
+        "augmix": Augmentation((basic, augmix)),
+        "augmix-strict": Augmentation((basic, augmix)),
+        "augmix-jsd": Augmentation((basic,), ((), (augmix,), (augmix,))),
+        "randaugment": Augmentation((basic, RandAugment())),
+        "trivial": Augmentation((basic, TrivialAugment())),
+    }[config.policy]

@@ -1,0 +1,106 @@
+"""Moving rows or columns of images by distances of their own, with Pillow's interpolation: shears and translations.
+
+Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbours whose weights are the same
+all along the row.
+"""
+
+import functools
+
+import numpy as np
+import torch
+
+from doublevit.augment.interpolation import BILINEAR, NEAREST, cubic_weights, fill_outside
+
+REACH = 2  # pixels that the widest kernel needs beyond an edge
+# Pillow cuts off what is behind the point. Weighted sums of equal levels in float32 can end just below that level.
+JUST_ABOVE_ONE = 1 + 3e-6
+
+
+def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Fill pixel (x, y) from (x + distance, y).
+
+    Args:
+        images: uint8 (n, 3, H, W), contiguous.
+        distance: pixels, float64 (n, H).
+        interpolation: NEAREST, BILINEAR or BICUBIC.
+        fill: level of what comes from outside.
+    """
+    width = images.shape[3]
+    distance = np.clip(distance, -width, width)
+    first, weights = _neighbours(distance, interpolation)
+    moved = _displaced(images, first, width + len(weights) - 1)
+    total = _weighted(moved, 3, weights[:, :, None, :, None])
+    return fill_outside(total, _inside(distance, width, images.device), fill)
+
+
+def shift_columns(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Fill pixel (x, y) from (x, y + distance), with a distance for each column, (n, W)."""
+    return shift_rows(images.transpose(2, 3).contiguous(), distance, interpolation, fill).transpose(2, 3)
+
+
+def lift(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Fill pixel (x, y) from (x, y + distance), with one distance for the whole image, (n,): whole rows are moved."""
+    count, channels, height, width = images.shape
+    first, weights = _neighbours(distance, interpolation)
+    lines = np.clip(first[:, None] + np.arange(height + len(weights) - 1), 0, height - 1)
+    index = (np.arange(count * channels).reshape(count, channels, 1) * height + lines[:, None]).ravel()
+    moved = images.view(-1, width).index_select(0, torch.from_numpy(index).to(images.device))
+    total = _weighted(moved.view(count, channels, -1, width), 2, weights[:, :, None, None, None])
+    centres = distance[:, None] + np.arange(height) + 0.5
+    inside = np.where((centres >= 0) & (centres < height), 255, 0).astype(np.uint8)
+    return fill_outside(total, torch.from_numpy(inside).to(images.device)[:, None, :, None], fill)
+
+
+def _weighted(moved: torch.Tensor, axis: int, weights: np.ndarray) -> torch.Tensor:
+    """The sum over k neighbours along `axis`, float32, of bytes that are k - 1 longer there; in 0..255."""
+    pixels, (first, *others) = moved.float(), torch.from_numpy(weights).to(moved.device)
+    length = pixels.shape[axis] - len(others)
+    total = pixels.narrow(axis, 0, length) * first
+    for tap, weight in enumerate(others, start=1):
+        total.addcmul_(pixels.narrow(axis, tap, length), weight)
+    return total.clamp_(0, 255) if len(others) > 1 else total
+
+
+def _neighbours(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels make the first one of each row: the first's place, int64 like `distance`, and weights, (k, ...)."""
+    if interpolation == NEAREST:
+        return np.floor(distance + 0.5).astype(np.int64), np.ones((1, *distance.shape), np.float32)
+    whole = np.floor(distance)
+    fraction = distance - whole
+    weights = [1 - fraction, fraction] if interpolation == BILINEAR else cubic_weights(fraction)
+    before = 0 if interpolation == BILINEAR else 1
+    return whole.astype(np.int64) - before, (np.stack(weights) * JUST_ABOVE_ONE).astype(np.float32)
+
+
+def _displaced(images: torch.Tensor, first: np.ndarray, length: int) -> torch.Tensor:
+    """Row y of image i from pixel `first[i, y]` on, `length` pixels of it: (n, 3, H, length).
+
+    Edges are repeated as far as interpolation reaches; beyond, where the fill level will stand, comes anything.
+    """
+    count, channels, height, width = images.shape
+    stride, slack = width + 2 * REACH, width + REACH
+    memory = images.new_empty(count * channels * height * stride + 2 * slack + length)
+    padded = memory[slack : slack + count * channels * height * stride].view(count, channels, height, stride)
+    padded[..., REACH:-REACH] = images
+    padded[..., :REACH] = images[..., :1]
+    padded[..., -REACH:] = images[..., -1:]
+    rows = np.arange(slack + REACH, slack + REACH + padded.numel(), stride).reshape(count, channels, height)
+    starts = torch.from_numpy((rows + first[:, None]).ravel()).to(images.device)
+    # Every byte is seen as the start of a piece: picking pieces copies memory and computes no index per pixel.
+    pieces = memory.as_strided((len(memory) - length + 1, length), (1, 1))
+    return pieces.index_select(0, starts).view(count, channels, height, length)
+
+
+def _inside(distance: np.ndarray, width: int, device: torch.device) -> torch.Tensor:
+    """Which pixels have a source: 255, else 0; uint8 (n, 1, H, width)."""
+    first = np.ceil(-0.5 - distance).astype(np.int64)  # the centre of its source is inside, and those of `width` pixels
+    starts = torch.from_numpy((width - first).ravel()).to(device)
+    return _templates(width, device).index_select(0, starts).view(len(distance), 1, -1, width)
+
+
+@functools.lru_cache(maxsize=8)
+def _templates(width: int, device: torch.device) -> torch.Tensor:
+    """Row k: 255 from pixel `width - k` on for `width` pixels, uint8 (2 width + 1, width)."""
+    line = torch.zeros(3 * width, dtype=torch.uint8, device=device)
+    line[width : 2 * width] = 255
+    return line.as_strided((2 * width + 1, width), (1, 1))

@@ -1,0 +1,99 @@
+"""Affine maps with Pillow's arithmetic: `Image.transform` and `Image.rotate`, each image by a map of its own."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from doublevit.augment.interpolation import BICUBIC, NEAREST, fill_outside
+
+# Pillow cuts off what is behind the point. Weighted sums of equal levels in float32 can end just below that level.
+JUST_BELOW = 5e-4
+
+
+def warp(
+    images: torch.Tensor, matrices: np.ndarray, interpolation: int, fill: int, size: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Move the pixels of each image by its own affine map.
+
+    Args:
+        images: uint8 (n, 3, H, W), contiguous.
+        matrices: float64 (n, 2, 3): from a pixel of the result to its source, x before y, counted from the upper left
+            corner, so that the first pixel has its centre at (0.5, 0.5).
+        interpolation: NEAREST, BILINEAR or BICUBIC.
+        fill: level of what comes from outside.
+        size: height and width of the result; the images' own if None.
+    """
+    sides = images.shape[2:]
+    x, y = (_sources(matrices[:, axis] * (2 / sides[1 - axis]), size or sides, images.device) for axis in (0, 1))
+    pixels = images.float()
+    inside = (torch.maximum(x.abs(), y.abs()) < 1)[:, None].view(torch.uint8).neg()  # -1 is 255 in a byte
+    if interpolation == BICUBIC:
+        total = _bicubic(pixels, x, y).clamp_(0, 255)
+    else:
+        total = _interpolate(pixels, x, y, "nearest" if interpolation == NEAREST else "bilinear")
+    return fill_outside(total.add_(JUST_BELOW), inside, fill)
+
+
+def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """One coordinate of every pixel's source, float32 (n, *size), from -1 at one edge of the image to 1 at the other.
+
+    `coefficients` (n, 3) are that coordinate's row of the map, in units of half an image.
+    """
+    of_x, of_y, constant = np.moveaxis(coefficients, 1, 0)[..., None]
+    across = of_x * (np.arange(size[1]) + 0.5) + constant - 1
+    down = of_y * (np.arange(size[0]) + 0.5)
+    parts = [torch.from_numpy(part.astype(np.float32)).to(device) for part in (across, down)]
+    return parts[0][:, None, :] + parts[1][:, :, None]
+
+
+def _bicubic(pixels: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic with a = -1, as Pillow's (torch's own has -0.75), by four bilinear samplings instead of 16 gathers.
+
+    Along one axis, with f between pixels 0 and 1 at fraction d, the cubic is Hermite's:
+
+        (1 - s) f0 + s f1 + d (1 - d) ((1 - d) c0 - d c1),   s = d d (3 - 2 d),   c = next f - last f.
+
+    The first two terms are f, interpolated linearly at s. So are the others c, at d, if every other c has its sign
+    turned. Along two axes there are four such products.
+    """
+    values = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
+    x, smooth_x, weight_x = _cubic_terms(x, values.shape[3])
+    y, smooth_y, weight_y = _cubic_terms(y, values.shape[2])
+    total = _interpolate(values, smooth_x, smooth_y)
+    slopes = _slopes(values, 2)
+    total.addcmul_(_interpolate(slopes, smooth_x, y), weight_y)
+    total.addcmul_(_interpolate(_slopes(values, 3), x, smooth_y), weight_x)
+    return total.addcmul_(_interpolate(_slopes(slopes, 3), x, y), weight_x.mul_(weight_y))
+
+
+def _cubic_terms(position: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where along an axis of `size` padded pixels to sample slopes, where values, and the slopes' weight with its sign.
+
+    Positions come with the unpadded edges at -1 and 1, and leave with the padded edges there.
+    """
+    linear = position * ((size - 2) / size)
+    pixel = (linear * (size / 2)).add_((size - 1) / 2)
+    before = pixel.floor()
+    fraction = pixel.sub_(before)
+    square = fraction * fraction
+    half = before * 0.5
+    sign = half.sub_(half.floor()).mul_(-4).add_(1)
+    weight = (fraction - square).mul_(sign)[:, None]
+    smooth = fraction.mul_(-2).add_(3).mul_(square)
+    return linear, smooth.add_(before).mul_(2 / size).add_(1 / size - 1), weight
+
+
+def _slopes(values: torch.Tensor, axis: int) -> torch.Tensor:
+    """Differences of the pixels' neighbours along `axis`, with every other sign turned; 0 in the padding."""
+    slopes, inner = torch.empty_like(values), values.shape[axis] - 2
+    torch.sub(values.narrow(axis, 2, inner), values.narrow(axis, 0, inner), out=slopes.narrow(axis, 1, inner))
+    slopes.select(axis, 0).zero_()
+    slopes.select(axis, -1).zero_()
+    slopes.movedim(axis, 0)[1::2].neg_()
+    return slopes
+
+
+def _interpolate(values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Values at x and y, the edges at -1 and 1; what lies beyond repeats them."""
+    grid = torch.view_as_real(torch.complex(x, y))  # six times as fast as stacking
+    return F.grid_sample(values, grid, mode=mode, padding_mode="border", align_corners=False)
