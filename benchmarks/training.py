@@ -27,8 +27,8 @@ from doublevit.evaluate import _predict_batch
 from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
 from doublevit.run_folder import RunFolder
-from doublevit.train.meter import Meter
 from doublevit.train.batches import epoch_batches
+from doublevit.train.meter import Meter
 from doublevit.train.step import train_step
 from doublevit.train.training import Training, prepare
 

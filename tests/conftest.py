@@ -36,14 +36,40 @@ def vit_weights(shared: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def real_photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """The files of val_0 .. val_299."""
+def real_files(shared: Path) -> list[bytes]:
+    """The files of val_0 .. val_1999."""
     import tarfile
 
+    names = [f"tiny-imagenet-200/val/images/val_{i}.JPEG" for i in range(2000)]
+    missing, found = set(names), {}
     with tarfile.open(shared / "data" / "val.tar.xz") as archive:
-        names = {f"tiny-imagenet-200/val/images/val_{i}.JPEG": i for i in range(300)}
-        found = {names[member.name]: archive.extractfile(member).read() for member in archive if member.name in names}
-    return [found[i] for i in range(300)]
+        while missing:
+            member = archive.next()
+            if member.name in missing:
+                found[member.name] = archive.extractfile(member).read()
+                missing.remove(member.name)
+    return [found[name] for name in names]
+
+
+@pytest.fixture(scope="session")
+def real_photos(real_files: list[bytes]) -> list[bytes]:
+    """The files of val_0 .. val_299."""
+    return real_files[:300]
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Image.Image]:
+    """200 real photos; without them, as many made ones."""
+    folder = Path(os.environ.get("DOUBLEVIT_SHARED", "/nowhere"))
+    if not folder.is_dir():
+        return [random_photo(np.random.default_rng(i)) for i in range(200)]
+    import io
+    import itertools
+    import tarfile
+
+    with tarfile.open(folder / "data" / "val.tar.xz") as archive:
+        files = (archive.extractfile(member).read() for member in archive if member.name.endswith(".JPEG"))
+        return [Image.open(io.BytesIO(file)).convert("RGB") for file in itertools.islice(files, 200)]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Placement:
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""
         flips = [name for name, draw in zip(("mirrored", "upside down"), draws[0, 2:4], strict=True) if draw < 0.5]
-        turned = f"rotate {_between(draws[0, 4], DEGREES):+.0f} degrees"
+        turned = f"rotate {_between(draws[0, 4], DEGREES):+.0f}°"
         return [", ".join([*self.crop.lines(draws, size), *flips, turned])]
 
 

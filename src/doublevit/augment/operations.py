@@ -39,7 +39,7 @@ LEVELS: dict[str, tuple[Callable[[torch.Tensor, np.ndarray], torch.Tensor], str]
     "hue": (enhance.hue, "hue {:+.3f}"),
 }
 PLACES: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
-    "rotate": (geometry.rotate, "rotate {:+.0f} degrees"),
+    "rotate": (geometry.rotate, "rotate {:+.0f}°"),
     "shear-x": (geometry.shear_x, "shear-x {:+.2f}"),
     "shear-y": (geometry.shear_y, "shear-y {:+.2f}"),
     "translate-x": (geometry.translate_x, "translate-x {:+.0%}"),

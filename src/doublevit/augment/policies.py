@@ -59,13 +59,14 @@ class Augmentation:
             views.append(view)
         return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What draws (1, columns) do to a photo of that height and width, in words."""
-        every, used = [], 0
-        for stage in self._stages():
-            every += stage.lines(draws[:, used : used + stage.columns], size)
-            used += stage.columns
-        return every
+    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[list[str]]:
+        """What draws (1, columns) do in each view to a photo of that height and width, in words."""
+        before, used = _lines(self.shared, draws, size, 0)
+        views = []
+        for stages in self.views:
+            own, used = _lines(stages, draws, size, used)
+            views.append([*before, *own])
+        return views
 
     def _stages(self) -> list[Stage]:
         return [*self.shared, *itertools.chain(*self.views)]
@@ -81,6 +82,14 @@ def _run(stages: Iterable[Stage], images: torch.Tensor, draws: np.ndarray, used:
         result = stage(source, part)
         images = result.to(images.dtype) / 255 if as_float else result
     return images, used
+
+
+def _lines(stages: Iterable[Stage], draws: np.ndarray, size: tuple[int, int], used: int) -> tuple[list[str], int]:
+    lines: list[str] = []
+    for stage in stages:
+        lines += stage.lines(draws[:, used : used + stage.columns], size)
+        used += stage.columns
+    return lines, used
 
 
 def make_augmentation(config: AugmentConfig) -> Augmentation:

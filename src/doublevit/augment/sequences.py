@@ -66,7 +66,7 @@ class RandAugment:
 
 
 class TrivialAugment:
-    """torchvision's TrivialAugmentWide: one of 14 operations, of one of 31 strengths; bilinear where that has nearest."""
+    """torchvision's TrivialAugmentWide: one of 14 operations, in one of 31 strengths; bilinear, not nearest."""
 
     bytes_only = True
     columns = PER_OPERATION - 1

@@ -3,13 +3,19 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from doublevit.augment import AugmentConfig
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import say
-from doublevit.data import SOURCES, DataConfig, load, verify
+from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
+
+if TYPE_CHECKING:
+    from doublevit.augment.views import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Which:
 
 @dataclasses.dataclass(frozen=True)
 class Show(Which):
-    """Write a contact sheet: the first photos of some classes, with their names."""
+    """Write a contact sheet: the first photos of some classes, with their names, or views of them as trained on."""
 
     output: Path = Path("contact-sheet.png")
     """The PNG to write."""
@@ -30,7 +36,9 @@ class Show(Which):
     classes: int = 10
     """Rows: this many classes, spread over all of them."""
     photos: int = 8
-    """Photos of each."""
+    """Photos of each; with --augment, views of the first one."""
+    augment: str | None = None
+    """An augmentation policy: show what training makes of the photos, and by which operations."""
 
 
 def data(arguments: Sequence[str]) -> None:
@@ -65,12 +73,27 @@ def _show(arguments: Sequence[str]) -> None:
         raise UserError("--classes and --photos: expected at least 1")
     if options.output.suffix.lower() != ".png":
         raise UserError(f"--output {options.output}: expected a name that ends in .png")
-    from doublevit.data.sheet import contact_sheet
+    augment = None if options.augment is None else AugmentConfig(options.augment)
+    dataset = load(options.data)[options.split]
+    with_views = augment and _with_views(dataset, augment, options)
+    from doublevit.data.sheet import captioned_sheet, contact_sheet
 
-    sheet = contact_sheet(load(options.data)[options.split], options.classes, options.photos)
+    sheet = captioned_sheet(with_views) if with_views else contact_sheet(dataset, options.classes, options.photos)
     with whole_file(options.output) as file:
         sheet.save(file, format="PNG")
     say(f"written: {options.output}")
+
+
+def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "list[list[View]]":
+    """The first photo of each of some classes, followed by views of it."""
+    from doublevit.augment.views import described_views
+    from doublevit.data.sheet import spread
+
+    chosen = np.array([dataset.labels.tolist().index(label) for label in spread(dataset, options.classes)])
+    views = described_views(dataset.images, chosen, augment, options.photos)
+    names = [dataset.class_names[label] for label in dataset.labels[chosen]]
+    originals = zip(dataset.images[chosen], names, strict=True)
+    return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"prepare": _prepare, "verify": _verify, "show": _show}

@@ -1,5 +1,7 @@
 """Contact sheets: a picture of what is in a data set, to be looked at before anything is trained on it."""
 
+import textwrap
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -7,14 +9,14 @@ from doublevit.data.dataset import Dataset
 
 TILE = 96
 CAPTION = 14
+WIDE_TILE, LINE, LETTERS = 194, 14, 34  # where there is text below each picture: its lines' height and length
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def contact_sheet(dataset: Dataset, classes: int = 10, photos: int = 8) -> Image.Image:
     """A row of the first `photos` of each of up to `classes` classes, spread over all of them, with their names."""
     photos = min(photos, int(np.bincount(dataset.labels).max()))
-    classes = min(classes, len(dataset.class_ids))
-    shown = np.unique(np.linspace(0, len(dataset.class_ids) - 1, classes).round().astype(int))
+    shown = spread(dataset, classes)
     sheet = Image.new("RGB", (photos * TILE, len(shown) * (TILE + CAPTION)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, label in enumerate(shown):
@@ -25,6 +27,27 @@ def contact_sheet(dataset: Dataset, classes: int = 10, photos: int = 8) -> Image
     return sheet
 
 
-def _tile(image: np.ndarray) -> Image.Image:
+def _tile(image: np.ndarray, size: int = TILE) -> Image.Image:
     # Nearest neighbour: the sheet shows the pixels that the network gets, not a smoothed idea of them.
-    return Image.fromarray(image).resize((TILE - 2, TILE - 2), Image.Resampling.NEAREST)
+    return Image.fromarray(image).resize((size - 2, size - 2), Image.Resampling.NEAREST)
+
+
+def spread(dataset: Dataset, count: int) -> np.ndarray:
+    """Up to `count` classes that have photos, spread over all of them."""
+    present = np.unique(dataset.labels)
+    return present[np.unique(np.linspace(0, len(present) - 1, min(count, len(present))).round().astype(int))]
+
+
+def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Image:
+    """Rows of pictures, uint8 (H, W, 3) of any size, each with lines of text below it, broken where they are long."""
+    texts = [[[part for line in lines for part in textwrap.wrap(line, LETTERS)] for _, lines in row] for row in rows]
+    heights = [WIDE_TILE + LINE * max(map(len, row)) + LINE for row in texts]
+    sheet = Image.new("RGB", (WIDE_TILE * max(map(len, rows)), sum(heights)), PAPER)
+    draw, top = ImageDraw.Draw(sheet), 0
+    for row, row_texts, height in zip(rows, texts, heights, strict=True):
+        for column, ((image, _), lines) in enumerate(zip(row, row_texts, strict=True)):
+            left = column * WIDE_TILE
+            sheet.paste(_tile(image, WIDE_TILE), (left, top))
+            draw.multiline_text((left + 2, top + WIDE_TILE), "\n".join(lines), fill=INK, font_size=LINE - 3, spacing=3)
+        top += height
+    return sheet
