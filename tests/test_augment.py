@@ -293,7 +293,7 @@ def test_descriptions_name_operations_overlap_and_place():
     ],
 )
 def test_bad_input_is_refused_in_one_line(make, says):
-    with pytest.raises(UserError) as caught:  # noqa: PT011 - the words are checked below
+    with pytest.raises(UserError) as caught:
         make()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

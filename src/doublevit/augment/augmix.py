@@ -7,10 +7,12 @@ import torch
 
 from doublevit.augment import magnitudes
 from doublevit.augment.draws import beta, choose, dirichlet
+from doublevit.augment.levels import cut_off
 from doublevit.augment.operations import Applied, apply_operations
 from doublevit.augment.sequences import GREY, PER_OPERATION, choose_operations, words
 
 DEEPEST = 3  # of chains whose depth is drawn
+FEW = 8  # photos that are mixed at a time on a CPU, in buffers that stay in its cache: fresh memory is slow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +82,20 @@ def mix(images: torch.Tensor, chains: torch.Tensor, mixture: Mixture) -> torch.T
     """Chains (B, width, 3, H, W) and photos (B, 3, H, W) mixed; bytes, cut off behind the point twice, as in timm."""
     weights = torch.from_numpy(mixture.weights).to(images.device)[:, :, None, None, None]
     share = torch.from_numpy(mixture.share).to(images.device).view(-1, 1, 1, 1)
-    result = torch.empty_like(images)
-    parts = [part.split(16) for part in (images, chains, weights, share, result)]  # small parts stay in the cache
-    for photos, lines, weight, part, out in zip(*parts, strict=True):
-        out.copy_(_mix(photos, lines, weight, part))
+    size = FEW if images.device.type == "cpu" else len(images)
+    result, buffers = torch.empty_like(images), torch.empty((2, size, *images.shape[1:]), device=images.device)
+    parts = zip(*(part.split(size) for part in (result, images, chains, weights, share)), strict=True)
+    for into, photo, lines, weight, part in parts:
+        into.copy_(_mixed(photo, lines, weight, part, buffers[:, : len(photo)]))
     return result
 
 
-def _mix(images: torch.Tensor, chains: torch.Tensor, weights: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    mixed = chains[:, 0].float().mul_(weights[:, 0])
+def _mixed(
+    photo: torch.Tensor, chains: torch.Tensor, weights: torch.Tensor, share: torch.Tensor, buffers: torch.Tensor
+) -> torch.Tensor:
+    total, one = buffers
+    total.copy_(chains[:, 0]).mul_(weights[:, 0])
     for chain in range(1, chains.shape[1]):
-        mixed.add_(chains[:, chain].float().mul_(weights[:, chain]))
-    photo = images.float()
-    return mixed.floor_().sub_(photo).mul_(share).add_(photo)
+        total.add_(one.copy_(chains[:, chain]).mul_(weights[:, chain]))
+    one.copy_(photo)
+    return cut_off(total.floor_().sub_(one).mul_(share).add_(one))

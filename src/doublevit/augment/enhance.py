@@ -7,17 +7,19 @@ nothing.
 import numpy as np
 import torch
 
+from doublevit.augment.levels import cut_off, per_image
+
 
 def brightness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     """Away from or towards black."""
-    return _to_bytes(images.float().mul_(_column(factor, images)))
+    return _to_bytes(images.float().mul_(per_image(factor, images, torch.float32)))
 
 
 def contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     """Away from or towards the image's mean grey."""
     pixels = images.float()
     height, width = images.shape[2:]
-    total = _grey(pixels).sum((2, 3), keepdim=True, dtype=torch.float64)
+    total = _grey(pixels).sum(3, keepdim=True).sum(2, keepdim=True, dtype=torch.float64)  # rows are exact in float32
     mean = (total / (height * width) + 0.5).floor_().float()
     return _to_bytes(_blend(pixels, mean, factor))
 
@@ -30,15 +32,22 @@ def color(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
 
 def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     """Away from or towards the image smoothed over 3 x 3 pixels; Pillow leaves the border as it is."""
-    pixels = images.float()
-    if min(images.shape[2:]) < 3:
+    height, width = images.shape[2:]
+    if min(height, width) < 3:
         return images
-    inner = pixels[:, :, 1:-1, 1:-1]
-    columns = (pixels[:, :, :-2] + pixels[:, :, 2:]).add_(pixels[:, :, 1:-1])
-    around = (columns[..., :-2] + columns[..., 2:]).add_(columns[..., 1:-1])  # the centre is in it once
+    # Each image as one long line, whose neighbours are 1 and `width` away: what this makes of the border is undone.
+    line = images.flatten(1).float()
+    columns = (line[:, : -2 * width] + line[:, 2 * width :]).add_(line[:, width:-width])
+    around = (columns[:, :-2] + columns[:, 2:]).add_(
+        columns[:, 1:-1]
+    )  # the centre is in it once, and counts five times
+    inner = line[:, width + 1 : -width - 1]
     smooth = around.add_(inner, alpha=4).mul_(1 / 13).add_(0.5).floor_()
-    pixels[:, :, 1:-1, 1:-1] = _blend(inner, smooth, factor)
-    return _to_bytes(pixels)
+    inner.sub_(smooth).mul_(per_image(factor, images, torch.float32)[:, :, 0, 0]).add_(smooth)
+    result = _to_bytes(line).view(images.shape)
+    for border in ((..., 0, slice(None)), (..., -1, slice(None)), (..., 0), (..., -1)):
+        result[border] = images[border]
+    return result
 
 
 def hue(images: torch.Tensor, turn: np.ndarray) -> torch.Tensor:
@@ -48,18 +57,13 @@ def hue(images: torch.Tensor, turn: np.ndarray) -> torch.Tensor:
     return _from_hsv(torch.remainder(hues + steps, 256), saturation, value)
 
 
-def _column(values: np.ndarray, images: torch.Tensor) -> torch.Tensor:
-    """A number for each image, float32 (n, 1, 1, 1), on the images' device."""
-    return torch.from_numpy(values.astype(np.float32)).to(images.device).view(-1, 1, 1, 1)
-
-
 def _blend(pixels: torch.Tensor, degenerate: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     # As Pillow's Image.blend: in float32, multiplied and then added.
-    return (pixels - degenerate).mul_(_column(factor, pixels)).add_(degenerate)
+    return (pixels - degenerate).mul_(per_image(factor, pixels, torch.float32)).add_(degenerate)
 
 
 def _to_bytes(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.clamp_(0, 255).to(torch.uint8)  # cuts off what is behind the point
+    return cut_off(pixels.clamp_(0, 255))
 
 
 def _grey(pixels: torch.Tensor) -> torch.Tensor:
@@ -96,4 +100,4 @@ def _from_hsv(hues: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor)
     # Green runs through the same values four sextants on, blue two.
     turns = [(sextant.long() + offset) % 6 for offset in (0, 4, 2)]
     channels = [choices.gather(0, turn[None])[0] for turn in turns]
-    return torch.stack(channels, dim=1).to(torch.uint8)
+    return cut_off(torch.stack(channels, dim=1))

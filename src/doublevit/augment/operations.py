@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from doublevit.augment import enhance, geometry, tone
+from doublevit.augment.levels import put_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ PLACES: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
     "translate-y": (geometry.translate_y, "translate-y {:+.0%}"),
 }
 NAMES = (*LEVELS, *PLACES)
-CACHED = 2**19  # values of float32 that stay in the cache of a processor core: 42 photos of 64 x 64
+CACHED = 2**18  # values of float32 that stay in the cache of a processor core: 21 photos of 64 x 64
 
 
 def apply_operations(images: torch.Tensor, applied: Applied, into: torch.Tensor) -> None:
@@ -61,7 +62,7 @@ def apply_operations(images: torch.Tensor, applied: Applied, into: torch.Tensor)
     for chosen, kernel in _kernels(applied):
         for rows in np.array_split(chosen, _pieces(len(chosen), images)):
             index = torch.from_numpy(np.stack([rows, rows // copies])).to(images.device)
-            _put(into, index[0], kernel(images.index_select(0, index[1]), applied.amount[rows]))
+            put_rows(into, index[0], kernel(images.index_select(0, index[1]), applied.amount[rows]))
 
 
 def _kernels(applied: Applied) -> Iterator[tuple[np.ndarray, Callable[[torch.Tensor, np.ndarray], torch.Tensor]]]:
@@ -80,14 +81,6 @@ def _kernels(applied: Applied) -> Iterator[tuple[np.ndarray, Callable[[torch.Ten
 def _pieces(count: int, images: torch.Tensor) -> int:
     """How many parts to work in: on a CPU small ones, that stay in its cache."""
     return 1 if images.device.type != "cpu" else -(-count * images[0].numel() // CACHED)
-
-
-def _put(images: torch.Tensor, index: torch.Tensor, rows: torch.Tensor) -> None:
-    """`images[index] = rows`, as 64-bit words where they fit: seven times as fast as bytes."""
-    images, rows = images.flatten(1), rows.reshape(len(rows), -1)
-    if images.shape[1] % 8 == 0:
-        images, rows = images.view(torch.int64), rows.view(torch.int64)
-    images.index_copy_(0, index, rows)
 
 
 def describe(name: str, amount: float) -> str:

@@ -9,7 +9,8 @@ import functools
 import numpy as np
 import torch
 
-from doublevit.augment.interpolation import BILINEAR, NEAREST, cubic_weights, fill_outside
+from doublevit.augment.interpolation import BILINEAR, NEAREST, cubic_weights
+from doublevit.augment.levels import cut_off, fill_outside
 
 REACH = 2  # pixels that the widest kernel needs beyond an edge
 # Pillow cuts off what is behind the point. Weighted sums of equal levels in float32 can end just below that level.
@@ -52,13 +53,13 @@ def lift(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: i
 
 
 def _weighted(moved: torch.Tensor, axis: int, weights: np.ndarray) -> torch.Tensor:
-    """The sum over k neighbours along `axis`, float32, of bytes that are k - 1 longer there; in 0..255."""
+    """The sum over k neighbours along `axis` of bytes that are k - 1 longer there, as bytes."""
     pixels, (first, *others) = moved.float(), torch.from_numpy(weights).to(moved.device)
     length = pixels.shape[axis] - len(others)
     total = pixels.narrow(axis, 0, length) * first
     for tap, weight in enumerate(others, start=1):
         total.addcmul_(pixels.narrow(axis, tap, length), weight)
-    return total.clamp_(0, 255) if len(others) > 1 else total
+    return cut_off(total.clamp_(0, 255) if len(others) > 1 else total)
 
 
 def _neighbours(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np.ndarray]:

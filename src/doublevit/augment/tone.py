@@ -6,6 +6,8 @@ All take uint8 (n, 3, H, W), contiguous, and where there is one an amount per im
 import numpy as np
 import torch
 
+from doublevit.augment.levels import per_image
+
 
 def autocontrast(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """Stretch each channel of each image so that its darkest level becomes 0 and its brightest 255."""
@@ -31,29 +33,24 @@ def equalize(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
 
 def posterize(images: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
     """Keep the first `bits` (1..8) of every level."""
-    return images & _bytes(256 - 2.0 ** (8 - bits), images)
+    return images & per_image(256 - 2.0 ** (8 - bits), images, torch.uint8)
 
 
 def solarize(images: torch.Tensor, threshold: np.ndarray) -> torch.Tensor:
     """Invert levels from `threshold` (0..256) on; 256 inverts none."""
-    reached = (images >= _bytes(np.minimum(np.ceil(threshold), 255), images)).view(torch.uint8)
-    return images ^ (reached * _bytes(np.where(threshold > 255, 0, 255), images))
+    reached = (images >= per_image(np.minimum(np.ceil(threshold), 255), images, torch.uint8)).view(torch.uint8)
+    return images ^ (reached * per_image(np.where(threshold > 255, 0, 255), images, torch.uint8))
 
 
 def solarize_add(images: torch.Tensor, added: np.ndarray) -> torch.Tensor:
     """Brighten levels below 128 by `added` (0..128), which cannot take them beyond 255."""
     dark = (images < 128).view(torch.uint8)
-    return images + dark * _bytes(np.floor(added), images)
+    return images + dark * per_image(np.floor(added), images, torch.uint8)
 
 
 def invert(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """The negative."""
     return images ^ 255
-
-
-def _bytes(values: np.ndarray, images: torch.Tensor) -> torch.Tensor:
-    """A level for each image, uint8 (n, 1, 1, 1), on the images' device."""
-    return torch.from_numpy(values.astype(np.uint8)).to(images.device).view(-1, 1, 1, 1)
 
 
 def _histograms(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,172 @@
+"""How fast photos are augmented on one core, against timm and torchvision, in one run.
+
+    python benchmarks/augment.py --path FOLDER/tiny-imagenet-200 [--turns 12]
+
+AugMix m3-w3 at 64 and at 224 pixels, with timm's 13 operations and with the strict nine; RandAugment and TrivialAugment
+at 64; and the whole way from stored 64-pixel photos to augmented ones of 224 pixels, as bytes: ours augments and then
+resizes, timm's users resize (bilinear) and then augment. Peers get Pillow images and return them, as in a DataLoader's
+worker; torchvision's v2 transforms, which draw one chain for a whole batch, get one tensor at a time. One thread each.
+All take turns over the same photos, so that whatever else the machine does hits all. Prints images per second and the
+ratios, with their quartiles. With a GPU: also images per second there, and the share of a ViT-B/16 training step.
+"""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import timm.data.auto_augment as timm
+import torch
+import tyro
+from PIL import Image
+from torchvision.transforms import v2
+
+from doublevit import data
+from doublevit.augment import OPERATION_SETS
+from doublevit.augment.augmix import AugMix
+from doublevit.augment.draws import draw_table
+from doublevit.augment.policies import Stage
+from doublevit.augment.sequences import RandAugment, TrivialAugment
+from doublevit.models.preprocess import Resize
+
+SMALL, LARGE = 512, 32  # photos of 64 and of 224 pixels that are augmented together, as in training
+Work = Callable[[], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure on."""
+
+    path: Path
+    """Unpacked Tiny ImageNet, or its zip."""
+    cache: Path = data.DataConfig().cache
+    """Where its decoded store is kept."""
+    turns: int = 12
+    """Times that each is measured."""
+
+
+def timms_nine() -> Callable[[Image.Image], Image.Image]:
+    """AugMix of timm without the operations that overlap the test corruptions."""
+    left_out = ("Color", "Contrast", "Brightness", "Sharpness")
+    names = [name for name in timm._AUGMIX_TRANSFORMS if not name.startswith(left_out)]
+    settings = {"translate_const": 250, "img_mean": (128, 128, 128), "magnitude_std": float("inf")}
+    return timm.AugMixAugment(timm.augmix_ops(3, settings, names))
+
+
+def ours(stage: Stage, images: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Our stage on the whole batch, with fresh draws every time."""
+    epochs = iter(range(10**9))
+    return lambda: stage(images, draw_table(0, next(epochs), len(images), stage.columns))
+
+
+def peer(transform: Callable[[Image.Image], Image.Image], photos: list[Image.Image]) -> Work:
+    """One Pillow image after the other."""
+    return lambda: [np.asarray(transform(photo)) for photo in photos]
+
+
+def tensors(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> Work:
+    """The way of torchvision with tensors, one at a time, so that each has its own draws."""
+    return lambda: [transform(image) for image in images]
+
+
+def augmented_and_resized(augment: Callable[[], torch.Tensor], resize: Resize) -> Work:
+    """Augment many photos at once and resize them batch by batch, as in training, where each is used and forgotten."""
+
+    def work() -> None:
+        for batch in augment().split(LARGE):
+            resize(batch)
+
+    return work
+
+
+def compare(what: str, mine: tuple[int, Work], peers: dict[str, tuple[int, Work]], turns: int) -> None:
+    """Let all take turns; print images per second, and our speed as a multiple of each peer's."""
+    works = {"ours": mine, **peers}
+    speeds: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(turns + 1):
+        for name, (count, work) in works.items():
+            start = time.perf_counter()
+            work()
+            if turn:  # the first warms up
+                speeds[name].append(count / (time.perf_counter() - start))
+    print(f"{what}: ours {statistics.median(speeds['ours']):,.0f} images/s")
+    for name in peers:
+        ratios = [own / other for own, other in zip(speeds["ours"], speeds[name], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"    {name} {statistics.median(speeds[name]):,.0f}; ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f})"
+        )
+
+
+def compare_on_cpu(photos: np.ndarray, turns: int) -> None:
+    """Everything that one core can be measured on."""
+    torch.set_num_threads(1)
+    small = torch.from_numpy(photos).permute(0, 3, 1, 2).contiguous()
+    resize = Resize(224, "bilinear")
+    large = resize(small[:LARGE]).contiguous()
+    pillow = [Image.fromarray(photo) for photo in photos[:128]]
+    pillow_large = [photo.resize((224, 224), Image.Resampling.BILINEAR) for photo in pillow[:LARGE]]
+    thirteen, nine = (AugMix(OPERATION_SETS[name], 3.0, 3, -1, 1.0) for name in ("timm", "strict"))
+    timms = timm.augment_and_mix_transform("augmix-m3-w3", {})
+    for what, stage, theirs in (("13 operations", thirteen, timms), ("9 operations", nine, timms_nine())):
+        peers = {"timm": (128, peer(theirs, pillow))}
+        if stage is thirteen:
+            peers["torchvision, Pillow"] = (128, peer(v2.AugMix(), pillow))
+            peers["torchvision, tensors"] = (64, tensors(v2.AugMix(), small[:64]))
+        compare(f"AugMix, {what}, 64 pixels", (SMALL, ours(stage, small)), peers, turns)
+        peers = {"timm": (LARGE, peer(theirs, pillow_large))}
+        compare(f"AugMix, {what}, 224 pixels", (LARGE, ours(stage, large)), peers, turns)
+    # With noise on the magnitude timm asks Pillow at times to keep no bit at all, which Pillow 13 refuses.
+    rand, trivial = timm.rand_augment_transform("rand-m9-inc1", {}), v2.TrivialAugmentWide()
+    compare("RandAugment, 64 pixels", (SMALL, ours(RandAugment(), small)), {"timm": (128, peer(rand, pillow))}, turns)
+    peers = {"torchvision, Pillow": (128, peer(trivial, pillow))}
+    compare("TrivialAugment, 64 pixels", (SMALL, ours(TrivialAugment(), small)), peers, turns)
+    mine = (SMALL, augmented_and_resized(ours(thirteen, small), resize))
+    theirs = peer(lambda photo: timms(photo.resize((224, 224), Image.Resampling.BILINEAR)), pillow[:LARGE])
+    compare("AugMix and resizing from 64 to 224 pixels", mine, {"timm": (LARGE, theirs)}, turns)
+
+
+def compare_on_gpu(photos: np.ndarray, turns: int) -> None:
+    """Images per second at 64 pixels, and as a share of a training step of ViT-B/16 on 128 photos in bfloat16."""
+    import timm as models
+
+    network = models.create_model("vit_base_patch16_224").cuda()
+    optimiser = torch.optim.Adam(network.parameters())
+    images = torch.from_numpy(photos[:128]).permute(0, 3, 1, 2).cuda()
+    pixels = torch.rand(128, 3, 224, 224, device="cuda")
+    augment = ours(AugMix(OPERATION_SETS["timm"], 3.0, 3, -1, 1.0), images)
+
+    def step() -> None:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            network(pixels).logsumexp(1).mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    seconds = {}
+    for name, work in (("augment", augment), ("step", step)):
+        times = []
+        for _ in range(turns):
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            work()
+            torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        seconds[name] = statistics.median(times)
+    share = seconds["augment"] / seconds["step"]
+    print(f"{torch.cuda.get_device_name()}: {128 / seconds['augment']:,.0f} images/s; {share:.1%} of a training step")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options, description=__doc__)
+    config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
+    photos = np.array(data.load(config)["train"].images[:: 100_000 // SMALL][:SMALL])
+    compare_on_cpu(photos, options.turns)
+    if torch.cuda.is_available():
+        compare_on_gpu(photos, options.turns)
+
+
+if __name__ == "__main__":
+    main()
