@@ -25,6 +25,14 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--train.batch-size", "0"], "expected at least 1, found 0"),
         (["run", "digits-double", "--model.backbone", "vit-digit-4"], "did you mean vit-digits-4"),
         (["run", "digits-double", "--augment.policy", "basics"], "did you mean basic"),
+        (["run", "digits-double", "--augment.augmix.operations", "rotate", "sheer-x"], "did you mean shear-x"),
+        (["run", "digits-double", "--augment.augmix.severity", "11"], "severity: expected 0 to 10, found 11"),
+        (["run", "digits-double", "--augment.augmix.width", "0"], "width: expected at least 1 chain, found 0"),
+        (["run", "digits-double", "--augment.crop-size", "40"], "expected at most 34, since the photos are 32 x 32"),
+        (["run", "digits-double", "--augment.policy", "augmix-jsd", "--augment.mixup", "1"], "choose one of them"),
+        (["run", "digits-double", "--train.consistency", "-1"], "consistency: expected at least 0, found -1"),
+        (["data", "show", "--augment", "augmx"], "did you mean augmix"),
+        (["data", "show", "--data.path", "photos"], "add --data.source tiny-imagenet or --data.source folder"),
         (["run", "digits-double", "--data.source", "digit"], "did you mean digits"),
         (["run", "digits-double", "--data.per-class", "1000"], "has only"),
         (["run", "digits-double", "--model.weights", "none.safetensors"], "none.safetensors: expected a .safetensors"),
@@ -105,9 +113,12 @@ def test_data_commands(tmp_path: Path, capsys, tiny_folder):
     outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--photos", "4"], capsys)
     from PIL import Image
 
-    from doublevit.data.sheet import CAPTION, TILE
+    from doublevit.data.sheet import CAPTION, TILE, WIDE_TILE
 
     assert Image.open(tmp_path / "sheet.png").size == (4 * TILE, 3 * (TILE + CAPTION))
+    views = ["--augment", "augmix-jsd", "--photos", "4", "--output", str(tmp_path / "views.png")]
+    assert "written" in outcome(["data", "show", *where, *views], capsys)[1]
+    assert Image.open(tmp_path / "views.png").width == 5 * WIDE_TILE
 
 
 def test_run_evaluates_what_it_trained(tmp_path, capsys):

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from timm.loss import JsdCrossEntropy
 
 from doublevit import checkpoint, jobs
 from doublevit.augment import AugmentConfig
@@ -27,6 +29,7 @@ from doublevit.train import TrainConfig, loop
 from doublevit.train.batches import Batch, epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.optimise import make_optimiser, rate_factor
+from doublevit.train.step import _loss
 from doublevit.train.training import prepare
 
 
@@ -142,10 +145,13 @@ def wait_for(path: Path, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
-def test_accumulation_changes_memory_not_the_step(tmp_path):
+@pytest.mark.parametrize(
+    "augment", [AugmentConfig("crop"), AugmentConfig("augmix-jsd"), AugmentConfig("trivial", mixup=0.5)]
+)
+def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
     def trained(accumulate: int) -> dict[str, torch.Tensor]:
         plain = recipe(epochs=1, accumulate=accumulate)  # without dropout, which each part would draw anew
-        plain = dataclasses.replace(plain, model=dataclasses.replace(plain.model, head="linear"))
+        plain = dataclasses.replace(plain, model=dataclasses.replace(plain.model, head="linear"), augment=augment)
         return weights(jobs.start(plain, tmp_path, f"parts{accumulate}").run)
 
     whole, parts = trained(1), trained(5)
@@ -299,6 +305,35 @@ def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahea
     for mine, theirs in zip(resumed, whole[2:], strict=True):
         assert torch.equal(mine.images, theirs.images)
         assert torch.equal(mine.targets, theirs.targets)
+
+
+def test_two_processes_share_the_photos_that_one_gets():
+    splits, model = jobs._materials(recipe())
+    config = AugmentConfig("augmix", mixup=0.5)
+    training = prepare(model, splits, recipe().train, config, RunFolder(Path()), seed=3)
+    alone, shares = list(epoch_batches(training, 0, 0)), []
+    for rank in range(2):
+        process = SimpleNamespace(process_index=rank, num_processes=2, device=torch.device("cpu"))
+        shares.append(list(epoch_batches(dataclasses.replace(training, accelerator=process), 0, 0)))
+    for whole, *halves in zip(alone, *shares, strict=True):
+        for rank, half in enumerate(halves):
+            assert torch.equal(half.images, whole.images[rank::2])
+            assert torch.equal(half.targets, whole.targets[rank::2])
+
+
+def test_the_loss_is_that_of_the_clean_view_and_the_weighted_disagreement_of_all():
+    """By timm's loss, from the model's own logits of views that are stacked as timm stacks them."""
+    splits, model = jobs._materials(recipe())
+    plain = recipe(consistency=5, label_smoothing=0.1).train
+    training = prepare(model, splits, plain, AugmentConfig("augmix-jsd"), RunFolder(Path()), seed=3)
+    training.wrapped.eval()  # no dropout
+    batch = next(epoch_batches(training, 0, 0))
+    with torch.inference_mode():
+        loss, hits = _loss(training, batch)
+        logits = model(batch.images.transpose(0, 1).flatten(0, 1))
+        expected = JsdCrossEntropy(num_splits=3, alpha=5, smoothing=0.1)(logits, batch.labels)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert hits == (logits[: len(batch)].argmax(1) == batch.labels).sum()
 
 
 def test_at_the_networks_input_size_photos_are_resized_first():

@@ -33,6 +33,11 @@ class DataConfig:
     """Leave out files that cannot be read, count and name them, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
+        if self.source == "digits" and self.path is not None:
+            raise UserError(
+                f"--data.path {self.path}: the digits are embedded and need none; for photos there, add"
+                " --data.source tiny-imagenet or --data.source folder"
+            )
         if self.size < 8:
             raise UserError(f"--data.size is the side in pixels: expected at least 8, found {self.size}")
         if not 0 < self.val_fraction < 1:
