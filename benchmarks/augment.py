@@ -161,6 +161,8 @@ def compare_on_gpu(photos: np.ndarray, turns: int) -> None:
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options, description=__doc__)
+    if options.turns < 2:
+        raise SystemExit("--turns: expected at least 2, for quartiles")
     config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
     photos = np.array(data.load(config)["train"].images[:: 100_000 // SMALL][:SMALL])
     compare_on_cpu(photos, options.turns)

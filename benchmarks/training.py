@@ -22,6 +22,7 @@ import tyro
 from torchvision.transforms import v2
 
 from doublevit import data, jobs
+from doublevit.augment import AugmentConfig
 from doublevit.data.batches import gather
 from doublevit.evaluate import _predict_batch
 from doublevit.models.weights import read_state
@@ -85,11 +86,12 @@ class PlainLoop:
 
 
 def make_ours(options: Options) -> Training:
-    """The recipe ti-vit, ready to train."""
+    """The recipe ti-vit with crop and flip, ready to train."""
     recipe = get_recipe("ti-vit")
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, path=options.path, cache=options.cache),
+        augment=AugmentConfig("basic"),  # what the plain loop does
         model=dataclasses.replace(recipe.model, weights=str(options.weights)),
     )
     splits, model = jobs._materials(recipe)

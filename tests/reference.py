@@ -8,6 +8,9 @@ from PIL import Image
 
 from doublevit.augment import enhance, geometry, tone
 from doublevit.augment.interpolation import BICUBIC, BILINEAR, NEAREST
+from doublevit.augment.operations import NAMES, Applied
+
+FILL = (128, 128, 128)
 
 PILLOW = {NEAREST: Image.Resampling.NEAREST, BILINEAR: Image.Resampling.BILINEAR, BICUBIC: Image.Resampling.BICUBIC}
 DRAW = np.random.default_rng(0)
@@ -48,3 +51,16 @@ def argument(name: str, amount: float) -> list[float]:
 
 def differences(ours: torch.Tensor, theirs: list[Image.Image]) -> np.ndarray:
     return np.abs(ours.numpy().astype(int) - as_tensor(theirs).numpy())
+
+
+def done_by_pillow(photo: Image.Image, steps: list[Applied], row: int) -> Image.Image:
+    """The photo after each step's operation of that row."""
+    for step in steps:
+        if step.code[row] >= 0:
+            name, amount = NAMES[step.code[row]], step.amount[row]
+            if name in EXACT:
+                photo = EXACT[name][1](photo, *argument(name, amount))
+            else:
+                how = {"resample": PILLOW[int(step.interpolation[row])], "fillcolor": FILL}
+                photo = CLOSE[name][1](photo, amount, **how)
+    return photo

@@ -1,6 +1,5 @@
 """Policies: what each does, that only the draws decide it, and what is said of bad input."""
 
-import dataclasses
 import random
 
 import numpy as np
@@ -22,7 +21,7 @@ from doublevit.augment.policies import make_augmentation
 from doublevit.augment.sequences import RandAugment, TrivialAugment, words
 from doublevit.augment.views import described_views
 from doublevit.errors import UserError
-from reference import CLOSE, EXACT, as_tensor, differences
+from reference import CLOSE, EXACT, as_tensor, differences, done_by_pillow
 
 CONFIGS = [AugmentConfig(policy) for policy in POLICIES]
 
@@ -85,6 +84,16 @@ def test_draws_belong_to_the_sample_not_to_the_batch(config):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
+@pytest.mark.parametrize("size", [(300, 310), (8, 8), (3, 2), (1, 1)])
+def test_large_and_tiny_photos(config, size):
+    augmentation, images = make_augmentation(config), some_bytes(3, *size)
+    draws = draw_table(0, 0, 3, augmentation.columns)
+    whole = augmentation(images, draws)
+    assert whole.shape[2:] == (3, *size)
+    assert torch.equal(torch.cat([augmentation(images[i : i + 1], draws[i : i + 1]) for i in range(3)]), whole)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 def test_floats_are_augmented_as_their_bytes(config):
     augmentation, images = make_augmentation(config), some_bytes(30)
     draws = draw_table(0, 0, 30, augmentation.columns)
@@ -125,10 +134,11 @@ def test_classic_composes_crop_flips_and_rotation_in_that_order():
     images = some_bytes(40)
     draws = draw_table(0, 0, 40, 5)
     draws[:, 4] = 0.5  # not rotated
-    cropped = Crop(flip=False)(images, draws[:, :2])
-    for made, crop, draw in zip(Placement()(images, draws), cropped, draws, strict=True):
-        flips = [axis for axis, mirrored in ((2, draw[2] < 0.5), (1, draw[3] < 0.5)) if mirrored]
-        assert torch.equal(made, crop.flip(flips))
+    for size in (None, 20):
+        cropped = Crop(flip=False, size=size)(images, draws[:, :2])
+        for made, crop, draw in zip(Placement(size)(images, draws), cropped, draws, strict=True):
+            flips = [axis for axis, mirrored in ((2, draw[2] < 0.5), (1, draw[3] < 0.5)) if mirrored]
+            assert torch.equal(made, crop.flip(flips))
     draws[:, :4] = (0.5, 0.5, 0.9, 0.9)
     draws[:, 4] = draw_table(1, 0, 40, 1)[:, 0]
     turned = [
@@ -183,11 +193,13 @@ def test_randaugment_draws_as_timms():
     assert stats.ks_2samp(mine, theirs).pvalue > 1e-3
 
 
-def test_trivial_augment_is_torchvisions_operation(photos):
+@pytest.mark.parametrize("size", [(64, 64), (64, 41)])
+def test_trivial_augment_is_torchvisions_operation(photos, size):
     """What torchvision makes of the same operation and magnitude, to a level."""
     policy, names = TrivialAugment(), {"autocontrast": "AutoContrast"}
+    photos = [photo.crop((0, 0, *size)) for photo in photos]
     draws, images = draw_table(0, 0, 200, policy.columns), as_tensor(photos)
-    applied = policy._operation(draws, 64, 64)
+    applied = policy._operation(draws, *size[::-1])
     expected = []
     for photo, code, amount in zip(photos, applied.code, applied.amount, strict=True):
         name = NAMES[code] if code >= 0 else "identity"
@@ -195,7 +207,7 @@ def test_trivial_augment_is_torchvisions_operation(photos):
         if name in ("brightness", "color", "contrast", "sharpness"):
             amount -= 1  # noqa: PLW2901 - torchvision counts from 1
         if name.startswith("translate"):
-            amount *= -64  # noqa: PLW2901 - and in pixels, the other way
+            amount *= -size[name.endswith("y")]  # noqa: PLW2901 - and in pixels, the other way
         how = {"interpolation": InterpolationMode.BILINEAR, "fill": [0, 0, 0]}
         expected.append(torchvision._apply_op(photo, title, round(float(amount), 6), **how))
     found = differences(policy(images, draws), expected)
@@ -219,25 +231,43 @@ def test_jsd_views_are_the_clean_photo_and_two_of_it():
     assert torch.equal(views[:, 2], once(images, second)[:, 0])
 
 
+def test_randaugment_makes_what_pillow_makes(photos):
+    policy, images = RandAugment(), as_tensor(photos)
+    draws = draw_table(0, 0, 200, policy.columns)
+    expected = as_tensor([done_by_pillow(photo, policy._layers(draws), i) for i, photo in enumerate(photos)])
+    assert (policy(images, draws).float() - expected.float()).abs().mean() < 0.02
+
+
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
 def test_mixing_blends_photos_and_labels_alike(mixup, cutmix):
     mixing, draws = Mixing(mixup, cutmix), draw_table(0, 0, 4000, Mixing.columns)
     own, other = torch.full((4000, 3, 16, 24), 250, dtype=torch.uint8), torch.zeros(4000, 3, 16, 24, dtype=torch.uint8)
     mixed, share = mixing(own, other, draws)
     assert mixed.float().mean((1, 2, 3)) / 250 == pytest.approx(share.numpy(), abs=0.002)
-    blended = (mixed.flatten(1) == mixed[:, 0, :1, 0]).all(1) & (share < 1)
     cut = torch.isin(mixed, torch.tensor([0, 250], dtype=torch.uint8)).flatten(1).all(1)
     if mixup and cutmix:
         assert cut.float().mean() == pytest.approx(0.5, abs=0.05)
     elif mixup:
         assert stats.kstest(share.numpy(), stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
-        assert blended.all()
+        assert (mixed.flatten(1) == mixed[:, 0, :1, 0]).all()  # evenly
     else:
         assert cut.all()
-        # A rectangle that lies inside has the area that was drawn: Beta(1, 1), rounded to pixels.
-        assert (mixed[:, 0].int().diff(dim=1) != 0).any(2).sum(1).max() <= 2
     targets = soft_labels(torch.tensor([1, 0]), torch.tensor([2, 0]), torch.tensor([0.75, 0.3]), 3)
     assert targets.tolist() == [[0, 0.75, 0.25], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("alpha", [1.5, 4.0])
+def test_cutmix_cuts_rectangles_of_the_area_that_was_drawn(alpha):
+    draws = draw_table(0, 0, 3000, Mixing.columns)
+    draws[:, 3:] = 0.5  # in the middle, so that nothing lies outside
+    own, other = torch.zeros(3000, 3, 200, 100, dtype=torch.uint8), torch.ones(3000, 3, 200, 100, dtype=torch.uint8)
+    mixed, share = Mixing(0, alpha)(own, other, draws)
+    rows, columns = mixed[:, 0].any(2), mixed[:, 0].any(1)
+    assert torch.equal(mixed[:, 0].bool(), rows[:, :, None] & columns[:, None, :])
+    assert (rows.sum(1) - 2 * columns.sum(1)).abs().max() <= 1  # of the photo's own shape
+    assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).statistic < 0.04  # rounded to whole pixels
+    _, anywhere = Mixing(0, alpha)(own, other, draw_table(0, 0, 3000, Mixing.columns))
+    assert (anywhere >= share - 1e-6).all()  # what lies outside is the photo's own
 
 
 def test_partners_are_spread_over_the_data_set():
@@ -251,10 +281,15 @@ def test_views_are_described_by_what_was_done(config):
     rows = described_views(photos, np.array([4, 1]), config, 4)
     assert [len(row) for row in rows] == [4, 4]
     augmentation = make_augmentation(config)
+    made, lines = [], []
+    for epoch in range(4):
+        draws = draw_table(0, epoch, 6, augmentation.columns)[[4, 1]]
+        views = augmentation(torch.from_numpy(photos[[4, 1]]).permute(0, 3, 1, 2), draws)
+        made += views[1].permute(0, 2, 3, 1).numpy().tolist()
+        lines += augmentation.lines(draws[1:], (32, 48))
+    assert [picture.tolist() for picture, _ in rows[1]] == made[:4]
+    assert [text for _, text in rows[1]] == lines[:4]
     draws = draw_table(0, 0, 6, augmentation.columns)[[4, 1]]
-    expected = augmentation(torch.from_numpy(photos[[4, 1]]).permute(0, 3, 1, 2), draws)
-    assert np.array_equal(rows[1][0][0], expected[1, 0].permute(1, 2, 0).numpy())
-    assert rows[1][0][1] == augmentation.lines(draws[1:], (32, 48))[0]
     if config.policy == "augmix":
         chosen = augmentation.shared[1].mixture(draws[:1, 3:])
         shown = " ".join(rows[0][0][1])
@@ -264,14 +299,27 @@ def test_views_are_described_by_what_was_done(config):
 
 def test_descriptions_name_operations_overlap_and_place():
     assert describe(AugmentConfig("augmix")) == (
-        "augmix, severity 3, 3 chains of 1 to 3, alpha 1 (timm: 13 operations, of which color contrast brightness"
-        " sharpness overlap the test corruptions), at the photo's own size"
+        "augmix, severity 3, 3 chains of 1 to 3, alpha 1, operations timm (13), overlapping the test corruptions in"
+        " color contrast brightness sharpness, at the photo's own size"
     )
     strict = describe(AugmentConfig("augmix-strict", place="input"))
-    assert strict.endswith("(strict: 9 operations), at the network's input size")
+    assert strict.endswith("alpha 1, operations strict (9), at the network's input size")
     own = AugMixConfig(operations=("rotate", "color"), depth=2)
-    assert "(operations rotate color, of which color overlap" in describe(AugmentConfig("augmix", augmix=own))
-    assert describe(AugmentConfig(mixup=0.2)) == "basic, mixup 0.2, at the photo's own size"
+    assert "operations rotate color, overlapping the test corruptions in color," in describe(
+        AugmentConfig("augmix", augmix=own)
+    )
+    assert describe(AugmentConfig(mixup=0.2, crop_size=60)) == (
+        "basic, mixup 0.2, crops of 60 pixels, at the photo's own size"
+    )
+    for policy, expected in (("classic", 3), ("trivial", 4), ("randaugment", 4), ("basic", 0)):
+        overlap = describe(AugmentConfig(policy)).partition("overlapping the test corruptions in ")[2].partition(",")[0]
+        assert len(overlap.split()) == expected
+
+
+def test_what_the_report_says_of_fixed_policies_is_what_they_do():
+    assert set(AugmentConfig("trivial").operations) == set(TrivialAugment.names)
+    assert set(AugmentConfig("randaugment").operations) == set(RandAugment.names)
+    assert {*ColorJitter.names, "rotate"} == set(AugmentConfig("classic").operations)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +337,12 @@ def test_descriptions_name_operations_overlap_and_place():
         (lambda: AugmentConfig("augmix-jsd", cutmix=0.2), "choose one of them"),
         (lambda: AugmentConfig(mixup=-0.1), "--augment.mixup: expected 0 (none) or an alpha above it, found -0.1"),
         (lambda: AugmentConfig(crop_size=0), "expected at least 1, found 0"),
+        (lambda: AugmentConfig("none", crop_size=32), "the policy none does not crop"),
+        (lambda: AugmentConfig("basic", augmix=AugMixConfig(severity=5)), "changes nothing in basic"),
+        (
+            lambda: AugmentConfig("augmix-strict", augmix=AugMixConfig(operations=("rotate", "color"))),
+            "augmix-strict leaves out color",
+        ),
         (lambda: AugmentConfig(crop_size=69).check_size(64, 80), "expected at most 68, since the photos are 64 x 80"),
     ],
 )
@@ -303,7 +357,6 @@ def test_crops_as_large_as_the_padding_allows_are_made():
     config = AugmentConfig(crop_size=68)
     config.check_size(64, 80)
     assert make_augmentation(config)(some_bytes(2, 64, 80), draw_table(0, 0, 2, 3)).shape == (2, 1, 3, 68, 68)
-    dataclasses.replace(config, policy="none").check_size(8, 8)
 
 
 def test_every_operation_has_a_reference():

@@ -16,9 +16,8 @@ from doublevit.augment.config import AugmentConfig, AugMixConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.operations import NAMES, apply_operations
 from doublevit.augment.policies import make_augmentation
-from reference import CLOSE, EXACT, PILLOW, argument, as_tensor
+from reference import FILL, as_tensor, done_by_pillow
 
-FILL = (128, 128, 128)
 P = 1e-3  # below this a two-sample or goodness-of-fit test fails; seeds are fixed
 
 
@@ -35,18 +34,6 @@ def timms(name: str) -> timm.AugMixAugment:
     return timm.AugMixAugment(timm.augmix_ops(3, settings, transforms))
 
 
-def done_by_timm(photo: Image.Image, steps: list, row: int) -> Image.Image:
-    for step in steps:
-        if step.code[row] >= 0:
-            name, amount = NAMES[step.code[row]], step.amount[row]
-            if name in EXACT:
-                photo = EXACT[name][1](photo, *argument(name, amount))
-            else:
-                how = {"resample": PILLOW[int(step.interpolation[row])], "fillcolor": FILL}
-                photo = CLOSE[name][1](photo, amount, **how)
-    return photo
-
-
 @pytest.mark.parametrize("name", ["timm", "strict"])
 def test_chains_are_timms(name, photos):
     """With the same operations: below 0.01 levels on average before the mixing."""
@@ -56,7 +43,7 @@ def test_chains_are_timms(name, photos):
     chains = images.new_empty((600, 3, 64, 64))
     for number, step in enumerate(mixture.steps):
         apply_operations(chains if number else images, step, chains)
-    expected = as_tensor([done_by_timm(photos[row // 3], mixture.steps, row) for row in range(600)])
+    expected = as_tensor([done_by_pillow(photos[row // 3], mixture.steps, row) for row in range(600)])
     assert (chains.float() - expected.float()).abs().mean() < 0.01
 
 

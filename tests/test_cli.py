@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from doublevit.augment import AugmentConfig, describe
 from doublevit.cli import main
 
 
@@ -29,7 +31,21 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--augment.augmix.severity", "11"], "severity: expected 0 to 10, found 11"),
         (["run", "digits-double", "--augment.augmix.width", "0"], "width: expected at least 1 chain, found 0"),
         (["run", "digits-double", "--augment.crop-size", "40"], "expected at most 34, since the photos are 32 x 32"),
+        (
+            [
+                "run",
+                "digits-double",
+                "--augment.place",
+                "input",
+                "--model.image-size",
+                "64",
+                "--augment.crop-size",
+                "69",
+            ],
+            "expected at most 68, since the photos are 64 x 64",
+        ),
         (["run", "digits-double", "--augment.policy", "augmix-jsd", "--augment.mixup", "1"], "choose one of them"),
+        (["run", "digits-double", "--train.consistency", "5"], "add --augment.policy augmix-jsd"),
         (["run", "digits-double", "--train.consistency", "-1"], "consistency: expected at least 0, found -1"),
         (["data", "show", "--augment", "augmx"], "did you mean augmix"),
         (["data", "show", "--data.path", "photos"], "add --data.source tiny-imagenet or --data.source folder"),
@@ -113,19 +129,27 @@ def test_data_commands(tmp_path: Path, capsys, tiny_folder):
     outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--photos", "4"], capsys)
     from PIL import Image
 
-    from doublevit.data.sheet import CAPTION, TILE, WIDE_TILE
+    from doublevit.data.sheet import CAPTION, LINE, TILE, WIDE_TILE
 
     assert Image.open(tmp_path / "sheet.png").size == (4 * TILE, 3 * (TILE + CAPTION))
     views = ["--augment", "augmix-jsd", "--photos", "4", "--output", str(tmp_path / "views.png")]
     assert "written" in outcome(["data", "show", *where, *views], capsys)[1]
-    assert Image.open(tmp_path / "views.png").width == 5 * WIDE_TILE
+    sheet = Image.open(tmp_path / "views.png").convert("L")
+    assert sheet.width == 5 * WIDE_TILE
+    for column in range(5):  # there are words below each picture, many below an augmented one
+        left = column * WIDE_TILE
+        ink = np.asarray(sheet.crop((left, WIDE_TILE, left + WIDE_TILE, WIDE_TILE + 4 * LINE))) < 128
+        assert ink.sum() > (300 if column in (2, 3) else 20)
 
 
 def test_run_evaluates_what_it_trained(tmp_path, capsys):
-    options = ["--train.epochs", "0", "--runs", str(tmp_path), "--name", "mine"]
+    options = ["--train.epochs", "1", "--data.per-class", "2", "--runs", str(tmp_path), "--name", "mine"]
+    options += ["--augment.policy", "trivial"]
     code, out, _ = outcome(["run", "digits-double", *options], capsys)
     assert code == 0
     assert "top-3" in out
+    said = " ".join(out.split())
+    assert f"trained with augmentation {describe(AugmentConfig('trivial'))}" in said
     assert str(tmp_path / "mine" / "results.jsonl") in out
     code, again, _ = outcome(["evaluate", str(tmp_path / "mine"), "--batch-size", "17"], capsys)
     assert out.splitlines()[4:6] == again.splitlines()[4:6]  # the same accuracies whatever the batch

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from doublevit.models import BACKBONES
-from doublevit.models.preprocess import Normalise, Resize
+from doublevit.models.preprocess import Normalise, Resize, to_bytes
 
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -90,3 +90,10 @@ def test_normalise_is_the_checkpoints():
 def test_pinned_tags_have_the_constants_of_their_checkpoints(name, mean, size):
     config = timm.get_pretrained_cfg(BACKBONES[name].timm_name)
     assert (config.mean[0], config.input_size[-1], config.interpolation) == (mean, size, "bicubic")
+
+
+def test_floats_become_the_bytes_that_they_were():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(levels), levels)
+    assert torch.equal(to_bytes(levels.float() / 255), levels)
+    assert torch.equal(to_bytes(torch.tensor([0.4, 0.6]) / 255), torch.tensor([0, 1], dtype=torch.uint8))

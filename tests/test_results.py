@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 
+from doublevit.augment import describe
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
@@ -148,6 +149,13 @@ def test_names_cannot_leave_the_folder_of_runs(tmp_path, name):
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_recipes_survive_their_json(recipe):
     assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("paper-", "ti-"))])
+def test_the_papers_recipes_train_with_augmix_in_the_papers_order(name):
+    said = describe(RECIPES[name].augment)
+    assert said.startswith("augmix, severity 3, 3 chains of 1 to 3, alpha 1, operations timm (13)")
+    assert said.endswith("at the network's input size" if name.startswith("paper-") else "at the photo's own size")
 
 
 def test_recipe_of_another_version_is_refused():

@@ -18,6 +18,7 @@ from timm.loss import JsdCrossEntropy
 from doublevit import checkpoint, jobs
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
+from doublevit.augment.mixing import Mixing
 from doublevit.augment.policies import make_augmentation
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
@@ -30,7 +31,7 @@ from doublevit.train.batches import Batch, epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
 from doublevit.train.optimise import make_optimiser, rate_factor
 from doublevit.train.step import _loss
-from doublevit.train.training import prepare
+from doublevit.train.training import Training, prepare
 
 
 def recipe(**train: object) -> Recipe:
@@ -266,11 +267,15 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
     assert [entry["epoch"] for entry in epochs if "epoch" in entry] == [1, 2]
 
 
-def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[Batch]:
-    """Of six digits a class."""
+def training_of(config: AugmentConfig, **train: object) -> Training:
+    """On six digits a class."""
     splits, model = jobs._materials(recipe())
-    training = prepare(model, splits, recipe(batch_size=batch_size).train, config, RunFolder(Path()), seed=3)
-    return list(epoch_batches(training, epoch, first))
+    options = dataclasses.replace(recipe().train, **train)
+    return prepare(model, splits, options, config, RunFolder(Path()), seed=3)
+
+
+def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[Batch]:
+    return list(epoch_batches(training_of(config, batch_size=batch_size), epoch, first))
 
 
 def in_order(parts: list[Batch], field: str) -> torch.Tensor:
@@ -307,10 +312,25 @@ def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahea
         assert torch.equal(mine.targets, theirs.targets)
 
 
+def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
+    train = jobs._materials(recipe())[0]["train"]
+    config = AugmentConfig("augmix", mixup=0.3, cutmix=2.0)
+    made, augmentation, mixing = batches(config), make_augmentation(config), Mixing(0.3, 2.0)
+    draws = draw_table(3, 0, len(train), augmentation.columns + mixing.columns)
+    views = augmentation(torch.from_numpy(train.images).permute(0, 3, 1, 2), draws)[:, 0]
+    partners = mixing.partners(draws[:, augmentation.columns :], len(train))
+    expected, share = mixing(views, views[partners], draws[:, augmentation.columns :])
+    assert torch.equal(in_order(made, "images")[:, 0], expected)
+    targets, labels = in_order(made, "targets"), torch.from_numpy(train.labels)
+    for target, own, other, part in zip(targets, labels, labels[partners], share, strict=True):
+        assert target[own].item() == pytest.approx(1 if own == other else part.item(), abs=1e-6)
+        assert target.sum().item() == pytest.approx(1, abs=1e-6)
+    assert torch.equal(in_order(made, "labels"), targets.argmax(1))
+    assert training_of(config).mixing.mixup == 0.3
+
+
 def test_two_processes_share_the_photos_that_one_gets():
-    splits, model = jobs._materials(recipe())
-    config = AugmentConfig("augmix", mixup=0.5)
-    training = prepare(model, splits, recipe().train, config, RunFolder(Path()), seed=3)
+    training = training_of(AugmentConfig("augmix", mixup=0.5))
     alone, shares = list(epoch_batches(training, 0, 0)), []
     for rank in range(2):
         process = SimpleNamespace(process_index=rank, num_processes=2, device=torch.device("cpu"))
@@ -323,14 +343,12 @@ def test_two_processes_share_the_photos_that_one_gets():
 
 def test_the_loss_is_that_of_the_clean_view_and_the_weighted_disagreement_of_all():
     """By timm's loss, from the model's own logits of views that are stacked as timm stacks them."""
-    splits, model = jobs._materials(recipe())
-    plain = recipe(consistency=5, label_smoothing=0.1).train
-    training = prepare(model, splits, plain, AugmentConfig("augmix-jsd"), RunFolder(Path()), seed=3)
+    training = training_of(AugmentConfig("augmix-jsd"), consistency=5, label_smoothing=0.1)
     training.wrapped.eval()  # no dropout
     batch = next(epoch_batches(training, 0, 0))
     with torch.inference_mode():
         loss, hits = _loss(training, batch)
-        logits = model(batch.images.transpose(0, 1).flatten(0, 1))
+        logits = training.model(batch.images.transpose(0, 1).flatten(0, 1))
         expected = JsdCrossEntropy(num_splits=3, alpha=5, smoothing=0.1)(logits, batch.labels)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
     assert hits == (logits[: len(batch)].argmax(1) == batch.labels).sum()

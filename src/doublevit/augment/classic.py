@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from doublevit.augment.crops import Crop
+from doublevit.augment.draws import choose
 from doublevit.augment.geometry import rotation
 from doublevit.augment.interpolation import BILINEAR
 from doublevit.augment.operations import NAMES, Applied, apply_operations
@@ -97,11 +98,11 @@ class Cutout:
 def _band(draw: np.ndarray, side: int, share: float) -> np.ndarray:
     """Which pixels of an axis belong to the square: 255, else 0; uint8 (n, side). Its centre may be any pixel."""
     length = max(1, round(share * side))
-    first = np.floor(draw * side) - length // 2
+    first = choose(draw, side) - length // 2
     place = np.arange(side) - first[:, None]
     return np.where((place >= 0) & (place < length), 255, 0).astype(np.uint8)
 
 
 def _between(draw: np.ndarray, limit: float) -> np.ndarray:
     """Uniform in -limit..limit."""
-    return limit * (2 * np.float64(1) * draw - 1)
+    return limit * (2 * draw.astype(np.float64) - 1)

@@ -33,6 +33,12 @@ STRICT = (
 OVERLAPPING = ("color", "contrast", "brightness", "sharpness")
 OPERATION_SETS: dict[str, tuple[str, ...]] = {"timm": (*STRICT, *OVERLAPPING), "strict": STRICT}
 OPERATIONS = (*STRICT, *OVERLAPPING, "invert", "solarize-add")
+# What the policies without a choice of operations do to levels and places, beside crop and flip.
+FIXED: dict[str, tuple[str, ...]] = {
+    "classic": ("rotate", "brightness", "contrast", "color", "hue"),
+    "randaugment": OPERATIONS,
+    "trivial": ("identity", *STRICT, *OVERLAPPING),
+}
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
@@ -108,6 +114,17 @@ class AugmentConfig:
             )
         if self.crop_size is not None and self.crop_size < 1:
             raise UserError(f"--augment.crop-size: expected at least 1, found {self.crop_size}")
+        self._refuse_what_does_nothing()
+
+    def _refuse_what_does_nothing(self) -> None:
+        mixes = self.policy.startswith("augmix")
+        if self.augmix != AugMixConfig() and not mixes:
+            raise UserError(f"--augment.augmix.* changes nothing in {self.policy}; add --augment.policy augmix")
+        if self.crop_size is not None and self.policy == "none":
+            raise UserError("--augment.crop-size: the policy none does not crop; choose another one")
+        lenient = [name for name in self.operations if name not in STRICT]
+        if self.policy == "augmix-strict" and lenient:
+            raise UserError(f"--augment.policy augmix-strict leaves out {', '.join(lenient)}; for these choose augmix")
 
     @property
     def consistency(self) -> bool:
@@ -116,7 +133,9 @@ class AugmentConfig:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """AugMix's operations."""
+        """What is done to levels and places, beside crop and flip."""
+        if not self.policy.startswith("augmix"):
+            return FIXED.get(self.policy, ())
         return expand(self.augmix.operations or (("strict",) if self.policy == "augmix-strict" else ("timm",)))
 
     def check_size(self, height: int, width: int) -> None:
@@ -126,7 +145,7 @@ class AugmentConfig:
             UserError: the crop is larger than the photo with its padding.
         """
         largest = min(side + 2 * crop_padding(side) for side in (height, width))
-        if self.crop_size is not None and self.policy != "none" and self.crop_size > largest:
+        if self.crop_size is not None and self.crop_size > largest:
             raise UserError(
                 f"--augment.crop-size {self.crop_size}: expected at most {largest}, since the photos are"
                 f" {height} x {width} pixels with a padding of {crop_padding(min(height, width))}"
@@ -140,19 +159,19 @@ def crop_padding(side: int) -> int:
 
 def describe(config: AugmentConfig) -> str:
     """Policy, operations and place in one line, for the report of a run."""
+    mixed, sets = config.augmix, {operations: name for name, operations in OPERATION_SETS.items()}
     parts = [config.policy]
     if config.policy.startswith("augmix"):
-        parts.append(_describe_augmix(config))
+        depth = "1 to 3" if mixed.depth == -1 else mixed.depth
+        parts.append(f"severity {mixed.severity:g}, {mixed.width} chains of {depth}, alpha {mixed.alpha:g}")
+        if config.operations in sets:
+            parts.append(f"operations {sets[config.operations]} ({len(config.operations)})")
+        else:
+            parts.append(f"operations {' '.join(config.operations)}")
+    overlap = [name for name in config.operations if name in OVERLAPPING]
+    if overlap:
+        parts.append(f"overlapping the test corruptions in {' '.join(overlap)}")
     parts += [f"{name} {alpha:g}" for name, alpha in (("mixup", config.mixup), ("cutmix", config.cutmix)) if alpha]
+    parts += [f"crops of {config.crop_size} pixels"] if config.crop_size else []
     parts.append({"photo": "at the photo's own size", "input": "at the network's input size"}[config.place])
     return ", ".join(parts)
-
-
-def _describe_augmix(config: AugmentConfig) -> str:
-    names, mixed = config.operations, config.augmix
-    sets = {operations: name for name, operations in OPERATION_SETS.items()}
-    known = f"{sets[names]}: {len(names)} operations" if names in sets else f"operations {' '.join(names)}"
-    overlap = [name for name in names if name in OVERLAPPING]
-    warning = f", of which {' '.join(overlap)} overlap the test corruptions" if overlap else ""
-    depth = "1 to 3" if mixed.depth == -1 else mixed.depth
-    return f"severity {mixed.severity:g}, {mixed.width} chains of {depth}, alpha {mixed.alpha:g} ({known}{warning})"

@@ -5,7 +5,10 @@ from scipy import special
 
 
 def draw_table(seed: int, epoch: int, count: int, columns: int) -> np.ndarray:
-    """Uniform numbers in 0..1, float32 (count, columns): row i belongs to sample i and to nothing else."""
+    """Uniform numbers in 0..1, float32 (count, columns): row i belongs to sample i and to nothing else.
+
+    (Policies that need different numbers of columns draw different ones: they do not share their crops.)
+    """
     # The third number keeps these draws apart from the shuffling, which is seeded with (seed, epoch).
     return np.random.default_rng([seed, epoch, 1]).random((count, columns), dtype=np.float32)
 

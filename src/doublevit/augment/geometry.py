@@ -1,4 +1,4 @@
-"""Where pixels come from: shears, translations and rotations as Pillow and timm define them, crops, flips.
+"""Where pixels come from: shears, translations and rotations as Pillow and timm define them.
 
 Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all how to interpolate and
 what level to fill with.

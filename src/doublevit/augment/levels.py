@@ -3,6 +3,11 @@
 import numpy as np
 import torch
 
+# Pillow cuts off what is behind the point, in float64. In float32 a weighted sum of equal levels can end just below that
+# level, and would lose it: so sums are raised by a little first. Of true fractions, which are spread evenly, that lifts
+# as small a share over a whole number.
+RAISE = 5e-4
+
 
 def cut_off(pixels: torch.Tensor) -> torch.Tensor:
     """Floats in 0..255 to uint8 without what is behind the point; by way of int16, two and a half times as fast."""
@@ -21,7 +26,7 @@ def fill_outside(images: torch.Tensor, inside: torch.Tensor, fill: int) -> torch
 
 def put_rows(images: torch.Tensor, index: torch.Tensor, rows: torch.Tensor) -> None:
     """`images[index] = rows`, as 64-bit words where they fit: seven times as fast as bytes."""
-    images, rows = images.flatten(1), rows.reshape(len(rows), -1)
+    images, rows = images.flatten(1), rows.flatten(1)
     if images.shape[1] % 8 == 0:
         images, rows = images.view(torch.int64), rows.view(torch.int64)
     images.index_copy_(0, index, rows)

@@ -80,9 +80,9 @@ def _kernels(applied: Applied) -> Iterator[tuple[np.ndarray, Callable[[torch.Ten
 
 def _pieces(count: int, images: torch.Tensor) -> int:
     """How many parts to work in: on a CPU small ones, that stay in its cache."""
-    return 1 if images.device.type != "cpu" else -(-count * images[0].numel() // CACHED)
+    return 1 if images.device.type != "cpu" else min(count, -(-count * images[0].numel() // CACHED))
 
 
-def describe(name: str, amount: float) -> str:
-    """The operation in words."""
+def in_words(name: str, amount: float) -> str:
+    """The operation and how much of it."""
     return (LEVELS | PLACES)[name][1].format(amount)

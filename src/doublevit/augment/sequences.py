@@ -7,10 +7,10 @@ from doublevit.augment import magnitudes
 from doublevit.augment.draws import choose, normal, signs
 from doublevit.augment.interpolation import BICUBIC, BILINEAR
 from doublevit.augment.magnitudes import Scale
-from doublevit.augment.operations import NAMES, Applied, apply_operations, describe
+from doublevit.augment.operations import NAMES, Applied, apply_operations, in_words
 
 GREY, BLACK = 128, 0
-PER_OPERATION = 4  # uniform numbers: which, how strong, which way, which interpolation
+PER_OPERATION = 4  # uniform numbers: which operation, which way, which interpolation, how strong
 
 
 def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ...], scale: Scale, fill: int) -> Applied:
@@ -33,7 +33,7 @@ def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ..
 def words(applied: Applied, row: int) -> str:
     """What is done to image `row`, in words; empty if nothing."""
     code = applied.code[row]
-    return describe(NAMES[code], float(applied.amount[row])) if code >= 0 else ""
+    return in_words(NAMES[code], float(applied.amount[row])) if code >= 0 else ""
 
 
 class RandAugment:

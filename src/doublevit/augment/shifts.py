@@ -10,11 +10,9 @@ import numpy as np
 import torch
 
 from doublevit.augment.interpolation import BILINEAR, NEAREST, cubic_weights
-from doublevit.augment.levels import cut_off, fill_outside
+from doublevit.augment.levels import RAISE, cut_off, fill_outside
 
 REACH = 2  # pixels that the widest kernel needs beyond an edge
-# Pillow cuts off what is behind the point. Weighted sums of equal levels in float32 can end just below that level.
-JUST_ABOVE_ONE = 1 + 3e-6
 
 
 def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
@@ -70,7 +68,7 @@ def _neighbours(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, n
     fraction = distance - whole
     weights = [1 - fraction, fraction] if interpolation == BILINEAR else cubic_weights(fraction)
     before = 0 if interpolation == BILINEAR else 1
-    return whole.astype(np.int64) - before, (np.stack(weights) * JUST_ABOVE_ONE).astype(np.float32)
+    return whole.astype(np.int64) - before, (np.stack(weights) * (1 + RAISE / 255)).astype(np.float32)
 
 
 def _displaced(images: torch.Tensor, first: np.ndarray, length: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ View = tuple[np.ndarray, list[str]]  # uint8 (H, W, 3), and what was done
 
 
 def described_views(photos: np.ndarray, chosen: np.ndarray, config: AugmentConfig, count: int) -> list[list[View]]:
-    """The first `count` views that training with seed 0 makes of each chosen photo.
+    """The first `count` views that training with this policy and seed 0 makes of each chosen photo.
 
     Args:
         photos: the whole data set, uint8 (N, H, W, 3).

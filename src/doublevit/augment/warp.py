@@ -5,10 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from doublevit.augment.interpolation import BICUBIC, NEAREST
-from doublevit.augment.levels import cut_off, fill_outside
-
-# Pillow cuts off what is behind the point. Weighted sums of equal levels in float32 can end just below that level.
-JUST_BELOW = 5e-4
+from doublevit.augment.levels import RAISE, cut_off, fill_outside
 
 
 def warp(
@@ -32,7 +29,7 @@ def warp(
         total = _bicubic(pixels, x, y).clamp_(0, 255)
     else:
         total = _interpolate(pixels, x, y, "nearest" if interpolation == NEAREST else "bilinear")
-    return fill_outside(cut_off(total.add_(JUST_BELOW)), inside, fill)
+    return fill_outside(cut_off(total.add_(RAISE)), inside, fill)
 
 
 def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.device) -> torch.Tensor:

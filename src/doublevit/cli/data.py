@@ -75,10 +75,12 @@ def _show(arguments: Sequence[str]) -> None:
         raise UserError(f"--output {options.output}: expected a name that ends in .png")
     augment = None if options.augment is None else AugmentConfig(options.augment)
     dataset = load(options.data)[options.split]
-    with_views = augment and _with_views(dataset, augment, options)
     from doublevit.data.sheet import captioned_sheet, contact_sheet
 
-    sheet = captioned_sheet(with_views) if with_views else contact_sheet(dataset, options.classes, options.photos)
+    if augment is None:
+        sheet = contact_sheet(dataset, options.classes, options.photos)
+    else:
+        sheet = captioned_sheet(_with_views(dataset, augment, options))
     with whole_file(options.output) as file:
         sheet.save(file, format="PNG")
     say(f"written: {options.output}")
@@ -89,7 +91,7 @@ def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "lis
     from doublevit.augment.views import described_views
     from doublevit.data.sheet import spread
 
-    chosen = np.array([dataset.labels.tolist().index(label) for label in spread(dataset, options.classes)])
+    chosen = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, options.classes)])
     views = described_views(dataset.images, chosen, augment, options.photos)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
     originals = zip(dataset.images[chosen], names, strict=True)

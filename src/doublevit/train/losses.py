@@ -1,5 +1,7 @@
 """What is made small: cross-entropy, and where there are several views of a photo, their disagreement."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -25,5 +27,5 @@ def jensen_shannon(logits: torch.Tensor) -> torch.Tensor:
         logits: float32 (..., B, views, classes).
     """
     logs = logits.log_softmax(dim=-1)
-    mean = logs.logsumexp(dim=-2, keepdim=True) - torch.tensor(float(logits.shape[-2])).log()
+    mean = logs.logsumexp(dim=-2, keepdim=True) - math.log(logits.shape[-2])
     return (logs.exp() * (logs - mean)).sum(dim=-1).mean()
