@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-# Pillow cuts off what is behind the point, in float64. In float32 a weighted sum of equal levels can end just below that
-# level, and would lose it: so sums are raised by a little first. Of true fractions, which are spread evenly, that lifts
-# as small a share over a whole number.
+# Pillow cuts off what is behind the point, in float64. In float32 a weighted sum of equal levels can end just below
+# that level, and would lose it: so sums are raised by a little first. Of true fractions, which are spread evenly, that
+# lifts as small a share over a whole number.
 RAISE = 5e-4
 
 
