@@ -1,5 +1,6 @@
 """Policies: what each does, that only the draws decide it, and what is said of bad input."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -100,6 +101,11 @@ def test_floats_are_augmented_as_their_bytes(config):
     result = augmentation(images.float() / 255, draws)
     assert result.dtype == torch.float32
     assert torch.equal(result, augmentation(images, draws).float() / 255)
+    if config.policy in ("classic", "trivial"):  # they work on bytes: rounded ones
+        first = dataclasses.replace(augmentation, shared=augmentation.shared[-1:])
+        draws = draw_table(0, 0, 30, first.columns)
+        between = (images.float() - 0.4).clamp(min=0) / 255
+        assert torch.equal(first(between, draws), first(images, draws).float() / 255)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -215,6 +221,10 @@ def test_trivial_augment_is_torchvisions_operation(photos, size):
     assert (found > 1).mean() < 1e-4
     assert (found > 0).mean() < 0.005
     assert len(set(applied.code)) == 14
+    many = policy._operation(draw_table(0, 0, 40_000, policy.columns), *size[::-1])
+    degrees = np.round(np.abs(many.amount[many.code == NAMES.index("rotate")]), 6)
+    assert np.array_equal(np.unique(degrees), np.round(np.linspace(0, 135, 31), 6))
+    assert stats.chisquare(np.unique(degrees, return_counts=True)[1]).pvalue > 1e-3
     assert sorted({words(applied, i) == "" for i in range(200)}) == [False, True]
 
 
