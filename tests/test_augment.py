@@ -340,13 +340,23 @@ def test_what_the_report_says_of_fixed_policies_is_what_they_do():
         (lambda: AugMixConfig(severity=10.5), "expected 0 to 10, found 10.5"),
         (lambda: AugMixConfig(severity=-1), "expected 0 to 10, found -1"),
         (lambda: AugMixConfig(severity=float("nan")), "expected 0 to 10, found nan"),
-        (lambda: AugMixConfig(width=0), "expected at least 1 chain, found 0"),
-        (lambda: AugMixConfig(depth=0), "expected at least 1, or -1"),
+        (lambda: AugMixConfig(width=0), "width: expected 1 to 32 chains, found 0"),
+        (lambda: AugMixConfig(width=10**9), "width: expected 1 to 32 chains, found 1000000000"),
+        (lambda: AugMixConfig(width=2.5), "width: expected 1 to 32 chains, found 2.5"),
+        (lambda: AugMixConfig(depth=0), "depth: expected 1 to 32, or -1"),
+        (lambda: AugMixConfig(depth=10**9), "depth: expected 1 to 32, or -1"),
+        (lambda: AugmentConfig(place="nowhere"), "unknown place for augmentation 'nowhere'"),
+        (lambda: AugmentConfig(cutmix=1e308), "--augment.cutmix: expected 0 (none) to 1000, found 1e+308"),
+        (lambda: AugmentConfig(crop_size=20.5), "expected a whole number above 0, found 20.5"),
+        (
+            lambda: make_augmentation(AugmentConfig(crop_size=40))(some_bytes(1), np.zeros((1, 3), np.float32)),
+            "a crop of 40 x 40 pixels does not fit photos of 32 x 48",
+        ),
         (lambda: AugMixConfig(alpha=0), "expected 0.1 to 1000, found 0"),
         (lambda: AugmentConfig("augmix-jsd", mixup=0.2), "choose one of them"),
         (lambda: AugmentConfig("augmix-jsd", cutmix=0.2), "choose one of them"),
-        (lambda: AugmentConfig(mixup=-0.1), "--augment.mixup: expected 0 (none) or an alpha above it, found -0.1"),
-        (lambda: AugmentConfig(crop_size=0), "expected at least 1, found 0"),
+        (lambda: AugmentConfig(mixup=-0.1), "--augment.mixup: expected 0 (none) to 1000, found -0.1"),
+        (lambda: AugmentConfig(crop_size=0), "expected a whole number above 0, found 0"),
         (lambda: AugmentConfig("none", crop_size=32), "the policy none does not crop"),
         (lambda: AugmentConfig("basic", augmix=AugMixConfig(severity=5)), "changes nothing in basic"),
         (
@@ -361,6 +371,19 @@ def test_bad_input_is_refused_in_one_line(make, says):
         make()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
+def test_no_photos_give_none_and_other_things_are_refused(config):
+    augmentation = make_augmentation(config)
+    columns, views = augmentation.columns, len(augmentation.views)
+    draws = draw_table(0, 0, 2, columns)
+    assert augmentation(some_bytes(2)[:0], draws[:0]).shape == (0, views, 3, 32, 48)
+    for images in (some_bytes(2).int(), some_bytes(2)[:, :1], some_bytes(2)[0]):
+        with pytest.raises(ValueError, match=r"expected uint8 or float \(B, 3, H, W\), found"):
+            augmentation(images, draws)
+    with pytest.raises(ValueError, match="expected draws of shape"):
+        augmentation(some_bytes(2), draw_table(0, 0, 2, columns + 1))
 
 
 def test_crops_as_large_as_the_padding_allows_are_made():

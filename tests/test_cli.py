@@ -29,7 +29,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--augment.policy", "basics"], "did you mean basic"),
         (["run", "digits-double", "--augment.augmix.operations", "rotate", "sheer-x"], "did you mean shear-x"),
         (["run", "digits-double", "--augment.augmix.severity", "11"], "severity: expected 0 to 10, found 11"),
-        (["run", "digits-double", "--augment.augmix.width", "0"], "width: expected at least 1 chain, found 0"),
+        (["run", "digits-double", "--augment.augmix.width", "0"], "width: expected 1 to 32 chains, found 0"),
         (["run", "digits-double", "--augment.crop-size", "40"], "expected at most 34, since the photos are 32 x 32"),
         (
             [
@@ -46,6 +46,11 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         ),
         (["run", "digits-double", "--augment.policy", "augmix-jsd", "--augment.mixup", "1"], "choose one of them"),
         (["run", "digits-double", "--train.consistency", "5"], "add --augment.policy augmix-jsd"),
+        (
+            ["run", "digits-double", "--augment.policy", "augmix-jsd", "--train.consistency", "0"],
+            "choose --augment.policy basic",
+        ),
+        (["run", "digits-double", "--train.consistency", "inf"], "consistency: expected at least 0, found inf"),
         (["run", "digits-double", "--train.consistency", "-1"], "consistency: expected at least 0, found -1"),
         (["data", "show", "--augment", "augmx"], "did you mean augmix"),
         (["data", "show", "--data.path", "photos"], "add --data.source tiny-imagenet or --data.source folder"),

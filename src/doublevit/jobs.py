@@ -52,6 +52,7 @@ def resume(path: Path) -> Trained:
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     splits, model = _materials(recipe, from_scratch=checkpoint.exists(run.checkpoints))
+    _check_crop(recipe, splits, model)
     return Trained(run, _train(recipe, run, model, splits))
 
 

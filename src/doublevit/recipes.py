@@ -36,6 +36,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
+        if self.augment.consistency and not self.train.consistency:
+            raise UserError("--train.consistency 0 makes nothing of augmix-jsd's views; choose --augment.policy basic")
         if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
             raise UserError(
                 f"--train.consistency compares views of a photo, and {self.augment.policy} makes one; add"

@@ -33,6 +33,8 @@ STRICT = (
 OVERLAPPING = ("color", "contrast", "brightness", "sharpness")
 OPERATION_SETS: dict[str, tuple[str, ...]] = {"timm": (*STRICT, *OVERLAPPING), "strict": STRICT}
 OPERATIONS = (*STRICT, *OVERLAPPING, "invert", "solarize-add")
+PLACES = {"photo": "at the photo's own size", "input": "at the network's input size"}
+MOST = 32  # chains, and operations in one
 # What the policies without a choice of operations do to levels and places, beside crop and flip.
 FIXED: dict[str, tuple[str, ...]] = {
     "classic": ("rotate", "brightness", "contrast", "color", "hue"),
@@ -74,10 +76,10 @@ class AugMixConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.severity <= 10:
             raise UserError(f"--augment.augmix.severity: expected 0 to 10, found {self.severity}")
-        if self.width < 1:
-            raise UserError(f"--augment.augmix.width: expected at least 1 chain, found {self.width}")
-        if self.depth < 1 and self.depth != -1:
-            raise UserError(f"--augment.augmix.depth: expected at least 1, or -1 for 1 to 3, found {self.depth}")
+        if self.width not in range(1, MOST + 1):
+            raise UserError(f"--augment.augmix.width: expected 1 to {MOST} chains, found {self.width}")
+        if self.depth not in (-1, *range(1, MOST + 1)):
+            raise UserError(f"--augment.augmix.depth: expected 1 to {MOST}, or -1 for 1 to 3, found {self.depth}")
         if not 0.1 <= self.alpha <= 1000:
             raise UserError(f"--augment.augmix.alpha: expected 0.1 to 1000, found {self.alpha}")
         expand(self.operations)
@@ -103,17 +105,17 @@ class AugmentConfig:
         if self.policy not in POLICIES:
             raise unknown("augmentation policy", self.policy, POLICIES)
         for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(
-                    f"--augment.{name}: expected 0 (none) or an alpha above it, found {getattr(self, name)}"
-                )
+            if not 0 <= getattr(self, name) <= 1000:
+                raise UserError(f"--augment.{name}: expected 0 (none) to 1000, found {getattr(self, name)}")
+        if self.place not in PLACES:
+            raise unknown("place for augmentation", self.place, PLACES)
         if self.consistency and (self.mixup or self.cutmix):
             raise UserError(
                 "--augment.policy augmix-jsd compares views of one photo, --augment.mixup and --augment.cutmix blend"
                 " two: choose one of them"
             )
-        if self.crop_size is not None and self.crop_size < 1:
-            raise UserError(f"--augment.crop-size: expected at least 1, found {self.crop_size}")
+        if self.crop_size is not None and not (isinstance(self.crop_size, int) and self.crop_size > 0):
+            raise UserError(f"--augment.crop-size: expected a whole number above 0, found {self.crop_size}")
         self._refuse_what_does_nothing()
 
     def _refuse_what_does_nothing(self) -> None:
@@ -163,15 +165,16 @@ def describe(config: AugmentConfig) -> str:
     parts = [config.policy]
     if config.policy.startswith("augmix"):
         depth = "1 to 3" if mixed.depth == -1 else mixed.depth
-        parts.append(f"severity {mixed.severity:g}, {mixed.width} chains of {depth}, alpha {mixed.alpha:g}")
-        if config.operations in sets:
-            parts.append(f"operations {sets[config.operations]} ({len(config.operations)})")
-        else:
-            parts.append(f"operations {' '.join(config.operations)}")
+        chains = "1 chain" if mixed.width == 1 else f"{mixed.width} chains"
+        parts.append(f"severity {mixed.severity:g}, {chains} of {depth}, alpha {mixed.alpha:g}")
+    if config.operations in sets:
+        parts.append(f"operations {sets[config.operations]} ({len(config.operations)})")
+    elif config.operations:
+        parts.append(f"operations {' '.join(config.operations)}")
     overlap = [name for name in config.operations if name in OVERLAPPING]
     if overlap:
         parts.append(f"overlapping the test corruptions in {' '.join(overlap)}")
     parts += [f"{name} {alpha:g}" for name, alpha in (("mixup", config.mixup), ("cutmix", config.cutmix)) if alpha]
     parts += [f"crops of {config.crop_size} pixels"] if config.crop_size else []
-    parts.append({"photo": "at the photo's own size", "input": "at the network's input size"}[config.place])
+    parts.append(PLACES[config.place])
     return ", ".join(parts)

@@ -5,6 +5,7 @@ import torch
 
 from doublevit.augment.config import crop_padding
 from doublevit.augment.draws import choose
+from doublevit.errors import UserError
 
 
 class Crop:
@@ -33,6 +34,8 @@ class Crop:
     def window(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         """First row and column of each crop, int64 (n,), below 0 in the padding; and its height and width."""
         height, width = (self.size or length for length in size)
+        if any(part > side + 2 * crop_padding(side) for part, side in zip((height, width), size, strict=True)):
+            raise UserError(f"a crop of {height} x {width} pixels does not fit photos of {size[0]} x {size[1]}")
         top, left = (
             choose(draw, side + 2 * crop_padding(side) - part + 1) - crop_padding(side)
             for draw, side, part in zip(draws.T, size, (height, width), strict=False)
@@ -43,7 +46,7 @@ class Crop:
         """What is done to one image, in words."""
         top, left, _ = self.window(draws, size)
         flip = ", mirrored" if self.flip and draws[0, 2] < 0.5 else ""
-        return [f"crop at {left[0]:+d}, {top[0]:+d}{flip}"]
+        return [f"crop at x {left[0]:+d}, y {top[0]:+d}{flip}"]
 
 
 def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, size: tuple[int, int]) -> torch.Tensor:

@@ -85,4 +85,6 @@ def _pieces(count: int, images: torch.Tensor) -> int:
 
 def in_words(name: str, amount: float) -> str:
     """The operation and how much of it."""
+    if name.startswith("translate"):
+        amount = -amount  # it says where the source lies; people say where the photo goes
     return (LEVELS | PLACES)[name][1].format(amount)

@@ -51,7 +51,14 @@ class Augmentation:
 
         Returns:
             (B, views, 3, H', W') of the same type; H' and W' are the photos' own but for a crop of another size.
+
+        Raises:
+            ValueError: images or draws are of another type or shape.
+            UserError: the crop is larger than the padded photos.
         """
+        self._check(images, draws)
+        if not len(images):  # as of one photo, and none of it
+            return self(images.new_zeros((1, *images.shape[1:])), np.zeros((1, self.columns), np.float32))[:0]
         base, used = _run(self.shared, images, draws, 0)
         views = []
         for stages in self.views:
@@ -67,6 +74,13 @@ class Augmentation:
             own, used = _lines(stages, draws, size, used)
             views.append([*before, *own])
         return views
+
+    def _check(self, images: torch.Tensor, draws: np.ndarray) -> None:
+        kind = images.dtype == torch.uint8 or images.is_floating_point()
+        if not kind or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"expected uint8 or float (B, 3, H, W), found {images.dtype} {tuple(images.shape)}")
+        if draws.shape != (len(images), self.columns):
+            raise ValueError(f"expected draws of shape {(len(images), self.columns)}, found {draws.shape}")
 
     def _stages(self) -> list[Stage]:
         return [*self.shared, *itertools.chain(*self.views)]

@@ -25,6 +25,7 @@ def warp(
     x, y = (_sources(matrices[:, axis] * (2 / sides[1 - axis]), size or sides, images.device) for axis in (0, 1))
     pixels = images.float()
     inside = (torch.maximum(x.abs(), y.abs()) < 1)[:, None].view(torch.uint8).neg()  # -1 is 255 in a byte
+    x, y = x.float(), y.float()
     if interpolation == BICUBIC:
         total = _bicubic(pixels, x, y).clamp_(0, 255)
     else:
@@ -33,14 +34,14 @@ def warp(
 
 
 def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """One coordinate of every pixel's source, float32 (n, *size), from -1 at one edge of the image to 1 at the other.
+    """One coordinate of every pixel's source, float64 (n, *size), from -1 at one edge of the image to 1 at the other.
 
     `coefficients` (n, 3) are that coordinate's row of the map, in units of half an image.
     """
     of_x, of_y, constant = np.moveaxis(coefficients, 1, 0)[..., None]
     across = of_x * (np.arange(size[1]) + 0.5) + constant - 1
     down = of_y * (np.arange(size[0]) + 0.5)
-    parts = [torch.from_numpy(part.astype(np.float32)).to(device) for part in (across, down)]
+    parts = [torch.from_numpy(part).to(device) for part in (across, down)]
     return parts[0][:, None, :] + parts[1][:, :, None]
 
 

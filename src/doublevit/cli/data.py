@@ -38,7 +38,7 @@ class Show(Which):
     photos: int = 8
     """Photos of each; with --augment, views of the first one."""
     augment: str | None = None
-    """An augmentation policy: show what training makes of the photos, and by which operations."""
+    """A policy (see `doublevit recipes`), with its defaults, at the photo's own size: show views and operations."""
 
 
 def data(arguments: Sequence[str]) -> None:

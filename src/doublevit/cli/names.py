@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from doublevit.augment import OPERATION_SETS, POLICIES
+from doublevit.augment import OPERATION_SETS, OPERATIONS, POLICIES
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError
 from doublevit.models.config import BACKBONES, HEADS
@@ -19,8 +19,10 @@ def recipes(arguments: Sequence[str]) -> None:
     print_recipes()
     print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})
     print_names("Heads", HEADS)
+    operations = {name: ", ".join(names) for name, names in OPERATION_SETS.items()}
+    operations["beside these"] = ", ".join(name for name in OPERATIONS if name not in OPERATION_SETS["timm"])
     print_names("Augmentation policies", POLICIES)
-    print_names("Operations of AugMix", {name: ", ".join(names) for name, names in OPERATION_SETS.items()})
+    print_names("Operations of AugMix", operations)
 
 
 def print_recipes() -> None:

@@ -54,5 +54,5 @@ class TrainConfig:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:  # so that nan is refused too
+    if not least <= value < float("inf"):  # so that nan is refused too
         raise UserError(f"--train.{name}: expected at least {least}, found {value}")
