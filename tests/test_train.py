@@ -317,7 +317,7 @@ def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
     config = AugmentConfig("augmix", mixup=0.3, cutmix=2.0)
     made, augmentation, mixing = batches(config), make_augmentation(config), Mixing(0.3, 2.0)
     draws = draw_table(3, 0, len(train), augmentation.columns + mixing.columns)
-    views = augmentation(torch.from_numpy(train.images).permute(0, 3, 1, 2), draws)[:, 0]
+    views = augmentation(torch.from_numpy(train.images).permute(0, 3, 1, 2), draws[:, : augmentation.columns])[:, 0]
     partners = mixing.partners(draws[:, augmentation.columns :], len(train))
     expected, share = mixing(views, views[partners], draws[:, augmentation.columns :])
     assert torch.equal(in_order(made, "images")[:, 0], expected)

@@ -78,4 +78,4 @@ def _views(training: Training, indices: np.ndarray, draws: np.ndarray) -> tuple[
     images = batch.images
     if training.augment.place == "input":
         images = to_bytes(training.model.resize(images))
-    return batch.labels, training.augmentation(images, draws)
+    return batch.labels, training.augmentation(images, draws[:, : training.augmentation.columns])
