@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from doublevit.augment.crops import Crop
-from doublevit.augment.draws import choose
+from doublevit.augment.draws import band
 from doublevit.augment.geometry import rotation
 from doublevit.augment.interpolation import BILINEAR
-from doublevit.augment.operations import NAMES, Applied, apply_operations
-from doublevit.augment.sequences import BLACK, GREY, words
+from doublevit.augment.operations import NAMES, Applied
+from doublevit.augment.sequences import BLACK, GREY, in_turn, words
 from doublevit.augment.warp import warp
 
 DEGREES = 15.0  # rotations reach this far either way
@@ -57,10 +57,7 @@ class ColorJitter:
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
-        images = images.clone(memory_format=torch.contiguous_format)
-        for step in self._steps(draws):
-            apply_operations(images, step, images)
-        return images
+        return in_turn(images, self._steps(draws))
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""
@@ -85,22 +82,15 @@ class Cutout:
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
-        inside = _band(draws[:, 0], images.shape[2], self.share)[:, None, :, None]
-        inside = inside & _band(draws[:, 1], images.shape[3], self.share)[:, None, None, :]
-        mask = torch.from_numpy(inside).to(images.device)
+        sides = zip(draws.T, images.shape[2:], strict=True)
+        rows, columns = (band(draw, side, np.array([max(1, round(self.share * side))])) for draw, side in sides)
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        mask = torch.from_numpy(inside.astype(np.uint8) * 255).to(images.device)
         return (images & ~mask) | (mask & GREY)
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""
         return ["Cutout"]
-
-
-def _band(draw: np.ndarray, side: int, share: float) -> np.ndarray:
-    """Which pixels of an axis belong to the square: 255, else 0; uint8 (n, side). Its centre may be any pixel."""
-    length = max(1, round(share * side))
-    first = choose(draw, side) - length // 2
-    place = np.arange(side) - first[:, None]
-    return np.where((place >= 0) & (place < length), 255, 0).astype(np.uint8)
 
 
 def _between(draw: np.ndarray, limit: float) -> np.ndarray:

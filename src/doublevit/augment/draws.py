@@ -18,6 +18,12 @@ def choose(uniform: np.ndarray, count: int) -> np.ndarray:
     return (uniform * np.float64(count)).astype(np.int64)
 
 
+def band(uniform: np.ndarray, side: int, length: np.ndarray) -> np.ndarray:
+    """Which pixels of an axis lie in a piece of `length` (n,) or (1,) of them, centred on any: bool (n, side)."""
+    place = np.arange(side) - (choose(uniform, side) - length // 2)[:, None]
+    return (place >= 0) & (place < length[:, None])
+
+
 def signs(uniform: np.ndarray) -> np.ndarray:
     """1 or -1."""
     return np.where(uniform < 0.5, 1.0, -1.0)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from doublevit.augment.draws import beta, choose
+from doublevit.augment.draws import band, beta, choose
 
 
 class Mixing:
@@ -47,9 +47,6 @@ def soft_labels(labels: torch.Tensor, others: torch.Tensor, share: torch.Tensor,
 
 def _boxes(share: np.ndarray, draws: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """The partner's rectangle, bool (n, H, W): 1 - share of the photo, but for what lies outside it."""
-    bands = []
-    for axis, side in enumerate(size):
-        length = (np.sqrt(1 - share) * side).astype(int)
-        place = np.arange(side) - (choose(draws[:, axis], side) - length // 2)[:, None]
-        bands.append((place >= 0) & (place < length[:, None]))
-    return bands[0][:, :, None] & bands[1][:, None, :]
+    axes = zip(draws.T, size, strict=True)
+    rows, columns = (band(draw, side, (np.sqrt(1 - share) * side).astype(int)) for draw, side in axes)
+    return rows[:, :, None] & columns[:, None, :]

@@ -30,6 +30,14 @@ def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ..
     return Applied(codes[chosen], amounts[chosen, np.arange(len(level))], interpolation, fill)
 
 
+def in_turn(images: torch.Tensor, steps: list[Applied]) -> torch.Tensor:
+    """What the steps make of images uint8 (n, 3, H, W), which stay as they are."""
+    images = images.clone(memory_format=torch.contiguous_format)
+    for step in steps:
+        apply_operations(images, step, images)
+    return images
+
+
 def words(applied: Applied, row: int) -> str:
     """What is done to image `row`, in words; empty if nothing."""
     code = applied.code[row]
@@ -46,10 +54,7 @@ class RandAugment:
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
-        images = images.clone(memory_format=torch.contiguous_format)
-        for layer in self._layers(draws):
-            apply_operations(images, layer, images)
-        return images
+        return in_turn(images, self._layers(draws))
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""
@@ -74,9 +79,7 @@ class TrivialAugment:
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
-        images = images.clone(memory_format=torch.contiguous_format)
-        apply_operations(images, self._operation(draws, *images.shape[2:]), images)
-        return images
+        return in_turn(images, [self._operation(draws, *images.shape[2:])])
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""

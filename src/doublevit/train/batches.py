@@ -45,8 +45,8 @@ def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Batch]
     draws = draw_table(training.seed, epoch, len(dataset), training.columns)
     share = (accelerator.process_index, accelerator.num_processes)
     batches = training_batches(len(dataset), training.config.batch_size, training.seed, epoch, *share)
-    batches = itertools.islice(batches, first, None)
-    while group := list(itertools.islice(batches, _ahead(training))):
+    batches, ahead = itertools.islice(batches, first, None), _ahead(training)
+    while group := list(itertools.islice(batches, ahead)):
         yield from _augmented(training, np.concatenate(group), draws).split(len(group[0]))
 
 
