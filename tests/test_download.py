@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from doublevit.data.download import Download, fetch
+from doublevit.download import Download, fetch
 from doublevit.errors import UserError
 
 CONTENT = bytes(range(256)) * 5000

@@ -9,9 +9,9 @@ ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
     {"files", "progress", "precision", "processes"},
-    {"results", "statistics"},
+    {"download", "results", "statistics"},
     {"run_folder"},
-    {"data", "augment", "models"},
+    {"data", "augment", "corruptions", "models"},
     {"checkpoint"},
     {"evaluate"},
     {"train"},

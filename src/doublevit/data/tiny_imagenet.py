@@ -11,7 +11,7 @@ import numpy as np
 from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
-from doublevit.data.download import Download, fetch
+from doublevit.download import Download, fetch
 from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 

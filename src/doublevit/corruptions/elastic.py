@@ -1,0 +1,105 @@
+"""Elastic transform: three corners moved, then every pixel displaced."""
+
+import functools
+import itertools
+
+import numpy as np
+from scipy import ndimage
+
+from doublevit.corruptions.config import Constants
+from doublevit.corruptions.draws import Draws, to_range
+from doublevit.corruptions.levels import cut_off
+
+NOTHING = 1e-4  # of a level; added before cutting off, since float32 may fall short of a whole one
+
+
+def draw_displacements(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`corners` float32 (N, 3, 2), shifts in pixels; `dx` and `dy` (N, H, W) in -1..1, not smoothed yet."""
+    farthest, size = constants[2], images[0, ..., 0].size
+    words = draws.words(6 + 2 * size)
+    fields = to_range(words[:, 6:], -1, 1).reshape(len(images), 2, *images.shape[1:3])
+    corners = to_range(words[:, :6], -farthest, farthest).reshape(len(images), 3, 2)
+    return {"corners": corners, "dx": fields[:, 0], "dy": fields[:, 1]}
+
+
+def elastic_transform(
+    images: np.ndarray, constants: Constants, corners: np.ndarray, dx: np.ndarray, dy: np.ndarray
+) -> np.ndarray:
+    """As if the photo were printed on rubber."""
+    farthest, deviation, _ = constants
+    height, width = images.shape[1:3]
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+    rows, columns = _before_affine(corners, height, width)
+    planes = _sample(planes, _mirror(rows, height), _mirror(columns, width))
+    if farthest:
+        down, across = (_smoothing(side, deviation) for side in (height, width))
+        columns = down @ dx @ across.T * np.float32(farthest) + np.arange(width, dtype=np.float32)
+        rows = down @ dy @ across.T * np.float32(farthest) + np.arange(height, dtype=np.float32)[:, None]
+        planes = _sample(planes, _mirror_edge(rows, height), _mirror_edge(columns, width))
+    planes += np.float32(NOTHING)
+    return cut_off(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
+
+
+def _before_affine(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel was before three points of the photo moved by `corners`: rows and columns, float32 (N, H, W)."""
+    middle, reach = np.array([width // 2, height // 2]), min(height, width) // 3
+    points = middle + reach * np.array([[1.0, 1], [1, -1], [-1, -1]])
+    moved = np.concatenate([points + corners, np.ones((len(corners), 3, 1))], axis=2)
+    back = np.linalg.solve(moved, np.broadcast_to(points, corners.shape))
+    by_column = (back[:, 0, :, None] * np.arange(width)).astype(np.float32)
+    by_row = (back[:, 1, :, None] * np.arange(height) + back[:, 2, :, None]).astype(np.float32)
+    columns, rows = (by_row[:, axis, :, None] + by_column[:, axis, None] for axis in (0, 1))
+    return rows, columns
+
+
+@functools.lru_cache(maxsize=8)
+def _smoothing(side: int, deviation: float) -> np.ndarray:
+    """Smoothing along one axis, out to three deviations, mirrored at the edges: float32 (side, side)."""
+    return ndimage.gaussian_filter1d(np.eye(side, dtype=np.float32), deviation, axis=0, mode="reflect", truncate=3)
+
+
+def _mirror(places: np.ndarray, side: int) -> np.ndarray:
+    """Places back into 0..side - 1, mirrored at the outermost pixels (OpenCV's reflect 101); overwritten."""
+    return _fold(places, np.float32(side - 1))
+
+
+def _mirror_edge(places: np.ndarray, side: int) -> np.ndarray:
+    """Places back into 0..side - 1, mirrored at the outer edges of the outermost pixels (scipy's reflect)."""
+    places += np.float32(0.5)
+    folded = _fold(places, np.float32(side))
+    folded -= np.float32(0.5)
+    return np.clip(folded, 0, side - 1, out=folded)
+
+
+def _fold(places: np.ndarray, last: np.float32) -> np.ndarray:
+    """Places mirrored into 0..last; what lies more than two sides out (it never does) ends at the edge."""
+    for _ in range(2):
+        np.abs(places, out=places)
+        places -= last
+        np.abs(places, out=places)
+        np.subtract(last, places, out=places)
+    return np.clip(places, 0, last, out=places)
+
+
+def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Bilinear values of (N, colours, H, W) at places (N, H, W) inside."""
+    count, colours, height, width = planes.shape
+    top, left = np.minimum(rows, height - 2).astype(np.intp), np.minimum(columns, width - 2).astype(np.intp)
+    below, right = rows - top.astype(np.float32), columns - left.astype(np.float32)
+    top *= width
+    top += left
+    top += np.arange(count)[:, None, None] * (colours * height * width)
+    flat, sampled = planes.reshape(-1), np.empty_like(planes)
+    for colour in range(colours):
+        corners = (flat[colour * height * width + offset :].take(top) for offset in (0, 1, width, width + 1))
+        upper, lower = _between(*itertools.islice(corners, 2), right), _between(*corners, right)
+        sampled[:, colour] = _between(upper, lower, below)
+    return sampled
+
+
+def _between(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """From `first` (0) to `second` (1), which is overwritten."""
+    second -= first
+    second *= share
+    second += first
+    return second

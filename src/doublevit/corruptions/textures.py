@@ -1,0 +1,114 @@
+"""Photos of ice to lay over photos: the published ones from a folder or downloaded, or generated ones."""
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from doublevit.download import Download, fetch
+from doublevit.errors import UserError
+
+ADDRESS = "https://raw.githubusercontent.com/hendrycks/robustness/master/ImageNet-C/create_c/"
+PUBLISHED = {
+    "frost1.png": "6ead634ace1f366d77e87078b465863c",
+    "frost2.png": "98f0d2b1d74a048d3bc9c7ecfd886939",
+    "frost3.png": "b3ed8eb147824261888e730f916c0d8b",
+    "frost4.jpg": "d70b9d6aa0b1fe7bd8133b113787e078",
+    "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
+}
+"""md5 of each file. There is a sixth, which the published generator never draws."""
+GENERATED_SIZE = (360, 540)
+DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Textures:
+    """uint8 pictures (H, W, 3), each of its own size, and what every row and report calls them."""
+
+    name: str
+    pictures: tuple[np.ndarray, ...]
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  # there are one or two of these in a process
+    def scaled(self, scale: float) -> tuple[np.ndarray, ...]:
+        """The pictures at a share of their size."""
+        return self.pictures if scale == 1 else tuple(_resize(picture, scale) for picture in self.pictures)
+
+
+def find(folder: Path | None, cache: Path, *, download: bool) -> Textures:
+    """The textures in `folder`; or those downloaded, now or earlier, into `cache`; or generated ones.
+
+    Raises:
+        UserError: the folder lacks one, or one cannot be read or downloaded.
+    """
+    downloads = cache / "downloads" / "frost"
+    if folder is not None:
+        return _load(folder)
+    if download:
+        for name, md5 in PUBLISHED.items():
+            fetch(Download(ADDRESS + name, md5, name), downloads)
+    if all((downloads / name).is_file() for name in PUBLISHED):
+        return _load(downloads)
+    return generated()
+
+
+@functools.cache
+def generated() -> Textures:
+    """Crystals of our own making, the same every time: ridges of smooth noise, fine ones upon coarse ones."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in PUBLISHED:
+        height = sum(_ridges(random, size) * size**0.5 for size in (24, 12, 6, 3, 1.5))
+        share = (height - height.min()) / np.ptp(height)
+        pictures.append(np.rint(DARK + share[..., None] * (LIGHT - DARK)).astype(np.uint8))
+    return Textures("generated textures", tuple(pictures))
+
+
+def _ridges(random: np.random.Generator, size: float) -> np.ndarray:
+    noise = ndimage.gaussian_filter(random.standard_normal(GENERATED_SIZE, np.float32), size, mode="wrap")
+    return (1 - np.abs(noise) / np.abs(noise).max()) ** 4
+
+
+def _load(folder: Path) -> Textures:
+    missing = [name for name in PUBLISHED if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: expected the frost textures {', '.join(PUBLISHED)}, found no {missing[0]}; pass the folder"
+            " that holds them, or --download-textures"
+        )
+    as_published = all(
+        hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() == md5
+        for name, md5 in PUBLISHED.items()
+    )
+    name = "published textures" if as_published else f"textures from {folder}"
+    return Textures(name, tuple(_read(folder / file) for file in PUBLISHED))
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path} is no readable picture ({error}); expected a frost texture") from error
+
+
+def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
+    """OpenCV's bilinear resizing of bytes, in its integers: (H, W, 3) -> rounded sides."""
+    (top, bottom, down), (left, right, across) = (_neighbours(side, scale) for side in picture.shape[:2])
+    wide = picture.astype(np.int64)
+    rows = wide[:, left] * across[0][:, None] + wide[:, right] * across[1][:, None]
+    upper, lower = (rows[which] >> 4 for which in (top, bottom))
+    total = (upper * down[0][:, None, None] >> 16) + (lower * down[1][:, None, None] >> 16)
+    return ((total + 2) >> 2).astype(np.uint8)
+
+
+def _neighbours(side: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each new pixel of an axis: the two old ones it lies between, and their weights times 2048, (2, n)."""
+    places = np.clip((np.arange(round(side * scale)) + 0.5) / scale - 0.5, 0, side - 1)
+    first = places.astype(int)
+    share = (places - first).astype(np.float32)
+    weights = np.rint(np.stack([1 - share, share]) * 2048).astype(np.int64)
+    return first, np.minimum(first + 1, side - 1), weights
