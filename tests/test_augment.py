@@ -288,7 +288,7 @@ def test_partners_are_spread_over_the_data_set():
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 def test_views_are_described_by_what_was_done(config):
     photos = some_bytes(6).permute(0, 2, 3, 1).numpy()
-    rows = described_views(photos, np.array([4, 1]), config, 4)
+    rows = described_views(photos[[4, 1]], np.array([4, 1]), len(photos), config, 4)
     assert [len(row) for row in rows] == [4, 4]
     augmentation = make_augmentation(config)
     made, lines = [], []

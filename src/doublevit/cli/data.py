@@ -92,9 +92,10 @@ def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "lis
     from doublevit.data.sheet import spread
 
     chosen = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, options.classes)])
-    views = described_views(dataset.images, chosen, augment, options.photos)
+    photos = dataset.images[chosen]
+    views = described_views(photos, chosen, len(dataset), augment, options.photos)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
-    originals = zip(dataset.images[chosen], names, strict=True)
+    originals = zip(photos, names, strict=True)
     return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]
 
 

@@ -6,20 +6,22 @@ import numpy as np
 from scipy import ndimage, signal, sparse
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.levels import UNIT, cut_off, to_levels
+from doublevit.corruptions.levels import cut_off, to_levels, to_unit
 
 FEW_TAPS = 64  # of a kernel; more are faster by Fourier transform
 
 
 def gaussian(values: np.ndarray, deviation: float) -> np.ndarray:
     """Smooth (N, H, W, ...) along its height and width, edges repeated, out to four deviations, as scikit-image does."""
+    if round(4 * deviation) == 0:
+        return values  # one tap
     return ndimage.gaussian_filter(values, deviation, mode="nearest", axes=(1, 2))
 
 
 def gaussian_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
     """Smoothing by a normal curve."""
     (deviation,) = constants
-    return to_levels(gaussian(UNIT.take(images), deviation))
+    return to_levels(gaussian(to_unit(images), deviation))
 
 
 def defocus_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
@@ -80,6 +82,7 @@ def _zoom_matrix(height: int, width: int, stop: float, step: float) -> sparse.cs
     return sparse.csr_array(total / (len(factors) + 1), dtype=np.float32)
 
 
+@functools.lru_cache(maxsize=64)
 def zoom_matrix(side: int, factor: float) -> np.ndarray:
     """Zooming into the middle along one axis, linearly, (side, side) in float64: the ends that are cut off come last."""
     kept = int(np.ceil(side / factor))

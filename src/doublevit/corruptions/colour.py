@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.levels import UNIT, to_levels
+from doublevit.corruptions.levels import UNIT, to_levels, to_unit
 
 SECTORS = ("vtp", "qvp", "pvt", "pqv", "tpv", "vpq")
 """Which of HSV's four mixtures red, green and blue are, in each sixth of the hue circle."""
@@ -29,7 +29,7 @@ def _brightness_table(raised: float) -> np.ndarray:
 def saturate(images: np.ndarray, constants: Constants) -> np.ndarray:
     """The saturation of HSV, scaled and shifted; grey, whose hue counts as 0, becomes red where it is shifted."""
     factor, shift = constants
-    hue, saturation, value = _to_hsv(UNIT.take(images))
+    hue, saturation, value = _to_hsv(to_unit(images))
     return to_levels(_from_hsv(hue, np.clip(saturation * factor + shift, 0, 1), value))
 
 

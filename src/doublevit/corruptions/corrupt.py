@@ -8,7 +8,9 @@ from doublevit.corruptions.registry import CORRUPTIONS
 from doublevit.corruptions.textures import Textures, generated
 from doublevit.errors import UserError
 
-PIECE = 8 * 64 * 64 * 3  # bytes of photos at a time: in float64, and with a few of their like, they fit a cache of 2 MB
+PIECE = (
+    16 * 64 * 64 * 3
+)  # bytes of photos at a time: in float64, and with a few of their like, they fit a cache of 2 MB
 LEAST_SIDE = 16  # of photos; the widest of the small photos' kernels reaches 14 pixels
 
 
@@ -37,7 +39,7 @@ def corrupt(
         UserError: there is no such corruption or severity, or the images are of another kind, or too small.
     """
     require_known([name], [severity])
-    _require_photos(images)
+    require_photos(images)
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
     textures = generated() if textures is None and CORRUPTIONS[name].wants_textures else textures
     step = max(1, PIECE // images[0].size) if len(images) else 1
@@ -57,7 +59,8 @@ def _corrupt_piece(images: np.ndarray, draws: Draws, textures: Textures | None) 
     return corruption.apply(images, constants, **drawn, **beside)
 
 
-def _require_photos(images: np.ndarray) -> None:
+def require_photos(images: np.ndarray) -> None:
+    """Raise `UserError` unless these are photos that can be corrupted: uint8 (N, H, W, 3), and not too small."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(f"corruptions want photos as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
     if min(images.shape[1:3]) < LEAST_SIDE:

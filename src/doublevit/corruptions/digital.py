@@ -7,14 +7,14 @@ import simplejpeg
 from PIL import Image
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.levels import UNIT, to_levels
+from doublevit.corruptions.levels import to_levels, to_unit
 
 
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
     """Every value nearer to the mean of its photo and colour."""
     (kept,) = constants
     count, height, width, colours = images.shape
-    values = UNIT.take(images)
+    values = to_unit(images)
     means = np.einsum("nhwc->nc", values) / (height * width)  # sums in the published order, to the last bit
     rows, means = values.reshape(count, height, -1), np.tile(means, width)[:, None]
     rows -= means

@@ -2,7 +2,6 @@
 
 import dataclasses
 import zlib
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,27 +22,19 @@ class Draws:
         Philox counts blocks of random bits under a key; sample, severity and corruption are parts of the counter, so
         no two of them can share a block, and none needs a generator of its own to be set up.
         """
-        generator, state = self._generator
+        generator = np.random.Philox(key=self.seed)
+        state: Any = generator.state
+        number = zlib.crc32(self.corruption.encode())
         table = np.empty((len(self.indices), (count + 1) // 2), np.uint64)
         for row, index in zip(table, self.indices.tolist(), strict=True):
-            state["state"]["counter"][:] = (0, index, self.severity, zlib.crc32(self.corruption.encode()))
+            state["state"]["counter"][:] = (0, index, self.severity, number)
             generator.state = state
             row[:] = generator.random_raw(len(row))
         return table.view(np.uint32)[:, :count]
 
-    def uniform(self, count: int) -> np.ndarray:
-        """Uniform numbers in 0..1 (1 excluded), float32 (n, count)."""
-        return to_uniform(self.words(count))
-
     def normal(self, count: int) -> np.ndarray:
         """Standard normal numbers, float32 (n, count)."""
         return to_normal(self.words(count + count % 2))[:, :count]
-
-    @cached_property
-    def _generator(self) -> tuple[np.random.Philox, dict[str, Any]]:
-        generator = np.random.Philox(key=self.seed)
-        state: dict[str, Any] = dict(generator.state)
-        return generator, state
 
 
 def to_uniform(words: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Elastic transform: three corners moved, then every pixel displaced."""
 
 import functools
-import itertools
 
 import numpy as np
 from scipy import ndimage
@@ -91,9 +90,8 @@ def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
     top += np.arange(count)[:, None, None] * (colours * height * width)
     flat, sampled = planes.reshape(-1), np.empty_like(planes)
     for colour in range(colours):
-        corners = (flat[colour * height * width + offset :].take(top) for offset in (0, 1, width, width + 1))
-        upper, lower = _between(*itertools.islice(corners, 2), right), _between(*corners, right)
-        sampled[:, colour] = _between(upper, lower, below)
+        a, b, c, d = (flat[colour * height * width + offset :].take(top) for offset in (0, 1, width, width + 1))
+        sampled[:, colour] = _between(_between(a, b, right), _between(c, d, right), below)
     return sampled
 
 

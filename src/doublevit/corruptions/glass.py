@@ -5,7 +5,7 @@ import numpy as np
 from doublevit.corruptions.blur import gaussian
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import Draws
-from doublevit.corruptions.levels import UNIT, to_levels
+from doublevit.corruptions.levels import to_levels, to_unit
 
 
 def draw_shifts(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
@@ -21,12 +21,12 @@ def draw_shifts(draws: Draws, images: np.ndarray, constants: Constants) -> dict[
 def glass_blur(images: np.ndarray, constants: Constants, shifts: np.ndarray) -> np.ndarray:
     """What is seen through rough glass."""
     deviation, reach, iterations = constants[0], int(constants[1]), int(constants[2])
-    smooth = to_levels(gaussian(UNIT.take(images), deviation))
+    smooth = to_levels(gaussian(to_unit(images), deviation))
     source = np.arange(smooth[..., 0].size)
     for steps in np.split(shifts, iterations, axis=1):
         source = source.take(_sources(steps, smooth.shape[:3], reach))
     shuffled = smooth.reshape(-1, 3).take(source, axis=0).reshape(images.shape)
-    return to_levels(gaussian(UNIT.take(shuffled), deviation))
+    return to_levels(gaussian(to_unit(shuffled), deviation))
 
 
 def _sources(shifts: np.ndarray, shape: tuple[int, ...], reach: int) -> np.ndarray:

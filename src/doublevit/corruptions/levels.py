@@ -6,6 +6,11 @@ UNIT = np.arange(256) / 255.0
 """What each level is in 0..1, float64 (256,)."""
 
 
+def to_unit(images: np.ndarray) -> np.ndarray:
+    """Levels as values in 0..1, float64."""
+    return images / 255.0
+
+
 def to_levels(values: np.ndarray) -> np.ndarray:
     """Values in 0..1, overwritten, as levels: clipped, and cut off instead of rounded, as published."""
     np.clip(values, 0, 1, out=values)

@@ -16,7 +16,8 @@ def draw_angle(draws: Draws, images: np.ndarray, constants: Constants) -> dict[s
 
 def motion_blur(images: np.ndarray, constants: Constants, angle: np.ndarray) -> np.ndarray:
     """The camera moved, at another angle for each photo."""
-    return blur_along(images, *constants, angle)
+    radius, deviation = constants
+    return blur_along(images, radius, deviation, angle)
 
 
 def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.ndarray) -> np.ndarray:

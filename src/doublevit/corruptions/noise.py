@@ -7,7 +7,7 @@ from scipy import stats
 
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import Draws
-from doublevit.corruptions.levels import UNIT, to_levels
+from doublevit.corruptions.levels import UNIT, to_levels, to_unit
 
 
 def draw_normal(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
@@ -20,14 +20,14 @@ def draw_normal(draws: Draws, images: np.ndarray, constants: Constants) -> dict[
 
 def gaussian_noise(images: np.ndarray, _: Constants, noise: np.ndarray) -> np.ndarray:
     """Normal noise, the same at every brightness (few photons, a hot sensor)."""
-    values = UNIT.take(images)
+    values = to_unit(images)
     values += noise
     return to_levels(values)
 
 
 def speckle_noise(images: np.ndarray, _: Constants, noise: np.ndarray) -> np.ndarray:
     """Normal noise that grows with the brightness."""
-    values = UNIT.take(images)
+    values = to_unit(images)
     values += values * noise
     return to_levels(values)
 

@@ -7,7 +7,7 @@ from doublevit.corruptions import edges
 from doublevit.corruptions.blur import gaussian
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import Draws
-from doublevit.corruptions.levels import UNIT, to_levels
+from doublevit.corruptions.levels import to_levels, to_unit
 
 WATER = np.array([175, 238, 238]) / 255  # pale turquoise
 MUD = np.array([63, 42, 20]) / 255
@@ -27,7 +27,7 @@ def spatter(images: np.ndarray, constants: Constants, liquid: np.ndarray) -> np.
     _, _, smoothing, threshold, strength, is_mud = constants
     layer = gaussian(liquid.astype(np.float64), smoothing)
     layer[layer < threshold] = 0
-    values = UNIT.take(images)
+    values = to_unit(images)
     if is_mud:
         cover = gaussian((layer > threshold).astype(np.float32), strength)[..., None]
         cover[cover < THINNEST_MUD] = 0

@@ -61,7 +61,7 @@ def generated() -> Textures:
     random = np.random.default_rng(0)
     pictures = []
     for _ in PUBLISHED:
-        height = sum(_ridges(random, size) * size**0.5 for size in (24, 12, 6, 3, 1.5))
+        height = np.sum([_ridges(random, size) * size**0.5 for size in (24, 12, 6, 3, 1.5)], axis=0)
         share = (height - height.min()) / np.ptp(height)
         pictures.append(np.rint(DARK + share[..., None] * (LIGHT - DARK)).astype(np.uint8))
     return Textures("generated textures", tuple(pictures))

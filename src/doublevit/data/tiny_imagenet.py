@@ -11,8 +11,8 @@ import numpy as np
 from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
-from doublevit.download import Download, fetch
 from doublevit.data.listing import Entries, Listing
+from doublevit.download import Download, fetch
 from doublevit.errors import UserError
 
 SIDE = 64

@@ -53,7 +53,8 @@ def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Batch]
 def _ahead(training: Training) -> int:
     """How many batches to augment together."""
     side = training.model.resize.size
-    pixels = side * side if training.augment.place == "input" else training.splits["train"].images[0, ..., 0].size
+    height, width = (side, side) if training.augment.place == "input" else training.splits["train"].images.shape[1:3]
+    pixels = height * width
     return max(1, AHEAD // (pixels * training.config.batch_size // training.accelerator.num_processes))
 
 
