@@ -8,11 +8,11 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "progress", "precision", "processes"},
+    {"files", "images", "progress", "precision", "processes"},
     {"download", "results", "statistics"},
     {"run_folder"},
     {"data", "augment", "corruptions", "models"},
-    {"checkpoint"},
+    {"checkpoint", "corrupted"},
     {"evaluate"},
     {"train"},
     {"recipes"},

@@ -12,7 +12,7 @@ FEW_TAPS = 64  # of a kernel; more are faster by Fourier transform
 
 
 def gaussian(values: np.ndarray, deviation: float) -> np.ndarray:
-    """Smooth (N, H, W, ...) along its height and width, edges repeated, out to four deviations, as scikit-image does."""
+    """Smooth (N, H, W, ...) along its height and width, out to four deviations, edges repeated (scikit-image's)."""
     if round(4 * deviation) == 0:
         return values  # one tap
     return ndimage.gaussian_filter(values, deviation, mode="nearest", axes=(1, 2))
@@ -84,7 +84,7 @@ def _zoom_matrix(height: int, width: int, stop: float, step: float) -> sparse.cs
 
 @functools.lru_cache(maxsize=64)
 def zoom_matrix(side: int, factor: float) -> np.ndarray:
-    """Zooming into the middle along one axis, linearly, (side, side) in float64: the ends that are cut off come last."""
+    """Zooming into the middle along one axis, linearly, as a matrix (side, side), float64."""
     kept = int(np.ceil(side / factor))
     start = (side - kept) // 2
     zoomed = ndimage.zoom(np.eye(kept), (factor, 1), order=1)

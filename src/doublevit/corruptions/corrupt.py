@@ -7,10 +7,9 @@ from doublevit.corruptions.draws import Draws
 from doublevit.corruptions.registry import CORRUPTIONS
 from doublevit.corruptions.textures import Textures, generated
 from doublevit.errors import UserError
+from doublevit.images import Images
 
-PIECE = (
-    16 * 64 * 64 * 3
-)  # bytes of photos at a time: in float64, and with a few of their like, they fit a cache of 2 MB
+PIECE = 16 * 64 * 64 * 3  # bytes of photos at a time: with what is made of them they stay in a cache
 LEAST_SIDE = 16  # of photos; the widest of the small photos' kernels reaches 14 pixels
 
 
@@ -59,7 +58,7 @@ def _corrupt_piece(images: np.ndarray, draws: Draws, textures: Textures | None) 
     return corruption.apply(images, constants, **drawn, **beside)
 
 
-def require_photos(images: np.ndarray) -> None:
+def require_photos(images: Images) -> None:
     """Raise `UserError` unless these are photos that can be corrupted: uint8 (N, H, W, 3), and not too small."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(f"corruptions want photos as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")

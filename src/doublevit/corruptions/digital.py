@@ -13,7 +13,7 @@ from doublevit.corruptions.levels import to_levels, to_unit
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
     """Every value nearer to the mean of its photo and colour."""
     (kept,) = constants
-    count, height, width, colours = images.shape
+    count, height, width, _ = images.shape
     values = to_unit(images)
     means = np.einsum("nhwc->nc", values) / (height * width)  # sums in the published order, to the last bit
     rows, means = values.reshape(count, height, -1), np.tile(means, width)[:, None]

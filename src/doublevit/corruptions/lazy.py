@@ -7,6 +7,7 @@ import numpy as np
 from doublevit.corruptions.config import require_known, table_for
 from doublevit.corruptions.corrupt import corrupt, require_photos
 from doublevit.corruptions.textures import Textures
+from doublevit.images import Images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class CorruptedImages:
         UserError: there is no such corruption or severity, or the images are of another kind, or too small.
     """
 
-    images: np.ndarray
+    images: Images
     name: str
     severity: int
     seed: int

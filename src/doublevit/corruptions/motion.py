@@ -26,13 +26,13 @@ def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.n
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.float32)
     height, width = images.shape[1:3]
     # ImageMagick sums levels times 257, rounds, and its last step to bytes cuts off.
-    total = np.full(images.shape, 0.5 / 257, np.float32)
+    totals = np.full(images.shape, 0.5 / 257, np.float32)
     weighted = np.empty(images.shape[1:], np.float32)
-    for photo, own, angle in zip(padded, total, angles.tolist(), strict=True):
+    for photo, total, angle in zip(padded, totals, angles.tolist(), strict=True):
         for row, column, weight in taps(radius, deviation, angle):
             window = photo[reach + row : reach + row + height, reach + column : reach + column + width]
-            own += np.multiply(window, np.float32(weight), out=weighted)
-    return total.astype(np.uint8)
+            np.add(total, np.multiply(window, np.float32(weight), out=weighted), out=total)
+    return totals.astype(np.uint8)
 
 
 def taps(radius: float, deviation: float, angle: float) -> list[Tap]:
