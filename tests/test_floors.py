@@ -8,13 +8,13 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "images", "progress", "precision", "processes"},
+    {"ahead", "files", "images", "progress", "precision", "processes"},
     {"download", "results", "statistics"},
     {"run_folder"},
     {"data", "augment", "corruptions", "models"},
     {"checkpoint", "corrupted"},
     {"evaluate"},
-    {"train"},
+    {"train", "robustness"},
     {"recipes"},
     {"jobs", "summary"},
     {"cli"},

@@ -15,7 +15,9 @@ import pytest
 import torch
 from timm.loss import JsdCrossEntropy
 
-from doublevit import checkpoint, jobs
+from doublevit import checkpoint
+from doublevit.jobs import train as jobs
+from doublevit.jobs.materials import materials
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing
@@ -269,7 +271,7 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
 
 def training_of(config: AugmentConfig, **train: object) -> Training:
     """On six digits a class."""
-    splits, model = jobs._materials(recipe())
+    splits, model = materials(recipe())
     options = dataclasses.replace(recipe().train, **train)
     return prepare(model, splits, options, config, RunFolder(Path()), seed=3)
 
@@ -284,7 +286,7 @@ def in_order(parts: list[Batch], field: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
 def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
-    train = jobs._materials(recipe())[0]["train"]
+    train = materials(recipe())[0]["train"]
     augmentation, epochs = make_augmentation(AugmentConfig(policy)), []
     stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
     for epoch in range(2):
@@ -313,7 +315,7 @@ def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahea
 
 
 def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
-    train = jobs._materials(recipe())[0]["train"]
+    train = materials(recipe())[0]["train"]
     config = AugmentConfig("augmix", mixup=0.3, cutmix=2.0)
     made, augmentation, mixing = batches(config), make_augmentation(config), Mixing(0.3, 2.0)
     draws = draw_table(3, 0, len(train), augmentation.columns + mixing.columns)
@@ -355,7 +357,7 @@ def test_the_loss_is_that_of_the_clean_view_and_the_weighted_disagreement_of_all
 
 
 def test_at_the_networks_input_size_photos_are_resized_first():
-    train = jobs._materials(recipe())[0]["train"]
+    train = materials(recipe())[0]["train"]
     model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
     config = AugmentConfig("augmix", place="input")
     training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)

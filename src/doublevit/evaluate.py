@@ -11,7 +11,8 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from doublevit import progress
-from doublevit.data.batches import evaluation_batches, gather
+from doublevit.ahead import ahead
+from doublevit.data.batches import Batch, evaluation_batches, gather
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.precision import autocast
@@ -48,6 +49,7 @@ def predict(
     dtype: torch.dtype,
     batch_size: int = BATCH_SIZE,
     between: Callable[[], None] = lambda: None,
+    title: str = "evaluating",
 ) -> Measured:
     """What `model` says of every sample, each exactly once, shared among all processes.
 
@@ -57,6 +59,7 @@ def predict(
         dtype: what matrix products run in.
         batch_size: photos at a time in each process.
         between: called between batches; may raise to stop.
+        title: of the progress bar.
 
     Raises:
         UserError: the model gives logits that are not finite.
@@ -64,10 +67,11 @@ def predict(
     state, start = this_process(), time.perf_counter()
     model.eval()
     parts = []
-    with progress.bar("evaluating", len(dataset)) as bar:
-        for indices in evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes):
-            parts.append((indices, *_predict_batch(model, dataset, indices, dtype)))
-            bar.advance(len(indices) * state.num_processes)
+    batches = evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes)
+    with progress.bar(title, len(dataset)) as bar:
+        for batch in ahead(gather(dataset, indices) for indices in batches):  # photos may have to be corrupted first
+            parts.append((batch.indices.numpy(), *_predict_batch(model, batch, dtype)))
+            bar.advance(len(batch) * state.num_processes)
             between()
     return Measured(_assemble(gather_object(parts), dataset), dataset.source, time.perf_counter() - start)
 
@@ -97,12 +101,10 @@ def accuracy_rows(
 
 
 @torch.inference_mode()
-def _predict_batch(
-    model: nn.Module, dataset: Dataset, indices: np.ndarray, dtype: torch.dtype
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _predict_batch(model: nn.Module, batch: Batch, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each sample: the first classes, their probabilities, and the log-probability of the true one."""
     device = next(model.parameters()).device
-    batch = gather(dataset, indices).to(device)
+    batch = batch.to(device)
     with autocast(device, dtype):
         logits = model(batch.images).float()
     if not torch.isfinite(logits).all():

@@ -2,13 +2,14 @@
 
 import dataclasses
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,23 @@ class RunFolder:
         kept = [entry for entry in read_lines(path) if entry["step"] <= step]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
-    def add_results(self, rows: Iterable[Row], predictions: Predictions, name: str) -> None:
-        """Append rows to results.jsonl and put the predictions they were read from beside them."""
-        predictions.save(self.path / "predictions" / f"{name}.npz")
+    def add_results(self, rows: Sequence[Row], predictions: Predictions) -> None:
+        """Append rows to results.jsonl and put the predictions that they were all read from beside them."""
+        predictions.save(self.predictions(rows[0]))
+        self.add_rows(rows)
+
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Append rows that were worked out from others."""
         append_lines(self.path / "results.jsonl", [dataclasses.asdict(row) for row in rows])
+
+    def predictions(self, row: Row) -> Path:
+        """Where the predictions lie that a row was read from."""
+        condition = row.condition
+        words = [str(condition[key]) for key in ("kind", "corruption", "severity") if key in condition]
+        rest = json.dumps([row.dataset, dict(condition), row.count], sort_keys=True)
+        digest = hashlib.sha256(rest.encode()).hexdigest()[:8]
+        name = "-".join([*words, row.checkpoint.rpartition(", ")[2], row.precision, digest])
+        return self.path / "predictions" / f"{name}.npz"
 
     def rows(self) -> list[Row]:
         """All rows of results.jsonl, oldest first; a half-written last line is passed over."""

@@ -1,5 +1,10 @@
 """What a count of right answers says about the truth."""
 
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
 
 def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """The Wilson score interval of a proportion, in 0..1.
@@ -16,3 +21,45 @@ def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[f
 
     low, high = proportion_confint(right, count, alpha=1 - confidence, method="wilson")
     return float(low), float(high)
+
+
+ROUNDS = 1000  # of resampling
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Means of measures (rounds, measures) -> one number a round (rounds,)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number that was measured, and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0) -> Estimate:
+    """A statistic of several means, with its 95 % interval from samples drawn anew, with replacement (Efron 1979).
+
+    The measures of a group are of the same samples and are drawn together, so that differences and ratios keep their
+    pairing; groups are drawn apart.
+
+    Args:
+        groups: each (measures, n), what its measures say of each of its n samples.
+        statistic: of the means of all measures, in the order of the groups.
+        seed: of the drawing.
+    """
+    measured = np.concatenate([group.mean(axis=1) for group in groups])[None]
+    drawn = np.concatenate([_resampled_means(group, [seed, number]) for number, group in enumerate(groups)], axis=1)
+    low, high = np.percentile(statistic(drawn), [2.5, 97.5])
+    return Estimate(float(statistic(measured)[0]), float(low), float(high))
+
+
+def _resampled_means(group: np.ndarray, seed: list[int]) -> np.ndarray:
+    """float64 (1000, measures)."""
+    random, count = np.random.default_rng(seed), group.shape[1]
+    columns = np.ascontiguousarray(group.T, dtype=np.float32)
+    means = np.empty((ROUNDS, len(group)))
+    for row in means:
+        times = np.bincount(random.integers(count, size=count), minlength=count).astype(np.float32)
+        row[:] = times @ columns / count
+    return means

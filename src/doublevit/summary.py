@@ -1,7 +1,8 @@
 """Tables for the terminal: what trains, and what came out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -49,3 +50,39 @@ def result_table(rows: Iterable[Row], run: Path, note: str) -> Table:
         interval = f"{row.low:.2%} to {row.high:.2%}"
         table.add_row(row.metric, str(row.condition["kind"]), f"{row.value:.2%}", interval, f"{row.count:,}")
     return table
+
+
+def cell_table(rows: Sequence[Row]) -> Table:
+    """Top-1 accuracy of every corruption, by severity; below it, what the corrupted photos are."""
+    cells = {(row.condition["corruption"], row.condition["severity"]): row for row in rows if row.metric == "top-1"}
+    names, severities = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
+    table = Table("top-1 by severity", *map(str, severities), "mean", caption=describe_set(rows[0].condition))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in names:
+        values = [cells[name, severity].value for severity in severities]
+        table.add_row(name, *(f"{value:.1%}" for value in values), f"{sum(values) / len(values):.1%}")
+    return table
+
+
+def together_table(rows: Iterable[Row]) -> Table:
+    """Means over corruptions and severities, with intervals; changes are relative to accuracy on clean photos."""
+    table = Table("corruptions", "metric", "value", "95 % interval", "compared with")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for row in rows:
+        condition, form = row.condition, FORMS[row.metric.split()[0]]
+        interval = f"{row.low:{form}} to {row.high:{form}}"
+        other = f"clean accuracy on {condition['clean']}" if "clean" in condition else condition.get("relative_to", "")
+        table.add_row(condition["of"], row.metric, f"{row.value:{form}}", interval, other)
+    return table
+
+
+FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}
+
+
+def describe_set(condition: Mapping[str, Any]) -> str:
+    """A corrupted set, as its rows describe it: what can never be left out beside a number."""
+    words = {"constants": "constants", "corruption_seed": "seed", "frost": "frost:", "saved": "saved as"}
+    parts = [f"{word} {condition[key]}" for key, word in words.items() if key in condition]
+    return ", ".join([f"{condition['set']} corruptions", *parts])

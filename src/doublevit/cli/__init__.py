@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from doublevit import __version__
 from doublevit.cli.data import data
+from doublevit.cli.evaluate import evaluate
 from doublevit.cli.names import print_names, recipes
-from doublevit.cli.runs import evaluate, run, train
+from doublevit.cli.runs import run, train
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
 

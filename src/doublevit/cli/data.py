@@ -1,4 +1,4 @@
-"""`doublevit data prepare`, `verify` and `show`."""
+"""`doublevit data prepare`, `verify`, `corrupt` and `show`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from doublevit.augment import AugmentConfig
+from doublevit.cli.corrupted import corrupt, corruption_sheet, verify_set
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import say
+from doublevit.corrupted.config import CorruptionConfig
 from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
@@ -26,8 +28,18 @@ class Which:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verify(Which):
+    """Check that a source is complete, or that a corrupted set is, and that every byte is as it should be."""
+
+    corrupted_set: Path | None = None
+    """Check this instead: published Tiny-ImageNet-C, as folder or tar, or what `data corrupt` wrote."""
+    download_corrupted_set: Literal["common", "validation"] | None = None
+    """Fetch the published fifteen, or the other four, into the cache (the repaired archives) and check that."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Show(Which):
-    """Write a contact sheet: the first photos of some classes, with their names, or views of them as trained on."""
+    """Write a contact sheet: photos of some classes; views of them as trained on; or one photo, corrupted."""
 
     output: Path = Path("contact-sheet.png")
     """The PNG to write."""
@@ -39,10 +51,24 @@ class Show(Which):
     """Photos of each; with --augment, views of the first one."""
     augment: str | None = None
     """A policy (see `doublevit recipes`), with its defaults, at the photo's own size: show views and operations."""
+    corruption: tuple[str, ...] = ()
+    """Names, or common, validation, paper, all: show one photo under these, by severity."""
+    photo: int = 0
+    """Which photo, with --corruption."""
+    frost_textures: Path | None = None
+    """Folder with the published frost textures, with --corruption."""
+
+    def __post_init__(self) -> None:
+        if min(self.classes, self.photos) < 1:
+            raise UserError("--classes and --photos: expected at least 1")
+        if self.output.suffix.lower() != ".png":
+            raise UserError(f"--output {self.output}: expected a name that ends in .png")
+        if self.augment is not None and self.corruption:
+            raise UserError("--augment and --corruption: expected one of them")
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Prepare, verify or show photos: `data prepare|verify|show [options]`."""
+    """Prepare, verify, corrupt or show photos: `data prepare|verify|corrupt|show [options]`."""
     if not arguments or arguments[0] in ("-h", "--help"):
         say(f"usage: doublevit data {'|'.join(ACTIONS)} [options]\n\nsources: {', '.join(SOURCES)}")
     elif arguments[0] not in ACTIONS:
@@ -62,22 +88,28 @@ def _prepare(arguments: Sequence[str]) -> None:
 
 
 def _verify(arguments: Sequence[str]) -> None:
-    """Check that the source is complete and that every byte in the cache is as it was decoded."""
-    config = parse(Which, "doublevit data verify", arguments, description=_verify.__doc__).data
-    say(verify(config))
+    options = parse(Verify, "doublevit data verify", arguments)
+    path = options.corrupted_set
+    if options.download_corrupted_set:
+        from doublevit.data.tiny_imagenet_c import fetch_published
+
+        path = fetch_published(options.data.cache, extra=options.download_corrupted_set == "validation")
+    if path is None:
+        say(verify(options.data))
+    else:
+        verify_set(path)
 
 
 def _show(arguments: Sequence[str]) -> None:
     options = parse(Show, "doublevit data show", arguments)
-    if min(options.classes, options.photos) < 1:
-        raise UserError("--classes and --photos: expected at least 1")
-    if options.output.suffix.lower() != ".png":
-        raise UserError(f"--output {options.output}: expected a name that ends in .png")
+    config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
     dataset = load(options.data)[options.split]
     from doublevit.data.sheet import captioned_sheet, contact_sheet
 
-    if augment is None:
+    if options.corruption:
+        sheet = corruption_sheet(dataset, options.photo, config, options.data.cache)
+    elif augment is None:
         sheet = contact_sheet(dataset, options.classes, options.photos)
     else:
         sheet = captioned_sheet(_with_views(dataset, augment, options))
@@ -99,4 +131,9 @@ def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "lis
     return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]
 
 
-ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"prepare": _prepare, "verify": _verify, "show": _show}
+ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
+    "prepare": _prepare,
+    "verify": _verify,
+    "corrupt": corrupt,
+    "show": _show,
+}

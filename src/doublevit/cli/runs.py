@@ -1,32 +1,21 @@
-"""`doublevit run`, `train` and `evaluate`. What is slow to import is imported when the arguments have been read."""
+"""`doublevit run` and `train`. What is slow to import is imported when the arguments have been read."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from doublevit.augment import describe
+from doublevit.cli.evaluate import show_result
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import STOPPED, fail, out, say
-from doublevit.errors import UserError
+from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.progress import is_main_process
-from doublevit.recipes import Recipe, from_dict, get_recipe
-from doublevit.results import Row
-from doublevit.run_folder import RunFolder
+from doublevit.recipes import Recipe, get_recipe
 
 if TYPE_CHECKING:
-    from doublevit.jobs import Trained
-
-CONTENTS = {
-    "results.jsonl": "every number, with its interval",
-    "predictions": "per photo",
-    "checkpoints": "weights",
-    "log.jsonl": "the course of training",
-    "recipe.json": "what it takes to repeat it, with environment.json",
-}
+    from doublevit.jobs.train import Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,30 +37,12 @@ class Resume:
     """The run's folder."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Top-1 and top-3 accuracy of a run on its validation photos, with 95 % intervals, added to its results."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    checkpoint: Literal["last", "best"] = "last"
-    """last, or best: that was chosen on the same photos, so its accuracy is a little too good."""
-    batch_size: int = 100
-    """Photos at a time; changes nothing but speed and memory."""
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
-    """What matrix products run in; if not given, as in training."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
-
-
 def run(arguments: Sequence[str]) -> None:
     """Train by a recipe, evaluate, show the result: `run RECIPE [options]`, or `run --resume RUN`."""
     trained = _train(arguments, "run")
-    from doublevit import jobs
+    from doublevit.jobs.evaluate import finish
 
-    _show_result(trained.run, jobs.finish(trained))
+    show_result(trained.run, finish(trained))
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -81,18 +52,9 @@ def train(arguments: Sequence[str]) -> None:
         say(f"trained; everything is in {folder.path}\nnow: doublevit evaluate {folder.path}")
 
 
-def evaluate(arguments: Sequence[str]) -> None:
-    """Top-1 and top-3 accuracy of a run, with intervals: `evaluate RUN [options]`."""
-    options = parse(Evaluate, "doublevit evaluate", arguments)
-    from doublevit import jobs
-
-    rows = jobs.evaluate(options.run, options.checkpoint, options.batch_size, options.precision)
-    _show_result(RunFolder(options.run), rows)
-
-
 def _train(arguments: Sequence[str], command: str) -> "Trained":
     options = _parse(arguments, command)
-    from doublevit import jobs
+    from doublevit.jobs import train as jobs
     from doublevit.train.interrupt import Stopped
 
     try:
@@ -114,16 +76,3 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
     recipe = get_recipe(arguments[0])
     prog = f"{prog} {recipe.name}"
     return parse(Start, prog, arguments[1:], description=recipe.note, default=Start(recipe))
-
-
-def _show_result(folder: RunFolder, rows: list[Row]) -> None:
-    if not is_main_process():
-        return
-    from doublevit.summary import result_table
-
-    recipe = from_dict(folder.recipe())
-    note = f"trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "not trained"
-    out.print(result_table(rows, folder.path, note))
-    for part, meaning in CONTENTS.items():
-        if (folder.path / part).exists():
-            say(f"  {folder.path / part}  {meaning}")

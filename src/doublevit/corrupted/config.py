@@ -1,4 +1,4 @@
-"""Which corruptions, and what they are made with: the knobs that several commands share."""
+"""Which corruptions, what they are made with, and what they are compared with: the knobs that commands share."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ GROUPS = {"common": COMMON, "validation": VALIDATION, "paper": PAPER, "all": COM
 class CorruptionConfig:
     """Which corruptions, how strong, and with what random numbers and frost."""
 
-    corruptions: tuple[str, ...] = ("common",)
+    corruptions: tuple[str, ...] = ()
     """Names, or common (the fifteen), validation (the other four, to tune on), paper (its five), all."""
     severities: tuple[int, ...] = SEVERITIES
     """1 (weakest) to 5."""
@@ -23,12 +23,12 @@ class CorruptionConfig:
     frost_textures: Path | None = None
     """Folder with the published frost1.png ... frost5.jpg; if not given, those downloaded, or generated ones."""
     download_frost_textures: bool = False
-    """Fetch the published frost textures (1.6 MB) into the cache if they are not there."""
+    """Fetch the published frost textures into the cache if they are not there."""
 
     def __post_init__(self) -> None:
         require_known(self.names, self.severities)
-        if not self.names or not self.severities:
-            raise UserError("--corruptions and --severities: expected at least one of each")
+        if not self.severities:
+            raise UserError("--severities: expected at least one of 1 to 5")
         if not 0 <= self.corruption_seed < 2**64:
             raise UserError(f"--corruption-seed: expected 0 or more, and below 2**64, found {self.corruption_seed}")
 
@@ -39,5 +39,30 @@ class CorruptionConfig:
 
     @property
     def cells(self) -> tuple[tuple[str, int], ...]:
-        """Every corruption at every severity."""
-        return tuple((name, severity) for name in self.names for severity in self.severities)
+        """Every corruption at every severity, each once."""
+        return tuple((name, severity) for name in self.names for severity in dict.fromkeys(self.severities))
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustnessConfig(CorruptionConfig):
+    """And on which photos, compared with which other run."""
+
+    corrupted_set: Path | None = None
+    """Published Tiny-ImageNet-C (folder or tar), or what `data corrupt` wrote; if not given, made on the fly."""
+    download_corrupted_set: bool = False
+    """Fetch the published set (the repaired archive, Zenodo 8206060) into the cache, and use that."""
+    relative_to: Path | None = None
+    """Another run, evaluated before on the same corruptions: also give the error relative to it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        asked = self.corrupted_set or self.relative_to or self.download_corrupted_set
+        if asked and not self.corruptions:
+            raise UserError("expected --corruptions, to say which; for the fifteen: --corruptions common")
+        if self.corrupted_set and self.download_corrupted_set:
+            raise UserError("--corrupted-set and --download-corrupted-set: expected one of them")
+        if self.download_corrupted_set and len({name in VALIDATION for name in self.names}) > 1:
+            raise UserError(
+                "the published fifteen and the other four are two archives: evaluate --corruptions common,"
+                " then --corruptions validation"
+            )

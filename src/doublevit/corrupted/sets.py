@@ -15,6 +15,7 @@ from doublevit.corruptions.textures import Textures
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, PublishedFiles, open_published
 from doublevit.errors import UserError
+from doublevit.images import Images
 
 
 class CorruptedSet(Protocol):
@@ -28,6 +29,11 @@ class CorruptedSet(Protocol):
 
     def cell(self, cell: Cell) -> Dataset:
         """One corruption at one severity."""
+
+
+def condition_of(corrupted: CorruptedSet, cell: Cell) -> dict[str, Any]:
+    """What a row of a cell says."""
+    return {"kind": "corruption", "corruption": cell[0], "severity": cell[1], **corrupted.condition}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +70,19 @@ class Written:
 
     def cell(self, cell: Cell) -> Dataset:
         if self.files is not None:
-            return _first(_decoded(self.files, cell, self.clean), len(self.clean))
-        images = open_images(cell_folder(self.folder, cell), self.manifest)
-        return dataclasses.replace(self.clean, images=images[: len(self.clean)])
+            images: Images = self.files.images(cell, self.manifest.side, len(self.clean))
+        else:
+            images = open_images(cell_folder(self.folder, cell), self.manifest)[: len(self.clean)]
+        return dataclasses.replace(self.clean, images=images)
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """The published set: photos like those of `clean`, but not the same."""
+    """The published set: photos of the classes of `clean`, but others; `count` limits them to the first so many."""
 
     files: PublishedFiles
     clean: Dataset
+    count: int | None
     matched = False
 
     @property
@@ -82,11 +90,14 @@ class Published:
         return {"set": "published"}
 
     def cell(self, cell: Cell) -> Dataset:
-        return _first(_decoded(self.files, cell, self.clean), len(self.clean))
+        images = self.files.images(cell, self.clean.images.shape[1:3], self.count)
+        labels = self.files.labels(cell, self.clean.class_ids)[: self.count]
+        source = f"Tiny-ImageNet-C from {self.files.path}" + (f", first {self.count:,}" if self.count else "")
+        return dataclasses.replace(self.clean, images=images, labels=labels, source=source)
 
 
-def open_set(path: Path, clean: Dataset, cells: Iterable[Cell]) -> CorruptedSet:
-    """The set in a folder or tar: one that was written here, or the published one.
+def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | None = None) -> CorruptedSet:
+    """The set in a folder or tar: one that was written here, or the published one, of which `count` limits the photos.
 
     Raises:
         UserError: cells are missing or not as they should be, or the set was made from other photos than `clean`.
@@ -96,7 +107,7 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell]) -> CorruptedSet:
     if manifest is None:
         files = open_published(path)
         _require_none(files.problems(cells, clean.class_ids), path)
-        return Published(files, clean)
+        return Published(files, clean, count)
     _require_same_photos(manifest, clean, path)
     require_finished(path, cells)
     files_or_none = open_published(path) if manifest.kept_as == "jpeg" else None
@@ -118,11 +129,3 @@ def _require_same_photos(manifest: Manifest, clean: Dataset, path: Path) -> None
             f"{path} was made from other photos ({manifest.source}) than those to be evaluated ({clean.source});"
             " make a set from these: doublevit data corrupt"
         )
-
-
-def _decoded(files: PublishedFiles, cell: Cell, clean: Dataset) -> Dataset:
-    return files.cell(cell, clean.class_ids, clean.class_names, clean.images.shape[1:3])
-
-
-def _first(dataset: Dataset, count: int) -> Dataset:
-    return dataset if len(dataset) == count else dataset.subset(np.arange(count))

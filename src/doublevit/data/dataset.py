@@ -42,6 +42,18 @@ class Dataset:
         """The samples at `indices`, copied into memory."""
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 
+    def first(self, count: int) -> "Dataset":
+        """The first `count` samples, copied into memory; the source says so.
+
+        Raises:
+            UserError: there are fewer.
+        """
+        if not 1 <= count <= len(self):
+            raise UserError(f"--photos {count}: expected 1 to {len(self):,}, as many as there are")
+        if count == len(self):
+            return self
+        return dataclasses.replace(self.subset(np.arange(count)), source=f"{self.source}, first {count:,}")
+
     def per_class(self, count: int, seed: int = 0) -> "Dataset":
         """`count` samples of each class, in their old order; a smaller count gives a subset of a larger one's.
 

@@ -9,6 +9,7 @@ from doublevit.data.dataset import Dataset
 
 TILE = 96
 CAPTION = 14
+NAME = 110
 WIDE_TILE, LINE, LETTERS = 194, 14, 34  # where there is text below each picture: its lines' height and length
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
@@ -24,6 +25,19 @@ def contact_sheet(dataset: Dataset, classes: int = 10, photos: int = 8) -> Image
         draw.text((2, top), f"{label}  {dataset.class_names[label]}  ({dataset.class_ids[label]})", fill=INK)
         for column, index in enumerate(np.flatnonzero(dataset.labels == label)[:photos]):
             sheet.paste(_tile(dataset.images[index]), (column * TILE, top + CAPTION))
+    return sheet
+
+
+def grid_sheet(rows: dict[str, list[np.ndarray]], columns: list[str]) -> Image.Image:
+    """Rows of pictures, uint8 (H, W, 3), each row with its name before it, each column with its name above it."""
+    sheet = Image.new("RGB", (NAME + len(columns) * TILE, CAPTION + len(rows) * TILE), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, name in enumerate(columns):
+        draw.text((NAME + column * TILE + TILE // 2, 1), name, fill=INK, anchor="ma")
+    for row, (name, images) in enumerate(rows.items()):
+        draw.text((4, CAPTION + row * TILE + TILE // 2), name.replace("_", " "), fill=INK, anchor="lm", font_size=9)
+        for column, image in enumerate(images):
+            sheet.paste(_tile(image), (NAME + column * TILE, CAPTION + row * TILE))
     return sheet
 
 

@@ -7,15 +7,12 @@ matched clean reference.
 import collections
 import dataclasses
 import functools
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from doublevit.data.archive import Files, FolderFiles, natural
-from doublevit.data.dataset import Dataset
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.tar import TarFiles
 from doublevit.download import Download, fetch
@@ -48,6 +45,19 @@ class PublishedFiles:
         found = collections.Counter(frozenset(map(_class_of, names)) for names in self.cells.values())
         return tuple(sorted(found.most_common(1)[0][0]))
 
+    @functools.cached_property
+    def side(self) -> tuple[int, ...]:
+        """(height, width) of the first photo.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        name = next(iter(self.cells.values()))[0]
+        try:
+            return decode_jpeg(self.files.read(name)).shape[:2]
+        except BadImage as error:
+            raise UserError(f"{self.path}: cannot read {name} ({error}); fetch or make the set again") from error
+
     def problems(self, cells: Iterable[Cell], class_ids: Iterable[str], count: int | None = None) -> list[str]:
         """What is wrong with the asked-for cells, a line each, with what to do; empty where all is as it should be.
 
@@ -59,29 +69,55 @@ class PublishedFiles:
         lines = [_problem(key, self.cells.get(key, []), usual, class_ids, count) for key in cells]
         return [f"{self.path}: {line}" for line in lines if line]
 
-    def cell(
-        self, key: Cell, class_ids: tuple[str, ...], class_names: tuple[str, ...], side: tuple[int, ...]
-    ) -> Dataset:
-        """One corruption at one severity, decoded now; labels are ranks in `class_ids`, `side` is (height, width).
+    def images(self, cell: Cell, side: tuple[int, ...], count: int | None = None) -> "EncodedImages":
+        """A cell's photos, or the first `count` of them; `side` is their (height, width)."""
+        return EncodedImages(self.path, self.files, self.cells[cell][:count], side)
 
-        Raises:
-            UserError: a photo cannot be read, or has another size.
-        """
-        names, rank = self.cells[key], {wnid: label for label, wnid in enumerate(class_ids)}
-        images = np.empty((len(names), *side, 3), np.uint8)
+    def labels(self, cell: Cell, class_ids: tuple[str, ...]) -> np.ndarray:
+        """Ranks of the photos' classes in `class_ids`, int64 (N,)."""
+        rank = {class_id: label for label, class_id in enumerate(class_ids)}
+        return np.array([rank[_class_of(name)] for name in self.cells[cell]], dtype=np.int64)
 
-        def decode(place: int) -> None:
-            try:
-                images[place] = _of_side(decode_jpeg(self.files.read(names[place])), side)
-            except (BadImage, OSError, UserError) as error:
-                raise UserError(
-                    f"{self.path}: cannot read {names[place]} ({error}); fetch or make the set again"
-                ) from error
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            collections.deque(pool.map(decode, range(len(names)), chunksize=64), maxlen=0)
-        labels = np.array([rank[_class_of(name)] for name in names], dtype=np.int64)
-        return Dataset(images, labels, class_ids, class_names, f"{self.path.name}, {key[0]}, severity {key[1]}")
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """As good as an array uint8 (N, H, W, 3) that is indexed by its first axis: photos are decoded when looked at.
+
+    Raises:
+        UserError: on indexing, if a photo cannot be read, or has another size.
+    """
+
+    path: Path
+    files: Files
+    names: list[str]
+    side: tuple[int, ...]
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, 3)."""
+        return len(self.names), *self.side, 3
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, which: np.ndarray | slice) -> np.ndarray:
+        indices = np.arange(len(self))[which]
+        images = np.empty((len(indices), *self.side, 3), np.uint8)
+        for image, index in zip(images, indices.tolist(), strict=True):
+            image[:] = self._decode(self.names[index])
+        return images
+
+    def _decode(self, name: str) -> np.ndarray:
+        try:
+            image = decode_jpeg(self.files.read(name))
+            (height, width), found = self.side, image.shape
+            if found != self.shape[1:]:
+                raise BadImage(f"expected {width} x {height} pixels, found {found[1]} x {found[0]}")
+            return image
+        except (BadImage, OSError, UserError) as error:
+            raise UserError(f"{self.path}: cannot read {name} ({error}); fetch or make the set again") from error
 
 
 def open_published(path: Path) -> PublishedFiles:
@@ -141,9 +177,3 @@ def _photos(names: Iterable[str]) -> frozenset[str]:
 
 def _class_of(name: str) -> str:
     return name.split("/")[-2]
-
-
-def _of_side(image: np.ndarray, side: tuple[int, ...]) -> np.ndarray:
-    if image.shape[:2] != side:
-        raise BadImage(f"expected {side[1]} x {side[0]} pixels, found {image.shape[1]} x {image.shape[0]}")
-    return image

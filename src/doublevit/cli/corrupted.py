@@ -1,0 +1,105 @@
+"""`doublevit data corrupt`, and what `data verify` and `data show` know of corruptions."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import tyro
+
+from doublevit.cli.parse import parse
+from doublevit.cli.terminal import fail, say
+from doublevit.corrupted.config import CorruptionConfig
+from doublevit.data import DataConfig, Dataset, load
+from doublevit.errors import UserError
+from doublevit.progress import console
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DEFAULT = CorruptionConfig(("common",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrupt:
+    """Write a corrupted set: validation photos, by corruption and severity; what is there already is kept."""
+
+    data: DataConfig = DataConfig()
+    output: Path = Path("corrupted")
+    """Folder for the set, to be made, or one to go on with."""
+    format: Literal["jpeg", "store"] = "jpeg"
+    """jpeg: the published layout, quality 85; store: arrays, exact and fast to read, six times as large."""
+    photos: int | None = None
+    """Only the first so many photos."""
+    workers: int = os.cpu_count() or 1
+    """Processes that work side by side."""
+    corruption: Annotated[CorruptionConfig, tyro.conf.arg(name="")] = DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"--workers: expected at least 1, found {self.workers}")
+        if not self.corruption.corruptions:
+            raise UserError("--corruptions: expected at least one; for the fifteen: common")
+
+
+def corrupt(arguments: Sequence[str]) -> None:
+    """Write a corrupted set: `data corrupt [options]`."""
+    options = parse(Corrupt, "doublevit data corrupt", arguments)
+    from doublevit.corrupted.manifest import Manifest
+    from doublevit.corrupted.write import write
+    from doublevit.corruptions import textures
+    from doublevit.corruptions.config import table_for
+    from doublevit.corruptions.corrupt import require_photos
+
+    clean, wanted = load(options.data)["val"], options.corruption
+    clean = clean if options.photos is None else clean.first(options.photos)
+    require_photos(clean.images)
+    ice = textures.find(wanted.frost_textures, options.data.cache, download=wanted.download_frost_textures)
+    height, width = clean.images.shape[1:3]
+    manifest = Manifest(
+        source=clean.source,
+        count=len(clean),
+        side=(height, width),
+        class_ids=clean.class_ids,
+        class_names=clean.class_names,
+        seed=wanted.corruption_seed,
+        constants=table_for(height, width).name,
+        frost=ice.name,
+        kept_as=options.format,
+    )
+    made = write(clean, manifest, ice, options.output, wanted.cells, options.workers)
+    say(f"{options.output}: {len(wanted.cells)} cells of {len(clean):,} photos, {made} of them made now")
+    say(f"constants {manifest.constants}, seed {manifest.seed}, frost: {manifest.frost}")
+
+
+def verify_set(path: Path) -> None:
+    """Print what is wrong with a set, a line each, and end with code 2; or say that nothing is."""
+    from doublevit.corrupted.verify import verify
+
+    problems = verify(path)
+    for problem in problems:
+        console.print(problem, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        fail(f"{path}: {len(problems)} of its parts are not right", 2)
+    say(f"{path}: every photo is there and can be read")
+
+
+def corruption_sheet(dataset: Dataset, photo: int, config: CorruptionConfig, cache: Path) -> "Image":
+    """A photo under each of some corruptions, by severity."""
+    from doublevit.corruptions import textures
+    from doublevit.corruptions.corrupt import corrupt as corrupted
+    from doublevit.data.sheet import grid_sheet
+
+    if not 0 <= photo < len(dataset):
+        raise UserError(f"--photo {photo}: expected 0 to {len(dataset) - 1:,}")
+    index = np.array([photo])
+    images = dataset.images[index]
+    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
+    rows = {"clean": [images[0]]}
+    for name in config.names:
+        title = f"{name}\n({ice.name})" if name == "frost" else name
+        made = (corrupted(images, name, severity, config.corruption_seed, index, ice) for severity in config.severities)
+        rows[title] = [image for (image,) in made]
+    return grid_sheet(rows, [str(severity) for severity in config.severities])

@@ -1,0 +1,108 @@
+"""Evaluation of a run's weights on clean and on corrupted photos."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from doublevit import checkpoint
+from doublevit.corrupted.config import RobustnessConfig
+from doublevit.corrupted.sets import CorruptedSet, OnTheFly, condition_of, open_set
+from doublevit.corruptions import VALIDATION, textures
+from doublevit.data.dataset import Dataset
+from doublevit.data.tiny_imagenet_c import Cell, fetch_published
+from doublevit.errors import UserError
+from doublevit.evaluate import Subject
+from doublevit.jobs.materials import materials
+from doublevit.jobs.options import Evaluate
+from doublevit.jobs.train import Trained
+from doublevit.models.classifier import Classifier
+from doublevit.precision import choose
+from doublevit.processes import this_process
+from doublevit.recipes import Recipe, from_dict
+from doublevit.results import Row
+from doublevit.robustness.bench import CLEAN, Bench, find, subject_of
+from doublevit.robustness.together import Cells, Robustness
+from doublevit.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """Rows of the clean photos, of every cell, and of the cells together."""
+
+    clean: list[Row]
+    cells: list[Row] = dataclasses.field(default_factory=list)
+    together: list[Row] = dataclasses.field(default_factory=list)
+
+
+def finish(trained: Trained) -> Evaluated:
+    """Of a run's last weights on clean photos; what the last validation has said of them is not computed again."""
+    if trained.measured is None:
+        return evaluate(Evaluate(trained.run.path))
+    bench = _bench(trained.run, from_dict(trained.run.recipe()), trained.model, Evaluate(trained.run.path))
+    return Evaluated(bench.keep(trained.measured).rows)
+
+
+def evaluate(options: Evaluate) -> Evaluated:
+    """Of a run's "last" or "best" weights, added to its results; cells that were measured before are not again.
+
+    Raises:
+        UserError: something of what is asked for is not there, or does not fit.
+    """
+    run = RunFolder.open(options.run)
+    recipe = from_dict(run.recipe())
+    splits, model = materials(recipe, from_scratch=True)
+    clean = splits["val"] if options.photos is None else splits["val"].first(options.photos)
+    robustness = options.robustness
+    corrupted = _corrupted_set(options, clean, recipe.data.cache) if robustness.corruptions else None
+    other = robustness.relative_to
+    reference = _reference(other, corrupted, robustness.cells) if corrupted and other else None
+    checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
+    bench = _bench(run, recipe, model.to(this_process().device), options)
+    if corrupted is None:
+        return Evaluated(bench.measure(clean).rows)
+    return _all_rows(bench, clean, corrupted, robustness, reference)
+
+
+def _all_rows(
+    bench: Bench, clean: Dataset, corrupted: CorruptedSet, config: RobustnessConfig, reference: Cells | None
+) -> Evaluated:
+    before = find(bench.run, bench.run.rows(), clean, CLEAN, bench.subject) or bench.measure(clean)
+    cells = bench.measure_cells(corrupted, config.cells)
+    name = config.relative_to.resolve().name if config.relative_to else ""
+    robustness = Robustness(before, cells, corrupted.matched, corrupted.condition, reference, name)
+    together = list(robustness.rows())
+    if this_process().is_main_process:
+        bench.run.add_rows(together)
+    return Evaluated(before.rows, [row for cell in cells.values() for row in cell.rows], together)
+
+
+def _bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Evaluate) -> Bench:
+    dtype = choose(options.precision or recipe.train.precision, this_process().device)
+    weights = f"{options.checkpoint}, {checkpoint.name_of(run.checkpoints, options.checkpoint)}"
+    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."))
+    return Bench(run, model, subject, dtype, options.batch_size)
+
+
+def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:
+    config, path = options.robustness, options.robustness.corrupted_set
+    if config.download_corrupted_set:
+        path = fetch_published(cache, extra=config.names[0] in VALIDATION)
+    if path is not None:
+        return open_set(path, clean, config.cells, options.photos)
+    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
+    return OnTheFly(clean, config.corruption_seed, ice)
+
+
+def _reference(path: Path, corrupted: CorruptedSet, cells: Iterable[Cell]) -> Cells:
+    """The same cells, as another run was measured on them: its weights that were measured last on the first of them."""
+    run, found, subject = RunFolder.open(path), {}, None
+    rows = run.rows()
+    for cell in cells:
+        measurement = find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject)
+        if measurement is None:
+            raise UserError(
+                f"{path} was not measured on {cell[0]} at severity {cell[1]} of the same set; first give doublevit"
+                f" evaluate {path} the same options without --relative-to"
+            )
+        found[cell], subject = measurement, subject_of(measurement.rows[0])
+    return found

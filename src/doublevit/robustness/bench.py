@@ -1,0 +1,83 @@
+"""Measurements of one model on data set after data set, each kept at once, so that a long evaluation can be stopped."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from doublevit.corrupted.sets import CorruptedSet, condition_of
+from doublevit.data.dataset import Dataset
+from doublevit.data.tiny_imagenet_c import Cell
+from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
+from doublevit.processes import this_process
+from doublevit.results import Predictions, Row
+from doublevit.run_folder import RunFolder
+
+CLEAN = {"kind": "clean"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """Rows of one condition, and of each metric whether it was met, bool (N,), for every sample."""
+
+    rows: list[Row]
+    hits: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """One set of weights, `subject` to measurements."""
+
+    run: RunFolder
+    model: nn.Module
+    subject: Subject
+    dtype: torch.dtype
+    batch_size: int
+
+    def measure(self, dataset: Dataset, condition: Mapping[str, Any] = CLEAN, title: str = "evaluating") -> Measurement:
+        """Accuracy on a data set, added to the run's results."""
+        measured = predict(self.model, dataset, self.dtype, self.batch_size, title=title)
+        return self.keep(measured, condition)
+
+    def keep(self, measured: Measured, condition: Mapping[str, Any] = CLEAN) -> Measurement:
+        """Add what was measured to the run's results."""
+        rows = accuracy_rows(measured, self.subject, condition)
+        if this_process().is_main_process:
+            self.run.add_results(rows, measured.predictions)
+        return _measurement(rows, measured.predictions)
+
+    def measure_cells(self, corrupted: CorruptedSet, cells: Sequence[Cell]) -> dict[Cell, Measurement]:
+        """Accuracy on cells of a corrupted set; those measured before, stopped or not, are not measured again."""
+        before, found = self.run.rows(), {}  # read once, so that all processes know the same
+        for number, cell in enumerate(cells, 1):
+            dataset, condition = corrupted.cell(cell), condition_of(corrupted, cell)
+            known = find(self.run, before, dataset, condition, self.subject)
+            found[cell] = known or self.measure(dataset, condition, f"{number}/{len(cells)} {cell[0]} {cell[1]}")
+        return found
+
+
+def find(
+    run: RunFolder, rows: Sequence[Row], dataset: Dataset, condition: Mapping[str, Any], subject: Subject | None = None
+) -> Measurement | None:
+    """The newest measurement among a run's rows on these data, of `subject` if given, if its predictions were kept."""
+    wanted = (dataset.source, len(dataset), dict(condition))
+    fitting = [row for row in rows if (row.dataset, row.count, dict(row.condition)) == wanted]
+    if not fitting:
+        return None
+    subject = subject or subject_of(fitting[-1])
+    newest = {row.metric: row for row in fitting if subject_of(row) == subject}
+    if not newest or not (path := run.predictions(next(iter(newest.values())))).is_file():
+        return None
+    return _measurement(list(newest.values()), Predictions.load(path))
+
+
+def subject_of(row: Row) -> Subject:
+    """Whose row it is."""
+    return Subject(row.model, row.seed, row.checkpoint, row.precision)
+
+
+def _measurement(rows: list[Row], predictions: Predictions) -> Measurement:
+    return Measurement(rows, {row.metric: predictions.hits(int(row.metric.removeprefix("top-"))) for row in rows})
