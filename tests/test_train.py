@@ -16,14 +16,14 @@ import torch
 from timm.loss import JsdCrossEntropy
 
 from doublevit import checkpoint
-from doublevit.jobs import train as jobs
-from doublevit.jobs.materials import materials
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing
 from doublevit.augment.policies import make_augmentation
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
+from doublevit.jobs import train as jobs
+from doublevit.jobs.materials import materials
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.classifier import build
 from doublevit.recipes import Recipe, get_recipe

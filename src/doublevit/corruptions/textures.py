@@ -62,7 +62,8 @@ def generated() -> Textures:
     pictures = []
     for _ in PUBLISHED:
         height = np.sum([_ridges(random, size) * size**0.5 for size in (24, 12, 6, 3, 1.5)], axis=0)
-        share = (height - height.min()) / np.ptp(height)
+        dark, light = np.percentile(height, [2, 98])
+        share = np.clip((height - dark) / (light - dark), 0, 1)
         pictures.append(np.rint(DARK + share[..., None] * (LIGHT - DARK)).astype(np.uint8))
     return Textures("generated textures", tuple(pictures))
 

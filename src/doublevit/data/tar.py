@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from doublevit import progress
 from doublevit.errors import UserError
 
+STEP = 1 << 24  # bytes between two moves of the progress bar
+
 
 class TarFiles:
     """Every file in an uncompressed tar; its headers are read once, its contents when they are asked for.
@@ -36,17 +38,22 @@ class TarFiles:
         return os.pread(self._file, size, offset)
 
     def _index(self, path: Path) -> None:
-        with (
-            tarfile.open(path, "r:") as archive,
-            progress.bar(f"reading {path.name}", path.stat().st_size, "bytes") as bar,
-        ):
+        size = path.stat().st_size
+        with tarfile.open(path, "r:") as archive, progress.bar(f"reading {path.name}", size, "bytes") as bar:
             done = 0
             while member := archive.next():
                 archive.members = []  # type: ignore[attr-defined]  # 750,000 of them would fill a gigabyte
                 self._add(member)
-                if archive.offset - done > 1 << 24:
+                if archive.offset - done > STEP:
                     bar.advance(archive.offset - done)
                     done = archive.offset
+            end = archive.offset
+        with path.open(
+            "rb"
+        ) as file:  # Python takes half a header for the end; the end of a whole tar is a block of zeros
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it ends too early")
 
     def _add(self, member: tarfile.TarInfo) -> None:
         if member.isdir():

@@ -1,0 +1,410 @@
+"""Corrupted sets on disk: written, stopped and gone on with; published ones, whole and defective, as folder and tar."""
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import WNIDS, random_photo
+from doublevit import files
+from doublevit.cli import main
+from doublevit.corrupted import write as writing
+from doublevit.corrupted.config import CorruptionConfig
+from doublevit.corrupted.manifest import Manifest
+from doublevit.corrupted.sets import OnTheFly, Published, Written, open_set
+from doublevit.corrupted.verify import verify
+from doublevit.corrupted.write import write
+from doublevit.corruptions import COMMON, SEVERITIES, textures
+from doublevit.data import DataConfig, Dataset, load
+from doublevit.data.decode import decode_jpeg
+from doublevit.data.tar import TarFiles
+from doublevit.errors import UserError
+
+CONFIG = CorruptionConfig(("fog", "snow"), severities=(1, 4))
+
+
+@pytest.fixture(scope="module")
+def clean() -> Dataset:
+    return load(DataConfig("digits"))["val"].first(30)
+
+
+def manifest_of(clean: Dataset, kept_as: str, seed: int = 0) -> Manifest:
+    return Manifest(
+        source=clean.source,
+        count=len(clean),
+        side=clean.images.shape[1:3],
+        class_ids=clean.class_ids,
+        class_names=clean.class_names,
+        seed=seed,
+        constants="tiny",
+        frost="generated textures",
+        kept_as=kept_as,
+    )
+
+
+def make(clean: Dataset, root: Path, kept_as: str = "store", seed: int = 0, config: CorruptionConfig = CONFIG) -> int:
+    return write(clean, manifest_of(clean, kept_as, seed), textures.generated(), root, config.cells, 1)
+
+
+@pytest.fixture(scope="module")
+def store(clean: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "store"
+    assert make(clean, root) == 4
+    return root
+
+
+@pytest.fixture(scope="module")
+def jpegs(clean: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "jpeg"
+    assert make(clean, root, "jpeg") == 4
+    return root
+
+
+def images(dataset: Dataset) -> np.ndarray:
+    return dataset.images[np.arange(len(dataset))]
+
+
+def test_a_store_holds_what_is_made_on_the_fly(clean, store):
+    on_the_fly, written = OnTheFly(clean, 0, textures.generated()), open_set(store, clean, CONFIG.cells)
+    assert isinstance(written, Written)
+    assert written.condition == on_the_fly.condition
+    for cell in CONFIG.cells:
+        assert np.array_equal(images(written.cell(cell)), images(on_the_fly.cell(cell)))
+        assert written.cell(cell).source == clean.source
+    some = clean.first(7)
+    assert np.array_equal(
+        images(open_set(store, some, CONFIG.cells).cell(("fog", 4))), images(written.cell(("fog", 4)))[:7]
+    )
+
+
+def test_jpegs_are_in_the_published_layout(clean, jpegs):
+    folder = jpegs / "snow" / "4"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(clean.class_ids)
+    for index in (0, 11, 29):
+        path = folder / clean.class_ids[clean.labels[index]] / f"test_{index}.JPEG"
+        expected = OnTheFly(clean, 0, textures.generated()).cell(("snow", 4)).images[np.array([index])][0].astype(int)
+        assert np.abs(decode_jpeg(path.read_bytes()) - expected).mean() < 12  # quality 85, colours at half size
+    written = open_set(jpegs, clean, CONFIG.cells)
+    assert written.condition["saved"] == "JPEG, quality 85"
+    assert written.condition["set"] == "home-made"
+    cell = written.cell(("snow", 4))
+    assert np.array_equal(
+        images(cell)[11], decode_jpeg((folder / clean.class_ids[clean.labels[11]] / "test_11.JPEG").read_bytes())
+    )
+
+
+def test_finished_cells_are_kept_and_the_rest_is_made(clean, store, tmp_path, monkeypatch):
+    root = tmp_path / "set"
+    make_empty_part = writing._empty_part
+
+    def stop(root, cell, manifest):
+        if cell == ("snow", 1):
+            raise KeyboardInterrupt
+        return make_empty_part(root, cell, manifest)
+
+    monkeypatch.setattr(writing, "_empty_part", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make(clean, root)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="lacks 2 of the cells, snow/1 first"):
+        open_set(root, clean, CONFIG.cells)
+    (root / "snow" / ".1.part").mkdir(parents=True)
+    (root / "snow" / ".1.part" / "images.npy").write_bytes(b"half")  # as a kill would leave it
+    kept = (root / "fog" / "1" / "images.npy").stat().st_mtime_ns
+    assert make(clean, root) == 2
+    assert (root / "fog" / "1" / "images.npy").stat().st_mtime_ns == kept
+    assert (root / "snow" / "1" / "images.npy").read_bytes() == (store / "snow" / "1" / "images.npy").read_bytes()
+    assert not list(root.rglob(".*.part"))
+    assert not (root / ".clean.npy").exists()
+    assert make(clean, root, config=CorruptionConfig(("fog", "frost"), severities=(1,))) == 1  # another, added later
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_same_with_any_number_of_workers(clean, store, tmp_path, count, monkeypatch):
+    monkeypatch.setattr(writing, "CHUNK", 7)
+    config = CorruptionConfig(("snow",), severities=(4,))
+    write(clean, manifest_of(clean, "store"), textures.generated(), tmp_path / "set", config.cells, count)
+    assert (tmp_path / "set/snow/4/images.npy").read_bytes() == (store / "snow/4/images.npy").read_bytes()
+
+
+def test_another_set_is_not_gone_on_with(clean, store):
+    with pytest.raises(UserError, match="holds a set with another seed"):
+        make(clean, store, seed=1)
+    with pytest.raises(UserError, match="holds a set with another source"):
+        make(clean.first(29), store)
+    with pytest.raises(UserError, match="holds a set with another kept as"):
+        make(clean, store, "jpeg")
+
+
+def test_a_folder_that_holds_something_else(clean, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        make(clean, tmp_path)
+
+
+def test_other_photos_than_it_was_made_from(store):
+    train = load(DataConfig("digits"))["train"].first(30)
+    with pytest.raises(UserError, match="was made from other photos"):
+        open_set(store, train, CONFIG.cells)
+
+
+def test_too_little_space_is_said_before(clean, tmp_path, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1000))
+    with pytest.raises(UserError, match="no space left: writing 120 photos needs"):
+        make(clean, tmp_path / "set")
+
+
+@pytest.mark.parametrize("kept_as", ["store", "jpeg"])
+def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch):
+    """The worker's write fails as on a full disk: one line, finished cells kept, the unfinished one not there."""
+    import resource
+
+    root = tmp_path / "set"
+    make(clean, root, kept_as, config=CorruptionConfig(("fog",), severities=(1,)))
+    size = 20_000 if kept_as == "store" else 300
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(writing, "_clean_photos", _no_new_file(root, clean))
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        with pytest.raises(UserError, match=r"File too large.*give the same command again"):
+            make(clean, root, kept_as)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert (root / "fog" / "1").is_dir()
+    assert not (root / "fog" / "4").exists()
+    (root / ".clean.npy").unlink()
+    monkeypatch.undo()
+    assert make(clean, root, kept_as) == 3
+
+
+def _no_new_file(root: Path, clean: Dataset):
+    import contextlib
+
+    np.save(root / ".clean.npy", clean.images[np.arange(len(clean))])
+    return lambda *_: contextlib.nullcontext()
+
+
+def test_verify_finds_what_changed_in_a_store(store, tmp_path):
+    assert verify(store) == []
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    path = copy / "fog" / "4" / "images.npy"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    (copy / "snow" / "1" / "images.npy").write_bytes(b"\x93NUMPY")
+    problems = verify(copy)
+    assert len(problems) == 2
+    assert any("fog/4 has changed since it was written" in problem for problem in problems)
+    assert any("snow/1 is damaged" in problem for problem in problems)
+
+
+def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
+    assert verify(jpegs) == []
+    copy = tmp_path / "copy"
+    shutil.copytree(jpegs, copy)
+    two = next(folder for folder in (copy / "fog" / "1").iterdir() if len(list(folder.iterdir())) > 1)
+    first, second, *_ = two.iterdir()
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:200])
+    problems = verify(copy)
+    assert any("fog/1 holds 29 photos, expected 30" in problem for problem in problems)
+    assert any(f"cannot read {second.relative_to(copy)}" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("damage", ["{", '{"version": 1}', "[]"])
+def test_damaged_manifest(store, tmp_path, damage):
+    shutil.copytree(store, tmp_path / "copy")
+    (tmp_path / "copy" / "corrupted.json").write_text(damage)
+    with pytest.raises(UserError, match=r"corrupted.json is damaged"):
+        verify(tmp_path / "copy")
+
+
+# The published set, in miniature: three classes of two photos, fifteen corruptions.
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published") / "Tiny-ImageNet-C"
+    generator = np.random.default_rng(0)
+    for name in COMMON:
+        for severity in SEVERITIES:
+            for label, wnid in enumerate(WNIDS):
+                folder = root / name / str(severity) / wnid
+                folder.mkdir(parents=True)
+                for number in (label, label + 10):
+                    random_photo(generator).save(folder / f"test_{number}.JPEG", quality=85)
+    return root
+
+
+@pytest.fixture
+def defective(published: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "Tiny-ImageNet-C"
+    shutil.copytree(published, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def tiny_val() -> Dataset:
+    images = np.zeros((6, 64, 64, 3), np.uint8)
+    class_ids = tuple(sorted(WNIDS))
+    return Dataset(images, np.array([0, 1, 2, 0, 1, 2]), class_ids, class_ids, "Tiny ImageNet, val")
+
+
+def packed(root: Path, tar: Path) -> Path:
+    with tarfile.open(tar, "w") as archive:
+        archive.add(root, root.name)
+    return tar
+
+
+@pytest.mark.parametrize("kind", ["folder", "parent", "tar"])
+def test_published_set(published, tiny_val, tmp_path, kind):
+    path = {"folder": published, "parent": published.parent}.get(kind) or packed(published, tmp_path / "c.tar")
+    corrupted = open_set(path, tiny_val, CONFIG.cells)
+    assert isinstance(corrupted, Published)
+    assert corrupted.condition == {"set": "published"}
+    assert not corrupted.matched
+    cell = corrupted.cell(("snow", 4))
+    order = [(WNIDS[number % 10], number) for number in (0, 1, 2, 10, 11, 12)]  # by number: the same in every cell
+    assert [cell.class_ids[label] for label in cell.labels] == [wnid for wnid, _ in order]
+    for image, (wnid, number) in zip(images(cell), order, strict=True):
+        assert np.array_equal(image, decode_jpeg((published / f"snow/4/{wnid}/test_{number}.JPEG").read_bytes()))
+    first = open_set(path, tiny_val, CONFIG.cells, 4).cell(("snow", 4))
+    assert np.array_equal(images(first), images(cell)[:4])
+    assert first.source.endswith("first 4")
+    assert verify(path) == []
+
+
+def remove_corruption(root: Path) -> None:
+    shutil.rmtree(root / "fog")
+
+
+def remove_severity(root: Path) -> None:
+    shutil.rmtree(root / "fog" / "3")
+
+
+def remove_photo(root: Path) -> None:
+    (root / "fog" / "3" / WNIDS[0] / "test_0.JPEG").unlink()
+
+
+def remove_class(root: Path) -> None:
+    shutil.rmtree(root / "fog" / "3" / WNIDS[0])
+
+
+def add_class(root: Path) -> None:
+    shutil.copytree(root / "fog" / "3" / WNIDS[0], root / "fog" / "3" / "n99999999")
+
+
+def add_many_classes(root: Path) -> None:
+    """As in the original archive's frost."""
+    for number in range(997):
+        folder = root / "fog" / "3" / f"n9{number:07d}"
+        folder.mkdir()
+        (folder / "test_0.JPEG").write_bytes(b"")
+
+
+def rename_photo(root: Path) -> None:
+    folder = root / "fog" / "3" / WNIDS[0]
+    (folder / "test_0.JPEG").rename(folder / "test_77.JPEG")
+
+
+DEFECTS = {
+    remove_corruption: (5, "fog/1 is missing"),
+    remove_severity: (1, "fog/3 is missing"),
+    remove_photo: (1, "fog/3 holds 5 photos, expected 6"),
+    remove_class: (1, f"fog/3 lacks 1 of 3 classes, {WNIDS[0]} first"),
+    add_class: (1, "fog/3 holds 4 classes, n99999999 among them, expected 3;"),
+    add_many_classes: (1, r"1,000 classes.*defect in frost\); fetch the repaired archive \(Zenodo 8206060\)"),
+    rename_photo: (1, f"fog/3 holds other photos than most cells, {WNIDS[0]}/test_77 among them"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_every_defect_is_named(defective, tiny_val, defect):
+    defect(defective)
+    count, words = DEFECTS[defect]
+    with pytest.raises(UserError, match=words):
+        open_set(defective, tiny_val, CorruptionConfig(("common",)).cells)
+    import re
+
+    problems = verify(defective)
+    assert sum("fog/" in problem and "cannot read" not in problem for problem in problems) == count
+    assert re.search(words, problems[0])
+    assert open_set(defective, tiny_val, CONFIG.cells[2:])  # cells that are whole can be used
+
+
+def test_an_unknown_corruption_is_named(defective):
+    shutil.copytree(defective / "fog", defective / "frog")
+    assert any("unknown corruption 'frog'; did you mean" in problem for problem in verify(defective))
+
+
+def test_a_photo_that_cannot_be_read(defective, tiny_val):
+    path = defective / "fog" / "1" / WNIDS[0] / "test_0.JPEG"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"cannot read .*test_0.JPEG"):
+        images(open_set(defective, tiny_val, CONFIG.cells).cell(("fog", 1)))
+    random_photo(np.random.default_rng(0), (32, 64)).save(path)
+    with pytest.raises(UserError, match="expected 64 x 64 pixels, found 32 x 64"):
+        images(open_set(defective, tiny_val, CONFIG.cells).cell(("fog", 1)))
+
+
+def test_verify_at_the_command_line(defective, capsys):
+    main(["data", "verify", "--corrupted-set", str(defective)])
+    assert "every photo is there" in capsys.readouterr().out
+    remove_severity(defective)
+    with pytest.raises(SystemExit) as end:
+        main(["data", "verify", "--corrupted-set", str(defective)])
+    assert end.value.code == 2
+    assert "fog/3 is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [0.3, 0.999])
+def test_truncated_tar(published, tmp_path, place):
+    tar = packed(published, tmp_path / "c.tar")
+    whole = tar.read_bytes().rstrip(b"\0")
+    tar.write_bytes(whole[: int(len(whole) * place)])
+    with pytest.raises(UserError, match="no whole tar"):
+        TarFiles(tar)
+
+
+def test_compressed_tar_and_none(tmp_path):
+    path = tmp_path / "c.tar"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("x"), io.BytesIO(b""))
+    with pytest.raises(UserError, match="no whole tar"):
+        TarFiles(path)
+    path.write_bytes(b"no tar" * 1000)
+    with pytest.raises(UserError, match="no whole tar"):
+        TarFiles(path)
+
+
+@pytest.mark.parametrize("name", ["../outside.JPEG", "/etc/outside.JPEG", "fog/../../outside.JPEG"])
+def test_tar_with_a_path_outside_its_folder(tmp_path, name):
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"abc"))
+    with pytest.raises(UserError, match="holds a path outside its folder"):
+        TarFiles(tmp_path / "c.tar")
+
+
+def test_tar_with_a_link(tmp_path):
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        member = tarfile.TarInfo("fog/1/n1/test_0.JPEG")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(UserError, match="holds a link"):
+        TarFiles(tmp_path / "c.tar")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_no_set_there(tmp_path, name):
+    with pytest.raises(UserError, match=r"does not exist|is no Tiny-ImageNet-C"):
+        verify(tmp_path / name)

@@ -1,0 +1,301 @@
+"""Corruptions against the published generator's pictures, draw for draw, and against its statistics."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import load_sample_images
+
+from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION, textures
+from doublevit.corruptions.config import IMAGENET, TINY, table_for
+from doublevit.corruptions.corrupt import corrupt
+from doublevit.corruptions.draws import Draws, to_normal, to_range, to_uniform
+from doublevit.corruptions.lazy import CorruptedImages
+from doublevit.corruptions.noise import draw_counts
+from doublevit.corruptions.registry import CORRUPTIONS
+from doublevit.corruptions.textures import Textures
+from doublevit.errors import UserError
+
+EXACT = (
+    "gaussian_noise", "speckle_noise", "shot_noise", "defocus_blur", "glass_blur", "gaussian_blur", "frost", "contrast",
+    "saturate", "pixelate", "jpeg_compression",
+)  # fmt: skip
+SHARE_OFF = {"motion_blur": 0.005, "brightness": 0.004, "zoom_blur": 0.001}
+OTHERWISE = 0.0005  # of values may be a level off
+CELLS = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> dict[str, np.ndarray]:
+    with np.load(shared / "golden" / "corruptions.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def ice(shared: Path) -> Textures:
+    return textures.find(shared / "textures", Path("/nowhere"), download=False)
+
+
+@pytest.fixture(scope="module")
+def small() -> np.ndarray:
+    """Ten photos of 64 x 64, cut from scikit-learn's two."""
+    images = [image[y : y + 256 : 4, x : x + 256 : 4] for image in load_sample_images().images for y in (0, 150)
+              for x in (0, 130, 260, 380)]  # fmt: skip
+    return np.stack(images)[:10]
+
+
+def recorded(golden: dict[str, np.ndarray], name: str, severity: int, ice: Textures) -> dict[str, object]:
+    """The golden draws, under the names that our functions take."""
+    head = f"{name}/{severity}/"
+    draws = {key.removeprefix(head): value for key, value in golden.items() if key.startswith(head)}
+    draws.pop("out")
+    return draws | ({"textures": ice} if CORRUPTIONS[name].wants_textures else {})
+
+
+@pytest.mark.parametrize(("name", "severity"), [cell for cell in CELLS if cell[0] != "impulse_noise"])
+def test_draw_for_draw_as_published(golden, ice, name, severity):
+    constants, draws = TINY.constants[name][severity - 1], recorded(golden, name, severity, ice)
+    ours = CORRUPTIONS[name].apply(golden["clean"], constants, **draws).astype(int)
+    difference = np.abs(ours - golden[f"{name}/{severity}/out"])
+    if name in EXACT:
+        assert difference.max() == 0
+    else:
+        assert difference.max() <= 1
+        assert (difference > 0).mean() <= SHARE_OFF.get(name, OTHERWISE)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_impulses_given_their_places(golden, severity):
+    clean, out = golden["clean"], golden[f"impulse_noise/{severity}/out"]
+    pepper, salt = (out == 0) & (clean != 0), (out == 255) & (clean != 255)
+    ours = CORRUPTIONS["impulse_noise"].apply(
+        clean, TINY.constants["impulse_noise"][severity - 1], pepper=pepper, salt=salt
+    )
+    assert np.array_equal(ours, out)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_statistics_as_published(shared, real_photos, ice, name):
+    import io
+
+    from PIL import Image
+
+    published = json.loads((shared / "golden" / "corruption_stats.json").read_text())["corruptions"]
+    clean = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in real_photos])
+    # Which of five very different textures 300 photos get moves frost by several percent: more seeds, less of that.
+    seeds, tolerance = (range(6), 0.06) if name == "frost" else (range(1), 0.03)
+    for severity in SEVERITIES:
+        sets = (corrupt(clean, name, severity, seed, textures=ice).astype(float) for seed in seeds)
+        found = np.mean([measures(clean.astype(float), out) for out in sets], axis=0)
+        expected = [published[f"{name}/{severity}"][key] for key in MEASURES]
+        assert found == pytest.approx(expected, rel=tolerance), f"severity {severity}"
+
+
+MEASURES = ("mean", "mean_abs_change", "vertical_gradient", "horizontal_gradient")
+
+
+def measures(clean: np.ndarray, out: np.ndarray) -> list[float]:
+    gradients = (np.abs(np.diff(out, axis=axis)).mean() for axis in (1, 2))
+    return [out.mean(), np.abs(out - clean).mean(), *gradients]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_picture_depends_on_seed_and_index_alone(small, name):
+    whole = corrupt(small, name, 3, seed=5)
+    order = np.array([7, 2, 9])
+    assert np.array_equal(corrupt(small[order], name, 3, seed=5, indices=order), whole[order])
+    parts = [corrupt(small[i : i + 1], name, 3, seed=5, indices=np.array([i])) for i in range(len(small))]
+    assert np.array_equal(np.concatenate(parts), whole)
+    random = CORRUPTIONS[name].draw.__name__ != "nothing"
+    assert np.array_equal(corrupt(small, name, 3, seed=6), whole) != random
+    assert np.array_equal(corrupt(small[:1], name, 3, seed=5, indices=np.array([1])), whole[:1]) != random
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("size", [(64, 64), (32, 32), (33, 48), (224, 224)])
+def test_every_size_and_severity(small, name, size):
+    photo = np.kron(small[:2], np.ones((1, 4, 4, 1), np.uint8))[:, : size[0], : size[1]]
+    kept = photo.copy()
+    changes = []
+    for severity in SEVERITIES:
+        out = corrupt(photo, name, severity)
+        assert out.shape == photo.shape
+        assert out.dtype == np.uint8
+        changes.append(np.abs(out.astype(int) - photo).mean())
+    assert np.array_equal(photo, kept)
+    assert changes[0] > 0
+    if name in GROWING:
+        assert changes == sorted(changes)
+
+
+GROWING = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur", "contrast", "zoom_blur")
+
+
+def test_no_photos():
+    assert corrupt(np.empty((0, 64, 64, 3), np.uint8), "snow", 1).shape == (0, 64, 64, 3)
+
+
+def test_constants_are_chosen_by_size():
+    assert table_for(64, 64) is TINY
+    assert table_for(224, 224) is IMAGENET
+    assert TINY.constants.keys() == IMAGENET.constants.keys() == CORRUPTIONS.keys() == {*COMMON, *VALIDATION}
+    assert all(len(rows) == 5 for table in (TINY, IMAGENET) for rows in table.constants.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("snow", 0), "severity: expected 1 .weakest. to 5, found 0"),
+        (("snow", 6), "severity: expected 1 .weakest. to 5, found 6"),
+        (("snoww", 1), "did you mean snow"),
+        (("gausian_noise", 1), "did you mean gaussian_noise"),
+    ],
+)
+def test_what_there_is_not(small, arguments, words):
+    with pytest.raises(UserError, match=words):
+        corrupt(small, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((2, 64, 64, 3), np.float32), r"uint8 \(N, H, W, 3\), found float32"),
+        (np.zeros((2, 3, 64, 64), np.uint8), r"found uint8 \(2, 3, 64, 64\)"),
+        (np.zeros((64, 64, 3), np.uint8), r"found uint8 \(64, 64, 3\)"),
+        (np.zeros((2, 8, 64, 3), np.uint8), "64 x 8 pixels are smaller than the corruptions' kernels"),
+    ],
+)
+def test_what_is_no_photo(images, words):
+    with pytest.raises(UserError, match=words):
+        corrupt(images, "fog", 1)
+    with pytest.raises(UserError, match=words):
+        CorruptedImages(images, "fog", 1, 0, textures.generated())
+
+
+def test_photos_larger_than_the_frost(small):
+    tiny_ice = Textures("small textures", tuple(np.zeros((60, 90, 3), np.uint8) for _ in range(5)))
+    with pytest.raises(UserError, match="too large for the small textures"):
+        corrupt(small, "frost", 1, textures=tiny_ice)
+
+
+def test_corrupted_images_are_as_good_as_an_array(small):
+    lazy = CorruptedImages(small, "shot_noise", 2, 3, textures.generated())
+    whole = corrupt(small, "shot_noise", 2, 3)
+    assert lazy.shape == whole.shape
+    assert len(lazy) == len(whole)
+    for which in (slice(None), slice(2, 7, 2), np.array([3, 3, 0])):
+        assert np.array_equal(lazy[which], whole[which])
+
+
+def test_words_are_drawn_apart():
+    def words(seed=1, name="fog", severity=1, index=4, count=64):
+        return Draws(seed, name, severity, np.array([index])).words(count)[0]
+
+    same = words()
+    assert np.array_equal(same, words())
+    assert np.array_equal(same[:20], words(count=20))
+    others = [words(seed=2), words(name="snow"), words(severity=2), words(index=5)]
+    assert all(not np.isin(other, same).any() for other in others)
+
+
+def test_distributions_of_draws():
+    words = Draws(0, "fog", 1, np.arange(50)).words(4000)
+    uniform, normal = to_uniform(words).ravel(), to_normal(words).ravel()
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+    assert stats.kstest(normal, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(normal[:-1], normal[1:])[0, 1]) < 0.01
+    ranged = to_range(words, -45, 45)
+    assert -45 <= ranged.min() < -44.9
+    assert 44.9 < ranged.max() < 45
+    assert np.isfinite(to_normal(np.zeros((1, 4), np.uint32))).all()  # the logarithm of nothing
+
+
+@pytest.mark.parametrize("photons", [250, 15, 3])
+@pytest.mark.parametrize("level", [1, 40, 255])
+def test_counts_are_poisson(photons, level):
+    images = np.full((60, 64, 64, 3), level, np.uint8)
+    counts = draw_counts(Draws(0, "shot_noise", 1, np.arange(60)), images, (photons,))["counts"].ravel()
+    expected = stats.poisson(level / 255 * photons)
+    edges = np.unique(expected.ppf(np.linspace(0.001, 0.999, 20)))
+    found = np.histogram(counts, [-1, *edges + 0.5, np.inf])[0]
+    shares = np.diff([0, *expected.cdf(edges), 1])
+    assert stats.chisquare(found[shares > 0], shares[shares > 0] * counts.size).pvalue > 1e-3
+
+
+def test_black_catches_no_photons():
+    images = np.zeros((4, 64, 64, 3), np.uint8)
+    assert not draw_counts(Draws(0, "shot_noise", 1, np.arange(4)), images, (250,))["counts"].any()
+
+
+def test_plasma_is_the_published_recursion():
+    """Diamonds and squares written out, pixel by pixel, for one small map."""
+    from doublevit.corruptions.fog import plasma_fractal
+
+    side, decay = 8, 2.0
+    uniform = np.random.default_rng(0).uniform(-1, 1, (1, side**2 - 1)).astype(np.float32)
+    heights, draws = np.zeros((side, side)), iter(uniform[0].tolist())
+    step, wibble = side, 100.0
+    while step >= 2:
+        half = step // 2
+        cells = list(itertools.product(range(0, side, step), repeat=2))
+        at = lambda y, x: heights[y % side, x % side]  # noqa: E731
+        for y, x in cells:
+            mean = (at(y, x) + at(y + step, x) + at(y, x + step) + at(y + step, x + step)) / 4
+            heights[y + half, x + half] = mean + wibble**2 * next(draws)
+        for y, x in cells:
+            mean = (at(y + half, x + half) + at(y - half, x + half) + at(y, x) + at(y, x + step)) / 4
+            heights[y, x + half] = mean + wibble**2 * next(draws)
+        for y, x in cells:
+            mean = (at(y + half, x + half) + at(y + half, x - half) + at(y, x) + at(y + step, x)) / 4
+            heights[y + half, x] = mean + wibble**2 * next(draws)
+        step, wibble = half, wibble / decay
+    heights -= heights.min()
+    assert plasma_fractal(uniform, side, decay)[0] == pytest.approx(heights / heights.max(), abs=1e-4)
+
+
+def test_published_quirks(small):
+    """What the generator does, though it may not have been meant."""
+    from doublevit.corruptions.frost import draw_crops
+    from doublevit.corruptions.glass import draw_shifts
+
+    for severity in SEVERITIES:
+        constants = TINY.constants["glass_blur"][severity - 1]
+        shifts = draw_shifts(Draws(0, "glass_blur", severity, np.arange(10)), small, constants)["shifts"]
+        reach = int(constants[1])
+        assert set(np.unique(shifts)) == set(range(-reach, reach))  # never to the right by the whole reach
+    crops = draw_crops(
+        Draws(0, "frost", 1, np.arange(2000)), small[:1].repeat(2000, 0), (1, 0.3, 0.3), textures.generated()
+    )
+    assert set(crops["texture"]) == {0, 1, 2, 3, 4}  # the sixth texture is never used
+    flat = np.full((1, 64, 64, 3), 201, np.uint8)
+    assert (CORRUPTIONS["gaussian_noise"].apply(flat, (), noise=np.float64(0.9 / 255)) == 201).all()  # cut off
+
+
+class TestTextures:
+    def test_published_ones_are_known_by_their_bytes(self, shared, tmp_path):
+        assert textures.find(shared / "textures", tmp_path, download=False).name == "published textures"
+        for name in textures.PUBLISHED:
+            (tmp_path / name).write_bytes((shared / "textures" / name).read_bytes())
+        first, second = tmp_path / "frost1.png", tmp_path / "frost2.png"
+        first.write_bytes(second.read_bytes())
+        assert textures.find(tmp_path, tmp_path, download=False).name == f"textures from {tmp_path}"
+
+    def test_without_any_they_are_generated_and_say_so(self, tmp_path):
+        ice = textures.find(None, tmp_path, download=False)
+        assert ice.name == "generated textures"
+        assert all(picture.std() > 15 for picture in ice.pictures)
+
+    def test_a_folder_that_lacks_one(self, tmp_path):
+        with pytest.raises(UserError, match=r"found no frost1.png"):
+            textures.find(tmp_path, tmp_path, download=False)
+
+    def test_one_that_is_no_picture(self, tmp_path):
+        for name in textures.PUBLISHED:
+            (tmp_path / name).write_bytes(b"no picture")
+        with pytest.raises(UserError, match="no readable picture"):
+            textures.find(tmp_path, tmp_path, download=False)
