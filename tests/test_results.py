@@ -88,9 +88,9 @@ def make_predictions() -> Predictions:
 def test_rows_and_predictions_come_back_as_written(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
     rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1, 2))
-    run.add_results(rows, predictions, "clean")
+    run.add_results(rows, predictions)
     assert run.rows() == rows
-    loaded = Predictions.load(run.path / "predictions" / "clean.npz")
+    loaded = Predictions.load(run.predictions(rows[0]))
     assert all(
         np.array_equal(getattr(loaded, f.name), getattr(predictions, f.name)) for f in dataclasses.fields(loaded)
     )
@@ -102,11 +102,11 @@ def test_rows_and_predictions_come_back_as_written(tmp_path):
 def test_half_written_last_line_is_passed_over_and_mended(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
     rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1,))
-    run.add_results(rows, predictions, "clean")
+    run.add_results(rows, predictions)
     with (run.path / "results.jsonl").open("a") as file:
         file.write('{"model": "cut sho')
     assert run.rows() == rows
-    run.add_results(rows, predictions, "clean")
+    run.add_results(rows, predictions)
     assert run.rows() == rows * 2
 
 

@@ -13,6 +13,7 @@ from doublevit.robustness.bench import Measurement
 from doublevit.statistics import Estimate, Statistic, bootstrap
 
 Cells = Mapping[Cell, Measurement]
+LEAST = 1e-6  # of a share that divides: a few photos drawn anew may all be wrong, or all right
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +65,10 @@ class Robustness:
         hits = np.stack([of[cell].hits["top-1"] for of in (self.cells, reference) for cell in cells])
         numbers = np.unique([name for name, _ in cells], return_inverse=True)[1]
         groups = numbers == np.arange(numbers.max() + 1)[:, None]  # (corruptions, cells)
-        least = 0.5 / hits.shape[1]  # half an error, where the other model made none
 
         def ratio(means: np.ndarray) -> np.ndarray:
             errors, others = ((1 - half) @ groups.T for half in np.split(means, 2, axis=1))
-            return (errors / np.maximum(others, least)).mean(axis=1)
+            return (errors / np.maximum(others, LEAST)).mean(axis=1)
 
         return bootstrap([hits], ratio)
 
@@ -78,4 +78,4 @@ def _mean(means: np.ndarray) -> np.ndarray:
 
 
 def _change(means: np.ndarray) -> np.ndarray:
-    return means[:, 1:].mean(axis=1) / means[:, 0] - 1
+    return means[:, 1:].mean(axis=1) / np.maximum(means[:, 0], LEAST) - 1

@@ -1,0 +1,252 @@
+"""Evaluation on corruptions: the numbers by hand, stopping and going on, any batch size, two processes."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doublevit.cli import main
+from doublevit.corrupted.config import RobustnessConfig
+from doublevit.corruptions import COMMON, PAPER, SEVERITIES, VALIDATION
+from doublevit.data import DataConfig
+from doublevit.errors import UserError
+from doublevit.jobs.evaluate import evaluate
+from doublevit.jobs.options import Evaluate
+from doublevit.jobs.train import start
+from doublevit.recipes import get_recipe
+from doublevit.results import Predictions, Row
+from doublevit.robustness import bench
+from doublevit.robustness.bench import Measurement
+from doublevit.robustness.together import Robustness
+from doublevit.run_folder import RunFolder
+from doublevit.statistics import bootstrap, wilson_interval
+from doublevit.summary import cell_table, describe_set, together_table
+
+HOME_MADE = {"set": "home-made", "constants": "tiny", "corruption_seed": 0, "frost": "generated textures"}
+
+
+def row(metric: str = "top-1", **condition: object) -> Row:
+    return Row("model", "data", condition, metric, 0.5, 0.4, 0.6, 1000, 0, "last, epoch", "float32", 2.0)
+
+
+def measurement(share: float, seed: int, count: int = 1000, **condition: object) -> Measurement:
+    hits = np.zeros(count, bool)
+    hits[: round(share * count)] = True
+    np.random.default_rng(seed).shuffle(hits)
+    return Measurement([row(**condition)], {"top-1": hits})
+
+
+def test_bootstrap_of_a_proportion_is_its_interval():
+    hits = measurement(0.7, 0).hits["top-1"]
+    estimate = bootstrap([hits[None]], lambda means: means[:, 0])
+    assert estimate.value == pytest.approx(0.7)
+    assert (estimate.low, estimate.high) == pytest.approx(wilson_interval(700, 1000), abs=0.005)
+
+
+def test_bootstrap_keeps_pairs_within_a_group_and_none_across():
+    hits, other = (measurement(0.7, seed).hits["top-1"] for seed in (0, 1))
+
+    def difference(means: np.ndarray) -> np.ndarray:
+        return means[:, 0] - means[:, 1]
+
+    assert dataclasses.astuple(bootstrap([np.stack([hits, hits])], difference)) == (0, 0, 0)
+    apart = bootstrap([hits[None], other[None]], difference)
+    expected = 1.96 * np.sqrt(2 * 0.7 * 0.3 / 1000)
+    assert apart.high - apart.low == pytest.approx(2 * expected, rel=0.1)
+
+
+def test_cells_together_by_hand():
+    shares = {
+        (name, severity): 0.6 - 0.1 * severity + 0.02 * place for place, name in enumerate(PAPER) for severity in (1, 2)
+    }
+    cells = {cell: measurement(share, hash(cell) % 1000) for cell, share in shares.items()}
+    others = {cell: measurement(0.5, 7 + cell[1]) for cell in cells}
+    robustness = Robustness(measurement(0.8, 99), cells, True, HOME_MADE, others, "other")
+    rows = {found.metric: found for found in robustness.rows()}
+    assert {found.condition["of"] for found in rows.values()} == {"paper"}
+    mean = np.mean(list(shares.values()))
+    assert rows["mean top-1"].value == pytest.approx(mean)
+    assert rows["relative change of top-1"].value == pytest.approx((mean - 0.8) / 0.8)
+    ratio = np.mean([sum(1 - shares[name, severity] for severity in (1, 2)) / (2 * 0.5) for name in PAPER])
+    assert rows["error relative to another model"].value == pytest.approx(ratio)
+    for found in rows.values():
+        assert found.low < found.value < found.high
+        assert found.high - found.low < 0.2
+        assert found.condition["severities"] == [1, 2]
+        assert found.condition["set"] == "home-made"
+        assert found.condition["frost"] == "generated textures"
+        assert found.seconds == 2.0 * len(cells)
+    assert rows["relative change of top-1"].condition["clean"] == "the same photos"
+    assert rows["error relative to another model"].condition["relative_to"] == "other"
+
+
+def test_unmatched_clean_photos_are_said():
+    cells = {(name, 1): measurement(0.5, 1) for name in VALIDATION}
+    rows = list(Robustness(measurement(0.8, 2, count=700), cells, False, {"set": "published"}).rows())
+    change = next(found for found in rows if "change" in found.metric)
+    assert change.condition["clean"] == "other photos than these"
+    assert {found.condition["set"] for found in rows} == {"published"}
+
+
+def test_a_group_of_which_one_is_missing_has_no_mean():
+    cells = {(name, 1): measurement(0.5, 1) for name in COMMON[:-1]}
+    rows = list(Robustness(measurement(0.8, 2), cells, True, HOME_MADE).rows())
+    assert {found.condition["of"] for found in rows} <= {"paper"} - ({"paper"} if COMMON[-1] in PAPER else set())
+
+
+def test_tables_say_what_must_be_said():
+    from rich.console import Console
+
+    rows = [row(kind="corruption", corruption="fog", severity=severity, **HOME_MADE) for severity in (1, 2)]
+    console = Console(record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(cell_table(rows))
+    together = [
+        row("mean top-1", of="paper", **HOME_MADE),
+        row("relative change of top-1", of="paper", clean="the same photos", **HOME_MADE),
+    ]
+    console.print(together_table(together))
+    text = " ".join(console.export_text().split())
+    assert "home-made corruptions, constants tiny, seed 0, frost: generated textures" in text
+    assert "fog" in text
+    assert "+50.0%" in text
+    assert describe_set({"set": "published"}) == "published corruptions"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network after two short epochs: it knows some digits and takes others for them."""
+    recipe = get_recipe("digits-double")
+    recipe = dataclasses.replace(recipe, data=DataConfig("digits"), train=dataclasses.replace(recipe.train, epochs=2))
+    return start(recipe, tmp_path_factory.mktemp("runs"), "fresh").run.path
+
+
+def options(run: Path, names: tuple[str, ...] = ("paper",), **more: object) -> Evaluate:
+    robustness = {key: more.pop(key) for key in ("corrupted_set", "relative_to", "corruption_seed") if key in more}
+    return Evaluate(run, photos=60, robustness=RobustnessConfig(names, severities=(1, 5), **robustness), **more)
+
+
+def copied(run: Path, folder: Path) -> Path:
+    import shutil
+
+    shutil.copytree(run, folder / run.name)
+    return folder / run.name
+
+
+def values(rows: list[Row]) -> list[tuple[object, ...]]:
+    return [
+        (tuple(sorted(found.condition.items())), found.metric, found.value, found.low, found.high) for found in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, tmp_path_factory):
+    """The paper's five at two severities."""
+    path = copied(run, tmp_path_factory.mktemp("evaluated"))
+    return path, evaluate(options(path))
+
+
+def test_rows_of_every_cell(evaluated):
+    path, result = evaluated
+    rows = RunFolder(path).rows()
+    assert rows == result.clean + result.cells + result.together
+    assert len(result.cells) == 2 * 2 * len(PAPER)  # two severities, two metrics
+    for found in result.cells:
+        assert found.condition | HOME_MADE == found.condition
+        assert found.condition["kind"] == "corruption"
+        predictions = Predictions.load(RunFolder(path).predictions(found))
+        assert predictions.hits(int(found.metric[-1])).mean() == found.value
+        assert found.count == 60
+    assert len({RunFolder(path).predictions(found) for found in rows if found.condition["kind"] == "corruption"}) == 10
+    cells = {metric: np.mean([r.value for r in result.cells if r.metric == metric]) for metric in ("top-1", "top-3")}
+    means = {found.metric: found.value for found in result.together}
+    assert means["mean top-1"] == pytest.approx(cells["top-1"])
+    assert means["mean top-3"] == pytest.approx(cells["top-3"])
+
+
+@pytest.mark.parametrize("batch_size", [16, 256])
+def test_any_batch_size_gives_the_same(run, evaluated, tmp_path, batch_size):
+    again = evaluate(options(copied(run, tmp_path), batch_size=batch_size))
+    assert values(again.cells) == values(evaluated[1].cells)
+
+
+def test_stopped_and_gone_on_with(run, evaluated, tmp_path, monkeypatch):
+    path, calls = copied(run, tmp_path), []
+    predict = bench.predict
+
+    def counted(model, dataset, *others, **titles):
+        calls.append(dataset)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return predict(model, dataset, *others, **titles)
+
+    monkeypatch.setattr(bench, "predict", counted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(options(path))
+    again = evaluate(options(path))
+    assert len(calls) == 5 + 1 + 10 - 4  # five the first time; then all ten and the clean one but those four
+    assert values(again.cells) == values(evaluated[1].cells)
+    assert values(again.together) == values(evaluated[1].together)
+
+
+def test_other_draws_are_measured_anew(evaluated, tmp_path):
+    path = copied(evaluated[0], tmp_path)
+    other = evaluate(options(path, ("impulse_noise",), corruption_seed=1))
+    assert {found.condition["corruption_seed"] for found in other.cells} == {1}
+    assert len(RunFolder(path).rows()) == len(RunFolder(evaluated[0]).rows()) + 4
+    assert not np.isclose([found.seconds for found in other.cells], 0).all()
+
+
+def test_relative_to_another_run(run, evaluated, tmp_path):
+    path = copied(run, tmp_path)
+    with pytest.raises(UserError, match="was not measured on impulse_noise at severity 1"):
+        evaluate(options(path, relative_to=run))
+    assert not RunFolder(path).rows()
+    result = evaluate(options(path, relative_to=evaluated[0]))
+    relative = next(found for found in result.together if found.metric == "error relative to another model")
+    assert (relative.value, relative.low, relative.high) == pytest.approx((1, 1, 1))  # the same weights
+    assert relative.condition["relative_to"] == "fresh"
+
+
+def test_a_written_set_gives_the_same_rows(run, evaluated, tmp_path):
+    path, root = copied(run, tmp_path), tmp_path / "set"
+    arguments = ["--photos", "60", "--corruptions", "paper", "--severities", "1", "5"]
+    main(["data", "corrupt", "--output", str(root), "--format", "store", "--workers", "1", *arguments])
+    assert values(evaluate(options(path, corrupted_set=root)).cells) == values(evaluated[1].cells)
+
+
+def test_two_processes_evaluate_as_one(run, evaluated, tmp_path):
+    """By torchrun, on the CPU, with an odd number of photos: the same predictions, each once."""
+    one, two = copied(run, tmp_path / "one"), copied(run, tmp_path / "two")
+    arguments = ["--photos", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, "-m", "doublevit", "evaluate", str(two), *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+    main(["evaluate", str(one), *arguments])
+    rows = [
+        [found for found in RunFolder(path).rows() if found.condition["kind"] == "corruption"] for path in (one, two)
+    ]
+    assert len(rows[0]) == 4
+    assert values(rows[0]) == values(rows[1])
+    for alone, together in zip(*rows, strict=True):
+        first, second = (Predictions.load(RunFolder(p).predictions(r)) for p, r in ((one, alone), (two, together)))
+        assert np.array_equal(first.classes, second.classes)
+
+
+def test_evaluate_at_the_command_line(evaluated, capsys):
+    main(["evaluate", str(evaluated[0]), "--photos", "60", "--corruptions", "paper", "--severities", "1", "5"])
+    out = capsys.readouterr().out
+    assert "elastic_transform" in out
+    assert "home-made corruptions, constants tiny, seed 0, frost: generated textures" in " ".join(out.split())
+    assert "mean top-1" in out
+
+
+def test_every_severity_is_the_default():
+    assert RobustnessConfig(("all",)).cells == tuple((n, s) for n in COMMON + VALIDATION for s in SEVERITIES)
+    assert RobustnessConfig(("paper", "snow", "common")).names[: len(PAPER)] == PAPER
+    assert len(RobustnessConfig(("paper", "snow", "common")).names) == len(COMMON)
