@@ -1,0 +1,227 @@
+"""How fast corruptions are made: each on one core, the whole set on all cores, and beside an evaluation.
+
+    python benchmarks/corruptions.py --path FOLDER/tiny-imagenet-200 --output SCRATCH [--photos 10000]
+
+First every corruption on one core, severities 1 to 5, microseconds a photo of 64 pixels; then, where the package
+imagecorruptions can be imported, beside it: at 64 pixels, where it uses constants for 224 ones, and at 224, where both
+use the same. (Three of its functions call what NumPy and scikit-image have removed; these calls are renamed, nothing
+else.) Then all of the fifteen at all severities on all cores, made and dropped, and made and written as JPEG files into
+a folder of SCRATCH: wall and CPU seconds, peak memory. Then the share that corrupting takes of an evaluation: of
+ViT-B/16 on a GPU, else of ViT-Ti/16.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+import tyro
+
+from doublevit import data
+from doublevit.corrupted.manifest import Manifest
+from doublevit.corrupted.write import write
+from doublevit.corruptions import COMMON, SEVERITIES, textures
+from doublevit.corruptions.corrupt import corrupt
+from doublevit.corruptions.lazy import CorruptedImages
+from doublevit.corruptions.registry import CORRUPTIONS
+
+CELLS = [(name, severity) for name in COMMON for severity in SEVERITIES]
+ALONE, CHUNK = 400, 500  # photos at a time: on one core, and by each process of many
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure on."""
+
+    path: Path
+    """Unpacked Tiny ImageNet, or its zip."""
+    output: Path
+    """Folder for the written set (3 GB), which is removed afterwards."""
+    cache: Path = data.DataConfig().cache
+    """Where its decoded store is kept."""
+    frost_textures: Path | None = None
+    """Folder with the published textures; if not given, generated ones."""
+    photos: int = 10_000
+    """Of the validation photos."""
+    workers: int = os.cpu_count() or 1
+    """Processes for the whole set."""
+    turns: int = 5
+    """Times that each corruption is measured on one core."""
+
+
+def microseconds(work: Callable[[], object], count: int, turns: int) -> float:
+    """Median time of one photo."""
+    times = []
+    for _ in range(turns + 1):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) / count * 1e6)
+    return statistics.median(times[1:])  # the first warms up
+
+
+def one_core(photos: np.ndarray, ice: textures.Textures, turns: int) -> None:
+    """Every corruption by itself."""
+    total = 0.0
+    for name in CORRUPTIONS:
+        costs = [
+            microseconds(lambda s=severity, n=name: corrupt(photos, n, s, textures=ice), len(photos), turns)
+            for severity in SEVERITIES
+        ]
+        mean = statistics.mean(costs)
+        total += mean if name in COMMON else 0
+        print(f"{name:18} {' '.join(f'{cost:6.0f}' for cost in costs)} us; {1e6 / mean:,.0f} images/s/core")
+    print(f"the fifteen, mean: {total / len(COMMON):.0f} us")
+
+
+def against_imagecorruptions(small: np.ndarray, ice: textures.Textures, turns: int) -> None:
+    """Both in turns on the same photos, severity 3."""
+    try:
+        peer = imported_peer()
+    except ImportError as error:
+        print(f"imagecorruptions cannot be imported ({error})")
+        return
+    large = np.kron(small[:4, :56, :56], np.ones((1, 4, 4, 1), np.uint8))
+    for photos, what in ((small[:16], "64 pixels, its constants for 224"), (large, "224 pixels, the same constants")):
+        ratios = []
+        print(f"against imagecorruptions, severity 3, {what}:")
+        for name in CORRUPTIONS:
+            mine = microseconds(lambda n=name, p=photos: corrupt(p, n, 3, textures=ice), len(photos), turns)
+            theirs = microseconds(
+                lambda n=name, p=photos: [peer(photo, corruption_name=n, severity=3) for photo in p], len(photos), 2
+            )
+            ratios.append(theirs / mine)
+            print(f"  {name:18} {mine:9,.0f} us, {theirs:10,.0f} us, ratio {theirs / mine:6.1f}")
+        print(f"  geometric mean of the ratios {statistics.geometric_mean(ratios):.1f}")
+
+
+def imported_peer() -> Callable[..., np.ndarray]:
+    """The `corrupt` of imagecorruptions, on current libraries."""
+    np.float_ = np.float64  # type: ignore[attr-defined]  # as NumPy called it before version 2
+    import imagecorruptions.corruptions as peer
+
+    gaussian = peer.gaussian
+
+    def renamed(*arguments: object, multichannel: bool = False, **more: object) -> np.ndarray:
+        return gaussian(*arguments, channel_axis=-1 if multichannel else None, **more)
+
+    peer.gaussian = renamed
+    import imagecorruptions
+
+    return imagecorruptions.corrupt
+
+
+_photos: np.ndarray
+_ice: textures.Textures
+
+
+def begin(path: str, ice: textures.Textures) -> None:
+    """Make a process ready."""
+    global _photos, _ice  # a process has one set of photos
+    _photos, _ice = np.load(path, mmap_mode="r"), ice
+    threadpoolctl.threadpool_limits(1)
+
+
+def piece(name: str, severity: int, start: int) -> int:
+    """Make a piece of a cell, and drop it."""
+    indices = np.arange(start, min(start + CHUNK, len(_photos)))
+    return len(corrupt(_photos[indices], name, severity, 0, indices, _ice))
+
+
+def measured(what: str, work: Callable[[], int]) -> None:
+    """Print wall and CPU seconds, and the most memory that one of the processes had."""
+    start, before = time.perf_counter(), os.times()
+    count = work()
+    wall, after = time.perf_counter() - start, os.times()
+    cpu = sum(
+        getattr(after, part) - getattr(before, part) for part in ("user", "system", "children_user", "children_system")
+    )
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(
+        f"{what}: {count:,} photos in {wall:.1f} s, {cpu:.1f} CPU seconds ({cpu / count * 1e6:.0f} us a photo);"
+        f" at most {peaks[0]:,.0f} MB here and {peaks[1]:,.0f} MB in a worker"
+    )
+
+
+def in_memory(photos: Path, count: int, ice: textures.Textures, workers: int) -> int:
+    """All cells, on all cores, starting the processes included."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, begin, (str(photos), ice)) as pool:
+        tasks = [pool.submit(piece, *cell, start) for cell in CELLS for start in range(0, count, CHUNK)]
+        return sum(task.result() for task in tasks)
+
+
+def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> None:
+    """Made and dropped; made and written."""
+    with tempfile.TemporaryDirectory(dir=options.output) as folder:
+        photos = Path(folder) / "photos.npy"
+        np.save(photos, clean.images[np.arange(len(clean))])
+        measured("all cells in memory", lambda: in_memory(photos, len(clean), ice, options.workers))
+        manifest = Manifest(
+            clean.source,
+            len(clean),
+            clean.images.shape[1:3],
+            clean.class_ids,
+            clean.class_names,
+            0,
+            "tiny",
+            ice.name,
+            "jpeg",
+        )
+        root = Path(folder) / "set"
+        count = len(CELLS) * len(clean)
+        measured("all cells as JPEG files", lambda: write(clean, manifest, ice, root, CELLS, options.workers) and count)
+
+
+def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
+    """Seconds of an evaluation on clean photos and on photos corrupted on the fly, in turns."""
+    import torch
+
+    from doublevit.evaluate import predict
+    from doublevit.models import ModelConfig
+    from doublevit.models.classifier import build
+    from doublevit.precision import choose
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name, count = ("vit-b16", 5000) if device.type == "cuda" else ("vit-ti16", 400)
+    model = build(ModelConfig(name, weights="none"), clean.class_ids).to(device)
+    some = clean.first(min(count, len(clean)))
+    names = ("gaussian_noise", "glass_blur", "snow")
+    images = [CorruptedImages(some.images, corruption, 3, 0, ice) for corruption in names]
+    sets = {"clean": some} | {n: dataclasses.replace(some, images=made) for n, made in zip(names, images, strict=True)}
+    seconds: dict[str, list[float]] = {corruption: [] for corruption in sets}
+    for turn in range(4):
+        for corruption, dataset in sets.items():
+            took = predict(model, dataset, choose("auto", device)).seconds
+            seconds[corruption] += [took] if turn else []
+    print(f"evaluating {count:,} photos, {name} on {device.type}, share spent corrupting:")
+    for corruption in names:
+        shares = [1 - own / other for own, other in zip(seconds["clean"], seconds[corruption], strict=True)]
+        print(f"  {corruption:18} {statistics.median(shares):+.1%} (of {statistics.median(seconds[corruption]):.2f} s)")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options, description=__doc__)
+    config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
+    clean = data.load(config)["val"].first(options.photos)
+    ice = textures.find(options.frost_textures, options.cache, download=False)
+    print(f"frost: {ice.name}")
+    with threadpoolctl.threadpool_limits(1):
+        some = clean.first(min(ALONE, len(clean))).images[np.arange(min(ALONE, len(clean)))]
+        one_core(some, ice, options.turns)
+        against_imagecorruptions(some, ice, options.turns)
+    options.output.mkdir(parents=True, exist_ok=True)
+    whole_set(clean, ice, options)
+    beside_an_evaluation(clean, ice)
+
+
+if __name__ == "__main__":
+    main()
