@@ -29,7 +29,7 @@ from doublevit import data
 from doublevit.corrupted.manifest import Manifest
 from doublevit.corrupted.write import write
 from doublevit.corruptions import COMMON, SEVERITIES, textures
-from doublevit.corruptions.corrupt import corrupt
+from doublevit.corruptions.apply import corrupt
 from doublevit.corruptions.lazy import CorruptedImages
 from doublevit.corruptions.registry import CORRUPTIONS
 

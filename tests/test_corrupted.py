@@ -1,5 +1,6 @@
 """Corrupted sets on disk: written, stopped and gone on with; published ones, whole and defective, as folder and tar."""
 
+import dataclasses
 import io
 import shutil
 import tarfile
@@ -11,10 +12,12 @@ import pytest
 from conftest import WNIDS, random_photo
 from doublevit import files
 from doublevit.cli import main
+from doublevit.corrupted import cells as making
 from doublevit.corrupted import write as writing
 from doublevit.corrupted.config import CorruptionConfig
 from doublevit.corrupted.manifest import Manifest
-from doublevit.corrupted.sets import OnTheFly, Published, Written, open_set
+from doublevit.corrupted.opening import open_set
+from doublevit.corrupted.sets import OnTheFly, Published, Written
 from doublevit.corrupted.verify import verify
 from doublevit.corrupted.write import write
 from doublevit.corruptions import COMMON, SEVERITIES, textures
@@ -98,19 +101,24 @@ def test_jpegs_are_in_the_published_layout(clean, jpegs):
 
 def test_finished_cells_are_kept_and_the_rest_is_made(clean, store, tmp_path, monkeypatch):
     root = tmp_path / "set"
-    make_empty_part = writing._empty_part
+    make_empty_part = making._empty_part
 
     def stop(root, cell, manifest):
-        if cell == ("snow", 1):
+        if cell == ("snow", 4):  # while snow/1 is in the making
             raise KeyboardInterrupt
         return make_empty_part(root, cell, manifest)
 
-    monkeypatch.setattr(writing, "_empty_part", stop)
+    monkeypatch.setattr(making, "_empty_part", stop)
     with pytest.raises(KeyboardInterrupt):
         make(clean, root)
     monkeypatch.undo()
     with pytest.raises(UserError, match="lacks 2 of the cells, snow/1 first"):
         open_set(root, clean, CONFIG.cells)
+    assert not list(root.rglob(".*.part"))
+    assert not (root / ".clean.npy").exists()
+    assert verify(root).problems == [
+        f"{root / 'snow' / str(s)} is missing; give doublevit data corrupt again" for s in (1, 4)
+    ]
     (root / "snow" / ".1.part").mkdir(parents=True)
     (root / "snow" / ".1.part" / "images.npy").write_bytes(b"half")  # as a kill would leave it
     kept = (root / "fog" / "1" / "images.npy").stat().st_mtime_ns
@@ -124,7 +132,7 @@ def test_finished_cells_are_kept_and_the_rest_is_made(clean, store, tmp_path, mo
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_same_with_any_number_of_workers(clean, store, tmp_path, count, monkeypatch):
-    monkeypatch.setattr(writing, "CHUNK", 7)
+    monkeypatch.setattr(making, "CHUNK", 7)
     config = CorruptionConfig(("snow",), severities=(4,))
     write(clean, manifest_of(clean, "store"), textures.generated(), tmp_path / "set", config.cells, count)
     assert (tmp_path / "set/snow/4/images.npy").read_bytes() == (store / "snow/4/images.npy").read_bytes()
@@ -151,6 +159,43 @@ def test_other_photos_than_it_was_made_from(store):
         open_set(store, train, CONFIG.cells)
 
 
+def test_one_photo_changed_among_those_it_was_made_from(clean, store):
+    changed = images(clean).copy()
+    changed[17, 5, 5, 0] ^= 1
+    with pytest.raises(UserError, match="was made from other photos"):
+        open_set(store, dataclasses.replace(clean, images=changed), CONFIG.cells)
+    with pytest.raises(UserError, match="another look of the clean photos"):
+        make(dataclasses.replace(clean, images=changed), store)
+
+
+def test_home_made_is_never_taken_for_published(clean, jpegs, tmp_path):
+    """Not as a folder's only child, not packed."""
+    shutil.copytree(jpegs, tmp_path / "parent" / "set")
+    for path in (tmp_path / "parent", packed(jpegs, tmp_path / "set.tar")):
+        with pytest.raises(UserError, match="holds a home-made set"):
+            open_set(path, clean, CONFIG.cells)
+        with pytest.raises(UserError, match="holds a home-made set"):
+            verify(path)
+
+
+def test_only_one_writes_at_a_time(clean, tmp_path):
+    import filelock
+
+    with filelock.FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another process is writing"):
+        make(clean, tmp_path)
+
+
+def test_a_damaged_cell_can_be_made_again_as_advised(clean, jpegs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(jpegs, copy)
+    next((copy / "fog" / "1").rglob("*.JPEG")).unlink()
+    with pytest.raises(UserError, match=r"fog/1 .*; delete that folder and give doublevit data corrupt again"):
+        open_set(copy, clean, CONFIG.cells)
+    shutil.rmtree(copy / "fog" / "1")
+    assert make(clean, copy, "jpeg") == 1
+    assert open_set(copy, clean, CONFIG.cells)
+
+
 def test_too_little_space_is_said_before(clean, tmp_path, monkeypatch):
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1000))
     with pytest.raises(UserError, match="no space left: writing 120 photos needs"):
@@ -164,9 +209,11 @@ def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch
 
     root = tmp_path / "set"
     make(clean, root, kept_as, config=CorruptionConfig(("fog",), severities=(1,)))
-    size = 20_000 if kept_as == "store" else 300
+    size = 20_000 if kept_as == "store" else 600
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    monkeypatch.setattr(writing, "_clean_photos", _no_new_file(root, clean))
+    _write = writing._write_clean_photos
+    monkeypatch.setattr(writing, "_write_clean_photos", lambda *_: None)
+    _write(root, clean)
     import signal
 
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -179,20 +226,12 @@ def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch
         signal.signal(signal.SIGXFSZ, before)
     assert (root / "fog" / "1").is_dir()
     assert not (root / "fog" / "4").exists()
-    (root / ".clean.npy").unlink()
     monkeypatch.undo()
     assert make(clean, root, kept_as) == 3
 
 
-def _no_new_file(root: Path, clean: Dataset):
-    import contextlib
-
-    np.save(root / ".clean.npy", clean.images[np.arange(len(clean))])
-    return lambda *_: contextlib.nullcontext()
-
-
 def test_verify_finds_what_changed_in_a_store(store, tmp_path):
-    assert verify(store) == []
+    assert verify(store).problems == []
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)
     path = copy / "fog" / "4" / "images.npy"
@@ -200,26 +239,26 @@ def test_verify_finds_what_changed_in_a_store(store, tmp_path):
     data[-5] ^= 1
     path.write_bytes(data)
     (copy / "snow" / "1" / "images.npy").write_bytes(b"\x93NUMPY")
-    problems = verify(copy)
+    problems = verify(copy).problems
     assert len(problems) == 2
     assert any("fog/4 has changed since it was written" in problem for problem in problems)
     assert any("snow/1 is damaged" in problem for problem in problems)
 
 
 def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
-    assert verify(jpegs) == []
+    assert verify(jpegs).problems == []
     copy = tmp_path / "copy"
     shutil.copytree(jpegs, copy)
     two = next(folder for folder in (copy / "fog" / "1").iterdir() if len(list(folder.iterdir())) > 1)
     first, second, *_ = two.iterdir()
     first.unlink()
     second.write_bytes(second.read_bytes()[:200])
-    problems = verify(copy)
+    problems = verify(copy).problems
     assert any("fog/1 holds 29 photos, expected 30" in problem for problem in problems)
     assert any(f"cannot read {second.relative_to(copy)}" in problem for problem in problems)
 
 
-@pytest.mark.parametrize("damage", ["{", '{"version": 1}', "[]"])
+@pytest.mark.parametrize("damage", ["{", '{"layout": 1}', "[]"])
 def test_damaged_manifest(store, tmp_path, damage):
     shutil.copytree(store, tmp_path / "copy")
     (tmp_path / "copy" / "corrupted.json").write_text(damage)
@@ -279,7 +318,7 @@ def test_published_set(published, tiny_val, tmp_path, kind):
     first = open_set(path, tiny_val, CONFIG.cells, 4).cell(("snow", 4))
     assert np.array_equal(images(first), images(cell)[:4])
     assert first.source.endswith("first 4")
-    assert verify(path) == []
+    assert verify(path).problems == []
 
 
 def remove_corruption(root: Path) -> None:
@@ -321,7 +360,10 @@ DEFECTS = {
     remove_photo: (1, "fog/3 holds 5 photos, expected 6"),
     remove_class: (1, f"fog/3 lacks 1 of 3 classes, {WNIDS[0]} first"),
     add_class: (1, "fog/3 holds 4 classes, n99999999 among them, expected 3;"),
-    add_many_classes: (1, r"1,000 classes.*defect in frost\); fetch the repaired archive \(Zenodo 8206060\)"),
+    add_many_classes: (
+        1,
+        r"1,000 classes.*defect of frost in Zenodo 2536630\); fetch the repaired archive, Zenodo 8206060",
+    ),
     rename_photo: (1, f"fog/3 holds other photos than most cells, {WNIDS[0]}/test_77 among them"),
 }
 
@@ -334,15 +376,32 @@ def test_every_defect_is_named(defective, tiny_val, defect):
         open_set(defective, tiny_val, CorruptionConfig(("common",)).cells)
     import re
 
-    problems = verify(defective)
+    problems = verify(defective).problems
     assert sum("fog/" in problem and "cannot read" not in problem for problem in problems) == count
     assert re.search(words, problems[0])
     assert open_set(defective, tiny_val, CONFIG.cells[2:])  # cells that are whole can be used
 
 
+def test_two_sets_below_one_folder(defective):
+    shutil.copytree(defective, defective.parent / "again")
+    with pytest.raises(UserError, match="sets in Tiny-ImageNet-C and again; pass one"):
+        verify(defective.parent)
+
+
+def test_a_photo_that_is_there_twice(defective):
+    folder = defective / "fog" / "3" / WNIDS[0]
+    shutil.copy(folder / "test_0.JPEG", folder / "test_0.png")
+    assert any("fog/3 holds 7 photos, expected 6" in problem for problem in verify(defective).problems)
+
+
+def test_classes_of_another_network(published, clean):
+    with pytest.raises(UserError, match="shows other classes"):
+        open_set(published, clean, CONFIG.cells)
+
+
 def test_an_unknown_corruption_is_named(defective):
     shutil.copytree(defective / "fog", defective / "frog")
-    assert any("unknown corruption 'frog'; did you mean" in problem for problem in verify(defective))
+    assert any("unknown corruption 'frog'; did you mean" in problem for problem in verify(defective).problems)
 
 
 def test_a_photo_that_cannot_be_read(defective, tiny_val):
@@ -357,7 +416,7 @@ def test_a_photo_that_cannot_be_read(defective, tiny_val):
 
 def test_verify_at_the_command_line(defective, capsys):
     main(["data", "verify", "--corrupted-set", str(defective)])
-    assert "every photo is there" in capsys.readouterr().out
+    assert "75 cells, 450 photos of 3 classes; every one is there" in capsys.readouterr().out
     remove_severity(defective)
     with pytest.raises(SystemExit) as end:
         main(["data", "verify", "--corrupted-set", str(defective)])
@@ -406,5 +465,5 @@ def test_tar_with_a_link(tmp_path):
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_no_set_there(tmp_path, name):
-    with pytest.raises(UserError, match=r"does not exist|is no Tiny-ImageNet-C"):
+    with pytest.raises(UserError, match=r"does not exist|expected one Tiny-ImageNet-C"):
         verify(tmp_path / name)

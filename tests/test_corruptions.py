@@ -2,16 +2,17 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 from sklearn.datasets import load_sample_images
 
 from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION, textures
+from doublevit.corruptions.apply import corrupt
 from doublevit.corruptions.config import IMAGENET, TINY, table_for
-from doublevit.corruptions.corrupt import corrupt
 from doublevit.corruptions.draws import Draws, to_normal, to_range, to_uniform
 from doublevit.corruptions.lazy import CorruptedImages
 from doublevit.corruptions.noise import draw_counts
@@ -134,12 +135,21 @@ def test_every_size_and_severity(small, name, size):
 GROWING = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur", "contrast", "zoom_blur")
 
 
+def test_negative_seeds_and_indices(small):
+    with pytest.raises(ValueError, match="seed and indices of 0 or more"):
+        corrupt(small, "fog", 1, seed=-1)
+    with pytest.raises(ValueError, match="seed and indices of 0 or more"):
+        corrupt(small[:1], "fog", 1, indices=np.array([-1]))
+
+
 def test_no_photos():
     assert corrupt(np.empty((0, 64, 64, 3), np.uint8), "snow", 1).shape == (0, 64, 64, 3)
 
 
 def test_constants_are_chosen_by_size():
     assert table_for(64, 64) is TINY
+    assert table_for(127, 300) is TINY
+    assert table_for(300, 128) is IMAGENET
     assert table_for(224, 224) is IMAGENET
     assert TINY.constants.keys() == IMAGENET.constants.keys() == CORRUPTIONS.keys() == {*COMMON, *VALIDATION}
     assert all(len(rows) == 5 for table in (TINY, IMAGENET) for rows in table.constants.values())
@@ -165,7 +175,7 @@ def test_what_there_is_not(small, arguments, words):
         (np.zeros((2, 64, 64, 3), np.float32), r"uint8 \(N, H, W, 3\), found float32"),
         (np.zeros((2, 3, 64, 64), np.uint8), r"found uint8 \(2, 3, 64, 64\)"),
         (np.zeros((64, 64, 3), np.uint8), r"found uint8 \(64, 64, 3\)"),
-        (np.zeros((2, 8, 64, 3), np.uint8), "64 x 8 pixels are smaller than the corruptions' kernels"),
+        (np.zeros((2, 31, 64, 3), np.uint8), "64 x 31 pixels are smaller than the corruptions' kernels"),
     ],
 )
 def test_what_is_no_photo(images, words):
@@ -177,8 +187,11 @@ def test_what_is_no_photo(images, words):
 
 def test_photos_larger_than_the_frost(small):
     tiny_ice = Textures("small textures", tuple(np.zeros((60, 90, 3), np.uint8) for _ in range(5)))
-    with pytest.raises(UserError, match="too large for the small textures"):
+    with pytest.raises(UserError, match="too large for the small textures: expected less than 27 x 18"):
         corrupt(small, "frost", 1, textures=tiny_ice)
+    with pytest.raises(UserError, match="too large for the small textures"):
+        CorruptedImages(small, "frost", 1, 0, tiny_ice)
+    assert corrupt(small, "fog", 1, textures=tiny_ice).shape == small.shape
 
 
 def test_corrupted_images_are_as_good_as_an_array(small):
@@ -186,7 +199,7 @@ def test_corrupted_images_are_as_good_as_an_array(small):
     whole = corrupt(small, "shot_noise", 2, 3)
     assert lazy.shape == whole.shape
     assert len(lazy) == len(whole)
-    for which in (slice(None), slice(2, 7, 2), np.array([3, 3, 0])):
+    for which in (slice(None), slice(2, 7, 2), np.array([3, 3, 0]), 4, -1):
         assert np.array_equal(lazy[which], whole[which])
 
 
@@ -271,7 +284,8 @@ def test_published_quirks(small):
     crops = draw_crops(
         Draws(0, "frost", 1, np.arange(2000)), small[:1].repeat(2000, 0), (1, 0.3, 0.3), textures.generated()
     )
-    assert set(crops["texture"]) == {0, 1, 2, 3, 4}  # the sixth texture is never used
+    assert set(crops["texture"]) == {0, 1, 2, 3, 4}
+    assert "frost6.jpg" not in textures.PUBLISHED  # never drawn
     flat = np.full((1, 64, 64, 3), 201, np.uint8)
     assert (CORRUPTIONS["gaussian_noise"].apply(flat, (), noise=np.float64(0.9 / 255)) == 201).all()  # cut off
 
@@ -283,7 +297,10 @@ class TestTextures:
             (tmp_path / name).write_bytes((shared / "textures" / name).read_bytes())
         first, second = tmp_path / "frost1.png", tmp_path / "frost2.png"
         first.write_bytes(second.read_bytes())
-        assert textures.find(tmp_path, tmp_path, download=False).name == f"textures from {tmp_path}"
+        name = textures.find(tmp_path, tmp_path, download=False).name
+        assert re.fullmatch(rf"textures \w{{8}} from {tmp_path.name}", name)
+        second.write_bytes((shared / "textures" / "frost4.jpg").read_bytes())
+        assert textures.find(tmp_path, tmp_path, download=False).name != name
 
     def test_without_any_they_are_generated_and_say_so(self, tmp_path):
         ice = textures.find(None, tmp_path, download=False)
@@ -299,3 +316,121 @@ class TestTextures:
             (tmp_path / name).write_bytes(b"no picture")
         with pytest.raises(UserError, match="no readable picture"):
             textures.find(tmp_path, tmp_path, download=False)
+
+
+# Large photos, for which there are no recorded pictures: against the published steps, written out.
+
+
+@pytest.fixture(scope="module")
+def large(small: np.ndarray) -> np.ndarray:
+    """One photo of 224 x 224."""
+    return load_sample_images().images[0][None, 100:324, 200:424]
+
+
+def drawn(name: str, severity: int, images: np.ndarray) -> tuple[tuple[float, ...], dict[str, np.ndarray]]:
+    constants = IMAGENET.constants[name][severity - 1]
+    return constants, CORRUPTIONS[name].draw(Draws(0, name, severity, np.arange(len(images))), images, constants)
+
+
+def off(ours: np.ndarray, other: np.ndarray) -> tuple[int, float]:
+    """The largest difference, and the share of values that differ."""
+    difference = np.abs(ours.astype(int) - other.astype(int))
+    return int(difference.max()), float((difference > 0).mean())
+
+
+@pytest.mark.parametrize("severity", [3, 5])
+def test_glass_of_large_photos_step_by_step(large, severity):
+    constants, draws = drawn("glass_blur", severity, large)
+    deviation, reach, iterations = constants[0], int(constants[1]), int(constants[2])
+    smooth = lambda x: ndimage.gaussian_filter(x / 255.0, (deviation, deviation, 0), mode="nearest") * 255  # noqa: E731
+    photo, shifts = smooth(large[0]).astype(np.uint8), iter(draws["shifts"][0].tolist())
+    for _ in range(iterations):
+        for row, column in itertools.product(range(224 - reach, reach, -1), repeat=2):
+            dx, dy = next(shifts)
+            photo[row, column] = photo[row + dy, column + dx]
+    assert off(corrupt(large, "glass_blur", severity)[0], smooth(photo).astype(np.uint8)) == (0, 0)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_defocus_of_large_photos_is_a_correlation_with_a_disk(large, severity):
+    radius, deviation = IMAGENET.constants["defocus_blur"][severity - 1]
+    reach, width = max(8, radius), 1 if radius <= 8 else 2
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    kernel = (x**2 + y**2 <= radius**2).astype(float)
+    edge = np.exp(-(np.arange(-width, width + 1) ** 2) / (2 * deviation**2))
+    soft = np.outer(edge, edge) / edge.sum() ** 2
+    kernel = ndimage.correlate(kernel / kernel.sum(), soft, mode="mirror")
+    expected = ndimage.correlate(large[0].astype(float), kernel[..., None], mode="mirror")
+    largest, share = off(corrupt(large, "defocus_blur", severity)[0], np.clip(expected, 0, 255).astype(np.uint8))
+    assert largest <= 1
+    assert share <= 0.03  # the published kernel is float32: where a sum is whole, it decides what is cut off
+
+
+@pytest.mark.parametrize(("severity", "index"), [(1, 0), (2, 0), (2, 675), (5, 0)])
+def test_elastic_of_large_photos_by_scipy(large, severity, index):
+    """Also where corners are moved so far (photo 675) that places lie more than two sides out."""
+    farthest, deviation, reach = IMAGENET.constants["elastic_transform"][severity - 1]
+    draws = Draws(0, "elastic_transform", severity, np.array([index]))
+    found = CORRUPTIONS["elastic_transform"].draw(draws, large, (farthest, deviation, reach))
+    points = 112 + 74 * np.array([[1, 1], [1, -1], [-1, -1]])
+    back = np.linalg.solve(np.c_[points + found["corners"][0].astype(float), np.ones(3)], points)
+    rows, columns = np.mgrid[:224, :224].astype(float)
+    there = np.stack([columns, rows, np.ones_like(rows)], -1) @ back
+    warp = lambda image, y, x, mode: np.stack(  # noqa: E731
+        [ndimage.map_coordinates(image[..., colour], [y, x], order=1, mode=mode) for colour in range(3)], -1
+    )
+    image = warp(large[0].astype(float), there[..., 1], there[..., 0], "mirror")
+    across, down = (
+        ndimage.gaussian_filter(found[name][0].astype(float), deviation, mode="reflect", truncate=3) * farthest
+        for name in ("dx", "dy")
+    )
+    image = warp(image, rows + down, columns + across, "reflect")
+    ours = corrupt(large, "elastic_transform", severity, indices=np.array([index]))[0]
+    largest, share = off(ours, np.clip(image + 1e-4, 0, 255).astype(np.uint8))
+    assert largest <= 1
+    assert share <= 0.01
+
+
+def test_fog_of_large_photos_is_the_corner_of_a_larger_map(large):
+    from doublevit.corruptions.fog import plasma_fractal
+
+    constants, draws = drawn("fog", 4, large)
+    words = Draws(0, "fog", 4, np.arange(1)).words(256**2 - 1)
+    heights = plasma_fractal(to_range(words, -1, 1), 256, constants[1])
+    assert np.array_equal(draws["plasma"], heights[:, :224, :224])
+    brightest = large.max() / 255
+    expected = (large[0] / 255 + constants[0] * heights[0, :224, :224, None]) * brightest / (brightest + constants[0])
+    assert off(corrupt(large, "fog", 4)[0], (np.clip(expected, 0, 1) * 255).astype(np.uint8))[0] <= 1
+
+
+@pytest.mark.parametrize("severity", [1, 4, 5])
+def test_zoom_of_large_photos_by_scipy(large, severity):
+    stop, step = IMAGENET.constants["zoom_blur"][severity - 1]
+    factors = np.arange(1, stop, step)
+    total = large[0].astype(float)
+    for factor in factors:
+        kept = int(np.ceil(224 / factor))
+        start = (224 - kept) // 2
+        piece = large[0, start : start + kept, start : start + kept].astype(float)
+        zoomed = ndimage.zoom(piece, (factor, factor, 1), order=1)
+        trim = (zoomed.shape[0] - 224) // 2
+        total += zoomed[trim : trim + 224, trim : trim + 224]
+    largest, share = off(corrupt(large, "zoom_blur", severity)[0], (total / (len(factors) + 1)).astype(np.uint8))
+    assert largest <= 1
+    assert share <= 0.002
+
+
+def test_crops_of_frost_never_begin_at_the_last_place(small):
+    ice = Textures("barely larger", tuple(np.zeros((220, 219, 3), np.uint8) for _ in range(5)))  # 66 x 66 when scaled
+    crops = CORRUPTIONS["frost"].draw(
+        Draws(0, "frost", 1, np.arange(500)), small[:1].repeat(500, 0), (1, 0.3, 0.3), ice
+    )
+    assert set(crops["row"]) == {0, 1}
+    assert set(crops["column"]) == {0, 1}
+
+
+def test_drops_where_there_are_none():
+    """Liquid that nowhere reaches the threshold: the published generator divides 0 by 0, ours leaves the photo."""
+    flat = np.full((1, 64, 64, 3), 90, np.uint8)
+    out = CORRUPTIONS["spatter"].apply(flat, TINY.constants["spatter"][0], liquid=np.zeros((1, 64, 64), np.float32))
+    assert np.array_equal(out, flat)

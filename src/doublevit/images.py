@@ -20,3 +20,26 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, which: np.ndarray, /) -> np.ndarray: ...
+
+
+class MadeOnDemand:
+    """As good as an array uint8 (N, H, W, 3) that is indexed by its first axis; a subclass says how photos are made."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, 3)."""
+        raise NotImplementedError
+
+    def make(self, indices: np.ndarray) -> np.ndarray:
+        """The photos at some places, uint8 (n, H, W, 3)."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: np.ndarray | slice | int) -> np.ndarray:
+        indices = np.arange(len(self))[which]
+        return self.make(indices) if np.ndim(indices) else self.make(indices[None])[0]

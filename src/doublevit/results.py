@@ -16,7 +16,6 @@ from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
 
 ROW_VERSION = 1
-LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.results import Predictions, Row, append_lines, read_lines
 
-LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn")
+LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "pillow", "simplejpeg", "scikit-learn")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,12 +45,12 @@ def bootstrap(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0)
 
     Args:
         groups: each (measures, n), what its measures say of each of its n samples.
-        statistic: of the means of all measures, in the order of the groups.
+        statistic: of the means of all measures, in the order of the groups; NaN where it says nothing.
         seed: of the drawing.
     """
     measured = np.concatenate([group.mean(axis=1) for group in groups])[None]
     drawn = np.concatenate([_resampled_means(group, [seed, number]) for number, group in enumerate(groups)], axis=1)
-    low, high = np.percentile(statistic(drawn), [2.5, 97.5])
+    low, high = np.nanpercentile(statistic(drawn), [2.5, 97.5])
     return Estimate(float(statistic(measured)[0]), float(low), float(high))
 
 

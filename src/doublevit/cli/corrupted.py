@@ -50,13 +50,14 @@ def corrupt(arguments: Sequence[str]) -> None:
     from doublevit.corrupted.manifest import Manifest
     from doublevit.corrupted.write import write
     from doublevit.corruptions import textures
+    from doublevit.corruptions.apply import require_fit
     from doublevit.corruptions.config import table_for
-    from doublevit.corruptions.corrupt import require_photos
 
     clean, wanted = load(options.data)["val"], options.corruption
     clean = clean if options.photos is None else clean.first(options.photos)
-    require_photos(clean.images)
     ice = textures.find(wanted.frost_textures, options.data.cache, download=wanted.download_frost_textures)
+    for name in wanted.names:
+        require_fit(clean.images, name, ice)
     height, width = clean.images.shape[1:3]
     manifest = Manifest(
         source=clean.source,
@@ -78,18 +79,18 @@ def verify_set(path: Path) -> None:
     """Print what is wrong with a set, a line each, and end with code 2; or say that nothing is."""
     from doublevit.corrupted.verify import verify
 
-    problems = verify(path)
-    for problem in problems:
+    verified = verify(path)
+    for problem in verified.problems:
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
-    if problems:
-        fail(f"{path}: {len(problems)} of its parts are not right", 2)
-    say(f"{path}: every photo is there and can be read")
+    if verified.problems:
+        fail(f"{path}: {len(verified.problems)} of its parts are not right ({verified.found})", 2)
+    say(f"{path}: {verified.found}; every one is there and can be read")
 
 
 def corruption_sheet(dataset: Dataset, photo: int, config: CorruptionConfig, cache: Path) -> "Image":
     """A photo under each of some corruptions, by severity."""
     from doublevit.corruptions import textures
-    from doublevit.corruptions.corrupt import corrupt as corrupted
+    from doublevit.corruptions.apply import corrupt as corrupted
     from doublevit.data.sheet import grid_sheet
 
     if not 0 <= photo < len(dataset):

@@ -36,6 +36,10 @@ class Verify(Which):
     download_corrupted_set: Literal["common", "validation"] | None = None
     """Fetch the published fifteen, or the other four, into the cache (the repaired archives) and check that."""
 
+    def __post_init__(self) -> None:
+        if self.corrupted_set and self.download_corrupted_set:
+            raise UserError("--corrupted-set and --download-corrupted-set: expected one of them")
+
 
 @dataclasses.dataclass(frozen=True)
 class Show(Which):
@@ -93,7 +97,7 @@ def _verify(arguments: Sequence[str]) -> None:
     if options.download_corrupted_set:
         from doublevit.data.tiny_imagenet_c import fetch_published
 
-        path = fetch_published(options.data.cache, extra=options.download_corrupted_set == "validation")
+        path = fetch_published(options.data.cache, four=options.download_corrupted_set == "validation")
     if path is None:
         say(verify(options.data))
     else:

@@ -56,11 +56,15 @@ class RobustnessConfig(CorruptionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        asked = self.corrupted_set or self.relative_to or self.download_corrupted_set
-        if asked and not self.corruptions:
+        if not self.corruptions and any(
+            getattr(self, field.name) != field.default for field in dataclasses.fields(self)
+        ):
             raise UserError("expected --corruptions, to say which; for the fifteen: --corruptions common")
         if self.corrupted_set and self.download_corrupted_set:
             raise UserError("--corrupted-set and --download-corrupted-set: expected one of them")
+        made = (self.corruption_seed, self.frost_textures, self.download_frost_textures)
+        if (self.corrupted_set or self.download_corrupted_set) and any(made):
+            raise UserError("--corruption-seed and frost textures are for photos corrupted on the fly, not for a set")
         if self.download_corrupted_set and len({name in VALIDATION for name in self.names}) > 1:
             raise UserError(
                 "the published fifteen and the other four are two archives: evaluate --corruptions common,"

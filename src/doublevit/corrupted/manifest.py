@@ -5,18 +5,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from doublevit.corruptions.config import VERSION
+from doublevit.data.tiny_imagenet_c import MANIFEST, Cell
 from doublevit.errors import UserError
 from doublevit.files import write_text
 
-NAME = "corrupted.json"
-VERSION = 1
+LAYOUT = 1
 JPEG_QUALITY = 85
 """The published sets'."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Which clean photos (`side` is height and width), what the set was made with, and whether as jpeg or store."""
+    """Which clean photos (`side` is height and width), what the set was made with, and whether as jpeg or store.
+
+    `cells` are those that were ever asked for; one that is not there was not finished.
+    """
 
     source: str
     count: int
@@ -27,16 +31,23 @@ class Manifest:
     constants: str
     frost: str
     kept_as: str
-    version: int = VERSION
+    cells: tuple[Cell, ...] = ()
+    corruptions_version: int = VERSION
+    layout: int = LAYOUT
 
     def condition(self) -> dict[str, Any]:
         """What every row of this set says."""
         saved = {"saved": f"JPEG, quality {JPEG_QUALITY}"} if self.kept_as == "jpeg" else {}
-        return home_made(self.constants, self.seed, self.frost) | saved
+        return home_made(self.constants, self.seed, self.frost, self.corruptions_version) | saved
+
+    def differs_in(self, other: "Manifest") -> str | None:
+        """The first thing, other than the cells, in which two sets are not the same."""
+        names = (field.name for field in dataclasses.fields(self) if field.name != "cells")
+        return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
 
     def write(self, folder: Path) -> None:
         """Put the manifest into its folder."""
-        write_text(folder / NAME, json.dumps(dataclasses.asdict(self), indent=1))
+        write_text(folder / MANIFEST, json.dumps(dataclasses.asdict(self), indent=1))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
@@ -45,20 +56,21 @@ class Manifest:
         Raises:
             UserError: it is damaged, or of another version.
         """
-        path = folder / NAME
+        path = folder / MANIFEST
         if not path.is_file():
             return None
         try:
             entries: dict[str, Any] = json.loads(path.read_text())
             fields: Any = {key: tuple(old) if isinstance(old, list) else old for key, old in entries.items()}
-            manifest = cls(**fields)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            manifest = cls(**fields | {"cells": tuple((name, severity) for name, severity in fields["cells"])})
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error}); make the set again: doublevit data corrupt") from error
-        if manifest.version != VERSION:
-            raise UserError(f"{path}: version {manifest.version}, expected {VERSION}; make the set again")
+        if manifest.layout != LAYOUT:
+            raise UserError(f"{path}: layout {manifest.layout}, expected {LAYOUT}; make the set again")
         return manifest
 
 
-def home_made(constants: str, seed: int, frost: str) -> dict[str, Any]:
+def home_made(constants: str, seed: int, frost: str, version: int = VERSION) -> dict[str, Any]:
     """What a row says of pictures that we made, on the fly or before."""
-    return {"set": "home-made", "constants": constants, "corruption_seed": seed, "frost": frost}
+    said = {"set": "home-made", "constants": constants, "corruption_seed": seed, "frost": frost}
+    return said | {"corruptions_version": version}

@@ -1,39 +1,67 @@
 """Whether every photo of a corrupted set is there and as it should be."""
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from doublevit import progress
-from doublevit.corrupted.layout import CHECKSUM, IMAGES, cell_folder, checksum, open_images
+from doublevit.corrupted.layout import (
+    CHECKSUM,
+    IMAGES,
+    PHOTOS,
+    cell_folder,
+    checksum,
+    missing_cells,
+    open_images,
+    read_photos,
+)
 from doublevit.corrupted.manifest import Manifest
+from doublevit.corrupted.problems import WRITTEN_ADVICE, problems
 from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION
-from doublevit.data.tiny_imagenet_c import Cell, PublishedFiles, open_published
+from doublevit.data.tiny_imagenet_c import Cell, PublishedFiles, open_published, require_no_manifest
 from doublevit.errors import UserError, unknown
 
 STEP = 500  # photos that are decoded at a time
 
 
-def verify(path: Path) -> list[str]:
-    """What is wrong with a published or written set, a line each, with what to do; every photo is read.
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What is there, in a few words, and what is wrong with it, a line each, with what to do."""
+
+    found: str
+    problems: list[str]
+
+
+def verify(path: Path) -> Verified:
+    """Read every photo of a published or written set.
 
     Raises:
         UserError: there is no such set.
     """
     manifest = Manifest.read(path)
-    if manifest is not None and manifest.kept_as == "store":
+    if manifest is None:
+        files = open_published(path)
+        require_no_manifest(files)
+        return _of_files(files, _published_cells(files), problems(files, _published_cells(files), files.class_ids))
+    if len(read_photos(path)) != manifest.count:
+        raise UserError(f"{path / PHOTOS} is damaged: expected {manifest.count} entries; make the set again")
+    if manifest.kept_as == "store":
         return _of_store(path, manifest)
     files = open_published(path)
-    class_ids = files.class_ids if manifest is None else manifest.class_ids
-    wanted = _published_cells(files) if manifest is None else [cell for cell in files.cells if _is_known(cell)]
-    problems = files.problems(wanted, class_ids, None if manifest is None else manifest.count)
-    strange = sorted({name for name, severity in files.cells if not _is_known((name, severity))})
-    problems += [f"{path}: {unknown('corruption', name, COMMON + VALIDATION)}" for name in strange]
-    return problems + _unreadable(files, [cell for cell in wanted if cell in files.cells])
+    return _of_files(
+        files, manifest.cells, problems(files, manifest.cells, manifest.class_ids, manifest.count, WRITTEN_ADVICE)
+    )
 
 
-def _is_known(cell: Cell) -> bool:
-    return cell[0] in COMMON + VALIDATION
+def _of_files(files: PublishedFiles, wanted: Sequence[Cell], found: list[str]) -> Verified:
+    strange = sorted({name for name, _ in files.cells} - {*COMMON, *VALIDATION})
+    unknown_ones = [f"{files.path}: {unknown('corruption', name, COMMON + VALIDATION)}" for name in strange]
+    there = [cell for cell in wanted if cell in files.cells]
+    photos = sum(len(files.cells[cell]) for cell in there)
+    said = f"{len(there)} cells, {photos:,} photos of {len(files.class_ids)} classes"
+    return Verified(said, found + unknown_ones + _unreadable(files, there))
 
 
 def _published_cells(files: PublishedFiles) -> list[Cell]:
@@ -58,12 +86,14 @@ def _unreadable(files: PublishedFiles, cells: list[Cell]) -> list[str]:
     return found
 
 
-def _of_store(path: Path, manifest: Manifest) -> list[str]:
-    cells = [(name, severity) for name in COMMON + VALIDATION for severity in SEVERITIES]
-    cells = [cell for cell in cells if cell_folder(path, cell).is_dir()]
-    with progress.bar("reading every cell", len(cells), unit="cells") as bar:
-        problems = [_of_cell(cell_folder(path, cell), manifest, bar) for cell in cells]
-    return [problem for problem in problems if problem]
+def _of_store(path: Path, manifest: Manifest) -> Verified:
+    missing = missing_cells(path, manifest.cells)
+    there = [cell for cell in manifest.cells if cell not in missing]
+    found = [f"{cell_folder(path, cell)} is missing; give doublevit data corrupt again" for cell in missing]
+    with progress.bar("reading every cell", len(there), unit="cells") as bar:
+        found += [_of_cell(cell_folder(path, cell), manifest, bar) for cell in there]
+    said = f"{len(there)} cells, {len(there) * manifest.count:,} photos of {len(manifest.class_ids)} classes"
+    return Verified(said, [problem for problem in found if problem])
 
 
 def _of_cell(folder: Path, manifest: Manifest, bar: progress.Bar) -> str:

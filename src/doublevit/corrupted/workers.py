@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 
-from doublevit.corrupted.layout import CLEAN, IMAGES
+from doublevit.corrupted.layout import CLEAN_PHOTOS, IMAGES
 from doublevit.corrupted.manifest import JPEG_QUALITY, Manifest
-from doublevit.corruptions.corrupt import corrupt
+from doublevit.corruptions.apply import corrupt
 from doublevit.corruptions.digital import to_jpeg
 from doublevit.corruptions.textures import Textures
 from doublevit.data.tiny_imagenet_c import Cell
@@ -32,7 +32,7 @@ class Job:
 
     def make(self, cell: Cell, chunk: range, part: Path) -> int:
         """Corrupt a chunk of the photos and write it into the unfinished cell `part`; returns its length."""
-        photos = np.load(self.root / CLEAN, mmap_mode="r")[chunk.start : chunk.stop]
+        photos = np.load(self.root / CLEAN_PHOTOS, mmap_mode="r")[chunk.start : chunk.stop]
         indices = np.arange(chunk.start, chunk.stop)
         made = corrupt(photos, *cell, self.manifest.seed, indices, self.textures)
         if self.manifest.kept_as == "store":

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from doublevit.errors import UserError, unknown
 
 SEVERITIES = (1, 2, 3, 4, 5)
+VERSION = 1
+"""Of the pictures: a change that makes others for the same draws raises it, and old measurements are not reused."""
 Constants = tuple[float, ...]
 """What one severity of a corruption is made with; its function names the parts."""
 

@@ -47,12 +47,12 @@ def _is_largest(size: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.nd
 
 def chamfer_distance(edges: np.ndarray, farthest: float) -> np.ndarray:
     """How far the next edge is from each pixel of (N, H, W), float32, in Borgefors' steps; `farthest` at most."""
-    distance = np.where(edges, np.float32(0), np.float32(2 * farthest))
+    distance = np.where(edges, 0.0, 2 * farthest)
     for _ in range(2):  # from the top, then from the bottom
         for row in range(distance.shape[1]):
             _approach(distance, row)
         distance = distance[:, ::-1]
-    return np.minimum(distance, np.float32(farthest))
+    return np.minimum(distance, farthest).astype(np.float32)
 
 
 def _approach(distance: np.ndarray, row: int) -> None:
@@ -64,10 +64,10 @@ def _approach(distance: np.ndarray, row: int) -> None:
             continue
         source = distance[:, row - above]
         for shift, length in moves:
-            longer = source + np.float32(length)
+            longer = source + length
             np.minimum(own[:, shift:], longer[:, : width - shift], out=own[:, shift:])
             np.minimum(own[:, : width - shift], longer[:, shift:], out=own[:, : width - shift])
-    ramp = np.arange(width, dtype=np.float32) * np.float32(STRAIGHT)
+    ramp = np.arange(width) * STRAIGHT
     rightward = np.minimum.accumulate(own - ramp, axis=1) + ramp
     leftward = np.minimum.accumulate((own + ramp)[:, ::-1], axis=1)[:, ::-1] - ramp
     np.minimum(rightward, leftward, out=own)

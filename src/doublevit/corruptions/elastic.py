@@ -41,6 +41,7 @@ def elastic_transform(
 
 def _before_affine(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel was before three points of the photo moved by `corners`: rows and columns, float32 (N, H, W)."""
+    # The published generator, made for squares, takes height and width here the other way round.
     middle, reach = np.array([width // 2, height // 2]), min(height, width) // 3
     points = middle + reach * np.array([[1.0, 1], [1, -1], [-1, -1]])
     moved = np.concatenate([points + corners, np.ones((len(corners), 3, 1))], axis=2)
@@ -71,13 +72,13 @@ def _mirror_edge(places: np.ndarray, side: int) -> np.ndarray:
 
 
 def _fold(places: np.ndarray, last: np.float32) -> np.ndarray:
-    """Places mirrored into 0..last; what lies more than two sides out (it never does) ends at the edge."""
-    for _ in range(2):
-        np.abs(places, out=places)
-        places -= last
-        np.abs(places, out=places)
-        np.subtract(last, places, out=places)
-    return np.clip(places, 0, last, out=places)
+    """Places mirrored into 0..last, as often as it takes; overwritten."""
+    np.abs(places, out=places)
+    if places.max(initial=0) > 2 * last:  # rare, and the remainder is slow
+        np.fmod(places, 2 * last, out=places)
+    places -= last
+    np.abs(places, out=places)
+    return np.subtract(last, places, out=places)
 
 
 def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

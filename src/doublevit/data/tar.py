@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from doublevit import progress
+from doublevit.data.archive import is_hidden
 from doublevit.errors import UserError
 
 STEP = 1 << 24  # bytes between two moves of the progress bar
@@ -63,6 +64,8 @@ class TarFiles:
             raise UserError(
                 f"{self._path} holds a path outside its folder ({member.name}); it is not safe, and not read"
             )
+        if any(is_hidden(part) for part in name.parts):
+            return
         if not member.isfile():
             raise UserError(f"{self._path} holds a link or a device ({member.name}); expected files only")
         self._places[str(name)] = (member.offset_data, member.size)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from doublevit import checkpoint
 from doublevit.corrupted.config import RobustnessConfig
-from doublevit.corrupted.sets import CorruptedSet, OnTheFly, condition_of, open_set
+from doublevit.corrupted.opening import open_set
+from doublevit.corrupted.sets import CorruptedSet, OnTheFly, condition_of
 from doublevit.corruptions import VALIDATION, textures
+from doublevit.corruptions.apply import require_fit
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
@@ -66,14 +68,20 @@ def evaluate(options: Evaluate) -> Evaluated:
 def _all_rows(
     bench: Bench, clean: Dataset, corrupted: CorruptedSet, config: RobustnessConfig, reference: Cells | None
 ) -> Evaluated:
-    before = find(bench.run, bench.run.rows(), clean, CLEAN, bench.subject) or bench.measure(clean)
+    before = bench.known([(clean, CLEAN)])[0] or bench.measure(clean)
     cells = bench.measure_cells(corrupted, config.cells)
-    name = config.relative_to.resolve().name if config.relative_to else ""
+    name = _name(reference, config) if reference else ""
     robustness = Robustness(before, cells, corrupted.matched, corrupted.condition, reference, name)
     together = list(robustness.rows())
     if this_process().is_main_process:
-        bench.run.add_rows(together)
+        known = bench.run.rows()
+        bench.run.add_rows(row for row in together if row not in known)
     return Evaluated(before.rows, [row for cell in cells.values() for row in cell.rows], together)
+
+
+def _name(reference: Cells, config: RobustnessConfig) -> str:
+    row = next(iter(reference.values())).rows[0]
+    return f"{row.model} ({row.checkpoint}, {row.precision})"
 
 
 def _bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Evaluate) -> Bench:
@@ -86,10 +94,12 @@ def _bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Evaluate)
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:
     config, path = options.robustness, options.robustness.corrupted_set
     if config.download_corrupted_set:
-        path = fetch_published(cache, extra=config.names[0] in VALIDATION)
+        path = fetch_published(cache, four=config.names[0] in VALIDATION)
     if path is not None:
         return open_set(path, clean, config.cells, options.photos)
     ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
+    for name in config.names:
+        require_fit(clean.images, name, ice)  # now, not when its turn comes, hours later
     return OnTheFly(clean, config.corruption_seed, ice)
 
 

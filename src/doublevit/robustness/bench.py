@@ -1,11 +1,12 @@
 """Measurements of one model on data set after data set, each kept at once, so that a long evaluation can be stopped."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from doublevit.corrupted.sets import CorruptedSet, condition_of
@@ -51,12 +52,20 @@ class Bench:
 
     def measure_cells(self, corrupted: CorruptedSet, cells: Sequence[Cell]) -> dict[Cell, Measurement]:
         """Accuracy on cells of a corrupted set; those measured before, stopped or not, are not measured again."""
-        before, found = self.run.rows(), {}  # read once, so that all processes know the same
-        for number, cell in enumerate(cells, 1):
-            dataset, condition = corrupted.cell(cell), condition_of(corrupted, cell)
-            known = find(self.run, before, dataset, condition, self.subject)
-            found[cell] = known or self.measure(dataset, condition, f"{number}/{len(cells)} {cell[0]} {cell[1]}")
-        return found
+        sets = {cell: (corrupted.cell(cell), condition_of(corrupted, cell)) for cell in cells}
+        found = dict(zip(cells, self.known(sets.values()), strict=True))
+        for number, (cell, (dataset, condition)) in enumerate(sets.items(), 1):
+            title = f"{number}/{len(cells)} {cell[0]} {cell[1]}"
+            found[cell] = found[cell] or self.measure(dataset, condition, title)
+        return {cell: measurement for cell, measurement in found.items() if measurement is not None}
+
+    def known(self, sets: Iterable[tuple[Dataset, Mapping[str, Any]]]) -> list[Measurement | None]:
+        """What was measured before of each data set under its condition; told to all processes by the first."""
+        rows: list[Row] = []
+        if this_process().is_main_process:
+            rows = self.run.rows()
+        found = [find(self.run, rows, *dataset_and_condition, self.subject) for dataset_and_condition in sets]
+        return list(broadcast_object_list(found))
 
 
 def find(
@@ -71,7 +80,9 @@ def find(
     newest = {row.metric: row for row in fitting if subject_of(row) == subject}
     if not newest or not (path := run.predictions(next(iter(newest.values())))).is_file():
         return None
-    return _measurement(list(newest.values()), Predictions.load(path))
+    predictions = Predictions.load(path)
+    same_photos = np.array_equal(predictions.labels, dataset.labels)  # as far as labels can tell
+    return _measurement(list(newest.values()), predictions) if same_photos else None
 
 
 def subject_of(row: Row) -> Subject:

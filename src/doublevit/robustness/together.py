@@ -1,7 +1,7 @@
 """What the cells of a corrupted set say together: means, change against clean photos, error relative to another run."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from doublevit.robustness.bench import Measurement
 from doublevit.statistics import Estimate, Statistic, bootstrap
 
 Cells = Mapping[Cell, Measurement]
-LEAST = 1e-6  # of a share that divides: a few photos drawn anew may all be wrong, or all right
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +30,11 @@ class Robustness:
     reference_name: str = ""
 
     def rows(self) -> Iterator[Row]:
-        """For every group whose corruptions were all measured: means, relative changes, relative errors."""
-        names = dict.fromkeys(name for name, _ in self.cells)
-        for group, members in GROUPS.items():
-            if group != "all" and set(members) <= set(names):
-                yield from self._rows_of(group, [cell for cell in self.cells if cell[0] in members])
+        """Means, relative changes and relative errors: of every group that was measured whole, else of what was."""
+        names = tuple(dict.fromkeys(name for name, _ in self.cells))
+        whole = {group: members for group, members in GROUPS.items() if group != "all" and {*members} <= {*names}}
+        for group, members in (whole or {", ".join(names): names}).items():
+            yield from self._rows_of(group, [cell for cell in self.cells if cell[0] in members])
 
     def _rows_of(self, group: str, cells: list[Cell]) -> Iterator[Row]:
         said = {"kind": "corruptions", "of": group, "severities": sorted({severity for _, severity in cells})}
@@ -52,7 +51,7 @@ class Robustness:
             yield row(f"mean {metric}", self._estimate(metric, cells, _mean))
             if self.clean.hits[metric].any():
                 yield row(f"relative change of {metric}", self._estimate(metric, cells, _change), clean=clean)
-        if self.reference is not None:
+        if self.reference is not None and _all_err(self.reference, cells):
             estimate = self._relative_error(cells, self.reference)
             yield row("error relative to another model", estimate, relative_to=self.reference_name)
 
@@ -64,11 +63,12 @@ class Robustness:
         """Mean over corruptions of the error summed over severities, divided by the other model's."""
         hits = np.stack([of[cell].hits["top-1"] for of in (self.cells, reference) for cell in cells])
         numbers = np.unique([name for name, _ in cells], return_inverse=True)[1]
+        least = 0.5 / hits.shape[1]  # half an error, for a drawing in which the other model makes none
         groups = numbers == np.arange(numbers.max() + 1)[:, None]  # (corruptions, cells)
 
         def ratio(means: np.ndarray) -> np.ndarray:
             errors, others = ((1 - half) @ groups.T for half in np.split(means, 2, axis=1))
-            return (errors / np.maximum(others, LEAST)).mean(axis=1)
+            return (errors / np.maximum(others, least)).mean(axis=1)
 
         return bootstrap([hits], ratio)
 
@@ -78,4 +78,13 @@ def _mean(means: np.ndarray) -> np.ndarray:
 
 
 def _change(means: np.ndarray) -> np.ndarray:
-    return means[:, 1:].mean(axis=1) / np.maximum(means[:, 0], LEAST) - 1
+    some = np.where(means[:, 0] > 0, means[:, 0], np.nan)  # a drawing in which no clean photo is right says nothing
+    return means[:, 1:].mean(axis=1) / some - 1
+
+
+def _all_err(cells: Cells, some: Iterable[Cell]) -> bool:
+    """Whether the model makes an error on every corruption, so that there is something to divide by."""
+    errs = {cell[0]: False for cell in some}
+    for cell in some:
+        errs[cell[0]] |= not cells[cell].hits["top-1"].all()
+    return all(errs.values())
