@@ -178,6 +178,13 @@ def test_home_made_is_never_taken_for_published(clean, jpegs, tmp_path):
             verify(path)
 
 
+def test_a_few_photos_that_are_not_of_every_class(clean, tmp_path):
+    few = clean.first(5)
+    make(few, tmp_path, "jpeg")
+    assert verify(tmp_path).problems == []
+    assert open_set(tmp_path, few, CONFIG.cells)
+
+
 def test_only_one_writes_at_a_time(clean, tmp_path):
     import filelock
 

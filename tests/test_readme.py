@@ -45,6 +45,8 @@ def test_command_of_the_readme(command, workplace, request):
     if "vit_tiny" in command:
         weights = Path(request.getfixturevalue("vit_weights"))
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
+    if "--corrupted-set photos-c" in command:
+        main(["data", "corrupt", "--corruptions", "fog", "--photos", "9", "--workers", "1", "--output", "photos-c"])
     arguments = shlex.split(command)[1:]
     extra = QUICK.get(arguments[1], []) if arguments[0] in ("run", "train") and "--resume" not in arguments else []
     cache = (

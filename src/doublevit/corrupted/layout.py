@@ -59,6 +59,11 @@ def read_photos(root: Path) -> np.ndarray:
         raise UserError(f"{root / PHOTOS} is damaged ({error}); make the set again: doublevit data corrupt") from error
 
 
+def classes_of(root: Path, manifest: Manifest) -> set[str]:
+    """The classes that a set's photos are of: of a few photos, perhaps not all that there are."""
+    return {manifest.class_ids[label] for label in np.unique(read_photos(root)[:, 0])}
+
+
 def open_images(folder: Path, manifest: Manifest) -> np.ndarray:
     """The pictures of a cell of a set that is kept as a store, memory-mapped: uint8 (N, H, W, 3).
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.corrupted.layout import describe_photos, read_photos, require_finished
+from doublevit.corrupted.layout import classes_of, describe_photos, read_photos, require_finished
 from doublevit.corrupted.manifest import Manifest
 from doublevit.corrupted.problems import WRITTEN_ADVICE, problems
 from doublevit.corrupted.sets import CorruptedSet, Published, Written
@@ -32,7 +32,7 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | Non
     if manifest.kept_as == "store":
         return Written(path, manifest, clean, None)
     files = open_published(path)
-    _require_none(problems(files, cells, clean.class_ids, manifest.count, WRITTEN_ADVICE), path)
+    _require_none(problems(files, cells, classes_of(path, manifest), manifest.count, WRITTEN_ADVICE), path)
     return Written(path, manifest, clean, files)
 
 

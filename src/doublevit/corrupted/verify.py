@@ -13,6 +13,7 @@ from doublevit.corrupted.layout import (
     PHOTOS,
     cell_folder,
     checksum,
+    classes_of,
     missing_cells,
     open_images,
     read_photos,
@@ -51,7 +52,9 @@ def verify(path: Path) -> Verified:
         return _of_store(path, manifest)
     files = open_published(path)
     return _of_files(
-        files, manifest.cells, problems(files, manifest.cells, manifest.class_ids, manifest.count, WRITTEN_ADVICE)
+        files,
+        manifest.cells,
+        problems(files, manifest.cells, classes_of(path, manifest), manifest.count, WRITTEN_ADVICE),
     )
 
 
