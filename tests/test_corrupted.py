@@ -196,7 +196,7 @@ def test_a_damaged_cell_can_be_made_again_as_advised(clean, jpegs, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(jpegs, copy)
     next((copy / "fog" / "1").rglob("*.JPEG")).unlink()
-    with pytest.raises(UserError, match=r"fog/1 .*; delete that folder and give doublevit data corrupt again"):
+    with pytest.raises(UserError, match=r"fog/1 .*; delete that folder, if it is there, and give doublevit"):
         open_set(copy, clean, CONFIG.cells)
     shutil.rmtree(copy / "fog" / "1")
     assert make(clean, copy, "jpeg") == 1

@@ -7,7 +7,7 @@ from doublevit.data.tiny_imagenet_c import Cell, PublishedFiles, class_of
 
 WHOLE, WHOLE_CLASSES, DEFECTIVE_CLASSES = 10_000, 200, 1000
 PUBLISHED_ADVICE = "fetch the repaired archive, Zenodo 8206060"
-WRITTEN_ADVICE = "delete that folder and give doublevit data corrupt again"
+WRITTEN_ADVICE = "delete that folder, if it is there, and give doublevit data corrupt again"
 
 
 def problems(

@@ -70,7 +70,7 @@ def _all_rows(
 ) -> Evaluated:
     before = bench.known([(clean, CLEAN)])[0] or bench.measure(clean)
     cells = bench.measure_cells(corrupted, config.cells)
-    name = _name(reference, config) if reference else ""
+    name = _name(reference) if reference else ""
     robustness = Robustness(before, cells, corrupted.matched, corrupted.condition, reference, name)
     together = list(robustness.rows())
     if this_process().is_main_process:
@@ -79,7 +79,7 @@ def _all_rows(
     return Evaluated(before.rows, [row for cell in cells.values() for row in cell.rows], together)
 
 
-def _name(reference: Cells, config: RobustnessConfig) -> str:
+def _name(reference: Cells) -> str:
     row = next(iter(reference.values())).rows[0]
     return f"{row.model} ({row.checkpoint}, {row.precision})"
 
