@@ -12,6 +12,7 @@ from sklearn.datasets import load_sample_images
 
 from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION, textures
 from doublevit.corruptions.apply import corrupt
+from doublevit.corruptions.blur import disk
 from doublevit.corruptions.config import IMAGENET, TINY, table_for
 from doublevit.corruptions.draws import Draws, to_normal, to_range, to_uniform
 from doublevit.corruptions.lazy import CorruptedImages
@@ -192,6 +193,9 @@ def test_photos_larger_than_the_frost(small):
     with pytest.raises(UserError, match="too large for the small textures"):
         CorruptedImages(small, "frost", 1, 0, tiny_ice)
     assert corrupt(small, "fog", 1, textures=tiny_ice).shape == small.shape
+    same_size = Textures("textures of 64 pixels", tuple(np.zeros((213, 300, 3), np.uint8) for _ in range(5)))
+    with pytest.raises(UserError, match="expected less than 90 x 64"):
+        corrupt(small, "frost", 1, textures=same_size)
 
 
 def test_corrupted_images_are_as_good_as_an_array(small):
@@ -360,6 +364,9 @@ def test_defocus_of_large_photos_is_a_correlation_with_a_disk(large, severity):
     edge = np.exp(-(np.arange(-width, width + 1) ** 2) / (2 * deviation**2))
     soft = np.outer(edge, edge) / edge.sum() ** 2
     kernel = ndimage.correlate(kernel / kernel.sum(), soft, mode="mirror")
+    ours = disk(radius, deviation)
+    empty = (len(kernel) - len(ours)) // 2
+    assert np.pad(ours, empty) == pytest.approx(kernel, abs=1e-7)
     expected = ndimage.correlate(large[0].astype(float), kernel[..., None], mode="mirror")
     largest, share = off(corrupt(large, "defocus_blur", severity)[0], np.clip(expected, 0, 255).astype(np.uint8))
     assert largest <= 1
