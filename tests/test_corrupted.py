@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import WNIDS, random_photo
 from doublevit import files
 from doublevit.cli import main
 from doublevit.corrupted import cells as making
+from doublevit.corrupted import workers
 from doublevit.corrupted import write as writing
 from doublevit.corrupted.config import CorruptionConfig
 from doublevit.corrupted.manifest import Manifest
@@ -185,6 +187,31 @@ def test_a_few_photos_that_are_not_of_every_class(clean, tmp_path):
     assert open_set(tmp_path, few, CONFIG.cells)
 
 
+@pytest.mark.parametrize("name", ["photos.npy", "fog/1/images.npy", "fog/1/crc32"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff\xfe text", b"\x93NUMPY\x01\x00"])
+def test_damaged_arrays_get_a_line(clean, store, tmp_path, name, content):
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    (copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged|changed since"):
+        open_set(copy, clean, CONFIG.cells)
+    found = []
+    try:
+        found = verify(copy).problems
+    except UserError as error:
+        found = [str(error)]
+    assert len(found) == 1
+
+
+def test_a_renamed_photo_would_shift_all_others(clean, jpegs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(jpegs, copy)
+    for path in copy.rglob("test_0.JPEG"):
+        path.rename(path.with_name("test_500.JPEG"))
+    with pytest.raises(UserError, match=r"holds other photos than it should, .*/test_500 among them"):
+        open_set(copy, clean, CONFIG.cells)
+
+
 def test_only_one_writes_at_a_time(clean, tmp_path):
     import filelock
 
@@ -221,6 +248,8 @@ def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch
     _write = writing._write_clean_photos
     monkeypatch.setattr(writing, "_write_clean_photos", lambda *_: None)
     _write(root, clean)
+    workers.Job(root, manifest_of(clean, kept_as), clean.labels, textures.generated()).save()
+    monkeypatch.setattr(workers.Job, "save", lambda _: None)  # so that it is a worker whose disk is full
     import signal
 
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -249,7 +278,7 @@ def test_verify_finds_what_changed_in_a_store(store, tmp_path):
     problems = verify(copy).problems
     assert len(problems) == 2
     assert any("fog/4 has changed since it was written" in problem for problem in problems)
-    assert any("snow/1 is damaged" in problem for problem in problems)
+    assert any("snow/1/images.npy is damaged" in problem for problem in problems)
 
 
 def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
@@ -265,10 +294,15 @@ def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
     assert any(f"cannot read {second.relative_to(copy)}" in problem for problem in problems)
 
 
-@pytest.mark.parametrize("damage", ["{", '{"layout": 1}', "[]"])
+@pytest.mark.parametrize(
+    "damage",
+    ["{", '{"layout": 1}', "[]", {"kept_as": "JPEG"}, {"count": "x"}, {"count": 0}, {"side": None},
+     {"class_ids": [[1]]}, {"cells": [[1, 2]]}, {"cells": []}, {"seed": "z"}, {"frost": None}],
+)  # fmt: skip
 def test_damaged_manifest(store, tmp_path, damage):
     shutil.copytree(store, tmp_path / "copy")
-    (tmp_path / "copy" / "corrupted.json").write_text(damage)
+    path = tmp_path / "copy" / "corrupted.json"
+    path.write_text(damage if isinstance(damage, str) else json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(UserError, match=r"corrupted.json is damaged"):
         verify(tmp_path / "copy")
 
@@ -371,7 +405,7 @@ DEFECTS = {
         1,
         r"1,000 classes.*defect of frost in Zenodo 2536630\); fetch the repaired archive, Zenodo 8206060",
     ),
-    rename_photo: (1, f"fog/3 holds other photos than most cells, {WNIDS[0]}/test_77 among them"),
+    rename_photo: (1, f"fog/3 holds other photos than it should, {WNIDS[0]}/test_77 among them"),
 }
 
 
@@ -458,6 +492,17 @@ def test_tar_with_a_path_outside_its_folder(tmp_path, name):
         member.size = 3
         archive.addfile(member, io.BytesIO(b"abc"))
     with pytest.raises(UserError, match="holds a path outside its folder"):
+        TarFiles(tmp_path / "c.tar")
+
+
+def test_tar_with_an_impossible_size(tmp_path):
+    member = tarfile.TarInfo("fog/1/n1/test_0.JPEG")
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    (tmp_path / "c.tar").write_bytes(bytes(header[:512]) * 2 + bytes(1024))
+    with pytest.raises(UserError, match="no whole tar"):
         TarFiles(tmp_path / "c.tar")
 
 

@@ -205,6 +205,58 @@ def test_stopped_and_gone_on_with(run, evaluated, tmp_path, monkeypatch):
     assert values(again.together) == values(evaluated[1].together)
 
 
+def test_other_photos_or_weights_of_the_same_names_are_measured_anew(evaluated, tmp_path):
+    path = copied(evaluated[0], tmp_path)
+    rows = len(RunFolder(path).rows())
+    weights = next((path / "checkpoints").rglob("model.safetensors"))
+    from safetensors.torch import load_file, save_file
+
+    save_file({name: tensor + 0.01 for name, tensor in load_file(weights).items()}, weights)
+    evaluate(options(path))
+    assert len(RunFolder(path).rows()) > rows
+    predictions = sorted((path / "predictions").iterdir())
+    predictions[0].write_bytes(b"damaged")
+    rows = len(RunFolder(path).rows())
+    evaluate(options(path))
+    assert len(RunFolder(path).rows()) in (rows, rows + 2)  # what was damaged is measured again, if it is this one's
+
+
+def test_rows_are_added_all_or_none(tmp_path, monkeypatch):
+    from doublevit import results
+
+    path = tmp_path / "results.jsonl"
+    results.append_lines(path, [{"a": 1}])
+
+    opened = Path.open
+
+    def full(self, mode="r", *others, **more):
+        file = opened(self, mode, *others, **more)
+        if mode == "a":
+            write = file.write
+            file_write = lambda text: (write(text[:5]), file.flush(), (_ for _ in ()).throw(OSError(28, "full")))  # noqa: E731
+            return _Broken(file, file_write)
+        return file
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match="full"):
+        results.append_lines(path, [{"b": 2}, {"c": 3}])
+    monkeypatch.undo()
+    assert list(results.read_lines(path)) == [{"a": 1}]
+
+
+class _Broken:
+    """A file on a disk that fills up after five characters."""
+
+    def __init__(self, file, write):
+        self.file, self.write = file, write
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
 def test_other_draws_are_measured_anew(evaluated, tmp_path):
     path = copied(evaluated[0], tmp_path)
     other = evaluate(options(path, ("impulse_noise",), corruption_seed=1))
@@ -215,7 +267,7 @@ def test_other_draws_are_measured_anew(evaluated, tmp_path):
 
 def test_relative_to_another_run(run, evaluated, tmp_path):
     path = copied(run, tmp_path)
-    with pytest.raises(UserError, match="was not measured on impulse_noise at severity 1"):
+    with pytest.raises(UserError, match="was not measured on all of these corruptions"):
         evaluate(options(path, relative_to=run))
     assert not RunFolder(path).rows()
     result = evaluate(options(path, relative_to=evaluated[0]))

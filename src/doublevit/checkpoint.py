@@ -6,6 +6,7 @@ killed at any moment finds a whole checkpoint.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -89,6 +90,12 @@ def name_of(folder: Path, which: str) -> str:
         UserError: there is none.
     """
     return _find(folder, which).name
+
+
+def digest_of(folder: Path, which: str) -> str:
+    """Eight digits that tell these weights from others of the same name."""
+    with (_find(folder, which) / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def exists(folder: Path) -> bool:

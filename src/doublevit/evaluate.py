@@ -22,6 +22,7 @@ from doublevit.statistics import wilson_interval
 
 KEPT_CLASSES = 5  # of each sample's ranking, in saved predictions
 BATCH_SIZE = 100
+TOP = (1, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def predict(
 
 
 def accuracy_rows(
-    measured: Measured, subject: Subject, condition: Mapping[str, Any], top: Sequence[int] = (1, 3)
+    measured: Measured, subject: Subject, condition: Mapping[str, Any], top: Sequence[int] = TOP
 ) -> list[Row]:
     """Top-k accuracy for each k in `top` that the data set has classes for, with n and Wilson's 95 % interval."""
     rows = []

@@ -6,6 +6,8 @@ Nothing here needs torch, so that reports can read runs anywhere.
 import dataclasses
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,9 +71,16 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
-        """Read what `save` wrote; no pickled object is accepted."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+        """Read what `save` wrote; no pickled object is accepted.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+        except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{path} is damaged ({error}); delete it and evaluate again") from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -80,11 +89,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: another line is damaged.
     """
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
+            yield dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
             if number < len(lines):
                 raise UserError(f"{path}, line {number} is damaged: {error}; remove the line") from error
 
@@ -94,8 +103,13 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
     if _is_cut_short(path):
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in read_lines(path)))
-    with path.open("a") as file:
-        file.write(text)
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as file:
+            file.write(text)
+    except OSError:  # a disk that filled up in the middle: all of the entries, or none
+        os.truncate(path, before)
+        raise
 
 
 def _is_cut_short(path: Path) -> bool:

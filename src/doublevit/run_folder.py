@@ -97,7 +97,11 @@ class RunFolder:
 
     def rows(self) -> list[Row]:
         """All rows of results.jsonl, oldest first; a half-written last line is passed over."""
-        return [Row(**entry) for entry in read_lines(self.path / "results.jsonl")]
+        path = self.path / "results.jsonl"
+        try:
+            return [Row(**entry) for entry in read_lines(path)]
+        except TypeError as error:
+            raise UserError(f"{path} holds a line that is no row ({error}); remove the line") from error
 
 
 def environment() -> dict[str, Any]:

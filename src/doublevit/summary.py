@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from doublevit.models import freeze
@@ -43,7 +44,7 @@ def leak_warning(model: Classifier) -> str:
 
 def result_table(rows: Iterable[Row], run: Path, note: str) -> Table:
     """Accuracies with their intervals; below them, how the network was trained."""
-    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=run.name, caption=note)
+    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=escape(run.name), caption=note)
     for column in table.columns[2:]:
         column.justify = "right"
     for row in rows:
@@ -56,7 +57,7 @@ def cell_table(rows: Sequence[Row]) -> Table:
     """Top-1 accuracy of every corruption, by severity; below it, what the corrupted photos are."""
     cells = {(row.condition["corruption"], row.condition["severity"]): row for row in rows if row.metric == "top-1"}
     names, severities = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
-    table = Table("top-1 by severity", *map(str, severities), "mean", caption=describe_set(rows[0].condition))
+    table = Table("top-1 by severity", *map(str, severities), "mean", caption=escape(describe_set(rows[0].condition)))
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
@@ -73,7 +74,8 @@ def together_table(rows: Iterable[Row]) -> Table:
     for row in rows:
         condition, form = row.condition, FORMS[row.metric.split()[0]]
         interval = f"{row.low:{form}} to {row.high:{form}}"
-        other = f"clean accuracy on {condition['clean']}" if "clean" in condition else condition.get("relative_to", "")
+        clean = f"clean accuracy on {condition['clean']}" if "clean" in condition else ""
+        other = clean or escape(condition.get("relative_to", ""))
         table.add_row(condition["of"], row.metric, f"{row.value:{form}}", interval, other)
     return table
 

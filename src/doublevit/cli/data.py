@@ -88,7 +88,7 @@ def _prepare(arguments: Sequence[str]) -> None:
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
-    say(f"from {splits['val'].source.removesuffix(', val')}")
+    say(f"from {splits['val'].source.partition(', val')[0]}")
 
 
 def _verify(arguments: Sequence[str]) -> None:

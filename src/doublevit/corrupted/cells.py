@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from doublevit import progress
-from doublevit.corrupted.layout import CHECKSUM, CLEAN_PHOTOS, IMAGES, cell_folder, checksum
+from doublevit.corrupted.layout import CHECKSUM, CLEAN_PHOTOS, IMAGES, TEXTURES, cell_folder, checksum
 from doublevit.corrupted.manifest import Manifest
 from doublevit.corrupted.workers import make
 from doublevit.data.tiny_imagenet_c import Cell
@@ -50,7 +50,8 @@ def _part(root: Path, cell: Cell) -> Path:
 
 def clear(root: Path, cells: list[Cell]) -> None:
     """Take away what is not whole."""
-    (root / CLEAN_PHOTOS).unlink(missing_ok=True)
+    for name in (CLEAN_PHOTOS, TEXTURES):
+        (root / name).unlink(missing_ok=True)
     for cell in cells:
         shutil.rmtree(_part(root, cell), ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """Where the parts of a written set lie: a cell in `<corruption>/<severity>/`, there only when whole."""
 
 import os
+import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,8 @@ from doublevit.errors import UserError
 IMAGES, CHECKSUM = "images.npy", "crc32"
 PHOTOS = "photos.npy"
 """What a set was made from, int64 (N, 2): label and CRC-32 of each clean photo."""
-CLEAN_PHOTOS = ".clean.npy"
+CLEAN_PHOTOS, TEXTURES = ".clean.npy", ".textures.npz"
+"""There only while a set is written."""
 STEP = 256  # photos that are looked at together
 
 
@@ -26,7 +28,8 @@ def cell_folder(root: Path, cell: Cell) -> Path:
 
 def missing_cells(root: Path, cells: Iterable[Cell]) -> list[Cell]:
     """The cells that are not there."""
-    return [cell for cell in cells if not cell_folder(root, cell).is_dir()]
+    folders = {cell: cell_folder(root, cell) for cell in cells}
+    return [cell for cell, folder in folders.items() if not folder.is_dir() or not any(folder.iterdir())]
 
 
 def require_finished(root: Path, cells: Iterable[Cell]) -> None:
@@ -52,16 +55,24 @@ def read_photos(root: Path) -> np.ndarray:
     Raises:
         UserError: it is damaged.
     """
-    try:
-        photos: np.ndarray = np.load(root / PHOTOS, allow_pickle=False)
-        return photos
-    except (OSError, ValueError) as error:
-        raise UserError(f"{root / PHOTOS} is damaged ({error}); make the set again: doublevit data corrupt") from error
+    return _read(root / PHOTOS, np.int64, (None, 2), "make the set again: doublevit data corrupt")
 
 
 def classes_of(root: Path, manifest: Manifest) -> set[str]:
     """The classes that a set's photos are of: of a few photos, perhaps not all that there are."""
-    return {manifest.class_ids[label] for label in np.unique(read_photos(root)[:, 0])}
+    return {name.partition("/")[0] for name in names_of(root, manifest)}
+
+
+def names_of(root: Path, manifest: Manifest) -> frozenset[str]:
+    """Class and file of every photo of a cell, without suffix.
+
+    Raises:
+        UserError: what the set was made from is damaged.
+    """
+    labels = read_photos(root)[:, 0]
+    if len(labels) != manifest.count or not 0 <= labels.min() <= labels.max() < len(manifest.class_ids):
+        raise UserError(f"{root / PHOTOS} is damaged; make the set again: doublevit data corrupt")
+    return frozenset(f"{manifest.class_ids[label]}/test_{index}" for index, label in enumerate(labels.tolist()))
 
 
 def open_images(folder: Path, manifest: Manifest) -> np.ndarray:
@@ -70,15 +81,21 @@ def open_images(folder: Path, manifest: Manifest) -> np.ndarray:
     Raises:
         UserError: they are damaged.
     """
-    advice = "delete the folder and give doublevit data corrupt again"
+    shape = (manifest.count, *manifest.side, 3)
+    return _read(folder / IMAGES, np.uint8, shape, "delete the folder and give doublevit data corrupt again")
+
+
+def _read(path: Path, dtype: type, shape: tuple[int | None, ...], advice: str) -> np.ndarray:
+    """An array of a kind, memory-mapped; None in `shape` is any number but none."""
     try:
-        images: np.ndarray = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is damaged ({error}); {advice}") from error
-    expected = (manifest.count, *manifest.side, 3)
-    if images.dtype != np.uint8 or images.shape != expected:
-        raise UserError(f"{folder}: expected uint8 {expected}, found {images.dtype} {images.shape}; {advice}")
-    return images
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = getattr(array, "shape", ())
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); {advice}") from error
+    fits = len(found) == len(shape) and all(n == m if m else n for n, m in zip(found, shape, strict=True))
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or not fits:
+        raise UserError(f"{path} is damaged: expected {np.dtype(dtype)} {shape}, found another array; {advice}")
+    return array
 
 
 def checksum(path: Path) -> str:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from doublevit.corruptions.config import VERSION
+from doublevit.corruptions.config import COMMON, SEVERITIES, VALIDATION, VERSION
 from doublevit.data.tiny_imagenet_c import MANIFEST, Cell
 from doublevit.errors import UserError
 from doublevit.files import write_text
@@ -45,6 +45,22 @@ class Manifest:
         names = (field.name for field in dataclasses.fields(self) if field.name != "cells")
         return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
 
+    def _require_sense(self) -> None:
+        """Raise `ValueError` where a field is not what it can be."""
+        texts = (self.source, self.constants, self.frost, *self.class_ids, *self.class_names)
+        numbers = (self.seed, self.count - 1, *(side - 1 for side in self.side))
+        checks = {
+            "text": all(isinstance(text, str) for text in texts),
+            "number": all(isinstance(number, int) and number >= 0 for number in numbers),
+            "classes": len(self.class_ids) == len(self.class_names) > 0,
+            "side": len(self.side) == 2,
+            "kept_as": self.kept_as in ("jpeg", "store"),
+            "cells": set(self.cells) <= {(n, s) for n in COMMON + VALIDATION for s in SEVERITIES} and bool(self.cells),
+        }
+        wrong = [name for name, is_right in checks.items() if not is_right]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is not as it should be")
+
     def write(self, folder: Path) -> None:
         """Put the manifest into its folder."""
         write_text(folder / MANIFEST, json.dumps(dataclasses.asdict(self), indent=1))
@@ -63,7 +79,8 @@ class Manifest:
             entries: dict[str, Any] = json.loads(path.read_text())
             fields: Any = {key: tuple(old) if isinstance(old, list) else old for key, old in entries.items()}
             manifest = cls(**fields | {"cells": tuple((name, severity) for name, severity in fields["cells"])})
-        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            manifest._require_sense()
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({error}); make the set again: doublevit data corrupt") from error
         if manifest.layout != LAYOUT:
             raise UserError(f"{path}: layout {manifest.layout}, expected {LAYOUT}; make the set again")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.corrupted.layout import classes_of, describe_photos, read_photos, require_finished
+from doublevit.corrupted.layout import describe_photos, read_photos, require_finished
 from doublevit.corrupted.manifest import Manifest
-from doublevit.corrupted.problems import WRITTEN_ADVICE, problems
+from doublevit.corrupted.problems import problems, problems_of_store, problems_of_written
 from doublevit.corrupted.sets import CorruptedSet, Published, Written
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, PublishedFiles, open_published, require_no_manifest
@@ -30,9 +30,10 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | Non
     _require_same_photos(manifest, clean, path)
     require_finished(path, cells)
     if manifest.kept_as == "store":
+        _require_none(problems_of_store(path, cells, manifest), path)
         return Written(path, manifest, clean, None)
     files = open_published(path)
-    _require_none(problems(files, cells, classes_of(path, manifest), manifest.count, WRITTEN_ADVICE), path)
+    _require_none(problems_of_written(files, cells, manifest, path), path)
     return Written(path, manifest, clean, files)
 
 
@@ -51,6 +52,8 @@ def _require_shared_classes(files: PublishedFiles, clean: Dataset) -> None:
 
 
 def _require_same_photos(manifest: Manifest, clean: Dataset, path: Path) -> None:
+    if len(clean) > manifest.count:
+        raise UserError(f"{path} holds {manifest.count:,} of the {len(clean):,} photos; add --photos {manifest.count}")
     same_kind = manifest.class_ids == clean.class_ids and manifest.side == clean.images.shape[1:3]
     if not same_kind or not np.array_equal(read_photos(path)[: len(clean)], describe_photos(clean)):
         raise UserError(

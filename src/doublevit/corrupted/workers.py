@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 
-from doublevit.corrupted.layout import CLEAN_PHOTOS, IMAGES
+from doublevit.corrupted.layout import CLEAN_PHOTOS, IMAGES, TEXTURES, read_photos
 from doublevit.corrupted.manifest import JPEG_QUALITY, Manifest
 from doublevit.corruptions.apply import corrupt
 from doublevit.corruptions.digital import to_jpeg
 from doublevit.corruptions.textures import Textures
 from doublevit.data.tiny_imagenet_c import Cell
+from doublevit.files import whole_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,21 @@ class Job:
     manifest: Manifest
     labels: np.ndarray
     textures: Textures
+
+    def save(self) -> None:
+        """Leave in `root` what workers begin with: sent to one that never comes up, it would block for ever."""
+        with whole_file(self.root / TEXTURES) as file:
+            np.savez(file, *self.textures.pictures, name=np.array(self.textures.name))
+
+    @classmethod
+    def load(cls, root: Path) -> "Job":
+        """What `save` left, and what was there before it."""
+        manifest = Manifest.read(root)
+        if manifest is None:
+            raise RuntimeError("a set is written without its manifest")
+        with np.load(root / TEXTURES, allow_pickle=False) as arrays:
+            pictures = tuple(arrays[f"arr_{number}"] for number in range(len(arrays) - 1))
+            return cls(root, manifest, read_photos(root)[:, 0], Textures(str(arrays["name"]), pictures))
 
     def make(self, cell: Cell, chunk: range, part: Path) -> int:
         """Corrupt a chunk of the photos and write it into the unfinished cell `part`; returns its length."""
@@ -50,12 +66,32 @@ def processes(job: Job, count: int) -> Iterator[concurrent.futures.Executor]:
 
     Processes, not threads: numpy's calls on pieces this small would wait for Python's lock most of the time.
     """
+    job.save()
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin, (job,))
+    pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin, (job.root,))
     try:
+        with _ctrl_c_ignored():  # which processes take over: it is for their parent
+            for _ in range(count):
+                pool.submit(_nothing)
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _nothing() -> None:
+    """The first task of a process: to start."""
 
 
 def make(cell: Cell, chunk: range, part: Path) -> int:
@@ -66,13 +102,13 @@ def make(cell: Cell, chunk: range, part: Path) -> int:
 _job: Job
 
 
-def _begin(job: Job) -> None:
-    """Make this process a worker: it leaves Ctrl-C to its parent, and ends when that one does."""
+def _begin(root: Path) -> None:
+    """Make this process a worker, that ends when its parent does."""
     global _job  # noqa: PLW0603  # a worker process has one job
-    _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpoolctl.threadpool_limits(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _job = Job.load(root)
+    threadpoolctl.threadpool_limits(1)
 
 
 def _end_with_parent() -> None:

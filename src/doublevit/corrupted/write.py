@@ -101,6 +101,7 @@ def _in_one_line(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write {root} ({error.strerror}); make room; {advice}") from error
+        what = f"cannot write {error.filename or root} ({error.strerror}); make room or remove what is in the way"
+        raise UserError(f"{what}; {advice}") from error
     except BrokenProcessPool as error:
         raise UserError(f"a worker process died while writing {root}; {advice}, with fewer --workers") from error

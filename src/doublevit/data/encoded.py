@@ -41,5 +41,5 @@ class EncodedImages(MadeOnDemand):
             if found != self.shape[1:]:
                 raise BadImage(f"expected {width} x {height} pixels, found {found[1]} x {found[0]}")
             return image
-        except (BadImage, OSError, UserError) as error:
+        except (BadImage, OSError, MemoryError, UserError) as error:
             raise UserError(f"{self.path}: cannot read {name} ({error}); fetch or make the set again") from error

@@ -98,10 +98,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 def _open_split(folder: Path, split: str, meta: dict[str, Any], source: str) -> Dataset:
     try:
+        noted = meta["splits"][split]
         images = np.load(folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
-        return Dataset(images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), f"{source}, {split}")
-    except (OSError, ValueError) as error:
+        source = f"{source}, {split} [{noted['crc32']:08x}]"  # other photos in the same place are told apart
+        return Dataset(images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), source)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 
 

@@ -44,6 +44,8 @@ class TarFiles:
             done = 0
             while member := archive.next():
                 archive.members = []  # type: ignore[attr-defined]  # 750,000 of them would fill a gigabyte
+                if member.size < 0 or member.issparse():
+                    raise tarfile.ReadError(f"{member.name} claims an impossible size")
                 self._add(member)
                 if archive.offset - done > STEP:
                     bar.advance(archive.offset - done)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit import progress
 from doublevit.data.archive import Files, FolderFiles, natural
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.encoded import EncodedImages
@@ -76,10 +75,6 @@ def open_published(path: Path) -> PublishedFiles:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist: expected Tiny-ImageNet-C, as a folder or as its tar")
-    if path.is_dir():
-        progress.console.print(
-            f"reading the names of the files in {path}", markup=False, highlight=False, soft_wrap=True
-        )
     files: Files = FolderFiles(path) if path.is_dir() else TarFiles(path)
     cells: dict[Cell, list[str]] = collections.defaultdict(list)
     roots = set()

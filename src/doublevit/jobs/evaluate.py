@@ -1,7 +1,7 @@
 """Evaluation of a run's weights on clean and on corrupted photos."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from doublevit import checkpoint
@@ -86,7 +86,8 @@ def _name(reference: Cells) -> str:
 
 def _bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Evaluate) -> Bench:
     dtype = choose(options.precision or recipe.train.precision, this_process().device)
-    weights = f"{options.checkpoint}, {checkpoint.name_of(run.checkpoints, options.checkpoint)}"
+    which = options.checkpoint
+    weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
     subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."))
     return Bench(run, model, subject, dtype, options.batch_size)
 
@@ -103,16 +104,15 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
     return OnTheFly(clean, config.corruption_seed, ice)
 
 
-def _reference(path: Path, corrupted: CorruptedSet, cells: Iterable[Cell]) -> Cells:
-    """The same cells, as another run was measured on them: its weights that were measured last on the first of them."""
-    run, found, subject = RunFolder.open(path), {}, None
+def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> Cells:
+    """The same cells, as another run was measured on them, all with the same weights: the newest that have them all."""
+    run = RunFolder.open(path)
     rows = run.rows()
-    for cell in cells:
-        measurement = find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject)
-        if measurement is None:
-            raise UserError(
-                f"{path} was not measured on {cell[0]} at severity {cell[1]} of the same set; first give doublevit"
-                f" evaluate {path} the same options without --relative-to"
-            )
-        found[cell], subject = measurement, subject_of(measurement.rows[0])
-    return found
+    for subject in dict.fromkeys(subject_of(row) for row in reversed(rows)):
+        found = {cell: find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject) for cell in cells}
+        if all(found.values()):
+            return {cell: measurement for cell, measurement in found.items() if measurement}
+    raise UserError(
+        f"{path} was not measured on all of these corruptions with the same photos and draws; first give doublevit"
+        f" evaluate {path} the same options without --relative-to"
+    )

@@ -12,7 +12,8 @@ from torch import nn
 from doublevit.corrupted.sets import CorruptedSet, condition_of
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell
-from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
+from doublevit.errors import UserError
+from doublevit.evaluate import TOP, Measured, Subject, accuracy_rows, predict
 from doublevit.processes import this_process
 from doublevit.results import Predictions, Row
 from doublevit.run_folder import RunFolder
@@ -80,9 +81,13 @@ def find(
     newest = {row.metric: row for row in fitting if subject_of(row) == subject}
     if not newest or not (path := run.predictions(next(iter(newest.values())))).is_file():
         return None
-    predictions = Predictions.load(path)
+    try:
+        predictions = Predictions.load(path)
+    except UserError:
+        return None  # to be measured again
+    whole = newest.keys() == {f"top-{k}" for k in TOP if k <= predictions.classes.shape[1]}
     same_photos = np.array_equal(predictions.labels, dataset.labels)  # as far as labels can tell
-    return _measurement(list(newest.values()), predictions) if same_photos else None
+    return _measurement(list(newest.values()), predictions) if whole and same_photos else None
 
 
 def subject_of(row: Row) -> Subject:
