@@ -93,6 +93,19 @@ def test_unmatched_clean_photos_are_said():
     assert {found.condition["set"] for found in rows} == {"published"}
 
 
+def test_matched_photos_are_drawn_together():
+    """Cells that are right on the very photos that the clean set is right on do not change at all."""
+    clean = measurement(0.7, 3)
+    cells = {(name, 1): Measurement([row()], clean.hits) for name in VALIDATION}
+    changes = []
+    for matched in (True, False):
+        rows = Robustness(clean, cells, matched, HOME_MADE).rows()
+        changes.append(next(found for found in rows if "change" in found.metric))
+    assert changes[0].low == pytest.approx(0, abs=1e-6)
+    assert changes[0].high == pytest.approx(0, abs=1e-6)
+    assert changes[1].high - changes[1].low > 0.05
+
+
 def test_what_is_no_group_is_named():
     cells = {(name, 1): measurement(0.5, 1) for name in ("snow", "frost")}
     rows = list(Robustness(measurement(0.8, 2), cells, True, HOME_MADE).rows())
