@@ -48,16 +48,13 @@ def corrupt(arguments: Sequence[str]) -> None:
     """Write a corrupted set: `data corrupt [options]`."""
     options = parse(Corrupt, "doublevit data corrupt", arguments)
     from doublevit.corrupted.manifest import Manifest
+    from doublevit.corrupted.sets import on_the_fly
     from doublevit.corrupted.write import write
-    from doublevit.corruptions import textures
-    from doublevit.corruptions.apply import require_fit
     from doublevit.corruptions.config import table_for
 
     clean, wanted = load(options.data)["val"], options.corruption
     clean = clean if options.photos is None else clean.first(options.photos)
-    ice = textures.find(wanted.frost_textures, options.data.cache, download=wanted.download_frost_textures)
-    for name in wanted.names:
-        require_fit(clean.images, name, ice)
+    ice = on_the_fly(clean, wanted, options.data.cache).textures
     height, width = clean.images.shape[1:3]
     manifest = Manifest(
         source=clean.source,
@@ -89,18 +86,14 @@ def verify_set(path: Path) -> None:
 
 def corruption_sheet(dataset: Dataset, photo: int, config: CorruptionConfig, cache: Path) -> "Image":
     """A photo under each of some corruptions, by severity."""
-    from doublevit.corruptions import textures
-    from doublevit.corruptions.apply import corrupt as corrupted
+    from doublevit.corrupted.sets import on_the_fly
     from doublevit.data.sheet import grid_sheet
 
     if not 0 <= photo < len(dataset):
         raise UserError(f"--photo {photo}: expected 0 to {len(dataset) - 1:,}")
-    index = np.array([photo])
-    images = dataset.images[index]
-    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
-    rows = {"clean": [images[0]]}
+    index, corrupted = np.array([photo]), on_the_fly(dataset, config, cache)
+    rows = {"clean": [dataset.images[index][0]]}
     for name in config.names:
-        title = f"{name}\n({ice.name})" if name == "frost" else name
-        made = (corrupted(images, name, severity, config.corruption_seed, index, ice) for severity in config.severities)
-        rows[title] = [image for (image,) in made]
+        title = f"{name}\n({corrupted.textures.name})" if name == "frost" else name
+        rows[title] = [corrupted.cell((name, severity)).images[index][0] for severity in config.severities]
     return grid_sheet(rows, [str(severity) for severity in config.severities])

@@ -10,7 +10,7 @@ import numpy as np
 
 from doublevit.corrupted.manifest import Manifest
 from doublevit.data.dataset import Dataset
-from doublevit.data.tiny_imagenet_c import Cell
+from doublevit.data.tiny_imagenet_c import Cell, class_of
 from doublevit.errors import UserError
 
 IMAGES, CHECKSUM = "images.npy", "crc32"
@@ -60,7 +60,7 @@ def read_photos(root: Path) -> np.ndarray:
 
 def classes_of(root: Path, manifest: Manifest) -> set[str]:
     """The classes that a set's photos are of: of a few photos, perhaps not all that there are."""
-    return {name.partition("/")[0] for name in names_of(root, manifest)}
+    return set(map(class_of, names_of(root, manifest)))
 
 
 def names_of(root: Path, manifest: Manifest) -> frozenset[str]:

@@ -10,7 +10,6 @@ from doublevit.corrupted.layout import (
     IMAGES,
     cell_folder,
     checksum,
-    classes_of,
     missing_cells,
     names_of,
     open_images,
@@ -37,7 +36,8 @@ def problems(files: PublishedFiles, cells: Iterable[Cell], class_ids: Iterable[s
 def problems_of_written(files: PublishedFiles, cells: Iterable[Cell], manifest: Manifest, root: Path) -> list[str]:
     """What is wrong with cells of JPEG files that we wrote: every photo is known by its name."""
     expected = names_of(root, manifest)
-    return _lines(files, cells, expected, frozenset(classes_of(root, manifest)), len(expected), WRITTEN_ADVICE)
+    classes = frozenset(map(class_of, expected))
+    return _lines(files, cells, expected, classes, len(expected), WRITTEN_ADVICE)
 
 
 def problems_of_store(root: Path, cells: Sequence[Cell], manifest: Manifest) -> list[str]:

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from doublevit.corrupted.config import CorruptionConfig
 from doublevit.corrupted.layout import cell_folder, open_images
 from doublevit.corrupted.manifest import Manifest, home_made
+from doublevit.corruptions import textures
+from doublevit.corruptions.apply import require_fit
 from doublevit.corruptions.config import table_for
 from doublevit.corruptions.lazy import CorruptedImages
 from doublevit.corruptions.textures import Textures
@@ -49,6 +52,18 @@ class OnTheFly:
     def cell(self, cell: Cell) -> Dataset:
         images = CorruptedImages(self.clean.images, *cell, self.seed, self.textures)
         return dataclasses.replace(self.clean, images=images)
+
+
+def on_the_fly(clean: Dataset, config: CorruptionConfig, cache: Path) -> OnTheFly:
+    """`clean` photos, to be corrupted as `config` says, with frost that is found or fetched.
+
+    Raises:
+        UserError: there is no such frost, or the photos are of a size that a corruption cannot be made of.
+    """
+    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
+    for name in config.names:
+        require_fit(clean.images, name, ice)  # now, not when its turn comes, hours later
+    return OnTheFly(clean, config.corruption_seed, ice)
 
 
 @dataclasses.dataclass(frozen=True)

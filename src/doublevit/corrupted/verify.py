@@ -35,7 +35,8 @@ def verify(path: Path) -> Verified:
     if manifest is None:
         files = open_published(path)
         require_no_manifest(files)
-        return _of_files(files, _published_cells(files), problems(files, _published_cells(files), files.class_ids))
+        wanted = _published_cells(files)
+        return _of_files(files, wanted, problems(files, wanted, files.class_ids))
     if manifest.kept_as == "store":
         cells, found = manifest.cells, problems_of_store(path, manifest.cells, manifest)
         there = len(cells) - len(missing_cells(path, cells))

@@ -7,9 +7,8 @@ from pathlib import Path
 from doublevit import checkpoint
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.corrupted.opening import open_set
-from doublevit.corrupted.sets import CorruptedSet, OnTheFly, condition_of
-from doublevit.corruptions import VALIDATION, textures
-from doublevit.corruptions.apply import require_fit
+from doublevit.corrupted.sets import CorruptedSet, condition_of, on_the_fly
+from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
@@ -98,10 +97,7 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
         path = fetch_published(cache, four=config.names[0] in VALIDATION)
     if path is not None:
         return open_set(path, clean, config.cells, options.photos)
-    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
-    for name in config.names:
-        require_fit(clean.images, name, ice)  # now, not when its turn comes, hours later
-    return OnTheFly(clean, config.corruption_seed, ice)
+    return on_the_fly(clean, config, cache)
 
 
 def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> Cells:
