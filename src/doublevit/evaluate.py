@@ -110,10 +110,15 @@ def _predict_batch(model: nn.Module, batch: Batch, dtype: torch.dtype) -> tuple[
         logits = model(batch.images).float()
     if not torch.isfinite(logits).all():
         raise UserError("the model's logits are not finite: its weights are damaged, or the training diverged")
+    return ranking(logits, batch.labels)
+
+
+def ranking(logits: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sample: the first classes (B, k), their probabilities, and the log-probability of the true one (B,)."""
     log_probabilities = logits.log_softmax(dim=1)
     best, classes = log_probabilities.topk(min(KEPT_CLASSES, logits.shape[1]), dim=1)
-    of_label = log_probabilities.gather(1, batch.labels[:, None])[:, 0]
-    return classes.cpu().numpy(), best.exp().cpu().numpy(), of_label.cpu().numpy()
+    of_label = log_probabilities.gather(1, labels[:, None])[:, 0]
+    return classes.int().cpu().numpy(), best.exp().cpu().numpy(), of_label.cpu().numpy()
 
 
 def _assemble(parts: list[tuple[np.ndarray, ...]], dataset: Dataset) -> Predictions:
@@ -123,7 +128,7 @@ def _assemble(parts: list[tuple[np.ndarray, ...]], dataset: Dataset) -> Predicti
         raise RuntimeError("a sample was evaluated twice or not at all")
     return Predictions(
         labels=np.asarray(dataset.labels),
-        classes=classes[order].astype(np.int32),
+        classes=classes[order],
         probabilities=probabilities[order],
         label_log_probability=of_label[order],
     )

@@ -26,7 +26,7 @@ class Row:
 
     `condition` says what was done to the photos, `{"kind": "clean"}` at the least; `low` and `high` bound the 95 %
     interval; `checkpoint` says which weights, and whether as the last or the best (that was chosen on these photos);
-    `seconds` is the wall time of the pass that gave it.
+    `seconds` is the wall time of the pass that gave it. `findings` names the checks that speak against believing it.
     """
 
     model: str
@@ -41,6 +41,7 @@ class Row:
     checkpoint: str
     precision: str
     seconds: float
+    findings: list[str] = dataclasses.field(default_factory=list)
     version: int = ROW_VERSION
 
 
@@ -62,6 +63,21 @@ class Predictions:
         if not 1 <= k <= self.classes.shape[1]:
             raise UserError(f"top-{k} cannot be read: predictions hold the first {self.classes.shape[1]} classes")
         return (self.classes[:, :k] == self.labels[:, None]).any(axis=1)
+
+    def replaced(self, others: "Predictions", where: np.ndarray) -> "Predictions":
+        """These, but the others' for the samples of `where`, bool (N,)."""
+        merged = self.at(np.arange(len(self.labels)))
+        merged.put(where, others.at(where))
+        return merged
+
+    def put(self, indices: np.ndarray, others: "Predictions") -> None:
+        """Overwrite some samples, named by places or by a mask, with the `others`, as many."""
+        for field in dataclasses.fields(self):
+            getattr(self, field.name)[indices] = getattr(others, field.name)
+
+    def at(self, places: np.ndarray) -> "Predictions":
+        """Copies of those of some samples, named by places or by a mask."""
+        return Predictions(**{field.name: getattr(self, field.name)[places] for field in dataclasses.fields(self)})
 
     def save(self, path: Path) -> None:
         """Write all arrays to a compressed .npz, whole or not at all."""

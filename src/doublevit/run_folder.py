@@ -18,7 +18,18 @@ from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.results import Predictions, Row, append_lines, read_lines
 
-LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "pillow", "simplejpeg", "scikit-learn")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "foolbox",
+    "numpy",
+    "scipy",
+    "pillow",
+    "simplejpeg",
+    "scikit-learn",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +100,7 @@ class RunFolder:
     def predictions(self, row: Row) -> Path:
         """Where the predictions lie that a row was read from."""
         condition = row.condition
-        words = [str(condition[key]) for key in ("kind", "corruption", "severity") if key in condition]
+        words = [str(condition[key]) for key in ("kind", "corruption", "severity", "attack") if key in condition]
         rest = json.dumps([row.dataset, dict(condition), row.count], sort_keys=True)
         digest = hashlib.sha256(rest.encode()).hexdigest()[:8]
         name = "-".join([*words, row.checkpoint.rpartition(", ")[2], row.precision, digest])

@@ -1,12 +1,13 @@
 """Tables for the terminal: what trains, and what came out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from doublevit.attacks.epsilons import show
 from doublevit.models import freeze
 from doublevit.models.classifier import Classifier
 from doublevit.results import Row
@@ -81,6 +82,62 @@ def together_table(rows: Iterable[Row]) -> Table:
 
 
 FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}
+
+
+def attack_table(rows: Sequence[Row]) -> Table:
+    """Accuracy under every attack, by epsilon, with its interval; below it, how the model was attacked."""
+    norm = rows[0].condition.get("norm", "")
+    epsilons = sorted({row.condition["epsilon"] for row in rows if "epsilon" in row.condition})
+    found = {(_attack_name(row), row.condition.get("epsilon")): row for row in rows}
+    caption = escape(describe_attack(rows[0]))
+    title = f"top-1 under attack, by {norm} epsilon, 95 % interval"
+    table = Table("attack", *(show(epsilon, norm) for epsilon in epsilons), title=title, caption=caption)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in dict.fromkeys(name for name, _ in found):
+        if (name, None) in found:
+            cells = [_accuracy(found[name, None]), *[""] * (len(epsilons) - 1)]
+        else:
+            cells = [_accuracy(found[name, size]) if (name, size) in found else "" for size in epsilons]
+        table.add_row(name, *cells)
+    return table
+
+
+def transfer_tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """For every attack and epsilon a matrix: made on the run at the left, tested on the run above."""
+    for attack, epsilon in dict.fromkeys((row.condition["attack"], row.condition["epsilon"]) for row in rows):
+        mine = [row for row in rows if (row.condition["attack"], row.condition["epsilon"]) == (attack, epsilon)]
+        size = f"{mine[0].condition['norm']} {show(epsilon, mine[0].condition['norm'])}"
+        models = list(dict.fromkeys(row.model for row in mine))
+        table = Table(
+            f"made on, by {attack}", *map(escape, models), title=f"top-1, {size}", caption=f"n = {mine[0].count:,}"
+        )
+        for made_on in dict.fromkeys(row.condition["made_on"] for row in mine):
+            found = {row.model: _accuracy(row) for row in mine if row.condition["made_on"] == made_on}
+            table.add_row(escape(made_on), *(found[model] for model in models))
+        yield table
+
+
+def _accuracy(row: Row) -> str:
+    return f"{row.value:.1%}\n{row.low:.1%} to {row.high:.1%}"
+
+
+def _attack_name(row: Row) -> str:
+    """The attack, indented below its ensemble, and what was run on the same photos before it."""
+    condition = row.condition
+    parts = [part for part in condition.get("after", []) if not condition.get("part_of")]
+    name = f"  {condition['attack']}" if condition.get("part_of") else condition["attack"]
+    return f"{name} (after {', '.join(parts)})" if parts else name
+
+
+def describe_attack(row: Row) -> str:
+    """What can never be left out beside an accuracy under attack."""
+    condition = row.condition
+    where = {"photo": "the photo's own pixels", "input": "the network's input"}[condition["space"]]
+    spared = (
+        "" if condition["budgets"] == "independent" else ", photos that fell are spared larger ones and later attacks"
+    )
+    return f"epsilon in {where}, n = {row.count:,}, seed {condition['attack_seed']}{spared}; right and stays right"
 
 
 def describe_set(condition: Mapping[str, Any]) -> str:

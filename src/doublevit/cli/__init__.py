@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from doublevit import __version__
 from doublevit.cli.data import data
-from doublevit.cli.evaluate import evaluate
+from doublevit.cli.evaluate import evaluate, transfer
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.runs import run, train
 from doublevit.cli.terminal import STOPPED, fail, say
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,
     "train": train,
     "evaluate": evaluate,
+    "transfer": transfer,
     "recipes": recipes,
     "data": data,
 }

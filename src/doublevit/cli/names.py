@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from doublevit.attacks.config import ATTACKS, ENSEMBLES
 from doublevit.augment import OPERATION_SETS, OPERATIONS, POLICIES
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError
@@ -13,7 +14,7 @@ from doublevit.recipes import RECIPES
 
 
 def recipes(arguments: Sequence[str]) -> None:
-    """List recipes, networks, heads and augmentation policies."""
+    """List recipes, networks, heads, augmentation policies and attacks."""
     if arguments and arguments[0] not in ("-h", "--help"):
         raise UserError("doublevit recipes takes nothing; for a recipe's options: doublevit run RECIPE --help")
     print_recipes()
@@ -23,6 +24,8 @@ def recipes(arguments: Sequence[str]) -> None:
     operations["beside these"] = ", ".join(name for name in OPERATIONS if name not in OPERATION_SETS["timm"])
     print_names("Augmentation policies", POLICIES)
     print_names("Operations of AugMix", operations)
+    attacks = {name: f"{entry.note} ({', '.join(entry.norms) or 'no norm'})" for name, entry in ATTACKS.items()}
+    print_names("Attacks", attacks | {name: f"{', then '.join(parts)}" for name, parts in ENSEMBLES.items()})
 
 
 def print_recipes() -> None:

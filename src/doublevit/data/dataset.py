@@ -54,6 +54,32 @@ class Dataset:
             return self
         return dataclasses.replace(self.subset(np.arange(count)), source=f"{self.source}, first {count:,}")
 
+    def stratified(self, count: int, seed: int = 0) -> "Dataset":
+        """`count` samples drawn by `seed`, of each class its share, in their old order; the source says so.
+
+        A smaller count gives a subset of a larger one's. Which classes get one more is drawn as well.
+
+        Raises:
+            UserError: there are fewer.
+        """
+        if not 1 <= count <= len(self):
+            raise UserError(f"--samples {count}: expected 1 to {len(self):,}, as many as there are")
+        if count == len(self):
+            return self
+        chosen = np.sort(self._strata(seed)[:count])
+        source = f"{self.source}, {count:,} of {len(self):,} stratified by class, seed {seed}"
+        return dataclasses.replace(self.subset(chosen), source=source)
+
+    def _strata(self, seed: int) -> np.ndarray:
+        """All samples in an order of which every beginning holds of each class its share, to one sample."""
+        random = np.random.default_rng([seed, len(self)])
+        shuffled = random.permutation(len(self))
+        shuffled = shuffled[np.argsort(self.labels[shuffled], kind="stable")]
+        sizes = np.bincount(self.labels)
+        rank = np.arange(len(self)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class
+        tie = np.repeat(random.permutation(len(sizes)), sizes)
+        return shuffled[np.lexsort([tie, (rank + 0.5) / np.repeat(sizes, sizes)])]
+
     def per_class(self, count: int, seed: int = 0) -> "Dataset":
         """`count` samples of each class, in their old order; a smaller count gives a subset of a larger one's.
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from doublevit import checkpoint
+from doublevit.adversarial.evaluation import Attacked, Evaluation
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.corrupted.opening import open_set
 from doublevit.corrupted.sets import CorruptedSet, condition_of, on_the_fly
@@ -12,62 +12,59 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
-from doublevit.evaluate import Subject
-from doublevit.jobs.materials import materials
+from doublevit.jobs.opening import make_bench, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
-from doublevit.models.classifier import Classifier
-from doublevit.precision import choose
 from doublevit.processes import this_process
-from doublevit.recipes import Recipe, from_dict
+from doublevit.recipes import from_dict
 from doublevit.results import Row
-from doublevit.robustness.bench import CLEAN, Bench, find, subject_of
+from doublevit.robustness.bench import CLEAN, Bench, Measurement, find, subject_of
 from doublevit.robustness.together import Cells, Robustness
 from doublevit.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Rows of the clean photos, of every cell, and of the cells together."""
+    """Rows of the clean photos, of every cell, and of the cells together; and of attacks."""
 
     clean: list[Row]
     cells: list[Row] = dataclasses.field(default_factory=list)
     together: list[Row] = dataclasses.field(default_factory=list)
+    attacked: Attacked = dataclasses.field(default_factory=Attacked)
 
 
 def finish(trained: Trained) -> Evaluated:
     """Of a run's last weights on clean photos; what the last validation has said of them is not computed again."""
     if trained.measured is None:
         return evaluate(Evaluate(trained.run.path))
-    bench = _bench(trained.run, from_dict(trained.run.recipe()), trained.model, Evaluate(trained.run.path))
+    bench = make_bench(trained.run, from_dict(trained.run.recipe()), trained.model, Evaluate(trained.run.path))
     return Evaluated(bench.keep(trained.measured).rows)
 
 
 def evaluate(options: Evaluate) -> Evaluated:
-    """Of a run's "last" or "best" weights, added to its results; cells that were measured before are not again.
+    """Of a run's "last" or "best" weights, added to its results.
+
+    Cells of corruptions that were measured before are not measured again, nor photos attacked that were.
 
     Raises:
         UserError: something of what is asked for is not there, or does not fit.
     """
-    run = RunFolder.open(options.run)
-    recipe = from_dict(run.recipe())
-    splits, model = materials(recipe, from_scratch=True)
-    clean = splits["val"] if options.photos is None else splits["val"].first(options.photos)
-    robustness = options.robustness
-    corrupted = _corrupted_set(options, clean, recipe.data.cache) if robustness.corruptions else None
+    opened, robustness = open_run(options.run, options), options.robustness
+    bench, clean = opened.bench, opened.photos
+    corrupted = _corrupted_set(options, clean, opened.recipe.data.cache) if robustness.corruptions else None
     other = robustness.relative_to
     reference = _reference(other, corrupted, robustness.cells) if corrupted and other else None
-    checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
-    bench = _bench(run, recipe, model.to(this_process().device), options)
-    if corrupted is None:
-        return Evaluated(bench.measure(clean).rows)
-    return _all_rows(bench, clean, corrupted, robustness, reference)
+    alone = corrupted is None and not options.attack.names  # asked for once more, measured once more
+    before = (None if alone else bench.known([(clean, CLEAN)])[0]) or bench.measure(clean)
+    cells, together = _corrupted_rows(bench, before, corrupted, robustness, reference) if corrupted else ([], [])
+    attacked = _attack(bench, clean, options).attack(before.hits["top-1"]) if options.attack.names else Attacked()
+    return Evaluated(before.rows, cells, together, attacked)
 
 
-def _all_rows(
-    bench: Bench, clean: Dataset, corrupted: CorruptedSet, config: RobustnessConfig, reference: Cells | None
-) -> Evaluated:
-    before = bench.known([(clean, CLEAN)])[0] or bench.measure(clean)
+def _corrupted_rows(
+    bench: Bench, before: Measurement, corrupted: CorruptedSet, config: RobustnessConfig, reference: Cells | None
+) -> tuple[list[Row], list[Row]]:
+    """Of every cell, and of the cells together."""
     cells = bench.measure_cells(corrupted, config.cells)
     name = _name(reference) if reference else ""
     robustness = Robustness(before, cells, corrupted.matched, corrupted.condition, reference, name)
@@ -75,20 +72,26 @@ def _all_rows(
     if this_process().is_main_process:
         known = bench.run.rows()
         bench.run.add_rows(row for row in together if row not in known)
-    return Evaluated(before.rows, [row for cell in cells.values() for row in cell.rows], together)
+    return [row for cell in cells.values() for row in cell.rows], together
+
+
+def _attack(bench: Bench, clean: Dataset, options: Evaluate) -> Evaluation:
+    return Evaluation(
+        run=bench.run,
+        model=bench.model,
+        subject=bench.subject,
+        dataset=clean,
+        config=options.attack,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        resume=options.resume,
+        strict=options.strict,
+    )
 
 
 def _name(reference: Cells) -> str:
     row = next(iter(reference.values())).rows[0]
     return f"{row.model} ({row.checkpoint}, {row.precision})"
-
-
-def _bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Evaluate) -> Bench:
-    dtype = choose(options.precision or recipe.train.precision, this_process().device)
-    which = options.checkpoint
-    weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
-    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."))
-    return Bench(run, model, subject, dtype, options.batch_size)
 
 
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:

@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 import tyro
 
+from doublevit.attacks.config import TRANSFERABLE, AttackConfig
 from doublevit.corrupted.config import RobustnessConfig
+from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Top-1 and top-3 accuracy of a run on its validation photos, clean or corrupted, added to its results."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """Which weights, on which photos, and how."""
 
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
     checkpoint: Literal["last", "best"] = "last"
     """last, or best: that was chosen on the same photos, so its accuracy is a little too good."""
     batch_size: int = 100
@@ -24,8 +24,70 @@ class Evaluate:
     """What matrix products run in; if not given, as in training."""
     photos: int | None = None
     """Only the first so many validation photos."""
-    robustness: Annotated[RobustnessConfig, tyro.conf.arg(name="")] = RobustnessConfig()
+    samples: int | None = None
+    """Only so many, drawn by --seed, of each class its share; intervals are wider, as for these few."""
+    seed: int = 0
+    """Decides which photos --samples draws, and every draw of an attack."""
+    resume: bool = True
+    """Go on with attacks that were stopped or killed: finished photos are not attacked again."""
+    attack: AttackConfig = AttackConfig()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
+        if self.photos is not None and self.samples is not None:
+            raise UserError("--photos and --samples: expected one of them")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
+
+    def subset(self, dataset: Dataset) -> Dataset:
+        """The photos that are asked for."""
+        if self.samples is not None:
+            return dataset.stratified(self.samples, self.seed)
+        return dataset if self.photos is None else dataset.first(self.photos)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate(Measuring):
+    """Accuracy of a run on its validation photos: clean, corrupted or attacked; added to its results."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    strict: bool = False
+    """End with an error if a check of the attacks finds something."""
+    robustness: Annotated[RobustnessConfig, tyro.conf.arg(name="")] = RobustnessConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.strict and not self.attack.names:
+            raise UserError("--strict is about the checks of attacks: expected --attack.names, to say which attacks")
+        stored = self.robustness.corrupted_set or self.robustness.download_corrupted_set
+        if self.samples is not None and stored:
+            raise UserError(
+                "--samples draws photos of the clean set; a corrupted set has its own: use --photos with it"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer(Measuring):
+    """Accuracy of each run on images that were made to fool each other run: a black box's view, as a matrix."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of two or more runs on the same photos."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len({path.resolve() for path in self.runs}) != len(self.runs) or len(self.runs) < 2:
+            raise UserError(f"expected two or more different runs, found {' '.join(map(str, self.runs)) or 'none'}")
+        if not self.attack.names:
+            raise UserError("expected --attack.names, to say which attack; for example --attack.names pgd")
+        for name in self.attack.names:
+            if name not in TRANSFERABLE:
+                raise UserError(
+                    f"--attack.names {name}: it stops at the border of the model it sees, so that nothing transfers;"
+                    f" use one that goes as far as the ball allows: {', '.join(TRANSFERABLE)}"
+                )
+        if self.attack.space == "input":
+            raise UserError("--attack.space input: the runs may want inputs of different sizes; use photo")
+        if self.attack.save_images:
+            raise UserError("--attack.save-images: is for doublevit evaluate, not for transfer")

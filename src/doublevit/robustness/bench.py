@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
-from torch import nn
 
 from doublevit.corrupted.sets import CorruptedSet, condition_of
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell
 from doublevit.errors import UserError
 from doublevit.evaluate import TOP, Measured, Subject, accuracy_rows, predict
+from doublevit.models.classifier import Classifier
 from doublevit.processes import this_process
 from doublevit.results import Predictions, Row
 from doublevit.run_folder import RunFolder
@@ -34,7 +34,7 @@ class Bench:
     """One set of weights, `subject` to measurements."""
 
     run: RunFolder
-    model: nn.Module
+    model: Classifier
     subject: Subject
     dtype: torch.dtype
     batch_size: int

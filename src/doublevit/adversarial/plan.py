@@ -1,0 +1,63 @@
+"""In which order attacks are run, and on what is left by which.
+
+A photo that fell at an epsilon falls at every larger one of the same norm, since the larger ball holds the smaller. So
+attacks form a chain in which each is spared the photos that have fallen; independent ones form a chain each.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from doublevit.attacks.config import ATTACKS, AttackConfig, parts_of
+
+WHOLE_BOX = 1.0  # stands for the epsilon of shifts and turns, which have none
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One attack at some epsilons, all in one run, `times` over, on what stands; `named` is what was asked for."""
+
+    attack: str
+    named: str
+    epsilons: tuple[float, ...]
+    times: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """Stages, each of which attacks what those before have left; `names` is what was asked for."""
+
+    names: tuple[str, ...]
+    epsilons: tuple[float, ...]
+    stages: tuple[Stage, ...]
+
+    def of(self, name: str) -> Iterator[tuple[int, Stage]]:
+        """The stages of what was asked for by that name, with their places in the chain."""
+        return ((place, stage) for place, stage in enumerate(self.stages) if stage.named == name)
+
+
+def plan(config: AttackConfig) -> tuple[Chain, ...]:
+    """The chains of an evaluation. Noise is a control, and shifts have no ball: they always stand alone."""
+    alone = [name for name in config.names if ATTACKS[name].kind in ("noise", "transformation")]
+    others = tuple(name for name in config.names if name not in alone)
+    chains = []
+    if config.independent:
+        chains += [_chain((name,), (epsilon,), config) for name in others for epsilon in config.sizes]
+    elif others:
+        chains.append(_chain(others, config.sizes, config))
+    return (*chains, *(_chain((name,), _sizes(name, config), config) for name in alone))
+
+
+def _sizes(name: str, config: AttackConfig) -> tuple[float, ...]:
+    return config.sizes if ATTACKS[name].norms else (WHOLE_BOX,)
+
+
+def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackConfig) -> Chain:
+    stages = [stage for name in names for part in parts_of(name) for stage in _stages(part, name, epsilons, config)]
+    return Chain(names, epsilons, tuple(stages))
+
+
+def _stages(attack: str, named: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
+    """At epsilon 0 there is nothing to attack."""
+    entry, sizes = ATTACKS[attack], tuple(epsilon for epsilon in epsilons if epsilon)
+    for together in [sizes] if entry.shared and sizes else [(epsilon,) for epsilon in sizes]:
+        yield Stage(attack, named, together, config.times(attack))

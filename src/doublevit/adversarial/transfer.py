@@ -1,0 +1,158 @@
+"""Black box by transfer: images that were made to fool one model, shown to all."""
+
+import contextlib
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from accelerate.utils import gather_object
+
+from doublevit import __version__, progress
+from doublevit.adversarial.campaign import Said, Told, tell
+from doublevit.adversarial.journal import Journal, Key, open_journal
+from doublevit.adversarial.rows import condition_of, float32, row_of
+from doublevit.adversarial.setting import Setting, make_setting, require_valid
+from doublevit.adversarial.standing import Outcome, Standing
+from doublevit.adversarial.trial import clean_predictions
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.interface import Attack
+from doublevit.attacks.make import make
+from doublevit.attacks.victim import frozen
+from doublevit.data.dataset import Dataset
+from doublevit.evaluate import Subject
+from doublevit.models.classifier import Classifier
+from doublevit.processes import this_process
+from doublevit.results import Predictions, Row
+from doublevit.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Party:
+    """A run that takes part, with its weights `subject`."""
+
+    run: RunFolder
+    model: Classifier
+    subject: Subject
+
+    @property
+    def name(self) -> str:
+        """The run and its weights."""
+        return f"{self.subject.model} ({self.subject.checkpoint})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tournament:
+    """Every run against every other, and itself, on the photos of `dataset`.
+
+    All photos are attacked, those too that the attacked model takes for something else: another may not. A photo counts
+    as robust on a model if that was right before and is right on the image.
+    """
+
+    parties: Sequence[Party]
+    dataset: Dataset
+    config: AttackConfig
+    seed: int
+    batch_size: int
+    resume: bool
+
+    def rows(self) -> list[Row]:
+        """For every pair, attack and epsilon a row, added to the results of the run that was shown the images."""
+        with contextlib.ExitStack() as stack:
+            for party in self.parties:
+                party.model.eval()
+                stack.enter_context(frozen(party.model))
+            settings = [make_setting(party.model, self.dataset, self.config, self.seed) for party in self.parties]
+            clean = [clean_predictions(setting, self.batch_size) for setting in settings]
+            return [row for made_on in range(len(self.parties)) for row in self._made_on(made_on, settings, clean)]
+
+    def _made_on(self, made_on: int, settings: Sequence[Setting], clean: Sequence[Predictions]) -> Iterator[Row]:
+        journal = self._journal()
+        for number, name in enumerate(self.config.names):
+            place = made_on * len(self.config.names) + number
+            outcomes = self._attack(place, settings[made_on], settings, journal)
+            for (size, epsilon), shown in itertools.product(enumerate(self.config.sizes), range(len(settings))):
+                standing, seconds = Standing.of(clean[shown]), 0.0
+                for outcome in outcomes.get((place, size, shown), []):
+                    standing.take(outcome, name)
+                    seconds += outcome.seconds
+                yield self._row(tell(standing, Said(name, "", ()), epsilon, seconds), made_on, shown)
+
+    def _attack(
+        self, place: int, made_on: Setting, settings: Sequence[Setting], journal: Journal
+    ) -> dict[Key, list[Outcome]]:
+        """Outcomes of all samples on every model at every epsilon."""
+        state, name = this_process(), self.config.names[place % len(self.config.names)]
+        attack = make(name, self.config.norm, self.config.parameters)
+        batches = np.array_split(np.arange(len(self.dataset)), -(-len(self.dataset) // self.config.batch_size))
+        shows = _Shows(place, self.config.sizes, made_on, settings, attack, journal)
+        title = f"{name} on {self.parties[place // len(self.config.names)].subject.model}"
+        with progress.bar(title, len(self.dataset)) as bar:
+            mine = []
+            for indices in batches[state.process_index :: state.num_processes]:
+                mine += shows.known(indices) or shows.make(indices)
+                bar.advance(len(indices) * state.num_processes)
+        outcomes: dict[Key, list[Outcome]] = {}
+        for key, outcome in gather_object(mine):
+            outcomes.setdefault(key, []).append(outcome)
+        return outcomes
+
+    def _row(self, told: Told, made_on: int, shown: int) -> Row:
+        party, source = self.parties[shown], self.parties[made_on].name
+        said = {"kind": "transfer", "made_on": source, "budgets": "independent", "attack_seed": self.seed}
+        condition = condition_of(told, self.config) | said
+        row = row_of(told, condition, float32(party.subject), self.dataset.source, [])
+        if this_process().is_main_process and row not in party.run.rows():
+            party.run.add_results([row], told.predictions)
+        return row
+
+    def _journal(self) -> Journal:
+        """Beside the first run."""
+        identity = {
+            "version": __version__,
+            "transfer": [dataclasses.asdict(party.subject) for party in self.parties],
+            "dataset": [self.dataset.source, len(self.dataset)],
+            "attack": dataclasses.asdict(self.config),
+            "seed": self.seed,
+        }
+        return open_journal(self.parties[0].run.path, identity, np.asarray(self.dataset.labels), resume=self.resume)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shows:
+    """Makes a batch's images on one model, and shows them to all."""
+
+    place: int
+    sizes: Sequence[float]
+    made_on: Setting
+    settings: Sequence[Setting]
+    attack: Attack
+    journal: Journal
+
+    def known(self, indices: np.ndarray) -> list[tuple[Key, Outcome]]:
+        """What was written down of these samples, if it was all."""
+        keys = [
+            (self.place, size, shown)
+            for size, epsilon in enumerate(self.sizes)
+            for shown in range(len(self.settings))
+            if epsilon
+        ]
+        found = [(key, outcome) for key in keys if (outcome := self.journal.find(key, indices)) is not None]
+        return found if len(found) == len(keys) else []
+
+    def make(self, indices: np.ndarray) -> list[tuple[Key, Outcome]]:
+        """Attack these samples, and write down what every model says."""
+        start, samples, made = time.perf_counter(), self.made_on.samples(indices), []
+        sizes = [(size, epsilon) for size, epsilon in enumerate(self.sizes) if epsilon]
+        attacked = self.attack(self.made_on.victim, samples, [epsilon for _, epsilon in sizes]) if sizes else []
+        seconds = (time.perf_counter() - start) / max(len(sizes) * len(self.settings), 1)
+        for (size, epsilon), moved in zip(sizes, attacked, strict=True):
+            images, damaged = require_valid(moved, samples.images, self.made_on.norm, epsilon)
+            for shown, setting in enumerate(self.settings):
+                answers = setting.answers(dataclasses.replace(samples, images=images))
+                fell = np.where(answers.hits(1), np.inf, epsilon)
+                outcome = Outcome(indices, fell, answers, damaged, round(seconds, 3))
+                self.journal.add((self.place, size, shown), outcome)
+                made.append(((self.place, size, shown), outcome))
+        return made

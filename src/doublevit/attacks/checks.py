@@ -1,0 +1,157 @@
+"""Signs that an attack is fooled, or not run on the real thing, to be looked for before a robust accuracy is believed.
+
+After Carlini et al. 2019, "On evaluating adversarial robustness", and Croce and Hein 2020, AutoAttack.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from doublevit.attacks.balls import distance
+from doublevit.attacks.interface import Attack, Samples
+from doublevit.attacks.victim import Victim, cross_entropy
+
+FORWARD_PASSES = 5  # over the same photos
+SAME = 1e-4  # relative to the logits' spread: what float32 sums in another order may differ by
+FEW = 0.03  # of the photos: more than this is no accident of rounding
+HUGE = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # of the diameter of the box: any photo can become grey
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A named sign that a robust accuracy may be wrong, and what was seen, in a sentence."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
+
+
+def before(victim: Victim, samples: Samples, right: torch.Tensor, norm: str, strong: Attack) -> list[Finding]:
+    """What a few photos show before the attacks.
+
+    Args:
+        victim: the model, its parameters frozen.
+        samples: photos, some of which it classifies rightly.
+        right: which of them, bool (B,).
+        norm: of the attacks to come.
+        strong: an attack that should fool any model when epsilon is huge.
+    """
+    logits = victim.predict(samples.images)
+    found = [*outputs(victim, samples, logits)]
+    if not found and right.any():  # an attack on a model that gives no usable logits shows nothing more
+        standing = samples.at(right.nonzero()[:, 0])
+        found += [*gradients(victim, standing), *huge_epsilon(victim, standing, norm, strong)]
+    return found
+
+
+def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[Finding]:
+    """Not finite, constant, probabilities, or different when asked again."""
+    if not torch.isfinite(logits).all():
+        bad = (~torch.isfinite(logits)).any(dim=1).sum().item()
+        yield Finding(
+            "non-finite", f"the logits of {bad} of {len(logits)} photos are not finite (overflow in 16 bits?)"
+        )
+        return
+    spread = (logits.amax() - logits.amin()).item()
+    if len(logits) > 1 and (logits - logits[:1]).abs().max().item() <= SAME * max(spread, 1e-12):
+        yield Finding(
+            "constant-output", f"all {len(logits)} photos get the same logits: nothing can be learnt from them"
+        )
+    if _are_probabilities(logits):
+        yield Finding(
+            "probabilities",
+            "the model gives probabilities, not logits: gradients vanish where it is sure; leave its softmax out",
+        )
+    again = torch.stack([victim.predict(samples.images) for _ in range(FORWARD_PASSES - 1)])
+    difference = (again - logits).abs().max().item()
+    if difference > SAME * max(spread, 1e-12):
+        yield Finding(
+            "random-output",
+            f"the same photos got logits up to {difference:.2g} apart in {FORWARD_PASSES} passes (dropout left on?);"
+            " use autoattack-rand, which averages over passes",
+        )
+
+
+def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
+    """Of the cross-entropy in the pixels: not finite, or nothing at all."""
+    _, _, gradient = victim.gradient(samples.images, samples.labels, cross_entropy)
+    finite = torch.isfinite(gradient).flatten(1).all(dim=1)
+    if not finite.all():
+        bad = (~finite).sum().item()
+        yield Finding(
+            "non-finite", f"the gradients of {bad} of {len(finite)} photos are not finite (overflow in 16 bits?)"
+        )
+    nothing = (gradient.flatten(1).abs().amax(dim=1) == 0).sum().item()
+    if nothing > FEW * len(samples):
+        yield Finding(
+            "zero-gradient",
+            f"the gradient of {nothing} of {len(samples)} photos is zero: something in the model rounds or saturates,"
+            " and white-box attacks are blind to it",
+        )
+
+
+def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: Attack) -> Iterator[Finding]:
+    """Accuracy that is left where the ball is so large that every photo could become grey."""
+    corners = torch.ones_like(samples.images[:1]), torch.zeros_like(samples.images[:1])
+    epsilon = HUGE[norm] * distance(*corners, norm).item()
+    (attacked,) = strong(victim, samples, [epsilon])
+    standing = (victim.predict(torch.nan_to_num(attacked)).argmax(dim=1) == samples.labels).sum().item()
+    if standing:
+        yield Finding(
+            "huge-epsilon",
+            f"{standing} of {len(samples)} photos stand at a {norm} epsilon of {epsilon:g}, where none should:"
+            " the attack does not get at the model",
+        )
+
+
+def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
+    """Whether photos are right, bool (N,), by the usual evaluation and by the attack's way to the model."""
+    differing = int((usual != attacked).sum())
+    if differing > max(1, FEW * len(usual)):
+        yield Finding(
+            "clean-path",
+            f"clean accuracy is {usual.mean():.1%} as evaluated, {attacked.mean():.1%} on the attack's way:"
+            " the attack sees another model (normalisation outside of it?)",
+        )
+
+
+def black_box_wins(white: np.ndarray, black: np.ndarray, where: str) -> Iterator[Finding]:
+    """Which photos fell, bool (N,), to attacks with gradients and to those without, in one ball."""
+    won = int((black & ~white).sum())
+    if won > max(1, 0.002 * len(white)):
+        yield Finding(
+            "black-box-wins",
+            f"{won} of {len(white)} photos fell at {where} to attacks without gradients, and to none with:"
+            " gradients are masked",
+        )
+
+
+def damage(count: int, where: str) -> Iterator[Finding]:
+    """Attacks that came back with something that is no image, `count` times."""
+    if count:
+        yield Finding(
+            "non-finite", f"{count} times {where} came back with values that are not finite: gradients overflow"
+        )
+
+
+def restarts(fallen: Sequence[int], count: int, where: str) -> Iterator[Finding]:
+    """How many of `count` photos each repetition of an attack has felled: the last should find no more."""
+    if len(fallen) > 1 and fallen[-1] > max(1, 0.01 * count):
+        yield Finding(
+            "restarts",
+            f"repetition {len(fallen)} of {where} still felled {fallen[-1]} of {count} photos: repeat it more often",
+        )
+
+
+def distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """One of each name: the first."""
+    return list({finding.name: finding for finding in reversed(list(findings))}.values())[::-1]
+
+
+def _are_probabilities(logits: torch.Tensor) -> bool:
+    inside = bool((logits >= 0).all() and (logits <= 1).all())
+    return inside and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())

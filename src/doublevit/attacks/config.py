@@ -1,0 +1,96 @@
+"""What a user can ask of attacks. Nothing here imports torch."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from doublevit.attacks.autoattack import ENSEMBLES, PARTS
+from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, Entry, repeatable
+from doublevit.attacks.epsilons import parse_all
+from doublevit.attacks.parameters import Parameters, field_of
+from doublevit.errors import UserError, unknown
+
+ATTACKS: dict[str, Entry] = FOOLBOX | PARTS
+
+TRANSFERABLE = tuple(
+    name for name, entry in FOOLBOX.items() if entry.kind == "white-box" and (name == "fgsm" or not entry.shared)
+)
+"""Attacks that go as far as the ball allows; others stop at the border of the model that they see."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackConfig:
+    """Which attacks, how large, and on what."""
+
+    names: tuple[str, ...] = ()
+    """Attacks in their order: autoattack, pgd, paper (its Linf PGD of 10 steps) ...; `doublevit recipes` lists all."""
+    norm: Literal["linf", "l2", "l1"] = "linf"
+    """How the size of a perturbation is measured."""
+    epsilons: tuple[str, ...] = ()
+    """Sizes in units of the pixel range, such as 0.5/255 1/255; for linf 0 and 0.25/255 to 8/255 if not given."""
+    space: Literal["photo", "input"] = "photo"
+    """What is perturbed: the photo at its own resolution, or resized to the network's input."""
+    independent: bool = False
+    """Attack every photo by every attack at every epsilon. If not, photos that fell are spared what comes later: one
+    that is beaten at an epsilon is beaten at all larger ones of its norm; later attacks tell the worst of all so far."""
+    restarts: int = 1
+    """Times that attacks with random draws are run on what is left."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of gradients; bfloat16 is used only if a trial on some photos gives the same result. Predictions are float32."""
+    batch_size: int = 32
+    """Photos attacked at a time; random draws of Foolbox's attacks depend on it."""
+    save_images: bool = False
+    """Keep the worst image of every photo (float32, in the run's folder) and a contact sheet."""
+    parameters: Annotated[Parameters, tyro.conf.arg(name="")] = Parameters()
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            _require_known(name, self.norm)
+        for flag, value in (("restarts", self.restarts), ("batch-size", self.batch_size)):
+            if value < 1:
+                raise UserError(f"--attack.{flag}: expected at least 1, found {value}")
+        if not self.names and any(getattr(self, field.name) != field.default for field in dataclasses.fields(self)):
+            raise UserError("expected --attack.names, to say which attack; for example --attack.names pgd")
+        _ = self.sizes
+        self._require_used()
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """The epsilons as numbers, rising."""
+        return parse_all(self.epsilons, self.norm)
+
+    def parameters_of(self, name: str) -> dict[str, Any]:
+        """The knobs of an attack, or those of an ensemble's parts by their names."""
+        parts = parts_of(name)
+        return self.parameters.of(name) if parts == (name,) else {part: self.parameters.of(part) for part in parts}
+
+    def times(self, attack: str) -> int:
+        """How often an attack is run: once where it would do the same again."""
+        again = repeatable(attack, self.parameters) if attack in FOOLBOX else PARTS[attack].random
+        return self.restarts if again else 1
+
+    def _require_used(self) -> None:
+        """No knob is turned of an attack that is not run."""
+        used = {field_of(part) for name in self.names for part in parts_of(name)}
+        for field in dataclasses.fields(self.parameters):
+            if getattr(self.parameters, field.name) != field.default and field.name not in used:
+                flag = field.name.replace("_", "-")
+                raise UserError(f"--attack.{flag}...: no attack of --attack.names has these parameters")
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The attacks that an ensemble is made of; an attack itself."""
+    return ENSEMBLES.get(name, (name,))
+
+
+def _require_known(name: str, norm: str) -> None:
+    if name not in ATTACKS and name not in ENSEMBLES:
+        if name in LEFT_OUT:
+            raise UserError(f"attack {name} is left out: {LEFT_OUT[name]}")
+        raise unknown("attack", name, [*ATTACKS, *ENSEMBLES])
+    norms = ATTACKS[parts_of(name)[0]].norms
+    if norms and norm not in norms:
+        raise UserError(
+            f"--attack.names {name}: it has no norm {norm}, only {', '.join(norms)}; add --attack.norm {norms[0]}"
+        )

@@ -1,0 +1,42 @@
+"""Sizes of perturbations in units of the pixel range [0, 1], written as people write them: n/255."""
+
+import math
+from collections.abc import Sequence
+
+from doublevit.errors import UserError
+
+FLAG = "--attack.epsilons"
+DEFAULTS = {
+    "linf": ("0", "0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255"),
+    "l2": ("0", "0.1", "0.25", "0.5", "1"),
+    "l1": ("0", "2", "5", "10", "20"),
+}
+"""By norm; those of undefended models, with 0 as a control."""
+
+
+def parse(text: str, norm: str) -> float:
+    """A number from "0.5/255" or "0.002".
+
+    Raises:
+        UserError: it is no number, negative, or, for Linf, more than 1.
+    """
+    top, slash, bottom = text.partition("/")
+    try:
+        value = float(top) / (float(bottom) if slash else 1)
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"{FLAG}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
+    if not 0 <= value < math.inf:
+        raise UserError(f"{FLAG}: expected 0 or more, found {text}")
+    if norm == "linf" and value > 1:
+        raise UserError(f"{FLAG} {text}: pixels run from 0 to 1, so that 1 is everything; did you mean {text}/255?")
+    return value
+
+
+def parse_all(texts: Sequence[str], norm: str) -> tuple[float, ...]:
+    """Different epsilons in rising order; the norm's defaults if there are none."""
+    return tuple(sorted({parse(text, norm) for text in texts or DEFAULTS[norm]}))
+
+
+def show(epsilon: float, norm: str) -> str:
+    """Levels of a pixel, as in "0.5/255", for Linf; a plain number for other norms."""
+    return f"{round(epsilon * 255, 4):g}/255" if norm == "linf" else f"{epsilon:g}"

@@ -1,0 +1,121 @@
+"""The knobs of all attacks, and what they may be. No torch and no Foolbox here."""
+
+import dataclasses
+from typing import Any
+
+from doublevit.attacks.black_box import (
+    BlendedNoise,
+    Boundary,
+    Contrast,
+    GaussianBlur,
+    HopSkipJump,
+    Noise,
+    SaltAndPepper,
+    Spatial,
+    Squares,
+)
+from doublevit.attacks.white_box import (
+    AutoPgd,
+    CarliniWagner,
+    DecoupledNorm,
+    DeepFool,
+    Descent,
+    ElasticNet,
+    FastAdaptiveBoundary,
+    FastMinimumNorm,
+    MomentumDescent,
+    Pgd,
+    SparseDescent,
+    VirtualAdversarial,
+)
+from doublevit.errors import UserError
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "steps": (1, 1e6),
+    "binary_search_steps": (1, 100),
+    "repeats": (1, 1e6),
+    "queries": (1, 1e6),
+    "targets": (1, 1e6),
+    "eot": (1, 1e4),
+    "directions": (1, 1e6),
+    "random_steps": (1, 1e6),
+    "initial_queries": (1, 1e4),
+    "candidates": (2, 1e6),
+    "num_translations": (1, 1000),
+    "num_rotations": (1, 1000),
+    "relative_step": (1e-6, 10),
+    "step": (1e-9, 1e3),
+    "largest_step": (1e-9, 1e3),
+    "spherical_step": (1e-9, 1),
+    "source_step": (1e-9, 1),
+    "initial_constant": (1e-9, 1e9),
+    "initial_epsilon": (1e-6, 1e4),
+    "confidence": (0, 1e4),
+    "regularization": (0, 1e4),
+    "overshoot": (0, 10),
+    "momentum": (0, 10),
+    "gamma": (1e-3, 0.999),
+    "quantile": (0, 1),
+    "target": (0, 1),
+    "largest_sigma": (1e-3, 1e4),
+    "max_translation": (0, 1e4),
+    "max_rotation": (0, 180),
+}
+"""Of each field the lowest and highest value that does something, whichever attack it is of."""
+
+PAPER = Pgd(steps=10)
+"""Of the attack called paper: it cannot be turned."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """The knobs of each attack that has some."""
+
+    pgd: Pgd = Pgd()
+    adam_pgd: Pgd = Pgd()
+    bim: Descent = Descent()
+    adam_bim: Descent = Descent()
+    mi_fgsm: MomentumDescent = MomentumDescent()
+    sparse_l1_descent: SparseDescent = SparseDescent()
+    vat: VirtualAdversarial = VirtualAdversarial()
+    cw: CarliniWagner = CarliniWagner()
+    ead: ElasticNet = ElasticNet()
+    deepfool: DeepFool = DeepFool()
+    fmn: FastMinimumNorm = FastMinimumNorm()
+    ddn: DecoupledNorm = DecoupledNorm()
+    hopskipjump: HopSkipJump = HopSkipJump()
+    boundary: Boundary = Boundary()
+    gaussian_noise: Noise = Noise()
+    uniform_noise: Noise = Noise()
+    salt_and_pepper: SaltAndPepper = SaltAndPepper()
+    blended_noise: BlendedNoise = BlendedNoise()
+    gaussian_blur: GaussianBlur = GaussianBlur()
+    contrast_reduction: Contrast = Contrast()
+    spatial: Spatial = Spatial()
+    apgd: AutoPgd = AutoPgd()
+    fab: FastAdaptiveBoundary = FastAdaptiveBoundary()
+    square: Squares = Squares()
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            attack = field.name.replace("_", "-")
+            for knob, value in dataclasses.asdict(getattr(self, field.name)).items():
+                _check(f"--attack.{attack}.{knob.replace('_', '-')}", value, LIMITS.get(knob))
+
+    def of(self, name: str) -> dict[str, Any]:
+        """The knobs of the attack called `name` by their fields' names; none for an attack without knobs."""
+        knobs = PAPER if name == "paper" else getattr(self, field_of(name), None)
+        return {} if knobs is None else dataclasses.asdict(knobs)
+
+
+def field_of(name: str) -> str:
+    """The field of `Parameters` that holds an attack's knobs, if it has some."""
+    family = next((family for family in ("apgd", "fab") if name.startswith(f"{family}-")), name)
+    return family.replace("-", "_")
+
+
+def _check(flag: str, value: float | None, limits: tuple[float, float] | None) -> None:
+    if value is None or limits is None:
+        return
+    if not limits[0] <= value <= limits[1]:
+        raise UserError(f"{flag}: expected {limits[0]:,g} to {limits[1]:,g}, found {value}")

@@ -1,0 +1,84 @@
+"""The model as an attack sees it: pixels in [0, 1] to logits, in evaluation mode, with no gradient for its weights."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from doublevit.errors import UserError
+from doublevit.precision import autocast
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Logits (B, classes) and labels (B,) -> a loss for each sample (B,); attacks make it large."""
+
+
+class Victim(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> float32 logits (B, classes), worked out in `dtype`.
+
+    Raises:
+        UserError: the model is in training mode: dropout and batch statistics would make the attack random.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        if model.training:
+            raise UserError("the model is in training mode; call model.eval() before it is attacked")
+        self.model = model
+        self.dtype = dtype
+        self.training = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; the CPU for one without weights."""
+        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with autocast(images.device, self.dtype):
+            logits: torch.Tensor = self.model(images)
+        return logits.float()
+
+    @torch.no_grad()
+    def predict(self, images: torch.Tensor, batch_size: int = 100) -> torch.Tensor:
+        """Logits without a gradient."""
+        return torch.cat([self(part) for part in images.split(batch_size)])
+
+    def gradient(self, images: torch.Tensor, labels: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, ...]:
+        """Of each sample the logits, the loss (B,) and the loss's gradient in the image, all detached."""
+        images = images.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = self(images)
+            losses = loss(logits, labels)
+            (gradient,) = torch.autograd.grad(losses.sum(), images)
+        return logits.detach(), losses.detach(), gradient
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of each sample (B,)."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient in the block; afterwards each does as before.
+
+    Attacks differentiate by pixels only; gradients of the weights cost a third of their time.
+    """
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, asked in before:
+            parameter.requires_grad_(asked)
+
+
+def require_pixels(images: torch.Tensor) -> None:
+    """Raise `UserError` unless images are floats in [0, 1]."""
+    if not images.is_floating_point():
+        raise UserError(f"expected images as floats in [0, 1], found {images.dtype}; divide bytes by 255")
+    if images.numel() and not 0 <= images.min() <= images.max() <= 1:
+        found = f"{images.min().item():.3g} to {images.max().item():.3g}"
+        raise UserError(f"expected images in [0, 1], found {found}; the model normalises by itself: give it pixels")

@@ -1,0 +1,146 @@
+"""The knobs of attacks by gradients. No torch and no Foolbox here, so that `--help` stays quick.
+
+Defaults are those of Foolbox 3.3.4, except where a docstring says what Foolbox's own is, and of AutoAttack.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Pgd:
+    """Projected gradient descent: many small steps from a random place in the ball."""
+
+    steps: int | None = None
+    """Gradient steps; if not given, 40 for pgd in linf and 50 for all others."""
+    relative_step: float | None = None
+    """Length of a step, relative to epsilon; if not given, 1/30 for pgd in linf and 1/40 for all others."""
+    random_start: bool = True
+    """Start at a random place in the ball, instead of the photo."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+    """The basic iterative method: steps from the photo itself."""
+
+    steps: int = 10
+    """Gradient steps."""
+    relative_step: float = 0.2
+    """Length of a step, relative to epsilon."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentumDescent(Descent):
+    """Steps that go on in the direction of those before."""
+
+    momentum: float = 1.0
+    """Weight of earlier gradients in each step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseDescent(Descent):
+    """Steps that change few pixels."""
+
+    quantile: float = 0.99
+    """Part of the pixels, those with the smallest gradient, that a step leaves alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VirtualAdversarial:
+    """Virtual adversarial training's direction of the largest change in the prediction."""
+
+    steps: int = 10
+    """Power iterations; Foolbox names no default."""
+    step: float = 1.0
+    """L2 length of the trial step; Foolbox: 1e-6, which float32 loses in photos."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CarliniWagner:
+    """Carlini and Wagner: Adam on distance plus a constant times the margin."""
+
+    binary_search_steps: int = 9
+    """Constants that are tried."""
+    steps: int = 500
+    """Gradient steps for each constant; Foolbox: 10,000. It stops earlier where nothing improves."""
+    step: float = 0.01
+    """Adam's learning rate."""
+    confidence: float = 0.0
+    """Margin in logits by which the wrong class must win."""
+    initial_constant: float = 0.001
+    """Weight of the margin, against the distance, that is tried first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ElasticNet:
+    """EAD: as Carlini and Wagner, with an L1 term."""
+
+    binary_search_steps: int = 9
+    """Constants that are tried."""
+    steps: int = 200
+    """Gradient steps for each constant; Foolbox: 10,000. It stops earlier where nothing improves."""
+    step: float = 0.01
+    """Length of the first gradient step."""
+    confidence: float = 0.0
+    """Margin in logits by which the wrong class must win."""
+    initial_constant: float = 0.001
+    """Weight of the margin, against the distance, that is tried first."""
+    regularization: float = 0.01
+    """Weight of the L1 distance, against the squared L2 distance."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepFool:
+    """DeepFool: to the nearest boundary of a linear picture of the model, again and again."""
+
+    steps: int = 50
+    """Gradient steps at most."""
+    candidates: int = 10
+    """Most likely classes whose boundaries are looked at; one gradient each in every step."""
+    overshoot: float = 0.02
+    """How far to go beyond the boundary, relative to the distance."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FastMinimumNorm:
+    """FMN: gradient steps in a ball that shrinks where they fool and grows where they do not."""
+
+    steps: int = 100
+    """Gradient steps."""
+    largest_step: float = 1.0
+    """L2 length of the first step; the last one's is a hundredth of it."""
+    gamma: float = 0.05
+    """By which part the ball grows or shrinks in the first step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoupledNorm:
+    """DDN: the direction by gradient steps, the L2 norm apart from it."""
+
+    steps: int = 100
+    """Gradient steps."""
+    initial_epsilon: float = 1.0
+    """L2 norm that is tried first."""
+    gamma: float = 0.05
+    """By which part the norm grows or shrinks in each step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoPgd:
+    """All Auto-PGDs."""
+
+    steps: int = 100
+    """Gradient steps of each run."""
+    targets: int = 9
+    """Classes that apgd-dlr-t aims at."""
+    eot: int = 20
+    """Passes whose mean is a gradient of apgd-ce-eot and apgd-dlr-eot."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FastAdaptiveBoundary:
+    """FAB."""
+
+    steps: int = 100
+    """Steps towards each class."""
+    targets: int = 9
+    """Classes that it aims at."""

@@ -1,0 +1,48 @@
+"""A run's weights and photos, ready to be measured."""
+
+import dataclasses
+from pathlib import Path
+
+from doublevit import checkpoint
+from doublevit.data.dataset import Dataset
+from doublevit.evaluate import Subject
+from doublevit.jobs.materials import materials
+from doublevit.jobs.options import Measuring
+from doublevit.models.classifier import Classifier
+from doublevit.precision import choose
+from doublevit.processes import this_process
+from doublevit.recipes import Recipe, from_dict
+from doublevit.robustness.bench import Bench
+from doublevit.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run's weights on the bench, and the validation photos that were asked for."""
+
+    bench: Bench
+    photos: Dataset
+    recipe: Recipe
+
+
+def open_run(path: Path, options: Measuring) -> Opened:
+    """A run from its folder.
+
+    Raises:
+        UserError: there is none, or its model or photos cannot be had.
+    """
+    run = RunFolder.open(path)
+    recipe = from_dict(run.recipe())
+    splits, model = materials(recipe, from_scratch=True)
+    photos = options.subset(splits["val"])
+    checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
+    return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
+
+
+def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measuring) -> Bench:
+    """A model that has a run's weights, with the names that rows will give it."""
+    dtype = choose(options.precision or recipe.train.precision, this_process().device)
+    which = options.checkpoint
+    weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
+    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."))
+    return Bench(run, model, subject, dtype, options.batch_size)

@@ -1,0 +1,31 @@
+"""Attacks by transfer among several runs."""
+
+from doublevit.adversarial.transfer import Party, Tournament
+from doublevit.errors import UserError
+from doublevit.jobs.opening import Opened, open_run
+from doublevit.jobs.options import Transfer
+from doublevit.results import Row
+
+
+def transfer(options: Transfer) -> list[Row]:
+    """Images made on each run, shown to all; a row for each pair, attack and epsilon, added to the results.
+
+    Raises:
+        UserError: a run cannot be opened, or they are not on the same photos.
+    """
+    opened = [open_run(path, options) for path in options.runs]
+    for other in opened[1:]:
+        _require_same_photos(opened[0], other)
+    parties = [Party(each.bench.run, each.bench.model, each.bench.subject) for each in opened]
+    photos = opened[0].photos
+    return Tournament(parties, photos, options.attack, options.seed, options.batch_size, options.resume).rows()
+
+
+def _require_same_photos(one: Opened, other: Opened) -> None:
+    sources = [(each.photos.source, each.photos.class_ids) for each in (one, other)]
+    if sources[0] != sources[1]:
+        names = [each.bench.subject.model for each in (one, other)]
+        raise UserError(
+            f"runs {names[0]} and {names[1]} are not on the same photos ({sources[0][0]}; {sources[1][0]}):"
+            " images of one mean nothing to the other"
+        )
