@@ -16,16 +16,16 @@ from doublevit.attacks.squares import SQUARES
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError, unknown
 
-HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries; fewer are rescaled
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # queries
 
 
-def share(query: int, queries: int, first: float) -> float:
+def share(query: int, first: float) -> float:
     """The share of the pixels that the square of a query covers (the paper's p), `first` at the beginning.
 
-    It is halved after 10, 50, 200, 500, 1,000, 2,000, 4,000, 6,000 and 8,000 of 10,000 queries, as in
-    the authors' code; of fewer queries it is halved sooner.
+    It is halved after 10, 50, 200, 500, 1,000, 2,000, 4,000, 6,000 and 8,000 queries, as in the authors' code; the
+    paper's list lacks the 500. A search of fewer queries ends earlier, as in the standard AutoAttack.
     """
-    return first / 2 ** sum(query * 10_000 // queries > place for place in HALVINGS)
+    return first / 2 ** sum(query > place for place in HALVINGS)
 
 
 @dataclasses.dataclass
@@ -91,7 +91,7 @@ class Square:
         search, tried = _Search.of(samples), squares.start(samples, epsilon)
         for query in range(self.queries):
             if query:
-                side = squares.side(share(query, self.queries, self.first), height, width)
+                side = squares.side(share(query, self.first), height, width)
                 tried = squares.change(search.images, search.centres, draws[search.rows, query], side, epsilon)
             logits = victim(tried)
             search.take(tried, margin(logits, search.labels))

@@ -1,0 +1,261 @@
+"""What a user can ask of attacks, balls and boxes, the victim, and models that fool attacks: each is caught by name."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from doublevit.attacks import checks
+from doublevit.attacks.balls import NORMS, OutsideError, distance, project, require_inside
+from doublevit.attacks.config import ATTACKS, ENSEMBLES, TRANSFERABLE, AttackConfig, parts_of
+from doublevit.attacks.draws import Draws
+from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
+from doublevit.attacks.interface import Samples
+from doublevit.attacks.make import make
+from doublevit.attacks.parameters import Parameters
+from doublevit.attacks.victim import Victim, cross_entropy, frozen, require_pixels
+from doublevit.attacks.white_box import AutoPgd, Pgd
+from doublevit.errors import UserError
+
+STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    """A small network that knows its digits."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
+    photos, optimiser = digits(1400), torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(6):
+        for batch in torch.randperm(1400).split(64):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(photos.images[batch]), photos.labels[batch]).backward()
+            optimiser.step()
+    return network.eval().requires_grad_(False)
+
+
+def digits(count: int, start: int = 0) -> Samples:
+    found = load_digits()
+    images = torch.from_numpy(found.images[start : start + count] / 16).float()[:, None].repeat(1, 3, 1, 1)
+    labels = torch.from_numpy(found.target[start : start + count]).long()
+    return Samples(images, labels, Draws(0, np.arange(count)))
+
+
+def names_of(model: nn.Module, photos: Samples) -> set[str]:
+    """The findings about a model that is otherwise in order."""
+    victim = Victim(model)
+    right = victim.predict(photos.images).argmax(dim=1) == photos.labels
+    return {found.name for found in checks.before(victim, photos, right, "linf", make("pgd", "linf", STRONG))}
+
+
+class Through(nn.Module):
+    """A network with something done to what comes in and what goes out."""
+
+    def __init__(self, network: nn.Module, before: Callable = lambda x: x, after: Callable = lambda x: x) -> None:
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.after(self.network(self.before(images)))
+
+
+def quantised(images: torch.Tensor) -> torch.Tensor:
+    return (images * 8).round() / 8
+
+
+def overflowing(logits: torch.Tensor) -> torch.Tensor:
+    return (logits.half() * 30_000).float()
+
+
+def wrong_gradients(logits: torch.Tensor) -> torch.Tensor:
+    return torch.where(
+        torch.rand_like(logits) < 2, logits, (logits * 0).sqrt()
+    )  # right, but 0 times infinity behind it
+
+
+def test_a_sound_model_is_not_complained_of(net):
+    assert names_of(net, digits(32, 1400)) == set()
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        (lambda net: Through(net, after=lambda logits: logits.softmax(dim=1)), "probabilities"),
+        (lambda net: Through(net, before=quantised), "zero-gradient"),
+        (lambda net: Through(net, before=quantised), "huge-epsilon"),
+        (lambda net: Through(net, before=lambda images: nn.functional.dropout(images, 0.2)), "random-output"),
+        (lambda net: Through(net, after=torch.zeros_like), "constant-output"),
+        (lambda net: Through(net, after=overflowing), "non-finite"),
+        (lambda net: Through(net, after=wrong_gradients), "non-finite"),
+        (lambda net: Through(net, after=lambda logits: logits * 1e3), "zero-gradient"),  # softmax saturates
+    ],
+)
+def test_broken_models_are_caught_by_name(net, broken, name):
+    assert name in names_of(broken(net), digits(32, 1400))
+
+
+def test_normalisation_outside_the_model_is_caught(net):
+    photos = digits(100, 1400)
+    usual = (net(photos.images).argmax(dim=1) == photos.labels).numpy()
+    wants_normalised = Through(net, before=lambda images: images * 0.5 + 0.5)  # undoes (x - 0.5) / 0.5
+    attacked = (Victim(wants_normalised).predict(photos.images).argmax(dim=1) == photos.labels).numpy()
+    assert [found.name for found in checks.clean_path(usual, attacked)] == ["clean-path"]
+    assert "normalisation outside" in next(checks.clean_path(usual, attacked)).text
+    assert not list(checks.clean_path(usual, usual))
+    with pytest.raises(UserError, match=r"expected images in \[0, 1\], found -1 to 1"):
+        require_pixels((photos.images - 0.5) / 0.5)
+
+
+def test_findings_from_what_fell():
+    white, black = np.zeros(1000, bool), np.zeros(1000, bool)
+    black[:3] = True
+    assert [found.name for found in checks.black_box_wins(white, black, "1/255")] == ["black-box-wins"]
+    white[:2] = True
+    assert not list(checks.black_box_wins(white, black, "1/255"))  # one photo is chance
+    assert [found.name for found in checks.restarts([50, 20], 1000, "pgd")] == ["restarts"]
+    assert not list(checks.restarts([50, 10], 1000, "pgd"))
+    assert not list(checks.restarts([50], 1000, "pgd"))
+    assert not list(checks.damage(0, "pgd"))
+    found = [*checks.damage(2, "pgd"), *checks.damage(3, "fgsm"), *checks.restarts([50, 20], 1000, "pgd")]
+    assert [str(finding).split(":")[0] for finding in checks.distinct(found)] == ["non-finite", "restarts"]
+    assert "2 times pgd" in checks.distinct(found)[0].text
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_projection_is_into_ball_and_box_and_leaves_what_is_inside(norm):
+    random = torch.Generator().manual_seed(0)
+    centres = torch.rand(20, 3, 5, 5, generator=random)
+    moved = centres + torch.randn(centres.shape, generator=random)
+    sizes = torch.rand(20, generator=random) + 0.01
+    inside = project(moved, centres, norm, sizes)
+    assert (distance(inside, centres, norm) <= sizes * (1 + 1e-5)).all()
+    assert inside.min() >= 0
+    assert inside.max() <= 1
+    torch.testing.assert_close(project(inside, centres, norm, sizes), inside)
+    require_inside(inside, centres, norm, sizes.max().item())
+    far = project(moved, centres, norm, 1e9)
+    torch.testing.assert_close(far, moved.clamp(0, 1))
+    with pytest.raises(OutsideError, match=f"left the {norm} ball"):
+        require_inside(far, centres, norm, 0.01)
+    with pytest.raises(OutsideError, match="left \\[0, 1\\]"):
+        require_inside(moved, centres, None, 0.01)
+    require_inside(far, centres, None, 0.01)
+    with pytest.raises(OutsideError, match="not all finite"):
+        require_inside(centres / 0, centres, None, 0.01)
+
+
+def test_projection_onto_l2_by_hand():
+    centre, image = torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[0.8, 0.9]]]])
+    torch.testing.assert_close(project(image, centre, "l2", 0.25), torch.tensor([[[[0.65, 0.7]]]]))
+    torch.testing.assert_close(project(image, centre, "linf", 0.35), torch.tensor([[[[0.8, 0.85]]]]))
+    torch.testing.assert_close(project(image, centre, "l1", 0.35), torch.tensor([[[[0.65, 0.7]]]]))
+
+
+def test_epsilons_as_people_write_them():
+    assert parse("0.5/255", "linf") == 0.5 / 255
+    assert parse("0.002", "linf") == 0.002
+    assert parse_all(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
+    assert show(0.25 / 255, "linf") == "0.25/255"
+    assert show(0.5, "l2") == "0.5"
+    for norm, texts in DEFAULTS.items():
+        assert parse_all((), norm) == tuple(parse(text, norm) for text in texts)
+        assert 0 in parse_all((), norm)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"names": ("pdg",)}, "unknown attack 'pdg'; did you mean pgd"),
+        ({"names": ("PointwiseAttack",)}, "left out: broken"),
+        ({"names": ("pgd",), "epsilons": ("8",)}, "did you mean 8/255?"),
+        ({"names": ("pgd",), "epsilons": ("-0.1",)}, "expected 0 or more, found -0.1"),
+        ({"names": ("pgd",), "epsilons": ("nan",)}, "expected 0 or more"),
+        ({"names": ("pgd",), "epsilons": ("1/0",)}, "expected numbers such as 0.5/255"),
+        ({"names": ("pgd",), "epsilons": ("small",)}, "expected numbers such as 0.5/255"),
+        ({"names": ("cw",)}, "cw: it has no norm linf, only l2; add --attack.norm l2"),
+        ({"names": ("autoattack",), "norm": "l1"}, "autoattack: it has no norm l1, only linf, l2"),
+        ({"names": ("pgd",), "restarts": 0}, "--attack.restarts: expected at least 1"),
+        ({"names": ("pgd",), "batch_size": 0}, "--attack.batch-size: expected at least 1"),
+        ({"epsilons": ("1/255",)}, "expected --attack.names"),
+        ({"names": ("fgsm",), "parameters": STRONG}, "--attack.pgd...: no attack of --attack.names has these"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(options, words):
+    with pytest.raises(UserError, match=words.replace("?", r"\?")):
+        AttackConfig(**options)
+
+
+def test_every_attack_can_be_made_in_every_norm_of_its():
+    for name, entry in ATTACKS.items():
+        for norm in entry.norms or ("linf",):
+            assert callable(make(name, norm, Parameters()))
+    with pytest.raises(UserError, match="unknown attack"):
+        make("autoattack", "linf", Parameters())  # an ensemble is its parts
+
+
+def test_ensembles_and_their_knobs():
+    assert parts_of("autoattack") == ("apgd-ce", "apgd-dlr-t", "fab-t", "square")
+    assert parts_of("pgd") == ("pgd",)
+    for parts in ENSEMBLES.values():
+        assert set(parts) <= set(ATTACKS)
+        assert len({ATTACKS[part].norms for part in parts}) == 1
+    config = AttackConfig(("autoattack", "autoattack-rand"), parameters=Parameters(apgd=AutoPgd(steps=7)))
+    assert config.parameters_of("autoattack")["apgd-dlr-t"]["steps"] == 7
+    assert config.parameters_of("autoattack")["square"] == {"queries": 5000}
+    assert make("apgd-ce", "l2", config.parameters).steps == 7
+    assert make("apgd-ce-eot", "l2", config.parameters).eot == 20
+    assert make("apgd-ce", "linf", config.parameters).eot == 1
+    assert AttackConfig(("paper",)).parameters_of("paper")["steps"] == 10
+    assert AttackConfig(("pgd",), restarts=3).times("pgd") == 3
+    assert AttackConfig(("bim",), restarts=3).times("bim") == 1
+    assert "cw" not in TRANSFERABLE
+    assert {"pgd", "fgsm", "paper"} <= set(TRANSFERABLE)
+
+
+def test_a_model_in_training_mode_is_refused(net):
+    model = nn.Sequential(net).train()
+    with pytest.raises(UserError, match="in training mode"):
+        Victim(model)
+    net.eval()
+
+
+def test_gradients_are_of_pixels_alone_and_parameters_come_back(net):
+    network = copy.deepcopy(net)
+    network[0].weight.requires_grad_(True)
+    photos = digits(5)
+    with frozen(network):
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        logits, losses, gradient = Victim(network.eval()).gradient(photos.images, photos.labels, cross_entropy)
+    assert network[0].weight.grad is None
+    assert [parameter.requires_grad for parameter in network.parameters()] == [True, False, False, False]
+    network[0].weight.requires_grad_(False)
+    images = photos.images.clone().requires_grad_()
+    nn.functional.cross_entropy(network(images), photos.labels, reduction="sum").backward()
+    torch.testing.assert_close(gradient, images.grad)
+    torch.testing.assert_close(losses.sum(), nn.functional.cross_entropy(logits, photos.labels, reduction="sum"))
+    assert network[0].weight.grad is None
+
+
+def test_half_precision_is_for_the_model_alone(net):
+    victim = Victim(net, torch.bfloat16)
+    logits = victim(digits(5).images)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, net(digits(5).images))
+    torch.testing.assert_close(logits, net(digits(5).images), atol=0.2, rtol=0.05)
+
+
+def test_draws_depend_on_sample_seed_repetition_and_name_alone():
+    draws = Draws(0, np.arange(5))
+    first = draws.uniform("a", 3)
+    np.testing.assert_array_equal(draws.at(np.array([3, 1])).uniform("a", 3), first[[3, 1]])
+    for others in (Draws(1, np.arange(5)), dataclasses.replace(draws, repeat=1)):
+        assert not np.isclose(others.uniform("a", 3), first).any()
+        assert others.batch_seed("a") != draws.batch_seed("a")
+    assert not np.isclose(draws.uniform("b", 3), first).any()
+    assert abs(Draws(0, np.arange(4000)).normal("a", 3).mean()) < 0.03
