@@ -1,6 +1,7 @@
 """Data that tests share: a Tiny ImageNet in miniature, real photos and weights where they are, small runs."""
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -129,3 +130,23 @@ def image_folder(tmp_path: Path) -> Path:
                 suffix = ("png", "jpg", "webp", "bmp", "gif", "tiff")[i % 6]
                 random_photo(generator, (40 + 10 * i, 80 - 5 * i)).save(folder / f"{i}.{suffix}")
     return root
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network after two short epochs: it knows some digits and takes others for them."""
+    import dataclasses
+
+    from doublevit.data import DataConfig
+    from doublevit.jobs.train import start
+    from doublevit.recipes import get_recipe
+
+    recipe = get_recipe("digits-double")
+    recipe = dataclasses.replace(recipe, data=DataConfig("digits"), train=dataclasses.replace(recipe.train, epochs=2))
+    return start(recipe, tmp_path_factory.mktemp("runs"), "fresh").run.path
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """A run's folder in another place, to be added to."""
+    shutil.copytree(run, folder / run.name)
+    return folder / run.name

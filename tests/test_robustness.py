@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import copied
 from doublevit.cli import main
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.corrupted.manifest import home_made
 from doublevit.corruptions import COMMON, PAPER, SEVERITIES, VALIDATION
-from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.jobs.evaluate import evaluate
 from doublevit.jobs.options import Evaluate
-from doublevit.jobs.train import start
-from doublevit.recipes import get_recipe
 from doublevit.results import Predictions, Row
 from doublevit.robustness import bench
 from doublevit.robustness.bench import Measurement
@@ -140,24 +138,9 @@ def test_tables_say_what_must_be_said():
     assert describe_set({"set": "published"}) == "published corruptions"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network after two short epochs: it knows some digits and takes others for them."""
-    recipe = get_recipe("digits-double")
-    recipe = dataclasses.replace(recipe, data=DataConfig("digits"), train=dataclasses.replace(recipe.train, epochs=2))
-    return start(recipe, tmp_path_factory.mktemp("runs"), "fresh").run.path
-
-
 def options(run: Path, names: tuple[str, ...] = ("paper",), **more: object) -> Evaluate:
     robustness = {key: more.pop(key) for key in ("corrupted_set", "relative_to", "corruption_seed") if key in more}
     return Evaluate(run, photos=60, robustness=RobustnessConfig(names, severities=(1, 5), **robustness), **more)
-
-
-def copied(run: Path, folder: Path) -> Path:
-    import shutil
-
-    shutil.copytree(run, folder / run.name)
-    return folder / run.name
 
 
 def values(rows: list[Row]) -> list[tuple[object, ...]]:
@@ -167,9 +150,9 @@ def values(rows: list[Row]) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="module")
-def evaluated(run, tmp_path_factory):
+def evaluated(digits_run, tmp_path_factory):
     """The paper's five at two severities."""
-    path = copied(run, tmp_path_factory.mktemp("evaluated"))
+    path = copied(digits_run, tmp_path_factory.mktemp("evaluated"))
     return path, evaluate(options(path))
 
 
@@ -194,13 +177,13 @@ def test_rows_of_every_cell(evaluated):
 
 
 @pytest.mark.parametrize("batch_size", [16, 256])
-def test_any_batch_size_gives_the_same(run, evaluated, tmp_path, batch_size):
-    again = evaluate(options(copied(run, tmp_path), batch_size=batch_size))
+def test_any_batch_size_gives_the_same(digits_run, evaluated, tmp_path, batch_size):
+    again = evaluate(options(copied(digits_run, tmp_path), batch_size=batch_size))
     assert values(again.cells) == values(evaluated[1].cells)
 
 
-def test_stopped_and_gone_on_with(run, evaluated, tmp_path, monkeypatch):
-    path, calls = copied(run, tmp_path), []
+def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path, monkeypatch):
+    path, calls = copied(digits_run, tmp_path), []
     predict = bench.predict
 
     def counted(model, dataset, *others, **titles):
@@ -278,10 +261,10 @@ def test_other_draws_are_measured_anew(evaluated, tmp_path):
     assert not np.isclose([found.seconds for found in other.cells], 0).all()
 
 
-def test_relative_to_another_run(run, evaluated, tmp_path):
-    path = copied(run, tmp_path)
+def test_relative_to_another_run(digits_run, evaluated, tmp_path):
+    path = copied(digits_run, tmp_path)
     with pytest.raises(UserError, match="was not measured on all of these corruptions"):
-        evaluate(options(path, relative_to=run))
+        evaluate(options(path, relative_to=digits_run))
     assert not RunFolder(path).rows()
     result = evaluate(options(path, relative_to=evaluated[0]))
     relative = next(found for found in result.together if found.metric == "error relative to another model")
@@ -289,16 +272,16 @@ def test_relative_to_another_run(run, evaluated, tmp_path):
     assert relative.condition["relative_to"].startswith("fresh (last, epoch-")
 
 
-def test_a_written_set_gives_the_same_rows(run, evaluated, tmp_path):
-    path, root = copied(run, tmp_path), tmp_path / "set"
+def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
+    path, root = copied(digits_run, tmp_path), tmp_path / "set"
     arguments = ["--photos", "60", "--corruptions", "paper", "--severities", "1", "5"]
     main(["data", "corrupt", "--output", str(root), "--format", "store", "--workers", "1", *arguments])
     assert values(evaluate(options(path, corrupted_set=root)).cells) == values(evaluated[1].cells)
 
 
-def test_two_processes_evaluate_as_one(run, evaluated, tmp_path):
+def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
     """By torchrun, on the CPU, with an odd number of photos: the same predictions, each once."""
-    one, two = copied(run, tmp_path / "one"), copied(run, tmp_path / "two")
+    one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--photos", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

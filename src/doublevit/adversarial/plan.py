@@ -7,7 +7,7 @@ attacks form a chain in which each is spared the photos that have fallen; indepe
 import dataclasses
 from collections.abc import Iterator
 
-from doublevit.attacks.config import ATTACKS, AttackConfig, parts_of
+from doublevit.attacks.config import AttackConfig, entry_of, parts_of
 
 WHOLE_BOX = 1.0  # stands for the epsilon of shifts and turns, which have none
 
@@ -37,7 +37,7 @@ class Chain:
 
 def plan(config: AttackConfig) -> tuple[Chain, ...]:
     """The chains of an evaluation. Noise is a control, and shifts have no ball: they always stand alone."""
-    alone = [name for name in config.names if ATTACKS[name].kind in ("noise", "transformation")]
+    alone = [name for name in config.names if entry_of(name).kind in ("noise", "transformation")]
     others = tuple(name for name in config.names if name not in alone)
     chains = []
     if config.independent:
@@ -48,7 +48,7 @@ def plan(config: AttackConfig) -> tuple[Chain, ...]:
 
 
 def _sizes(name: str, config: AttackConfig) -> tuple[float, ...]:
-    return config.sizes if ATTACKS[name].norms else (WHOLE_BOX,)
+    return config.sizes if entry_of(name).norms else (WHOLE_BOX,)
 
 
 def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackConfig) -> Chain:
@@ -58,6 +58,6 @@ def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackCo
 
 def _stages(attack: str, named: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
     """At epsilon 0 there is nothing to attack."""
-    entry, sizes = ATTACKS[attack], tuple(epsilon for epsilon in epsilons if epsilon)
+    entry, sizes = entry_of(attack), tuple(epsilon for epsilon in epsilons if epsilon)
     for together in [sizes] if entry.shared and sizes else [(epsilon,) for epsilon in sizes]:
         yield Stage(attack, named, together, config.times(attack))

@@ -6,7 +6,7 @@ from typing import Any
 
 from doublevit.adversarial.campaign import Told
 from doublevit.attacks.checks import Finding
-from doublevit.attacks.config import ATTACKS, AttackConfig, parts_of
+from doublevit.attacks.config import AttackConfig, entry_of
 from doublevit.evaluate import Subject
 from doublevit.results import Row
 from doublevit.statistics import wilson_interval
@@ -17,7 +17,7 @@ METRIC = "robust top-1"
 def condition_of(told: Told, config: AttackConfig) -> dict[str, Any]:
     """What a row says of how the model was attacked."""
     said = told.said
-    ball = {"norm": config.norm, "epsilon": told.epsilon} if ATTACKS[parts_of(said.attack)[0]].norms else {}
+    ball = {"norm": config.norm, "epsilon": told.epsilon} if entry_of(said.attack).norms else {}
     more = {"part_of": said.part_of, "after": list(said.after)}
     return {
         "kind": "attack",

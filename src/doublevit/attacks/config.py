@@ -84,12 +84,17 @@ def parts_of(name: str) -> tuple[str, ...]:
     return ENSEMBLES.get(name, (name,))
 
 
+def entry_of(name: str) -> Entry:
+    """What is to be known of an attack, or of the first part of an ensemble, whose parts share their norms."""
+    return ATTACKS[parts_of(name)[0]]
+
+
 def _require_known(name: str, norm: str) -> None:
     if name not in ATTACKS and name not in ENSEMBLES:
         if name in LEFT_OUT:
             raise UserError(f"attack {name} is left out: {LEFT_OUT[name]}")
         raise unknown("attack", name, [*ATTACKS, *ENSEMBLES])
-    norms = ATTACKS[parts_of(name)[0]].norms
+    norms = entry_of(name).norms
     if norms and norm not in norms:
         raise UserError(
             f"--attack.names {name}: it has no norm {norm}, only {', '.join(norms)}; add --attack.norm {norms[0]}"

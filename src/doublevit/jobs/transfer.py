@@ -1,5 +1,7 @@
 """Attacks by transfer among several runs."""
 
+import numpy as np
+
 from doublevit.adversarial.transfer import Party, Tournament
 from doublevit.errors import UserError
 from doublevit.jobs.opening import Opened, open_run
@@ -22,10 +24,10 @@ def transfer(options: Transfer) -> list[Row]:
 
 
 def _require_same_photos(one: Opened, other: Opened) -> None:
-    sources = [(each.photos.source, each.photos.class_ids) for each in (one, other)]
-    if sources[0] != sources[1]:
-        names = [each.bench.subject.model for each in (one, other)]
+    mine, others = one.photos, other.photos
+    same_labels = mine.class_ids == others.class_ids and np.array_equal(mine.labels, others.labels)
+    if not same_labels or not np.array_equal(mine.images, others.images):
         raise UserError(
-            f"runs {names[0]} and {names[1]} are not on the same photos ({sources[0][0]}; {sources[1][0]}):"
-            " images of one mean nothing to the other"
+            f"{one.bench.run.path} and {other.bench.run.path} are not on the same photos"
+            f" ({mine.source}; {others.source}): images of one mean nothing to the other"
         )

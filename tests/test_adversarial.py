@@ -1,0 +1,501 @@
+"""Runs under attack: what counts as robust, what is spared, stopping and going on, transfer, images, one command."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import copied
+from doublevit.adversarial import evaluation, setting
+from doublevit.adversarial.campaign import Campaign
+from doublevit.adversarial.plan import plan
+from doublevit.adversarial.standing import Outcome, Standing
+from doublevit.adversarial.trial import half_precision_is_as_good
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.parameters import Parameters
+from doublevit.attacks.victim import Victim
+from doublevit.attacks.white_box import Pgd
+from doublevit.cli import main
+from doublevit.data.dataset import Dataset
+from doublevit.errors import UserError
+from doublevit.jobs.evaluate import evaluate
+from doublevit.jobs.opening import open_run
+from doublevit.jobs.options import Evaluate, Transfer
+from doublevit.jobs.transfer import transfer
+from doublevit.results import Predictions, Row, read_lines
+from doublevit.run_folder import RunFolder
+
+SIZES = ("0", "1/255", "4/255", "16/255")
+QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
+
+
+def options(run: Path, *names: str, **more: object) -> Evaluate:
+    fields = {field.name for field in dataclasses.fields(AttackConfig)}
+    config = {key: more.pop(key) for key in list(more) if key in fields}
+    names = names or ("pgd",)
+    quick = {"parameters": QUICK if "pgd" in names else Parameters()}
+    attack = AttackConfig(names, **{"epsilons": SIZES, "batch_size": 16, **quick, **config})
+    return Evaluate(run, samples=more.pop("samples", 40), attack=attack, **more)
+
+
+def values(rows: list[Row]) -> list[tuple[object, ...]]:
+    return [(json.dumps(row.condition, sort_keys=True), row.value, row.low, row.high, row.findings) for row in rows]
+
+
+def by_epsilon(rows: list[Row], attack: str) -> dict[float, Row]:
+    return {row.condition["epsilon"]: row for row in rows if row.condition["attack"] == attack}
+
+
+@pytest.fixture(scope="module")
+def attacked(digits_run, tmp_path_factory):
+    """pgd, then square, on what it left; with images."""
+    path = copied(digits_run, tmp_path_factory.mktemp("attacked"))
+    return path, evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+
+
+def test_rows_are_what_was_found_by_fresh_predictions(attacked):
+    path, result = attacked
+    opened = open_run(path, options(path))
+    model, photos = opened.bench.model.eval(), opened.photos
+    pixels = torch.from_numpy(np.asarray(photos.images)).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        right = (model(pixels).argmax(dim=1).numpy() == photos.labels).mean()
+    rows = by_epsilon(result.rows, "pgd")
+    assert [rows[size].value for size in sorted(rows)] == sorted((row.value for row in rows.values()), reverse=True)
+    assert rows[0.0].value == pytest.approx(right)
+    assert 0 < rows[4 / 255].value < right
+    assert rows[16 / 255].value < 0.1
+    for row in result.rows:
+        assert row.low <= row.value <= row.high
+        assert (row.metric, row.count, row.precision) == ("robust top-1", 40, "float32")
+        predictions = Predictions.load(RunFolder(path).predictions(row))
+        assert predictions.hits(1).mean() == pytest.approx(row.value)
+        np.testing.assert_array_equal(predictions.labels, photos.labels)
+    assert [row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"] == result.rows
+
+
+def test_noise_is_a_control_of_its_own(attacked):
+    rows = by_epsilon(attacked[1].rows, "uniform-noise")
+    pgd = by_epsilon(attacked[1].rows, "pgd")
+    assert rows[16 / 255].value > pgd[16 / 255].value + 0.2
+    assert rows[0.0].value == pgd[0.0].value
+    assert "after" not in rows[16 / 255].condition
+    assert not attacked[1].findings
+
+
+def test_images_are_those_that_fooled(attacked):
+    path, result = attacked
+    folder = next(folder for folder in sorted((path / "attacks").iterdir()) if folder.name.endswith("-0"))
+    images, index = np.load(folder / "images.npy"), json.loads((folder / "index.json").read_text())
+    opened = open_run(path, options(path))
+    photos = np.asarray(opened.photos.images).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    model = opened.bench.model.eval()
+    with torch.no_grad():
+        predicted = model(torch.from_numpy(images)).argmax(dim=1).numpy()
+    rows, ids = by_epsilon(result.rows, "pgd"), opened.photos.class_ids
+    for image, photo, guess, label, entry in zip(images, photos, predicted, opened.photos.labels, index, strict=True):
+        assert entry["label"] == ids[label]
+        if entry["fell_at"] is None:
+            assert guess == label
+        else:
+            assert entry["predicted"] == ids[guess] != ids[label]
+            assert np.abs(image - photo).max() <= entry["fell_at"] + 1e-6
+    for size, row in rows.items():
+        standing = [entry["fell_at"] is None or entry["fell_at"] > size for entry in index]
+        assert np.mean(standing) == pytest.approx(row.value)
+    from PIL import Image
+
+    with Image.open(folder / "sheet.png") as sheet:
+        assert sheet.width > 500
+        assert len(sheet.getcolors(1 << 20)) > 100
+
+
+def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
+    path, result = attacked
+    rows = RunFolder(path).rows()
+    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", lambda *_: pytest.fail("attacked again"))
+    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+    assert values(again.rows) == values(result.rows)
+    assert RunFolder(path).rows() == rows
+    monkeypatch.undo()
+    anew = evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)).attacked
+    assert values(anew.rows) == values(result.rows)
+
+
+def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
+    """Stopped in the middle of an epsilon: what was finished is not repeated, and the end is the same."""
+    path, calls = copied(digits_run, tmp_path), []
+    attack_batch = setting.attack_batch
+
+    def counted(*arguments):
+        calls.append(arguments[3])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return attack_batch(*arguments)
+
+    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(options(path, "pgd", "uniform-noise", save_images=True))
+    journal = next((path / "attacks").glob("*.jsonl"))
+    assert len(list(read_lines(journal))) == 3
+    with journal.open("a") as file:
+        file.write('{"key": [0, 1')  # as a kill in the middle of a line leaves it
+    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+    assert values(again.rows) == values(attacked[1].rows)
+    whole = len(list(read_lines(next((attacked[0] / "attacks").glob("*.jsonl")))))
+    assert len(calls) == whole + 1
+    images = [np.load(next((p / "attacks").glob("*-0")) / "images.npy") for p in (path, attacked[0])]
+    np.testing.assert_array_equal(*images)
+
+
+def test_a_damaged_journal_is_said(attacked, tmp_path):
+    path = copied(attacked[0], tmp_path)
+    journal = next((path / "attacks").glob("*.jsonl"))
+    journal.write_text('{"key": [0, 0, 0], "indices": [1]}\n' + journal.read_text())
+    with pytest.raises(UserError, match=r"no outcome of an attack .*--no-resume"):
+        evaluate(options(path, "pgd", "uniform-noise", save_images=True))
+
+
+def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[str, float, int]]:
+    """Which attack was shown how many photos at which epsilon."""
+    calls = []
+    attack_batch = setting.attack_batch
+
+    def recorded(*arguments):
+        calls.append((arguments[2][0].attack, arguments[2][0].epsilons, len(arguments[3])))
+        return attack_batch(*arguments)
+
+    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", recorded)
+    evaluate(options(path, *names, batch_size=40, **more))
+    monkeypatch.undo()
+    return calls
+
+
+def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatch):
+    rows = by_epsilon(attacked[1].rows, "pgd")
+    sizes = sorted(rows)
+    standing = [round(rows[size].value * 40) for size in sizes]
+    calls = shown(copied(digits_run, tmp_path), monkeypatch, "pgd", "bim", "fgsm")
+    assert [count for name, _, count in calls if name == "pgd"] == standing[:3]
+    assert all(count <= standing[1] for name, _, count in calls if name == "bim")
+    assert [(name, len(together)) for name, together, _ in calls if name == "fgsm"] == [("fgsm", 3)]  # one gradient
+
+
+def test_independent_attacks_see_every_photo_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
+    right = round(by_epsilon(attacked[1].rows, "pgd")[0.0].value * 40)
+    path = copied(digits_run, tmp_path)
+    calls = shown(path, monkeypatch, "pgd", "fgsm", independent=True)
+    assert [count for _, _, count in calls] == [right] * 6
+    rows = [row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"]
+    assert {row.condition["budgets"] for row in rows} == {"independent"}
+    assert not any("after" in row.condition for row in rows)
+
+
+def test_chains_by_hand():
+    config = AttackConfig(
+        ("pgd", "autoattack", "uniform-noise", "spatial"), epsilons=("0", "1/255", "2/255"), restarts=2
+    )
+    chain, noise, spatial = plan(config)
+    assert [(s.attack, s.named, len(s.epsilons), s.times) for s in chain.stages] == [
+        ("pgd", "pgd", 1, 2),
+        ("pgd", "pgd", 1, 2),
+        *[("apgd-ce", "autoattack", 1, 2)] * 2,
+        *[("apgd-dlr-t", "autoattack", 1, 2)] * 2,
+        ("fab-t", "autoattack", 2, 1),
+        *[("square", "autoattack", 1, 2)] * 2,
+    ]
+    assert [stage.epsilons for stage in noise.stages] == [(1 / 255,), (2 / 255,)]
+    assert [(stage.attack, stage.times) for stage in spatial.stages] == [("spatial", 1)]
+    assert len(plan(dataclasses.replace(config, names=("pgd", "fgsm"), independent=True))) == 6
+    assert plan(AttackConfig(("fgsm",), epsilons=("0",)))[0].stages == ()
+
+
+def predictions(*first: int) -> Predictions:
+    classes = np.array(first)[:, None]
+    return Predictions(np.zeros(len(first), np.int64), classes, np.ones((len(first), 1)), np.zeros(len(first)))
+
+
+def test_standing_by_hand():
+    standing = Standing.of(predictions(0, 0, 1, 0))
+    assert standing.fell.tolist() == [np.inf, np.inf, 0, np.inf]
+    outcome = Outcome(np.array([0, 3]), np.array([0.2, np.inf]), predictions(5, 0), 0, 1.0)
+    assert standing.take(outcome, "pgd") == 1
+    assert standing.left(0.1).tolist() == [0, 1, 3]
+    assert standing.left(0.2).tolist() == [1, 3]
+    assert standing.predictions(0.1).classes[:, 0].tolist() == [0, 0, 1, 0]
+    assert standing.predictions(0.2).classes[:, 0].tolist() == [5, 0, 1, 0]
+    assert standing.take(Outcome(np.array([0]), np.array([0.3]), predictions(6), 0, 1.0), "fgsm") == 0  # it fell before
+    assert standing.take(Outcome(np.array([0]), np.array([0.1]), predictions(7), 0, 1.0), "fgsm") == 1
+    assert standing.felled_by.tolist() == ["fgsm", "", "", ""]
+    assert standing.predictions(0.1).classes[0, 0] == 7
+    assert standing.clean.classes[0, 0] == 0
+
+
+def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
+    path = copied(digits_run, tmp_path)
+    knobs = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=60))
+    knobs = dataclasses.replace(knobs, apgd=dataclasses.replace(QUICK.apgd, steps=10, targets=3))
+    knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=10, targets=3))
+    names = ("autoattack", "apgd-ce", "apgd-dlr-t", "fab-t", "square")
+    config = {"independent": True, "parameters": dataclasses.replace(knobs, pgd=Pgd())}
+    rows = evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config)).attacked.rows
+    for size in (2 / 255, 4 / 255):
+        at_size = [row for row in rows if row.condition["epsilon"] == size]
+        whole = next(row for row in at_size if row.condition["attack"] == "autoattack")
+        parts = [row for row in at_size if row.condition.get("part_of") == "autoattack"]
+        alone = [row for row in at_size if row.condition["attack"] in names[1:] and "part_of" not in row.condition]
+        assert [row.condition["attack"] for row in parts] == list(names[1:])
+        assert [row.condition.get("after", []) for row in parts] == [list(names[1 : 1 + n]) for n in range(4)]
+        assert [row.value for row in parts] == sorted((row.value for row in parts), reverse=True)
+        assert whole.value == parts[-1].value
+        assert len(alone) == 4
+        assert all(whole.value <= row.value for row in alone)
+        assert whole.seconds == pytest.approx(sum(row.seconds for row in parts), abs=0.01)
+        assert whole.condition["parameters"]["square"] == {"queries": 60}
+
+
+class Quantised(torch.nn.Module):
+    """A model that gradients do not get through."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.resize = model, model.resize
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images if images.dtype == torch.uint8 else (images * 16).round() / 16)
+
+
+def under_attack(path: Path, wrap: type, *names: str, **more: object) -> evaluation.Attacked:
+    chosen = options(path, *names, **more)
+    bench = open_run(path, chosen).bench
+    photos = open_run(path, chosen).photos
+    usual = bench.measure(photos).hits["top-1"]
+    model = wrap(bench.model)
+    return evaluation.Evaluation(
+        bench.run, model, bench.subject, photos, chosen.attack, 0, 100, resume=True, strict=chosen.strict
+    ).attack(usual)
+
+
+def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
+    path = copied(digits_run, tmp_path)
+    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=300))
+    attacked = under_attack(path, Quantised, "pgd", "square", parameters=square)
+    names = {finding.name for finding in attacked.findings}
+    assert {"zero-gradient", "huge-epsilon", "black-box-wins"} <= names
+    assert all(set(row.findings) == names for row in attacked.rows)
+    kept = {json.dumps(row.condition, sort_keys=True): row for row in RunFolder(path).rows()}  # the newest of each
+    assert all(kept[json.dumps(row.condition, sort_keys=True)].findings == row.findings for row in attacked.rows)
+    with pytest.raises(UserError, match="--strict: zero-gradient: the gradient of"):
+        under_attack(path, Quantised, "pgd", strict=True)
+
+
+class Normalised(torch.nn.Module):
+    """A model that wants its photos normalised by somebody else."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.resize = model, model.resize
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model((images * 0.2 + 0.4).clamp(0, 1))
+
+
+def test_normalisation_outside_is_found_on_the_attacks_way(digits_run, tmp_path):
+    attacked = under_attack(copied(digits_run, tmp_path), Normalised, "fgsm")
+    assert "clean-path" in {finding.name for finding in attacked.findings}
+
+
+def test_parameters_are_frozen_during_an_attack_and_come_back(digits_run, tmp_path):
+    path = copied(digits_run, tmp_path)
+    chosen = options(path, "fgsm")
+    bench, photos = open_run(path, chosen).bench, open_run(path, chosen).photos
+    before = [parameter.requires_grad for parameter in bench.model.parameters()]
+    assert any(before)
+    seen = []
+    forward = bench.model.forward
+    bench.model.forward = lambda images, **more: (
+        seen.append(any(p.requires_grad for p in bench.model.parameters())),
+        forward(images, **more),
+    )[1]
+    usual = np.ones(len(photos), bool)
+    evaluation.Evaluation(bench.run, bench.model, bench.subject, photos, chosen.attack, 0, 100, True, False).attack(
+        usual
+    )
+    assert seen
+    assert not any(seen)
+    assert [parameter.requires_grad for parameter in bench.model.parameters()] == before
+
+
+def test_at_the_networks_input(digits_run, tmp_path):
+    """Digits of 8 pixels, a network of 32: the ball has sixteen times as many dimensions."""
+    path = copied(digits_run, tmp_path)
+    photo = by_epsilon(evaluate(options(path)).attacked.rows, "pgd")
+    chosen = options(path, space="input", save_images=True)
+    inside = by_epsilon(evaluate(chosen).attacked.rows, "pgd")
+    assert inside[0.0].value == photo[0.0].value
+    assert inside[4 / 255].value <= photo[4 / 255].value
+    assert {row.condition["space"] for row in inside.values()} == {"input"}
+    images = np.load(next((path / "attacks").glob("*-0")) / "images.npy", mmap_mode="r")
+    side = open_run(path, chosen).bench.model.resize.size
+    assert images.shape == (40, 3, side, side)
+
+
+def test_half_precision_only_where_it_fells_as_many(digits_run, tmp_path, monkeypatch):
+    path = copied(digits_run, tmp_path)
+    rows = evaluate(options(path, precision="bfloat16")).attacked.rows
+    assert {row.condition["gradients"] for row in rows} == {"bfloat16"}
+    assert {row.precision for row in rows} == {"float32"}
+    monkeypatch.setattr("doublevit.adversarial.evaluation.half_precision_is_as_good", lambda *_: False)
+    path = copied(digits_run, tmp_path / "again")
+    rows = evaluate(options(path, precision="bfloat16")).attacked.rows
+    assert {row.condition["gradients"] for row in rows} == {"float32"}
+
+
+def test_a_victim_without_gradients_is_not_as_good(digits_run, tmp_path):
+    path = copied(digits_run, tmp_path)
+    opened = open_run(path, options(path))
+    found = setting.make_setting(opened.bench.model.eval(), opened.photos, options(path).attack, 0)
+    clean = evaluation.clean_predictions(found, 100)
+    sizes = options(path).attack.sizes
+    assert half_precision_is_as_good(found, found.victim, clean, sizes)
+    assert not half_precision_is_as_good(found, Victim(Quantised(opened.bench.model).eval()), clean, sizes)
+
+
+@pytest.fixture(scope="module")
+def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
+    """Two runs on the same photos: one trained by another seed."""
+    folder = tmp_path_factory.mktemp("pair")
+    first = copied(digits_run, folder)
+    arguments = ["--train.epochs", "2", "--seed", "1", "--runs", str(folder), "--name", "second"]
+    main(["train", "digits-double", *arguments])
+    return [first, folder / "second"]
+
+
+def transfer_options(runs: list[Path], *names: str, **more: object) -> Transfer:
+    attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Parameters() if names else QUICK)
+    return Transfer(tuple(runs), samples=40, attack=attack, **more)
+
+
+def test_transfer_is_a_matrix(pair, monkeypatch):
+    rows = transfer(transfer_options(pair))
+    found = {(row.condition["made_on"].split()[0], row.model, row.condition["epsilon"]): row.value for row in rows}
+    assert len(rows) == len(found) == 8
+    for name in ("fresh", "second"):
+        other = "second" if name == "fresh" else "fresh"
+        assert found[name, name, 0.0] == found[other, name, 0.0]  # no attack yet
+        assert found[name, name, 4 / 255] < found[other, name, 4 / 255] <= found[name, name, 0.0]
+    for path in pair:
+        mine = [row for row in RunFolder(path).rows() if row.condition["kind"] == "transfer"]
+        assert {row.model for row in mine} == {path.name}
+        assert len(mine) == 4
+        for row in mine:
+            assert Predictions.load(RunFolder(path).predictions(row)).hits(1).mean() == pytest.approx(row.value)
+    monkeypatch.setattr("doublevit.adversarial.transfer._Shows.make", lambda *_: pytest.fail("attacked again"))
+    assert values(transfer(transfer_options(pair))) == values(rows)
+    assert len([row for row in RunFolder(pair[0]).rows() if row.condition["kind"] == "transfer"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda runs: transfer_options(runs[:1]), "expected two or more different runs"),
+        (lambda runs: transfer_options([runs[0], runs[0]]), "expected two or more different runs"),
+        (lambda runs: transfer_options(runs, "square"), "stops at the border"),
+        (lambda runs: transfer_options(runs, "deepfool"), "stops at the border"),
+    ],
+)
+def test_what_cannot_transfer(pair, change, words):
+    with pytest.raises(UserError, match=words):
+        change(pair)
+
+
+def test_runs_on_other_photos_cannot_be_compared(pair, tmp_path):
+    third = tmp_path / "third"
+    arguments = ["--train.epochs", "0", "--data.split-seed", "3", "--runs", str(tmp_path), "--name", "third"]
+    main(["train", "digits-double", *arguments])
+    with pytest.raises(UserError, match="not on the same photos"):
+        transfer(transfer_options([pair[0], third]))
+
+
+def test_two_processes_attack_as_one(digits_run, tmp_path):
+    one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
+    arguments = ["--samples", "41", "--attack.names", "pgd", "--attack.pgd.steps", "3", "--attack.batch-size", "10"]
+    arguments += ["--attack.epsilons", "0", "1/255", "4/255", "--attack.save-images"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, "-m", "doublevit", "evaluate", str(two), *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+    main(["evaluate", str(one), *arguments])
+    rows = [[row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"] for path in (one, two)]
+    assert len(rows[0]) == 3
+    assert values(rows[0]) == values(rows[1])
+    images = [np.load(next((path / "attacks").glob("*-0")) / "images.npy") for path in (one, two)]
+    np.testing.assert_array_equal(*images)
+
+
+def dataset(counts: list[int]) -> Dataset:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    names = tuple(map(str, range(len(counts))))
+    return Dataset(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, names, names, "some")
+
+
+def test_samples_are_of_each_class_its_share():
+    photos = dataset([50] * 20)
+    for count in (500, 30, 7):
+        sizes = np.bincount(photos.stratified(count).labels, minlength=20)
+        assert sizes.sum() == count
+        assert sizes.max() - sizes.min() <= 1
+    uneven = dataset([900, 90, 10])
+    sizes = np.bincount(uneven.stratified(100).labels, minlength=3)
+    assert np.abs(sizes - [90, 9, 1]).max() <= 1
+    assert uneven.stratified(1000) is uneven
+    few, more = (set(np.flatnonzero(np.isin(*chosen))) for chosen in nested())
+    assert few < more
+    assert "40 of 1,000 stratified by class, seed 3" in photos.stratified(40, seed=3).source
+    with pytest.raises(UserError, match="--samples 1001: expected 1 to 1,000"):
+        photos.stratified(1001)
+
+
+def nested() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    numbers = np.arange(60)
+    images = np.broadcast_to(numbers[:, None, None, None], (60, 1, 1, 3)).astype(np.uint8)
+    photos = dataclasses.replace(dataset([20] * 3), images=images)
+    for count in (10, 25):
+        yield numbers, photos.stratified(count).images[:, 0, 0, 0]
+
+
+def test_commands_at_the_terminal(pair, capsys, monkeypatch):
+    arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
+    main(["evaluate", str(pair[0]), *arguments])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "top-1 under attack, by linf epsilon" in out
+    assert "16/255" in out
+    assert "spatial" in out
+    assert "right and stays right" in out
+    main(["transfer", *map(str, pair), "--samples", "30", "--attack.names", "fgsm", "--attack.epsilons", "16/255"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "made on, by fgsm" in out
+    assert "linf 16/255" in out
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    for flag in ("--attack.pgd.steps", "--attack.cw.binary-search-steps", "--attack.square.queries", "--strict"):
+        assert flag in shown
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Campaign, "_stage", stop)
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(pair[0]), "--samples", "20", "--attack.names", "pgd"])
+    assert end.value.code == 130
+    assert "give the same command again to go on" in " ".join(capsys.readouterr().err.split())
