@@ -122,6 +122,11 @@ def test_findings_from_what_fell():
     assert not list(checks.restarts([50, 10], 1000, "pgd"))
     assert not list(checks.restarts([50], 1000, "pgd"))
     assert not list(checks.damage(0, "pgd"))
+    assert [found.name for found in checks.short_steps("paper", "linf", Parameters().of("paper"))] == ["short-steps"]
+    assert not list(checks.short_steps("pgd", "linf", STRONG.of("pgd")))
+    assert not list(checks.short_steps("pgd", "linf", Parameters().of("pgd")))
+    assert not list(checks.short_steps("cw", "l2", Parameters().of("cw")))
+    assert "10 steps of epsilon/30" in next(checks.short_steps("paper", "linf", Parameters().of("paper"))).text
     found = [*checks.damage(2, "pgd"), *checks.damage(3, "fgsm"), *checks.restarts([50, 20], 1000, "pgd")]
     assert [str(finding).split(":")[0] for finding in checks.distinct(found)] == ["non-finite", "restarts"]
     assert "2 times pgd" in checks.distinct(found)[0].text

@@ -67,7 +67,7 @@ class Evaluation:
         with frozen(self.model):
             setting = make_setting(self.model, self.dataset, self.config, self.seed)
             clean = clean_predictions(setting, self.batch_size)
-            findings = findings_before(setting, usual, clean)
+            findings = findings_before(setting, self.config, usual, clean)
             self._tell(findings)
             return self._attack(self._in_half_precision(setting, clean), clean, findings)
 

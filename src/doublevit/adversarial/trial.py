@@ -10,6 +10,7 @@ from torch import nn
 from doublevit.adversarial.setting import Setting
 from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
+from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.interface import Attack, Samples
 from doublevit.attacks.make import make
 from doublevit.attacks.parameters import Parameters
@@ -39,11 +40,14 @@ def clean_predictions(setting: Setting, batch_size: int) -> Predictions:
     return predict(AttacksWay(setting), setting.dataset, torch.float32, batch_size, title=title).predictions
 
 
-def findings_before(setting: Setting, usual: np.ndarray, clean: Predictions) -> list[Finding]:
+def findings_before(setting: Setting, config: AttackConfig, usual: np.ndarray, clean: Predictions) -> list[Finding]:
     """Named signs of a broken evaluation; `usual` bool (N,) says which photos are right when evaluated as always."""
     samples, right = _few(setting, clean)
+    short = [
+        found for name in config.names for found in checks.short_steps(name, config.norm, config.parameters.of(name))
+    ]
     found = checks.before(setting.victim, samples, right, setting.norm, make("pgd", setting.norm, STRONG))
-    return checks.distinct([*checks.clean_path(usual, clean.hits(1)), *found])
+    return checks.distinct([*checks.clean_path(usual, clean.hits(1)), *found, *short])
 
 
 def half_precision_is_as_good(setting: Setting, half: Victim, clean: Predictions, sizes: tuple[float, ...]) -> bool:

@@ -4,7 +4,8 @@ After Carlini et al. 2019, "On evaluating adversarial robustness", and Croce and
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,19 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
+
+
+def short_steps(name: str, norm: str, knobs: Mapping[str, Any]) -> Iterator[Finding]:
+    """Gradient steps that together are shorter than the radius: they end near their start, whatever the model."""
+    if not {"steps", "relative_step"} <= knobs.keys() or knobs["steps"] is None:
+        return
+    step = knobs["relative_step"] or (1 / 30 if norm == "linf" and name != "adam-pgd" else 1 / 40)  # Foolbox's own
+    if knobs["steps"] * step < 1:
+        yield Finding(
+            "short-steps",
+            f"{name} takes {knobs['steps']} steps of epsilon/{1 / step:.3g}, which end near their start:"
+            " the model looks more robust than it is; take more steps, or longer ones",
+        )
 
 
 def before(victim: Victim, samples: Samples, right: torch.Tensor, norm: str, strong: Attack) -> list[Finding]:

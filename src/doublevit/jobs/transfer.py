@@ -3,6 +3,7 @@
 import numpy as np
 
 from doublevit.adversarial.transfer import Party, Tournament
+from doublevit.corrupted.layout import describe_photos
 from doublevit.errors import UserError
 from doublevit.jobs.opening import Opened, open_run
 from doublevit.jobs.options import Transfer
@@ -25,8 +26,8 @@ def transfer(options: Transfer) -> list[Row]:
 
 def _require_same_photos(one: Opened, other: Opened) -> None:
     mine, others = one.photos, other.photos
-    same_labels = mine.class_ids == others.class_ids and np.array_equal(mine.labels, others.labels)
-    if not same_labels or not np.array_equal(mine.images, others.images):
+    same_kind = mine.class_ids == others.class_ids and mine.images.shape == others.images.shape
+    if not same_kind or not np.array_equal(describe_photos(mine), describe_photos(others)):
         raise UserError(
             f"{one.bench.run.path} and {other.bench.run.path} are not on the same photos"
             f" ({mine.source}; {others.source}): images of one mean nothing to the other"

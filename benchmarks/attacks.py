@@ -1,0 +1,247 @@
+"""How fast attacks are and how strong, against a plain loop, Foolbox, torchattacks and pyautoattack, in one run.
+
+    pip install --no-deps torchattacks pyautoattack
+    python benchmarks/attacks.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors
+
+All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalise, on the same photos of
+64 pixels with the same epsilon and steps (Linf PGD, 10 steps of epsilon/4 from a random start). They take turns, batch
+by batch, so that whatever else the machine does hits all. Ours is what `doublevit evaluate` does with a batch: attack,
+look whether the images are in ball and box, predict afresh. The peers are called as their documentation says.
+"""
+
+import dataclasses
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+
+from doublevit import data
+from doublevit.adversarial.plan import Stage
+from doublevit.adversarial.setting import Setting, attack_batch, make_setting
+from doublevit.adversarial.trial import clean_predictions
+from doublevit.attacks.config import AttackConfig, parts_of
+from doublevit.attacks.interface import Samples
+from doublevit.attacks.make import make
+from doublevit.attacks.parameters import Parameters
+from doublevit.attacks.surroundings import import_foolbox
+from doublevit.attacks.victim import frozen
+from doublevit.attacks.white_box import Pgd
+from doublevit.models.classifier import Classifier, build
+from doublevit.recipes import get_recipe
+from doublevit.results import Predictions
+from doublevit.statistics import bootstrap
+
+STEPS, RELATIVE_STEP = 10, 0.25
+SIX = tuple(levels / 255 for levels in (0.25, 0.5, 1, 2, 4, 8))
+KNOBS = Parameters(pgd=Pgd(STEPS, RELATIVE_STEP))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure on."""
+
+    path: Path
+    """Unpacked Tiny ImageNet, or its zip."""
+    weights: Path
+    """ViT-Ti/16 from ImageNet."""
+    photos: int = 500
+    """For one epsilon."""
+    photos_of_six: int = 96
+    """For six epsilons, of which Foolbox makes six runs."""
+    photos_of_autoattack: int = 0
+    """For AutoAttack (200 take half an hour on two cores)."""
+    epsilon: float = 0.5 / 255
+    """For one epsilon."""
+    epsilon_of_autoattack: float = 1 / 255
+    """For AutoAttack."""
+    batch: int = 32
+    """Photos at a time."""
+    cache: Path = data.DataConfig().cache
+    """Where the decoded store is kept."""
+
+
+Fooling = Callable[[Samples], torch.Tensor]
+"""Photos that are right -> images."""
+
+
+def plain_loop(model: Classifier, epsilon: float) -> Fooling:
+    """The loop that one writes by hand."""
+
+    def run(samples: Samples) -> torch.Tensor:
+        photos = samples.images
+        images = (photos + torch.empty_like(photos).uniform_(-epsilon, epsilon)).clamp(0, 1)
+        for _ in range(STEPS):
+            images.requires_grad_()
+            (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), samples.labels), images)
+            images = images.detach() + RELATIVE_STEP * epsilon * gradient.sign()
+            images = torch.maximum(torch.minimum(images, photos + epsilon), photos - epsilon).clamp(0, 1)
+        return images
+
+    return run
+
+
+def foolboxs_own(model: Classifier, epsilons: Sequence[float]) -> Callable[[Samples], list[torch.Tensor]]:
+    """Foolbox, called directly."""
+    foolbox = import_foolbox()
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LinfPGD(steps=STEPS, rel_stepsize=RELATIVE_STEP)
+    return lambda samples: attack(wrapped, samples.images, samples.labels, epsilons=list(epsilons))[1]
+
+
+def torchattacks_own(model: Classifier, epsilon: float) -> Fooling:
+    """torchattacks, called directly."""
+    import torchattacks
+
+    attack = torchattacks.PGD(model, eps=epsilon, alpha=RELATIVE_STEP * epsilon, steps=STEPS, random_start=True)
+    return lambda samples: attack(samples.images, samples.labels)
+
+
+def ours(setting: Setting, clean: Predictions, epsilons: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
+    """Photos' indices -> the smallest epsilon at which each fell, infinite where it stands."""
+    attack = make("pgd", "linf", KNOBS)
+
+    def run(indices: np.ndarray) -> np.ndarray:
+        fell = np.full(len(indices), np.inf)
+        with frozen(setting.judge):
+            for epsilon in epsilons:
+                left = np.flatnonzero(fell > epsilon)
+                stage = Stage("pgd", "pgd", (epsilon,), 1)
+                outcome, _ = attack_batch(setting, attack, (stage, 0), indices[left], clean)
+                fell[left] = outcome.fell
+        return fell
+
+    return run
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Seconds that `work` took, and what came of it."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def stand(setting: Setting, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """Which images are taken for what they are, bool (B,)."""
+    return (setting.judge.predict(images).argmax(dim=1) == labels).numpy()
+
+
+def one_epsilon(options: Options, setting: Setting, model: Classifier, clean: Predictions) -> None:
+    """The same photos, the ones that are right, by all in turn."""
+    right = np.flatnonzero(clean.hits(1))
+    batches = np.array_split(right, -(-len(right) // options.batch))
+    foolbox = foolboxs_own(model, [options.epsilon])
+    peers: dict[str, Fooling] = {
+        "plain loop": plain_loop(model, options.epsilon),
+        "foolbox": lambda samples: foolbox(samples)[0],
+        "torchattacks": torchattacks_own(model, options.epsilon),
+    }
+    mine = ours(setting, clean, [options.epsilon])
+    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
+    standing: dict[str, list[np.ndarray]] = {name: [] for name in ("ours", *peers)}
+    for indices in batches:
+        samples = setting.samples(indices)
+        took, fell = timed(lambda indices=indices: mine(indices))
+        seconds["ours"].append(took)
+        standing["ours"].append(np.isinf(fell))
+        for name, peer in peers.items():
+            took, images = timed(lambda peer=peer, samples=samples: peer(samples))
+            seconds[name].append(took)
+            standing[name].append(stand(setting, images.detach(), samples.labels))
+    print(
+        f"one epsilon, {options.epsilon * 255:g}/255, {len(right)} right of {options.photos} photos, {len(batches)} turns"
+    )
+    for name in peers:
+        report(name, seconds["ours"], seconds[name])
+        compare(name, len(clean.labels), np.concatenate(standing["ours"]), np.concatenate(standing[name]))
+
+
+def report(name: str, mine: list[float], theirs: list[float]) -> None:
+    """Our time as a ratio to a peer's: median and quartiles over the turns."""
+    ratios = [our / their for our, their in zip(mine, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    print(
+        f"  ours {sum(mine):.0f} s, {name} {sum(theirs):.0f} s; ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f})"
+    )
+
+
+def compare(name: str, count: int, mine: np.ndarray, theirs: np.ndarray) -> None:
+    """Robust accuracies of all photos, and their difference with its paired 95 % interval."""
+    padded = np.zeros((2, count))
+    padded[0, : len(mine)], padded[1, : len(theirs)] = mine, theirs
+    estimate = bootstrap([padded], lambda means: means[:, 0] - means[:, 1])
+    print(
+        f"  robust accuracy: ours {padded[0].mean():.2%}, {name} {padded[1].mean():.2%};"
+        f" difference {estimate.value:+.2%} ({estimate.low:+.2%} to {estimate.high:+.2%})"
+    )
+
+
+def six_epsilons(options: Options, setting: Setting, model: Classifier, clean: Predictions) -> None:
+    """All photos, wrong ones too for Foolbox, which is not told; ours leaves out what is wrong and what has fallen."""
+    indices = np.arange(options.photos_of_six)
+    mine, theirs = ours(setting, clean, SIX), foolboxs_own(model, SIX)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    stands = np.zeros((2, len(SIX)))
+    for batch in np.array_split(indices, -(-len(indices) // options.batch)):
+        right = batch[clean.hits(1)[batch]]
+        took, fell = timed(lambda right=right: mine(right))
+        seconds[0].append(took)
+        stands[0] += [(fell > epsilon).sum() for epsilon in SIX]
+        samples = setting.samples(batch)
+        took, images = timed(lambda samples=samples: theirs(samples))
+        seconds[1].append(took)
+        stands[1] += [stand(setting, part.detach(), samples.labels).sum() for part in images]
+    print(f"six epsilons, {len(indices)} photos")
+    report("foolbox", *seconds)
+    for epsilon, one, other in zip(SIX, *(stands / len(indices)), strict=True):
+        print(f"  {epsilon * 255:g}/255: ours {one:.1%}, foolbox {other:.1%}")
+
+
+def autoattack(options: Options, setting: Setting, clean: Predictions) -> None:
+    """Our standard AutoAttack and pyautoattack's."""
+    from pyautoattack import AutoAttack
+
+    epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.hits(1)[: options.photos_of_autoattack])
+    left, start = right, time.perf_counter()
+    with frozen(setting.judge):
+        for part in parts_of("autoattack"):
+            attack, stage = make(part, "linf", Parameters()), Stage(part, "autoattack", (epsilon,), 1)
+            batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
+            outcomes = [attack_batch(setting, attack, (stage, 0), batch, clean)[0] for batch in batches]
+            left = np.concatenate([outcome.indices[np.isinf(outcome.fell)] for outcome in outcomes] or [left])
+            print(f"  {part}: {len(left)} of {options.photos_of_autoattack} stand, {time.perf_counter() - start:.0f} s")
+    samples, start = setting.samples(right), time.perf_counter()
+    theirs = AutoAttack(
+        setting.judge, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
+    )
+    images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
+    print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")
+    compare("pyautoattack", options.photos_of_autoattack, np.isin(right, left), stand(setting, images, samples.labels))
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options, description=__doc__)
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    recipe = get_recipe("pretrained-vit-ti")
+    config = dataclasses.replace(recipe.data, path=options.path, cache=options.cache)
+    photos = data.load(config)["val"].stratified(options.photos)
+    model = build(dataclasses.replace(recipe.model, weights=str(options.weights)), photos.class_ids).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)  # as a network comes; ours freezes them itself
+    setting = make_setting(model, photos, AttackConfig(("pgd",), parameters=KNOBS), 0)
+    clean = clean_predictions(setting, 100)
+    print(f"{torch.get_num_threads()} threads; clean accuracy {clean.hits(1).mean():.1%}")
+    one_epsilon(options, setting, model, clean)
+    six_epsilons(options, setting, model, clean)
+    if options.photos_of_autoattack:
+        autoattack(options, setting, clean)
+
+
+if __name__ == "__main__":
+    main()
