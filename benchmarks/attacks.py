@@ -153,9 +153,8 @@ def one_epsilon(options: Options, setting: Setting, model: Classifier, clean: Pr
             took, images = timed(lambda peer=peer, samples=samples: peer(samples))
             seconds[name].append(took)
             standing[name].append(stand(setting, images.detach(), samples.labels))
-    print(
-        f"one epsilon, {options.epsilon * 255:g}/255, {len(right)} right of {options.photos} photos, {len(batches)} turns"
-    )
+    size = f"{options.epsilon * 255:g}/255"
+    print(f"one epsilon, {size}, {len(right)} right of {options.photos} photos, {len(batches)} turns")
     for name in peers:
         report(name, seconds["ours"], seconds[name])
         compare(name, len(clean.labels), np.concatenate(standing["ours"]), np.concatenate(standing[name]))
