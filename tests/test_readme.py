@@ -36,7 +36,8 @@ def workplace(tmp_path: Path, tiny_zip: Path, image_folder: Path, monkeypatch: p
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
-    main(["train", "digits-double", "--train.epochs", "1", "--data.per-class", "2", "--name", "first"])
+    for name in ("first", "second"):
+        main(["train", "digits-double", "--train.epochs", "1", "--data.per-class", "2", "--name", name])
     return tmp_path
 
 
@@ -50,7 +51,7 @@ def test_command_of_the_readme(command, workplace, request):
     arguments = shlex.split(command)[1:]
     extra = QUICK.get(arguments[1], []) if arguments[0] in ("run", "train") and "--resume" not in arguments else []
     cache = (
-        ["--data.cache", str(workplace / "cache")] if "--resume" not in arguments and arguments[0] != "evaluate" else []
+        ["--data.cache", str(workplace / "cache")] if "--resume" not in arguments and arguments[0] not in ("evaluate", "transfer") else []
     )
     ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
     with ends:
