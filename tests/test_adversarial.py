@@ -202,7 +202,7 @@ def test_chains_by_hand():
     config = AttackConfig(
         ("pgd", "autoattack", "uniform-noise", "spatial"), epsilons=("0", "1/255", "2/255"), restarts=2
     )
-    chain, noise, spatial = plan(config)
+    chain, control, weak, noise, spatial = plan(config)
     assert [(s.attack, s.named, len(s.epsilons), s.times) for s in chain.stages] == [
         ("pgd", "pgd", 1, 2),
         ("pgd", "pgd", 1, 2),
@@ -211,7 +211,8 @@ def test_chains_by_hand():
         ("fab-t", "autoattack", 2, 1),
         *[("square", "autoattack", 1, 2)] * 2,
     ]
-    assert [stage.epsilons for stage in noise.stages] == [(1 / 255,), (2 / 255,)]
+    assert control.stages == ()
+    assert [stage.epsilons for chain in (weak, noise) for stage in chain.stages] == [(1 / 255,), (2 / 255,)]
     assert [(stage.attack, stage.times) for stage in spatial.stages] == [("spatial", 1)]
     assert len(plan(dataclasses.replace(config, names=("pgd", "fgsm"), independent=True))) == 6
     assert plan(AttackConfig(("fgsm",), epsilons=("0",)))[0].stages == ()

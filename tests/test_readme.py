@@ -51,7 +51,9 @@ def test_command_of_the_readme(command, workplace, request):
     arguments = shlex.split(command)[1:]
     extra = QUICK.get(arguments[1], []) if arguments[0] in ("run", "train") and "--resume" not in arguments else []
     cache = (
-        ["--data.cache", str(workplace / "cache")] if "--resume" not in arguments and arguments[0] not in ("evaluate", "transfer") else []
+        ["--data.cache", str(workplace / "cache")]
+        if "--resume" not in arguments and arguments[0] not in ("evaluate", "transfer")
+        else []
     )
     ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
     with ends:

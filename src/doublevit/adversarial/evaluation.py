@@ -11,14 +11,14 @@ from doublevit.adversarial.campaign import Campaign
 from doublevit.adversarial.gallery import Gallery
 from doublevit.adversarial.journal import FOLDER, Journal, open_journal
 from doublevit.adversarial.ledger import Ledger
-from doublevit.adversarial.plan import plan
+from doublevit.adversarial.plan import Chain, plan
 from doublevit.adversarial.rows import float32
 from doublevit.adversarial.setting import Setting, make_setting
 from doublevit.adversarial.standing import Standing
 from doublevit.adversarial.trial import clean_predictions, findings_before, half_precision_is_as_good
 from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
-from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.config import AttackConfig, is_control
 from doublevit.attacks.make import make
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.data.dataset import Dataset
@@ -87,7 +87,7 @@ class Evaluation:
             for stage in chain.stages
         }
         for number, chain in enumerate(plan(self.config)):
-            gallery, standing = self._gallery(setting, f"{journal.name}-{number}"), Standing.of(clean)
+            gallery, standing = self._gallery(setting, chain, f"{journal.name}-{number}"), Standing.of(clean)
             campaign = Campaign(setting, chain, number, attacks, journal, self.config.batch_size)
             campaign.keep = gallery.put if gallery else None
             for told in campaign.run(standing):
@@ -110,8 +110,8 @@ class Evaluation:
         }
         return open_journal(self.run.path, identity, np.asarray(self.dataset.labels), resume=self.resume)
 
-    def _gallery(self, setting: Setting, name: str) -> Gallery | None:
-        if not self.config.save_images:
+    def _gallery(self, setting: Setting, chain: Chain, name: str) -> Gallery | None:
+        if not self.config.save_images or is_control(chain.names[0]):
             return None
         gallery = Gallery(self.run.path / FOLDER / name, setting)
         gallery.open(anew=not self.resume)

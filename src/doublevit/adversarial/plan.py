@@ -7,7 +7,7 @@ attacks form a chain in which each is spared the photos that have fallen; indepe
 import dataclasses
 from collections.abc import Iterator
 
-from doublevit.attacks.config import AttackConfig, entry_of, parts_of
+from doublevit.attacks.config import AttackConfig, entry_of, is_control, parts_of
 
 WHOLE_BOX = 1.0  # stands for the epsilon of shifts and turns, which have none
 
@@ -36,19 +36,19 @@ class Chain:
 
 
 def plan(config: AttackConfig) -> tuple[Chain, ...]:
-    """The chains of an evaluation. Noise is a control, and shifts have no ball: they always stand alone."""
-    alone = [name for name in config.names if entry_of(name).kind in ("noise", "transformation")]
-    others = tuple(name for name in config.names if name not in alone)
-    chains = []
-    if config.independent:
-        chains += [_chain((name,), (epsilon,), config) for name in others for epsilon in config.sizes]
-    elif others:
-        chains.append(_chain(others, config.sizes, config))
-    return (*chains, *(_chain((name,), _sizes(name, config), config) for name in alone))
+    """The chains of an evaluation. Noise is a control, at every epsilon anew; other changes stand alone too."""
+    others = tuple(name for name in config.names if entry_of(name).kind not in ("noise", "transformation"))
+    together = [] if config.independent or not others else [_chain(others, config.sizes, config)]
+    alone = [name for name in config.names if config.independent or name not in others]
+    return (*together, *(chain for name in alone for chain in _alone(name, config)))
 
 
-def _sizes(name: str, config: AttackConfig) -> tuple[float, ...]:
-    return config.sizes if entry_of(name).norms else (WHOLE_BOX,)
+def _alone(name: str, config: AttackConfig) -> list[Chain]:
+    if not entry_of(name).norms:
+        return [_chain((name,), (WHOLE_BOX,), config)]
+    if config.independent or is_control(name):
+        return [_chain((name,), (epsilon,), config) for epsilon in config.sizes]
+    return [_chain((name,), config.sizes, config)]
 
 
 def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackConfig) -> Chain:

@@ -6,7 +6,7 @@ from typing import Any
 
 from doublevit.adversarial.campaign import Told
 from doublevit.attacks.checks import Finding
-from doublevit.attacks.config import AttackConfig, entry_of
+from doublevit.attacks.config import AttackConfig, entry_of, is_control
 from doublevit.evaluate import Subject
 from doublevit.results import Row
 from doublevit.statistics import wilson_interval
@@ -24,7 +24,7 @@ def condition_of(told: Told, config: AttackConfig) -> dict[str, Any]:
         "attack": said.attack,
         **ball,
         "space": config.space,
-        "budgets": "independent" if config.independent else "nested",
+        "budgets": "independent" if config.independent or is_control(said.attack) else "nested",
         "parameters": config.parameters_of(said.attack),
         "restarts": config.restarts,
         **{key: value for key, value in more.items() if value},

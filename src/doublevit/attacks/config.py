@@ -89,6 +89,11 @@ def entry_of(name: str) -> Entry:
     return ATTACKS[parts_of(name)[0]]
 
 
+def is_control(name: str) -> bool:
+    """Whether it is noise, which shows what a perturbation does that is not aimed."""
+    return entry_of(name).kind == "noise"
+
+
 def _require_known(name: str, norm: str) -> None:
     if name not in ATTACKS and name not in ENSEMBLES:
         if name in LEFT_OUT:
