@@ -26,12 +26,12 @@ from doublevit.adversarial.plan import Stage
 from doublevit.adversarial.setting import Setting, attack_batch, make_setting
 from doublevit.adversarial.trial import clean_predictions
 from doublevit.attacks.config import AttackConfig, parts_of
+from doublevit.attacks.foolbox.surroundings import import_foolbox
 from doublevit.attacks.interface import Samples
+from doublevit.attacks.knobs.parameters import Parameters
+from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.attacks.make import make
-from doublevit.attacks.parameters import Parameters
-from doublevit.attacks.surroundings import import_foolbox
 from doublevit.attacks.victim import frozen
-from doublevit.attacks.white_box import Pgd
 from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import get_recipe
 from doublevit.results import Predictions

@@ -19,9 +19,9 @@ from doublevit.adversarial.plan import plan
 from doublevit.adversarial.standing import Outcome, Standing
 from doublevit.adversarial.trial import half_precision_is_as_good
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.parameters import Parameters
+from doublevit.attacks.knobs.parameters import Parameters
+from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.attacks.victim import Victim
-from doublevit.attacks.white_box import Pgd
 from doublevit.cli import main
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError

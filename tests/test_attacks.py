@@ -16,10 +16,10 @@ from doublevit.attacks.config import ATTACKS, ENSEMBLES, TRANSFERABLE, AttackCon
 from doublevit.attacks.draws import Draws
 from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
 from doublevit.attacks.interface import Samples
+from doublevit.attacks.knobs.parameters import Parameters
+from doublevit.attacks.knobs.white_box import AutoPgd, Pgd
 from doublevit.attacks.make import make
-from doublevit.attacks.parameters import Parameters
 from doublevit.attacks.victim import Victim, cross_entropy, frozen, require_pixels
-from doublevit.attacks.white_box import AutoPgd, Pgd
 from doublevit.errors import UserError
 
 STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))

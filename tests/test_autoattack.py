@@ -10,16 +10,16 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import nn
 
-from doublevit.attacks import losses
-from doublevit.attacks.apgd import Apgd
+from doublevit.attacks.autoattack import losses
+from doublevit.attacks.autoattack.apgd import Apgd
+from doublevit.attacks.autoattack.climb import Climb, Point, checkpoints, direction
+from doublevit.attacks.autoattack.fab import Fab
+from doublevit.attacks.autoattack.hyperplane import to_hyperplane
+from doublevit.attacks.autoattack.square import Square, share
+from doublevit.attacks.autoattack.squares import SQUARES, hill
 from doublevit.attacks.balls import distance, require_inside, size
-from doublevit.attacks.climb import Climb, Point, checkpoints, direction
 from doublevit.attacks.draws import Draws
-from doublevit.attacks.fab import Fab
-from doublevit.attacks.hyperplane import to_hyperplane
 from doublevit.attacks.interface import Attack, Samples
-from doublevit.attacks.square import Square, share
-from doublevit.attacks.squares import SQUARES, hill
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.errors import UserError
 

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from doublevit.attacks.balls import project, require_inside, size
-from doublevit.attacks.black_box import BlendedNoise, Boundary, GaussianBlur, HopSkipJump, Noise, SaltAndPepper
-from doublevit.attacks.catalogue import CLASSES, FOOLBOX, LEFT_OUT, repeatable
 from doublevit.attacks.draws import Draws
-from doublevit.attacks.foolbox_attacks import arguments, make_foolbox
+from doublevit.attacks.foolbox.attack import arguments, make_foolbox
+from doublevit.attacks.foolbox.catalogue import CLASSES, FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.foolbox.surroundings import import_foolbox, seeded
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.parameters import LIMITS, Parameters, Pgd
-from doublevit.attacks.surroundings import import_foolbox, seeded
+from doublevit.attacks.knobs.black_box import BlendedNoise, Boundary, GaussianBlur, HopSkipJump, Noise, SaltAndPepper
+from doublevit.attacks.knobs.parameters import LIMITS, Parameters, Pgd
+from doublevit.attacks.knobs.white_box import CarliniWagner, ElasticNet
 from doublevit.attacks.victim import Victim
-from doublevit.attacks.white_box import CarliniWagner, ElasticNet
 from doublevit.errors import UserError
 
 foolbox = import_foolbox()
@@ -146,7 +146,7 @@ def test_knobs_reach_foolbox() -> None:
 
 
 def test_names_are_there_without_torch() -> None:
-    code = "import sys, doublevit.attacks.catalogue; print({'torch', 'foolbox', 'numpy'} & set(sys.modules))"
+    code = "import sys, doublevit.attacks.foolbox.catalogue; print({'torch', 'foolbox', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
 
 

@@ -12,10 +12,10 @@ from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.interface import Attack, Samples
+from doublevit.attacks.knobs.parameters import Parameters
+from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.attacks.make import make
-from doublevit.attacks.parameters import Parameters
 from doublevit.attacks.victim import Victim
-from doublevit.attacks.white_box import Pgd
 from doublevit.evaluate import predict
 from doublevit.results import Predictions
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from doublevit.attacks.autoattack import ENSEMBLES, PARTS
-from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, Entry, repeatable
+from doublevit.attacks.autoattack.names import ENSEMBLES, PARTS
+from doublevit.attacks.entry import Entry
 from doublevit.attacks.epsilons import parse_all
-from doublevit.attacks.parameters import Parameters, field_of
+from doublevit.attacks.foolbox.catalogue import FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.knobs.parameters import Parameters, field_of
 from doublevit.errors import UserError, unknown
 
 ATTACKS: dict[str, Entry] = FOOLBOX | PARTS

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from doublevit.attacks.apgd import Apgd
-from doublevit.attacks.catalogue import FOOLBOX
-from doublevit.attacks.fab import Fab
-from doublevit.attacks.foolbox_attacks import make_foolbox
+from doublevit.attacks.autoattack.apgd import Apgd
+from doublevit.attacks.autoattack.fab import Fab
+from doublevit.attacks.autoattack.square import Square
+from doublevit.attacks.foolbox.attack import make_foolbox
+from doublevit.attacks.foolbox.catalogue import FOOLBOX
 from doublevit.attacks.interface import Attack
-from doublevit.attacks.parameters import Parameters
-from doublevit.attacks.square import Square
+from doublevit.attacks.knobs.parameters import Parameters
 
 PARTS: dict[str, Callable[[str, Parameters], Attack]] = {
     "apgd-ce": lambda norm, knobs: Apgd(norm, "ce", knobs.apgd.steps),

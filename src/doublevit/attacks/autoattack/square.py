@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
+from doublevit.attacks.autoattack.losses import margin
+from doublevit.attacks.autoattack.remaining import Remaining, choose, select
+from doublevit.attacks.autoattack.squares import SQUARES
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.losses import margin
-from doublevit.attacks.remaining import Remaining, choose, select
-from doublevit.attacks.squares import SQUARES
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError, unknown
 

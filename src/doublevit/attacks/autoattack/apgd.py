@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import torch
 
-from doublevit.attacks import losses
+from doublevit.attacks.autoattack import losses
+from doublevit.attacks.autoattack.climb import MOMENTUM, Climb, Point, checkpoints, direction
+from doublevit.attacks.autoattack.remaining import Remaining, select
 from doublevit.attacks.balls import project
-from doublevit.attacks.climb import MOMENTUM, Climb, Point, checkpoints, direction
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.remaining import Remaining, select
 from doublevit.attacks.victim import Loss, Victim, cross_entropy
 from doublevit.errors import UserError, unknown
 

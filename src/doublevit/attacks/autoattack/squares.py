@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from doublevit.attacks.autoattack.remaining import choose
 from doublevit.attacks.balls import project, size, spread
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.remaining import choose
 
 TILES = 5  # hills along each side of the first L2 image
 TINY = 1e-12

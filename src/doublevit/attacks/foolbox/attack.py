@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from doublevit.attacks.balls import project
-from doublevit.attacks.catalogue import CLASSES, FOOLBOX
+from doublevit.attacks.foolbox.catalogue import CLASSES, FOOLBOX
+from doublevit.attacks.foolbox.surroundings import import_foolbox, quiet, seeded
 from doublevit.attacks.interface import Attack, Samples
-from doublevit.attacks.parameters import Parameters
-from doublevit.attacks.surroundings import import_foolbox, quiet, seeded
+from doublevit.attacks.knobs.parameters import Parameters
 from doublevit.attacks.victim import Victim, cross_entropy, frozen
 from doublevit.errors import UserError, unknown
 

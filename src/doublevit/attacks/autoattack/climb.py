@@ -4,8 +4,8 @@ import dataclasses
 
 import torch
 
+from doublevit.attacks.autoattack.remaining import choose
 from doublevit.attacks.balls import project, size, spread
-from doublevit.attacks.remaining import choose
 
 MOMENTUM = 0.75  # the share of the gradient step; the rest repeats the step before
 RISES = 0.75  # of the steps between two checkpoints must raise the loss, or the step size is halved

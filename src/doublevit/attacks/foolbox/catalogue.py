@@ -1,27 +1,9 @@
 """Which attacks of Foolbox there are by name, and why others are not. No torch and no Foolbox here."""
 
-import dataclasses
-from typing import Literal
-
-from doublevit.attacks.parameters import Parameters
+from doublevit.attacks.entry import Entry
+from doublevit.attacks.knobs.parameters import Parameters
 
 ALL = ("linf", "l2", "l1")
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """What is to be known of an attack before it is run.
-
-    `norms` are those it can be run in; an attack without any moves photos out of every ball. `kind` is what it asks
-    of the model: gradients, answers, answers to noise, or answers to changes that people would make. `shared`: one run
-    serves every epsilon. `random`: repeating it with other draws can find more, see `repeatable`.
-    """
-
-    note: str
-    norms: tuple[str, ...]
-    kind: Literal["white-box", "black-box", "noise", "transformation"]
-    shared: bool = False
-    random: bool = False
 
 
 FOOLBOX: dict[str, Entry] = {

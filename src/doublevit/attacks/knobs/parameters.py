@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from doublevit.attacks.black_box import (
+from doublevit.attacks.knobs.black_box import (
     BlendedNoise,
     Boundary,
     Contrast,
@@ -14,7 +14,7 @@ from doublevit.attacks.black_box import (
     Spatial,
     Squares,
 )
-from doublevit.attacks.white_box import (
+from doublevit.attacks.knobs.white_box import (
     AutoPgd,
     CarliniWagner,
     DecoupledNorm,

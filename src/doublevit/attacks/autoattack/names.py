@@ -4,7 +4,7 @@ Croce and Hein (2020), "Reliable evaluation of adversarial robustness with an en
 attacks".
 """
 
-from doublevit.attacks.catalogue import Entry
+from doublevit.attacks.entry import Entry
 
 BALLS = ("linf", "l2")
 

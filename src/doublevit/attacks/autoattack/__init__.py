@@ -1,0 +1,1 @@
+"""AutoAttack: Auto-PGD, FAB and Square, each from its paper."""

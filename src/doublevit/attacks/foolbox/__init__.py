@@ -1,0 +1,1 @@
+"""Foolbox's attacks by name."""

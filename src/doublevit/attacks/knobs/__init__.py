@@ -1,0 +1,1 @@
+"""The parameters of attacks, typed, with their defaults. No torch here."""
