@@ -477,8 +477,8 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
     main(["evaluate", str(pair[0]), *arguments])
     out = " ".join(capsys.readouterr().out.split())
-    assert "top-1 under attack, by linf epsilon" in out
-    assert "16/255" in out
+    assert "Accuracy under attack" in out
+    assert "linf 16/255" in out
     assert "spatial" in out
     assert "right and stays right" in out
     main(["transfer", *map(str, pair), "--samples", "30", "--attack.names", "fgsm", "--attack.epsilons", "16/255"])

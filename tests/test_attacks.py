@@ -168,6 +168,7 @@ def test_epsilons_as_people_write_them():
     assert parse_all(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
     assert show(0.25 / 255, "linf") == "0.25/255"
     assert show(0.5, "l2") == "0.5"
+    assert show(0.0, "linf") == "0"
     for norm, texts in DEFAULTS.items():
         assert parse_all((), norm) == tuple(parse(text, norm) for text in texts)
         assert 0 in parse_all((), norm)

@@ -86,21 +86,39 @@ FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}
 
 def attack_table(rows: Sequence[Row]) -> Table:
     """Accuracy under every attack, by epsilon, with its interval; below it, how the model was attacked."""
-    norm = rows[0].condition.get("norm", "")
-    epsilons = sorted({row.condition["epsilon"] for row in rows if "epsilon" in row.condition})
-    found = {(_attack_name(row), row.condition.get("epsilon")): row for row in rows}
-    caption = escape(describe_attack(rows[0]))
-    title = f"top-1 under attack, by {norm} epsilon, 95 % interval"
-    table = Table("attack", *(show(epsilon, norm) for epsilon in epsilons), title=title, caption=caption)
+    table = Table("attack", "epsilon", "top-1", "95 % interval", title="Accuracy under attack")
+    table.caption = escape(describe_attack(rows))
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in dict.fromkeys(name for name, _ in found):
-        if (name, None) in found:
-            cells = [_accuracy(found[name, None]), *[""] * (len(epsilons) - 1)]
-        else:
-            cells = [_accuracy(found[name, size]) if (name, size) in found else "" for size in epsilons]
-        table.add_row(name, *cells)
+    for name in dict.fromkeys(map(_attack_name, rows)):
+        for number, row in enumerate(row for row in rows if _attack_name(row) == name):
+            interval = f"{row.low:.1%} to {row.high:.1%}"
+            table.add_row(name if not number else "", _epsilon(row), f"{row.value:.1%}", interval)
+        table.add_section()
     return table
+
+
+def _epsilon(row: Row) -> str:
+    condition = row.condition
+    return f"{condition['norm']} {show(condition['epsilon'], condition['norm'])}" if "epsilon" in condition else ""
+
+
+def _attack_name(row: Row) -> str:
+    """The attack, indented where it is a part of an ensemble, and what was run on the same photos before it."""
+    condition = row.condition
+    if "part_of" in condition:
+        return f"  {condition['attack']}"
+    after = f" (after {', '.join(condition['after'])})" if "after" in condition else ""
+    return f"{condition['attack']}{after}"
+
+
+def describe_attack(rows: Sequence[Row]) -> str:
+    """What can never be left out beside accuracies under attack."""
+    condition = rows[0].condition
+    where = {"photo": "the photo's own pixels", "input": "the network's input"}[condition["space"]]
+    nested = any(row.condition["budgets"] == "nested" for row in rows)
+    spared = "; what fell is spared larger epsilons and later attacks" if nested else ""
+    return f"right and stays right, n = {rows[0].count:,}; epsilon in {where}; seed {condition['attack_seed']}{spared}"
 
 
 def transfer_tables(rows: Sequence[Row]) -> Iterator[Table]:
@@ -119,25 +137,7 @@ def transfer_tables(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def _accuracy(row: Row) -> str:
-    return f"{row.value:.1%}\n{row.low:.1%} to {row.high:.1%}"
-
-
-def _attack_name(row: Row) -> str:
-    """The attack, indented below its ensemble, and what was run on the same photos before it."""
-    condition = row.condition
-    parts = [part for part in condition.get("after", []) if not condition.get("part_of")]
-    name = f"  {condition['attack']}" if condition.get("part_of") else condition["attack"]
-    return f"{name} (after {', '.join(parts)})" if parts else name
-
-
-def describe_attack(row: Row) -> str:
-    """What can never be left out beside an accuracy under attack."""
-    condition = row.condition
-    where = {"photo": "the photo's own pixels", "input": "the network's input"}[condition["space"]]
-    spared = (
-        "" if condition["budgets"] == "independent" else ", photos that fell are spared larger ones and later attacks"
-    )
-    return f"epsilon in {where}, n = {row.count:,}, seed {condition['attack_seed']}{spared}; right and stays right"
+    return f"{row.value:.1%}\n{100 * row.low:.1f}-{100 * row.high:.1f}"
 
 
 def describe_set(condition: Mapping[str, Any]) -> str:

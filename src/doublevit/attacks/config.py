@@ -33,8 +33,7 @@ class AttackConfig:
     space: Literal["photo", "input"] = "photo"
     """What is perturbed: the photo at its own resolution, or resized to the network's input."""
     independent: bool = False
-    """Attack every photo by every attack at every epsilon. If not, photos that fell are spared what comes later: one
-    that is beaten at an epsilon is beaten at all larger ones of the norm; later attacks tell the worst so far."""
+    """Attack every photo by every attack at every epsilon; if not, what fell is spared larger ones, later attacks."""
     restarts: int = 1
     """Times that attacks with random draws are run on what is left."""
     precision: Literal["float32", "bfloat16"] = "float32"

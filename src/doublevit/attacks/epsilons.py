@@ -39,4 +39,4 @@ def parse_all(texts: Sequence[str], norm: str) -> tuple[float, ...]:
 
 def show(epsilon: float, norm: str) -> str:
     """Levels of a pixel, as in "0.5/255", for Linf; a plain number for other norms."""
-    return f"{round(epsilon * 255, 4):g}/255" if norm == "linf" else f"{epsilon:g}"
+    return f"{round(epsilon * 255, 4):g}/255" if norm == "linf" and epsilon else f"{epsilon:g}"
