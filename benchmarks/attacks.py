@@ -108,7 +108,7 @@ def ours(setting: Setting, clean: Predictions, epsilons: Sequence[float]) -> Cal
 
     def run(indices: np.ndarray) -> np.ndarray:
         fell = np.full(len(indices), np.inf)
-        with frozen(setting.judge):
+        with frozen(setting.victim):
             for epsilon in epsilons:
                 left = np.flatnonzero(fell > epsilon)
                 stage = Stage("pgd", "pgd", (epsilon,), 1)
@@ -128,7 +128,7 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
 
 def stand(setting: Setting, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """Which images are taken for what they are, bool (B,)."""
-    return (setting.judge.predict(images).argmax(dim=1) == labels).numpy()
+    return (setting.victim.predict(images).argmax(dim=1) == labels).numpy()
 
 
 def one_epsilon(options: Options, setting: Setting, model: Classifier, clean: Predictions) -> None:
@@ -207,7 +207,7 @@ def autoattack(options: Options, setting: Setting, clean: Predictions) -> None:
 
     epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.hits(1)[: options.photos_of_autoattack])
     left, start = right, time.perf_counter()
-    with frozen(setting.judge):
+    with frozen(setting.victim):
         for part in parts_of("autoattack"):
             attack, stage = make(part, "linf", Parameters()), Stage(part, "autoattack", (epsilon,), 1)
             batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
@@ -216,7 +216,7 @@ def autoattack(options: Options, setting: Setting, clean: Predictions) -> None:
             print(f"  {part}: {len(left)} of {options.photos_of_autoattack} stand, {time.perf_counter() - start:.0f} s")
     samples, start = setting.samples(right), time.perf_counter()
     theirs = AutoAttack(
-        setting.judge, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
+        setting.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
     )
     images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
     print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")

@@ -11,17 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from conftest import copied
 from doublevit.adversarial import evaluation, setting
 from doublevit.adversarial.campaign import Campaign
 from doublevit.adversarial.plan import plan
 from doublevit.adversarial.standing import Outcome, Standing
-from doublevit.adversarial.trial import half_precision_is_as_good
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.knobs.parameters import Parameters
 from doublevit.attacks.knobs.white_box import Pgd
-from doublevit.attacks.victim import Victim
 from doublevit.cli import main
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
@@ -55,7 +54,7 @@ def by_epsilon(rows: list[Row], attack: str) -> dict[float, Row]:
 
 @pytest.fixture(scope="module")
 def attacked(digits_run, tmp_path_factory):
-    """pgd, then square, on what it left; with images."""
+    """pgd and, as a control, noise; with images."""
     path = copied(digits_run, tmp_path_factory.mktemp("attacked"))
     return path, evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
 
@@ -91,7 +90,18 @@ def test_noise_is_a_control_of_its_own(attacked):
 
 
 def test_images_are_those_that_fooled(attacked):
-    path, result = attacked
+    require_images_that_fooled(*attacked)
+
+
+def test_images_of_attacks_in_a_row_are_those_that_fooled_first(digits_run, tmp_path):
+    """fgsm, which makes images for all epsilons at once, after pgd: what pgd felled stays as it was."""
+    path = copied(digits_run, tmp_path)
+    attacked = evaluate(options(path, "pgd", "fgsm", epsilons=("0", "2/255", "4/255"), save_images=True)).attacked
+    last = by_epsilon(attacked.rows, "fgsm")
+    require_images_that_fooled(path, dataclasses.replace(attacked, rows=list(last.values())), "fgsm")
+
+
+def require_images_that_fooled(path: Path, result: evaluation.Attacked, attack: str = "pgd") -> None:
     folder = next(folder for folder in sorted((path / "attacks").iterdir()) if folder.name.endswith("-0"))
     images, index = np.load(folder / "images.npy"), json.loads((folder / "index.json").read_text())
     opened = open_run(path, options(path))
@@ -99,7 +109,7 @@ def test_images_are_those_that_fooled(attacked):
     model = opened.bench.model.eval()
     with torch.no_grad():
         predicted = model(torch.from_numpy(images)).argmax(dim=1).numpy()
-    rows, ids = by_epsilon(result.rows, "pgd"), opened.photos.class_ids
+    rows, ids = by_epsilon(result.rows, attack), opened.photos.class_ids
     for image, photo, guess, label, entry in zip(images, photos, predicted, opened.photos.labels, index, strict=True):
         assert entry["label"] == ids[label]
         if entry["fell_at"] is None:
@@ -155,11 +165,40 @@ def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
     np.testing.assert_array_equal(*images)
 
 
-def test_a_damaged_journal_is_said(attacked, tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": [0, 0, 0], "indices": [1]}',
+        '{"key": [0, 0, 0], "indices": [1, 2], "fell": [null], "damaged": 0, "seconds": 1}',
+        '{"key": [0, 0, 0], "indices": [1], "fell": [NaN], "damaged": 0, "seconds": 1}',
+        '{"key": [0, 0, 0], "indices": [99], "fell": [null], "damaged": 0, "seconds": 1}',
+    ],
+)
+def test_a_damaged_journal_is_said(attacked, tmp_path, line):
     path = copied(attacked[0], tmp_path)
     journal = next((path / "attacks").glob("*.jsonl"))
-    journal.write_text('{"key": [0, 0, 0], "indices": [1]}\n' + journal.read_text())
+    journal.write_text(f"{line}\n{journal.read_text()}")
     with pytest.raises(UserError, match=r"no outcome of an attack .*--no-resume"):
+        evaluate(options(path, "pgd", "uniform-noise", save_images=True))
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda file: os.truncate(file, 1000), lambda file: file.write_text("x")]
+)
+def test_images_that_are_gone_are_said(attacked, tmp_path, damage):
+    path = copied(attacked[0], tmp_path)
+    damage(next((path / "attacks").glob("*-0")) / "images.npy")
+    with pytest.raises(UserError, match=r"images.npy is missing or damaged; add --no-resume"):
+        evaluate(options(path, "pgd", "uniform-noise", save_images=True))
+    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)).attacked
+    assert values(again.rows) == values(attacked[1].rows)
+    assert RunFolder(path).rows() == RunFolder(attacked[0]).rows()  # the same but for seconds: not added again
+
+
+def test_one_evaluation_at_a_time(attacked):
+    path, _ = attacked
+    name = next((path / "attacks").glob("*.lock"))
+    with FileLock(name), pytest.raises(UserError, match="running already"):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
@@ -273,6 +312,32 @@ class Quantised(torch.nn.Module):
         return self.model(images if images.dtype == torch.uint8 else (images * 16).round() / 16)
 
 
+class WrongGradients(torch.nn.Module):
+    """A model whose gradients lead nowhere, though it is right."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.resize = model, model.resize
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.dtype == torch.uint8:
+            return self.model(images)
+        random = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+        return self.model(images.detach()) + 1e-9 * (random * images).sum()
+
+
+@pytest.mark.parametrize("names", [("pgd", "square"), ("square", "pgd")])
+def test_masked_gradients_are_found_in_any_order(digits_run, tmp_path, names):
+    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=200))
+    path = copied(digits_run, tmp_path)
+    attacked = under_attack(path, WrongGradients, *names, parameters=square, epsilons=("4/255", "16/255"))
+    assert "black-box-wins" in {finding.name for finding in attacked.findings}
+    assert [row.condition["attack"] for row in attacked.rows] == ["pgd", "pgd", "square", "square"]
+    path = copied(digits_run, tmp_path / "sound")
+    sound = under_attack(path, lambda model: model, *names, parameters=square, epsilons=("4/255", "16/255"))
+    assert not sound.findings
+
+
 def under_attack(path: Path, wrap: type, *names: str, **more: object) -> evaluation.Attacked:
     chosen = options(path, *names, **more)
     bench = open_run(path, chosen).bench
@@ -290,7 +355,10 @@ def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     attacked = under_attack(path, Quantised, "pgd", "square", parameters=square)
     names = {finding.name for finding in attacked.findings}
     assert {"zero-gradient", "huge-epsilon", "black-box-wins"} <= names
-    assert all(set(row.findings) == names for row in attacked.rows)
+    assert {"zero-gradient", "huge-epsilon"} <= {name for row in attacked.rows for name in row.findings}
+    beaten = [finding.epsilon for finding in attacked.findings if finding.name == "black-box-wins"]
+    for row in attacked.rows:
+        assert ("black-box-wins" in row.findings) == (row.condition["epsilon"] in beaten)
     kept = {json.dumps(row.condition, sort_keys=True): row for row in RunFolder(path).rows()}  # the newest of each
     assert all(kept[json.dumps(row.condition, sort_keys=True)].findings == row.findings for row in attacked.rows)
     with pytest.raises(UserError, match="--strict: zero-gradient: the gradient of"):
@@ -348,25 +416,46 @@ def test_at_the_networks_input(digits_run, tmp_path):
     assert images.shape == (40, 3, side, side)
 
 
-def test_half_precision_only_where_it_fells_as_many(digits_run, tmp_path, monkeypatch):
+def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
+    """Two measurements never share a condition, and so neither their predictions."""
     path = copied(digits_run, tmp_path)
-    rows = evaluate(options(path, precision="bfloat16")).attacked.rows
-    assert {row.condition["gradients"] for row in rows} == {"bfloat16"}
-    assert {row.precision for row in rows} == {"float32"}
-    monkeypatch.setattr("doublevit.adversarial.evaluation.half_precision_is_as_good", lambda *_: False)
-    path = copied(digits_run, tmp_path / "again")
-    rows = evaluate(options(path, precision="bfloat16")).attacked.rows
-    assert {row.condition["gradients"] for row in rows} == {"float32"}
+    few = ("0", "4/255")
+    one_step = dataclasses.replace(QUICK, pgd=Pgd(1, 1.0))
+    for more in (
+        {"epsilons": few},
+        {"epsilons": ("0", "2/255", "4/255")},
+        {"epsilons": few, "seed": 1},
+        {"epsilons": few, "batch_size": 8},
+        {"epsilons": few, "parameters": one_step},
+        {"epsilons": few, "restarts": 2},
+    ):
+        evaluate(options(path, "pgd", "bim", **more))
+    rows = [row for row in RunFolder(path).rows() if row.condition.get("epsilon") == 4 / 255]
+    assert len(rows) == 12
+    assert len({json.dumps([row.dataset, row.condition], sort_keys=True) for row in rows}) == 12
+    assert len({RunFolder(path).predictions(row) for row in rows}) == 12
+    for row in rows:
+        assert Predictions.load(RunFolder(path).predictions(row)).hits(1).mean() == pytest.approx(row.value)
+    assert {row.condition["restarts"] for row in rows if row.condition["attack"] == "bim"} == {1}
+    assert {row.condition["restarts"] for row in rows if row.condition["attack"] == "pgd"} == {1, 2}
 
 
-def test_a_victim_without_gradients_is_not_as_good(digits_run, tmp_path):
-    path = copied(digits_run, tmp_path)
-    opened = open_run(path, options(path))
-    found = setting.make_setting(opened.bench.model.eval(), opened.photos, options(path).attack, 0)
-    clean = evaluation.clean_predictions(found, 100)
-    sizes = options(path).attack.sizes
-    assert half_precision_is_as_good(found, found.victim, clean, sizes)
-    assert not half_precision_is_as_good(found, Victim(Quantised(opened.bench.model).eval()), clean, sizes)
+def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, monkeypatch):
+    path, turns = copied(digits_run, tmp_path), []
+    attack_batch = setting.attack_batch
+
+    def recorded(*arguments):
+        turns.append((arguments[2][1], len(arguments[3])))
+        return attack_batch(*arguments)
+
+    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", recorded)
+    knobs = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
+    once = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs)).attacked.rows
+    thrice = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs, restarts=3)).attacked.rows
+    repeats, counts = zip(*turns[1:], strict=True)
+    assert repeats == (0, 1, 2)
+    assert counts[0] > counts[1] >= counts[2] >= round(thrice[0].value * 40)
+    assert thrice[0].value <= once[0].value
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +471,19 @@ def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
 def transfer_options(runs: list[Path], *names: str, **more: object) -> Transfer:
     attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Parameters() if names else QUICK)
     return Transfer(tuple(runs), samples=40, attack=attack, **more)
+
+
+def with_option(runs: list[Path], **option: object) -> Transfer:
+    chosen = transfer_options(runs)
+    return dataclasses.replace(chosen, attack=dataclasses.replace(chosen.attack, **option))
+
+
+def test_transfer_has_its_findings(pair, tmp_path):
+    runs = [copied(path, tmp_path) for path in pair]
+    rows = transfer(transfer_options(runs, "paper"))
+    assert {(row.condition["epsilon"] > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
+    with pytest.raises(UserError, match="--strict: short-steps"):
+        transfer(transfer_options(runs, "paper", strict=True))
 
 
 def test_transfer_is_a_matrix(pair, monkeypatch):
@@ -406,10 +508,12 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda runs: transfer_options(runs[:1]), "expected two or more different runs"),
-        (lambda runs: transfer_options([runs[0], runs[0]]), "expected two or more different runs"),
-        (lambda runs: transfer_options(runs, "square"), "stops at the border"),
-        (lambda runs: transfer_options(runs, "deepfool"), "stops at the border"),
+        (lambda runs: transfer_options(runs[:1]), "expected two or more runs"),
+        (lambda runs: transfer_options([runs[0], runs[0]]), "expected two or more runs with different names"),
+        (lambda runs: transfer_options(runs, "square"), "go as far as the ball allows"),
+        (lambda runs: transfer_options(runs, "deepfool"), "go as far as the ball allows"),
+        (lambda runs: with_option(runs, restarts=2), "--attack.restarts is for doublevit evaluate"),
+        (lambda runs: with_option(runs, space="input"), "--attack.space is for doublevit evaluate"),
     ],
 )
 def test_what_cannot_transfer(pair, change, words):

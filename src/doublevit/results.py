@@ -26,7 +26,8 @@ class Row:
 
     `condition` says what was done to the photos, `{"kind": "clean"}` at the least; `low` and `high` bound the 95 %
     interval; `checkpoint` says which weights, and whether as the last or the best (that was chosen on these photos);
-    `seconds` is the wall time of the pass that gave it. `findings` names the checks that speak against believing it.
+    `seconds` is the wall time of the pass that gave it (of an attack, of all its batches, in whichever process);
+    `findings` names the checks that speak against believing it.
     """
 
     model: str

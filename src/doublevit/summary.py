@@ -85,9 +85,8 @@ FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}
 
 
 def attack_table(rows: Sequence[Row]) -> Table:
-    """Accuracy under every attack, by epsilon, with its interval; below it, how the model was attacked."""
+    """Accuracy under every attack, by epsilon, with its interval."""
     table = Table("attack", "epsilon", "top-1", "95 % interval", title="Accuracy under attack")
-    table.caption = escape(describe_attack(rows))
     for column in table.columns[1:]:
         column.justify = "right"
     for name in dict.fromkeys(map(_attack_name, rows)):

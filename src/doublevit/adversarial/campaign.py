@@ -14,6 +14,7 @@ from doublevit.adversarial.plan import Chain, Stage
 from doublevit.adversarial.setting import Setting, attack_batch
 from doublevit.adversarial.standing import Outcome, Standing
 from doublevit.attacks.checks import Finding, damage, restarts
+from doublevit.attacks.config import entry_of
 from doublevit.attacks.epsilons import show
 from doublevit.attacks.interface import Attack
 from doublevit.processes import this_process
@@ -36,12 +37,14 @@ class Said:
 class Told:
     """How samples stand after an attack at one epsilon.
 
-    `fell` bool (N,): wrong from the start, or beaten by now; `predictions` say how; `seconds` it took.
+    `fell` bool (N,): wrong from the start, or beaten by now; `news` bool (N,): beaten by this attack, in this ball or a
+    smaller one; `predictions` say how; `seconds` it took.
     """
 
     said: Said
     epsilon: float
     fell: np.ndarray
+    news: np.ndarray
     predictions: Predictions
     seconds: float
 
@@ -55,7 +58,7 @@ class Campaign:
     number: int
     attacks: Mapping[str, Attack]
     journal: Journal
-    batch_size: int
+    batch_size: int = 1
     keep: Keep | None = None
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
@@ -85,27 +88,33 @@ class Campaign:
 
     def _stage(self, place: int, stage: Stage, standing: Standing) -> float:
         """All repetitions of a stage; the seconds that the attack took, now or before it was resumed."""
-        fallen, seconds, where = [], 0.0, f"{stage.attack} {show(stage.epsilons[0], self.setting.norm)}"
+        fallen, seconds, where = [], 0.0, f"{stage.attack} {self._sizes(stage)}".rstrip()
         for repeat in range(stage.times):
             outcomes = self._repetition((self.number, place, repeat), stage, standing, where)
             fallen.append(sum(standing.take(outcome, stage.attack) for outcome in outcomes))
             seconds += sum(outcome.seconds for outcome in outcomes)
-            self.findings += damage(sum(outcome.damaged for outcome in outcomes), where)
-        self.findings += restarts(fallen, len(standing.fell), where)
+            self.findings += damage(sum(outcome.damaged for outcome in outcomes), where, stage.attack)
+        self.findings += restarts(fallen, len(standing.fell), where, stage.attack, stage.epsilons[0])
         return seconds
 
     def _repetition(self, key: Key, stage: Stage, standing: Standing, where: str) -> list[Outcome]:
         """Every sample that stands, each in one process."""
         state, left = this_process(), standing.left(stage.epsilons[0])
         batches = [left[start : start + self.batch_size] for start in range(0, len(left), self.batch_size)]
-        title = f"{place_of(key, self.chain)} {where}"
-        with progress.bar(title, len(left)) as bar:
-            outcomes = []
+        outcomes: list[Outcome] = []
+        if not len(left):
+            return outcomes
+        with progress.bar(f"{key[1] + 1}/{len(self.chain.stages)} {where}", len(left)) as bar:
             for batch in batches[state.process_index :: state.num_processes]:
                 outcomes.append(self._batch(key, stage, batch, standing))
                 bar.advance(len(batch) * state.num_processes)
                 bar.say(f"{sum(np.isinf(outcome.fell).sum() for outcome in outcomes):,} stand")
         return list(gather_object(outcomes))
+
+    def _sizes(self, stage: Stage) -> str:
+        """The epsilons of a stage, for people."""
+        ends = dict.fromkeys((stage.epsilons[0], stage.epsilons[-1]))
+        return " to ".join(show(epsilon, self.setting.norm) for epsilon in ends) if entry_of(stage.attack).norms else ""
 
     def _batch(self, key: Key, stage: Stage, indices: np.ndarray, standing: Standing) -> Outcome:
         known = self.journal.find(key, indices)
@@ -113,18 +122,15 @@ class Campaign:
             return known
         attack = self.attacks[stage.attack]
         outcome, images = attack_batch(self.setting, attack, (stage, key[-1]), indices, standing.clean)
-        if self.keep is not None:  # but not over what fell before, at a larger epsilon
-            kept = np.flatnonzero(np.isfinite(outcome.fell) | np.isinf(standing.fell[indices]))
+        if self.keep is not None:  # but not over that with which a photo has fallen, unless at a smaller epsilon
+            before = standing.fell[indices]
+            kept = np.flatnonzero((outcome.fell < before) | np.isinf(before))
             self.keep(indices[kept], images[torch.from_numpy(kept).to(images.device)])
         self.journal.add(key, outcome)
         return outcome
 
 
-def place_of(key: Key, chain: Chain) -> str:
-    """Which stage of how many."""
-    return f"{key[1] + 1}/{len(chain.stages)}"
-
-
 def tell(standing: Standing, said: Said, epsilon: float, seconds: float) -> Told:
     """How samples stand at an epsilon."""
-    return Told(said, epsilon, standing.fell <= epsilon, standing.predictions(epsilon), seconds)
+    fell = standing.fell <= epsilon
+    return Told(said, epsilon, fell, fell & (standing.felled_by == said.attack), standing.predictions(epsilon), seconds)

@@ -12,6 +12,7 @@ from doublevit.adversarial.standing import Standing
 from doublevit.attacks.balls import distance
 from doublevit.attacks.epsilons import show
 from doublevit.data.sheet import captioned_sheet
+from doublevit.errors import UserError
 from doublevit.files import require_space, whole_file, write_text
 from doublevit.processes import this_process
 
@@ -34,15 +35,34 @@ class Gallery:
     @property
     def images(self) -> np.memmap:
         """The array on the disk."""
-        return np.lib.format.open_memmap(self.folder / "images.npy", mode="r+")
+        return np.lib.format.open_memmap(self._path, mode="r+")
 
-    def open(self, *, anew: bool = False) -> None:
-        """Fill it with the photos, unless it is there already."""
-        state, path = this_process(), self.folder / "images.npy"
-        if state.is_main_process and (anew or not path.exists()):
+    @property
+    def _path(self) -> Path:
+        return self.folder / "images.npy"
+
+    def open(self, *, begun: bool, anew: bool = False) -> None:
+        """Fill it with the photos, unless it was `begun` before, and is not to be made `anew`.
+
+        Raises:
+            UserError: it was begun, and is not there or damaged.
+        """
+        state = this_process()
+        if begun and not anew:
+            self._require_whole()
+        elif state.is_main_process:
             self.folder.mkdir(exist_ok=True)
-            self._fill(path)
+            self._fill()
         state.wait_for_everyone()
+
+    def _require_whole(self) -> None:
+        (photo,) = self.setting.samples(np.zeros(1, np.int64)).images
+        try:
+            whole = np.load(self._path, mmap_mode="r").shape == (len(self.setting.dataset), *photo.shape)
+        except (OSError, ValueError, EOFError):
+            whole = False
+        if not whole:
+            raise UserError(f"{self._path} is missing or damaged; add --no-resume to attack anew")
 
     def put(self, indices: np.ndarray, images: torch.Tensor) -> None:
         """Keep the images of some samples."""
@@ -65,15 +85,15 @@ class Gallery:
         with whole_file(self.folder / "sheet.png") as file:
             captioned_sheet(self._rows(standing)).save(file, format="PNG")
 
-    def _fill(self, path: Path) -> None:
+    def _fill(self) -> None:
         count, (photo,) = len(self.setting.dataset), self.setting.samples(np.zeros(1, np.int64)).images
         require_space(self.folder, count * photo.numel() * 4, "keeping the images of an attack")
-        part = path.with_name("images.part")
+        part = self._path.with_name("images.part")
         images = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(count, *photo.shape))
         for indices in np.array_split(np.arange(count), -(-count // PART)):
             images[indices] = self.setting.samples(indices).images.cpu().numpy()
         images.flush()
-        part.replace(path)
+        part.replace(self._path)
 
     def _rows(self, standing: Standing) -> list[list[tuple[np.ndarray, list[str]]]]:
         """Of some photos that fell: the photo, the difference, the image; of any if none fell."""

@@ -1,5 +1,6 @@
 """What attacks did, kept batch by batch as it comes, so that a killed evaluation repeats no finished sample."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from doublevit.adversarial.standing import Outcome
 from doublevit.errors import UserError
@@ -21,21 +23,23 @@ Key = tuple[int, int, int]
 FOLDER = "attacks"  # in a run's folder
 
 
-def open_journal(run: Path, identity: Mapping[str, Any], labels: np.ndarray, *, resume: bool) -> "Journal":
+@contextlib.contextmanager
+def open_journal(run: Path, identity: Mapping[str, Any], labels: np.ndarray, *, resume: bool) -> Iterator["Journal"]:
     """The journal of an evaluation, in a run's folder, with what was done before, or (unless `resume`) without.
 
     Raises:
-        UserError: what was written before is damaged.
+        UserError: what was written before is damaged, or another evaluation like this one is running.
     """
     state = this_process()
     journal = Journal(run / FOLDER, identity, labels, state.process_index)
-    if state.is_main_process and not resume:
-        journal.forget()
-    state.wait_for_everyone()
-    known = journal.read()
-    if known and state.is_main_process:
-        console.print(f"going on: {known:,} batches were attacked before", highlight=False)
-    return journal
+    with journal.alone() if state.is_main_process else contextlib.nullcontext():
+        if state.is_main_process and not resume:
+            journal.forget()
+        state.wait_for_everyone()
+        known = journal.read()
+        if known and state.is_main_process:
+            console.print(f"going on: {known:,} batches were attacked before", highlight=False)
+        yield journal
 
 
 class Journal:
@@ -54,6 +58,21 @@ class Journal:
         self._folder, self._labels = folder, labels
         self._path = folder / f"{self.name}-{rank}.jsonl"
         self._known: dict[tuple[Key, tuple[int, ...]], Outcome] = {}
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else may run the same evaluation in the block."""
+        try:
+            with FileLock(self._folder / f"{self.name}.lock", timeout=0):
+                yield
+        except Timeout:
+            raise UserError(
+                f"this evaluation is running already (in {self._folder}); wait until it has ended"
+            ) from None
+
+    def has(self, chain: int) -> bool:
+        """Whether anything of a chain was known before."""
+        return any(key[0] == chain for key, _ in self._known)
 
     def read(self) -> int:
         """Read what was written before; how many batches are known.
@@ -105,6 +124,8 @@ class Journal:
         chain, stage, repeat = entry["key"]
         indices = np.array(entry["indices"], dtype=np.int64)
         fell = np.array([np.inf if size is None else size for size in entry["fell"]], dtype=np.float64)
+        if len(fell) != len(indices) or np.isnan(fell).any():
+            raise ValueError(f"{len(indices)} samples, but {np.count_nonzero(~np.isnan(fell))} outcomes")
         answers = self._answers(entry, indices, np.isfinite(fell))
         outcome = Outcome(indices, fell, answers, int(entry["damaged"]), float(entry["seconds"]))
         return ((chain, stage, repeat), tuple(indices.tolist())), outcome

@@ -37,10 +37,15 @@ class Chain:
 
 def plan(config: AttackConfig) -> tuple[Chain, ...]:
     """The chains of an evaluation. Noise is a control, at every epsilon anew; other changes stand alone too."""
-    others = tuple(name for name in config.names if entry_of(name).kind not in ("noise", "transformation"))
+    others = _in_order(config.names)
     together = [] if config.independent or not others else [_chain(others, config.sizes, config)]
     alone = [name for name in config.names if config.independent or name not in others]
     return (*together, *(chain for name in alone for chain in _alone(name, config)))
+
+
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Attacks with gradients, then those without: what only these fell shows that gradients are masked."""
+    return tuple(name for kind in ("white-box", "black-box") for name in names if entry_of(name).kind == kind)
 
 
 def _alone(name: str, config: AttackConfig) -> list[Chain]:

@@ -25,13 +25,11 @@ from doublevit.results import Predictions
 class Setting:
     """A model under attack.
 
-    `victim` gives the gradients, perhaps in 16 bits; `judge` is the same model in float32, and has the last word.
     `prepare` makes bytes (B, 3, H, W) the floats in [0, 1] that epsilon applies to, at the photos' own resolution or at
     the network's. `seed` decides every draw.
     """
 
     victim: Victim
-    judge: Victim
     dataset: Dataset
     prepare: Callable[[torch.Tensor], torch.Tensor]
     norm: str
@@ -39,29 +37,30 @@ class Setting:
 
     def samples(self, indices: np.ndarray, repeat: int = 0) -> Samples:
         """Photos as an attack gets them."""
-        batch = gather(self.dataset, indices).to(self.judge.device)
+        batch = gather(self.dataset, indices).to(self.victim.device)
         images = self.prepare(batch.images)
         require_pixels(images)
         return Samples(images, batch.labels, Draws(self.seed, indices, repeat))
 
-    def answers(self, samples: Samples) -> Predictions:
-        """What the judge says of images; where it gives no finite numbers, any class but the right one."""
-        logits = self.judge.predict(samples.images)
+    def answers(self, samples: Samples) -> tuple[Predictions, int]:
+        """What the model says of images; of how many no finite numbers: that counts as any class but the right one."""
+        logits = self.victim.predict(samples.images)
         finite = torch.isfinite(logits).all(dim=1, keepdim=True)
         wrong = torch.zeros_like(logits).scatter(1, samples.labels[:, None], -1)
         logits = torch.where(finite, logits, wrong)
-        return Predictions(samples.labels.cpu().numpy(), *ranking(logits, samples.labels))
+        said = Predictions(samples.labels.cpu().numpy(), *ranking(logits, samples.labels))
+        return said, int((~finite).sum())
 
 
 def make_setting(model: Classifier, dataset: Dataset, config: AttackConfig, seed: int) -> Setting:
-    """A model as attacks see it, with float32 gradients."""
+    """A model as attacks see it."""
     victim = Victim(model)
 
     def prepare(images: torch.Tensor) -> torch.Tensor:
         pixels = images.float() / 255
         return model.resize(pixels) if config.space == "input" else pixels
 
-    return Setting(victim, victim, dataset, prepare, config.norm, seed)
+    return Setting(victim, dataset, prepare, config.norm, seed)
 
 
 def attack_batch(
@@ -79,10 +78,11 @@ def attack_batch(
     fell, answers = np.full(len(samples), np.inf), clean.at(indices)
     for epsilon, moved in zip(stage.epsilons, attack(setting.victim, samples, stage.epsilons), strict=True):
         images, broken = require_valid(moved, samples.images, norm, epsilon)
-        damaged, places = max(damaged, broken), np.flatnonzero(np.isinf(fell))  # what has fallen stays as it fell
+        places = np.flatnonzero(np.isinf(fell))  # what has fallen stays as it fell
         some = torch.from_numpy(places).to(images.device)
         worst[some] = images[some]
-        said = setting.answers(dataclasses.replace(samples.at(some), images=images[some]))
+        said, silent = setting.answers(dataclasses.replace(samples.at(some), images=images[some]))
+        damaged = max(damaged, broken + silent)
         answers.put(places, said)
         fell[places[~said.hits(1)]] = epsilon
     return Outcome(indices, fell, answers, damaged, round(time.perf_counter() - start, 3)), worst

@@ -12,10 +12,13 @@ from accelerate.utils import gather_object
 from doublevit import __version__, progress
 from doublevit.adversarial.campaign import Said, Told, tell
 from doublevit.adversarial.journal import Journal, Key, open_journal
+from doublevit.adversarial.ledger import add_once, tell_findings
 from doublevit.adversarial.rows import condition_of, float32, row_of
 from doublevit.adversarial.setting import Setting, make_setting, require_valid
 from doublevit.adversarial.standing import Outcome, Standing
-from doublevit.adversarial.trial import clean_predictions
+from doublevit.adversarial.trial import clean_predictions, findings_before
+from doublevit.attacks import checks
+from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.interface import Attack
 from doublevit.attacks.make import make
@@ -56,28 +59,49 @@ class Tournament:
     seed: int
     batch_size: int
     resume: bool
+    strict: bool
 
-    def rows(self) -> list[Row]:
-        """For every pair, attack and epsilon a row, added to the results of the run that was shown the images."""
+    def rows(self, usual: Sequence[np.ndarray]) -> list[Row]:
+        """For every pair, attack and epsilon a row, added to the results of the run that was shown the images.
+
+        `usual` says of each run which photos are right when evaluated as always, bool (N,). What the checks find of a
+        run stands in the rows of images made on it.
+
+        Raises:
+            UserError: a check found something, and that is fatal.
+        """
         with contextlib.ExitStack() as stack:
             for party in self.parties:
                 party.model.eval()
                 stack.enter_context(frozen(party.model))
             settings = [make_setting(party.model, self.dataset, self.config, self.seed) for party in self.parties]
             clean = [clean_predictions(setting, self.batch_size) for setting in settings]
-            return [row for made_on in range(len(self.parties)) for row in self._made_on(made_on, settings, clean)]
+            journal = stack.enter_context(self._journal())
+            rows = []
+            for made_on, setting in enumerate(settings):
+                findings = findings_before(setting, self.config, usual[made_on], clean[made_on])
+                tell_findings(findings, strict=self.strict)
+                rows += list(self._made_on(made_on, settings, clean, journal, findings))
+        return rows
 
-    def _made_on(self, made_on: int, settings: Sequence[Setting], clean: Sequence[Predictions]) -> Iterator[Row]:
-        journal = self._journal()
+    def _made_on(
+        self,
+        made_on: int,
+        settings: Sequence[Setting],
+        clean: Sequence[Predictions],
+        journal: Journal,
+        findings: Sequence[Finding],
+    ) -> Iterator[Row]:
         for number, name in enumerate(self.config.names):
             place = made_on * len(self.config.names) + number
             outcomes = self._attack(place, settings[made_on], settings, journal)
             for (size, epsilon), shown in itertools.product(enumerate(self.config.sizes), range(len(settings))):
-                standing, seconds = Standing.of(clean[shown]), 0.0
-                for outcome in outcomes.get((place, size, shown), []):
+                standing, mine = Standing.of(clean[shown]), outcomes.get((place, size, shown), [])
+                for outcome in mine:
                     standing.take(outcome, name)
-                    seconds += outcome.seconds
-                yield self._row(tell(standing, Said(name, "", ()), epsilon, seconds), made_on, shown)
+                damaged = checks.damage(sum(outcome.damaged for outcome in mine), name, name)
+                told = tell(standing, Said(name, "", ()), epsilon, sum(outcome.seconds for outcome in mine))
+                yield self._row(told, made_on, shown, checks.distinct([*findings, *damaged]))
 
     def _attack(
         self, place: int, made_on: Setting, settings: Sequence[Setting], journal: Journal
@@ -98,16 +122,15 @@ class Tournament:
             outcomes.setdefault(key, []).append(outcome)
         return outcomes
 
-    def _row(self, told: Told, made_on: int, shown: int) -> Row:
+    def _row(self, told: Told, made_on: int, shown: int, findings: Sequence[Finding]) -> Row:
         party, source = self.parties[shown], self.parties[made_on].name
-        said = {"kind": "transfer", "made_on": source, "budgets": "independent", "attack_seed": self.seed}
-        condition = condition_of(told, self.config) | said
-        row = row_of(told, condition, float32(party.subject), self.dataset.source, [])
-        if this_process().is_main_process and row not in party.run.rows():
-            party.run.add_results([row], told.predictions)
+        alone = dataclasses.replace(self.config, independent=True)
+        condition = condition_of(told, alone, self.seed) | {"kind": "transfer", "made_on": source}
+        row = row_of(told, condition, float32(party.subject), self.dataset.source, findings)
+        add_once(party.run, row, told.predictions, party.run.rows())
         return row
 
-    def _journal(self) -> Journal:
+    def _journal(self) -> contextlib.AbstractContextManager[Journal]:
         """Beside the first run."""
         identity = {
             "version": __version__,
@@ -150,9 +173,9 @@ class _Shows:
         for (size, epsilon), moved in zip(sizes, attacked, strict=True):
             images, damaged = require_valid(moved, samples.images, self.made_on.norm, epsilon)
             for shown, setting in enumerate(self.settings):
-                answers = setting.answers(dataclasses.replace(samples, images=images))
+                answers, silent = setting.answers(dataclasses.replace(samples, images=images))
                 fell = np.where(answers.hits(1), np.inf, epsilon)
-                outcome = Outcome(indices, fell, answers, damaged, round(seconds, 3))
+                outcome = Outcome(indices, fell, answers, damaged + silent, round(seconds, 3))
                 self.journal.add((self.place, size, shown), outcome)
                 made.append(((self.place, size, shown), outcome))
         return made

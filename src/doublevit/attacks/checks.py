@@ -4,8 +4,7 @@ After Carlini et al. 2019, "On evaluating adversarial robustness", and Croce and
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,43 +21,50 @@ HUGE = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # of the diameter of the box: any ph
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A named sign that a robust accuracy may be wrong, and what was seen, in a sentence."""
+    """A named sign that a robust accuracy may be wrong, and what was seen, in a sentence.
+
+    It is about one `attack` at one `epsilon`, or about all where these are not said.
+    """
 
     name: str
     text: str
+    attack: str | None = None
+    epsilon: float | None = None
+
+    def speaks_against(self, attacks: Collection[str], epsilon: float) -> bool:
+        """Whether it is about one of these attacks at that epsilon; at 0 only what is about all of them is."""
+        ours = self.attack is None or (self.attack in attacks and epsilon > 0)
+        return ours and self.epsilon in (None, epsilon)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
 
 
-def short_steps(name: str, norm: str, knobs: Mapping[str, Any]) -> Iterator[Finding]:
-    """Gradient steps that together are shorter than the radius: they end near their start, whatever the model."""
-    if not {"steps", "relative_step"} <= knobs.keys() or knobs["steps"] is None:
-        return
-    step = knobs["relative_step"] or (1 / 30 if norm == "linf" and name != "adam-pgd" else 1 / 40)  # Foolbox's own
-    if knobs["steps"] * step < 1:
+def short_steps(name: str, steps: tuple[int, float] | None) -> Iterator[Finding]:
+    """Gradient steps (how many, how long relative to epsilon) that together are shorter than the radius."""
+    if steps is not None and steps[0] * steps[1] < 1:
         yield Finding(
             "short-steps",
-            f"{name} takes {knobs['steps']} steps of epsilon/{1 / step:.3g}, which end near their start:"
+            f"{name} takes {steps[0]} steps of epsilon/{1 / steps[1]:.3g}, which end near their start:"
             " the model looks more robust than it is; take more steps, or longer ones",
+            name,
         )
 
 
-def before(victim: Victim, samples: Samples, right: torch.Tensor, norm: str, strong: Attack) -> list[Finding]:
+def before(victim: Victim, samples: Samples, norm: str, strong: Attack | None) -> list[Finding]:
     """What a few photos show before the attacks.
 
     Args:
         victim: the model, its parameters frozen.
-        samples: photos, some of which it classifies rightly.
-        right: which of them, bool (B,).
+        samples: photos.
         norm: of the attacks to come.
-        strong: an attack that should fool any model when epsilon is huge.
+        strong: an attack that should fool any model when epsilon is huge; None where the model is wrong on the photos.
     """
-    logits = victim.predict(samples.images)
-    found = [*outputs(victim, samples, logits)]
-    if not found and right.any():  # an attack on a model that gives no usable logits shows nothing more
-        standing = samples.at(right.nonzero()[:, 0])
-        found += [*gradients(victim, standing), *huge_epsilon(victim, standing, norm, strong)]
+    found = list(outputs(victim, samples, victim.predict(samples.images)))
+    if strong is None:
+        return [*found, Finding("nothing-right", "the model is right on no photo: there is nothing to attack")]
+    if not found:  # an attack on a model that gives no usable logits shows nothing more
+        found += [*gradients(victim, samples), *huge_epsilon(victim, samples, norm, strong)]
     return found
 
 
@@ -133,37 +139,38 @@ def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
         )
 
 
-def black_box_wins(white: np.ndarray, black: np.ndarray, where: str) -> Iterator[Finding]:
-    """Which photos fell, bool (N,), to attacks with gradients and to those without, in one ball."""
+def black_box_wins(white: np.ndarray, black: np.ndarray, epsilon: float, where: str) -> Iterator[Finding]:
+    """Which photos fell, bool (N,), to attacks with gradients and to those without, in one ball, for people `where`."""
     won = int((black & ~white).sum())
     if won > max(1, 0.002 * len(white)):
         yield Finding(
             "black-box-wins",
             f"{won} of {len(white)} photos fell at {where} to attacks without gradients, and to none with:"
-            " gradients are masked",
+            " gradients are masked, or these attacks are weak",
+            epsilon=epsilon,
         )
 
 
-def damage(count: int, where: str) -> Iterator[Finding]:
-    """Attacks that came back with something that is no image, `count` times."""
+def damage(count: int, where: str, attack: str) -> Iterator[Finding]:
+    """Images or logits that were not finite, `count` of them, in an attack: for people `where`."""
     if count:
-        yield Finding(
-            "non-finite", f"{count} times {where} came back with values that are not finite: gradients overflow"
-        )
+        text = f"{count} images or their logits were not finite under {where} (overflow in 16 bits?)"
+        yield Finding("non-finite", text, attack)
 
 
-def restarts(fallen: Sequence[int], count: int, where: str) -> Iterator[Finding]:
+def restarts(fallen: Sequence[int], count: int, where: str, attack: str, epsilon: float) -> Iterator[Finding]:
     """How many of `count` photos each repetition of an attack has felled: the last should find no more."""
     if len(fallen) > 1 and fallen[-1] > max(1, 0.01 * count):
-        yield Finding(
-            "restarts",
-            f"repetition {len(fallen)} of {where} still felled {fallen[-1]} of {count} photos: repeat it more often",
-        )
+        text = f"repetition {len(fallen)} of {where} still felled {fallen[-1]} of {count} photos: repeat it more often"
+        yield Finding("restarts", text, attack, epsilon)
 
 
 def distinct(findings: Iterable[Finding]) -> list[Finding]:
-    """One of each name: the first."""
-    return list({finding.name: finding for finding in reversed(list(findings))}.values())[::-1]
+    """One of each name about each attack and epsilon: the first."""
+    first: dict[tuple[str, str | None, float | None], Finding] = {}
+    for finding in findings:
+        first.setdefault((finding.name, finding.attack, finding.epsilon), finding)
+    return list(first.values())
 
 
 def _are_probabilities(logits: torch.Tensor) -> bool:

@@ -8,7 +8,7 @@ import tyro
 from doublevit.attacks.autoattack.names import ENSEMBLES, PARTS
 from doublevit.attacks.entry import Entry
 from doublevit.attacks.epsilons import parse_all
-from doublevit.attacks.foolbox.catalogue import FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.foolbox.catalogue import CLASSES, FOOLBOX, LEFT_OUT, repeatable
 from doublevit.attacks.knobs.parameters import Parameters, field_of
 from doublevit.errors import UserError, unknown
 
@@ -33,11 +33,9 @@ class AttackConfig:
     space: Literal["photo", "input"] = "photo"
     """What is perturbed: the photo at its own resolution, or resized to the network's input."""
     independent: bool = False
-    """Attack every photo by every attack at every epsilon; if not, what fell is spared larger ones, later attacks."""
+    """Attack all that is right by every attack at every epsilon; if not, what fell is spared larger and later ones."""
     restarts: int = 1
     """Times that attacks with random draws are run on what is left."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of gradients; bfloat16 is used only if a trial on some photos gives the same result. Predictions are float32."""
     batch_size: int = 32
     """Photos attacked at a time; random draws of Foolbox's attacks depend on it."""
     save_images: bool = False
@@ -47,6 +45,8 @@ class AttackConfig:
     def __post_init__(self) -> None:
         for name in self.names:
             _require_known(name, self.norm)
+        if len(set(self.names)) < len(self.names):
+            raise UserError(f"--attack.names {' '.join(self.names)}: expected each once; to repeat, --attack.restarts")
         for flag, value in (("restarts", self.restarts), ("batch-size", self.batch_size)):
             if value < 1:
                 raise UserError(f"--attack.{flag}: expected at least 1, found {value}")
@@ -64,6 +64,16 @@ class AttackConfig:
         """The knobs of an attack, or those of an ensemble's parts by their names."""
         parts = parts_of(name)
         return self.parameters.of(name) if parts == (name,) else {part: self.parameters.of(part) for part in parts}
+
+    def require_classes(self, count: int) -> None:
+        """Raise `UserError` where an attack needs more classes than the `count` that there are."""
+        for name in self.names:
+            fitting = [part for part in parts_of(name) if ATTACKS[part].classes <= count]
+            lacking = [part for part in parts_of(name) if part not in fitting]
+            if lacking:
+                instead = f"; give --attack.names {' '.join(fitting)}" if fitting else ""
+                least = ATTACKS[lacking[0]].classes
+                raise UserError(f"--attack.names {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
 
     def times(self, attack: str) -> int:
         """How often an attack is run: once where it would do the same again."""
@@ -96,8 +106,13 @@ def is_control(name: str) -> bool:
 
 def _require_known(name: str, norm: str) -> None:
     if name not in ATTACKS and name not in ENSEMBLES:
-        if name in LEFT_OUT:
-            raise UserError(f"attack {name} is left out: {LEFT_OUT[name]}")
+        plain = name.lower().replace("-", "").removesuffix("attack")
+        left_out = next((there for there in LEFT_OUT if there.lower().removesuffix("attack") == plain), None)
+        if left_out is not None:
+            raise UserError(f"attack {name} is left out ({left_out}): {LEFT_OUT[left_out]}")
+        ours = next((ours for ours, classes in CLASSES.items() if name in classes), name.lower())
+        if ours in ATTACKS or ours in ENSEMBLES:
+            raise UserError(f"unknown attack {name!r}; here it is called {ours}")
         raise unknown("attack", name, [*ATTACKS, *ENSEMBLES])
     norms = entry_of(name).norms
     if norms and norm not in norms:

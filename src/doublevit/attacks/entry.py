@@ -11,6 +11,7 @@ class Entry:
     `norms` are those it can be run in; an attack without any moves photos out of every ball. `kind` is what it asks
     of the model: gradients, answers, answers to noise, or answers to changes that people would make. `shared`: one run
     serves every epsilon. `random`: repeating it with other draws can find more, see `repeatable`.
+    `classes`: as many it needs at the least.
     """
 
     note: str
@@ -18,3 +19,4 @@ class Entry:
     kind: Literal["white-box", "black-box", "noise", "transformation"]
     shared: bool = False
     random: bool = False
+    classes: int = 2

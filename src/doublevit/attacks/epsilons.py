@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from doublevit.errors import UserError
 
 FLAG = "--attack.epsilons"
+LEVELS = 255  # of a stored pixel above black
 DEFAULTS = {
     "linf": ("0", "0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255"),
     "l2": ("0", "0.1", "0.25", "0.5", "1"),
@@ -26,9 +27,10 @@ def parse(text: str, norm: str) -> float:
     except (ValueError, ZeroDivisionError):
         raise UserError(f"{FLAG}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
     if not 0 <= value < math.inf:
-        raise UserError(f"{FLAG}: expected 0 or more, found {text}")
+        raise UserError(f"{FLAG}: expected 0 or more, and not infinite, found {text}")
     if norm == "linf" and value > 1:
-        raise UserError(f"{FLAG} {text}: pixels run from 0 to 1, so that 1 is everything; did you mean {text}/255?")
+        hint = f"; did you mean {text}/255?" if not slash and value <= LEVELS else ""
+        raise UserError(f"{FLAG} {text}: expected at most 1, since pixels run from 0 to 1{hint}")
     return value
 
 
@@ -39,4 +41,4 @@ def parse_all(texts: Sequence[str], norm: str) -> tuple[float, ...]:
 
 def show(epsilon: float, norm: str) -> str:
     """Levels of a pixel, as in "0.5/255", for Linf; a plain number for other norms."""
-    return f"{round(epsilon * 255, 4):g}/255" if norm == "linf" and epsilon else f"{epsilon:g}"
+    return f"{epsilon * LEVELS:.4g}/{LEVELS}" if norm == "linf" and epsilon else f"{epsilon:g}"

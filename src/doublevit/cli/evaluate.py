@@ -57,7 +57,7 @@ def show_result(folder: RunFolder, evaluated: "Evaluated") -> None:
     """Tables of what was measured, and what lies in the run's folder."""
     if not is_main_process():
         return
-    from doublevit.summary import attack_table, cell_table, result_table, together_table
+    from doublevit.summary import attack_table, cell_table, describe_attack, result_table, together_table
 
     recipe = from_dict(folder.recipe())
     note = f"trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "not trained"
@@ -67,6 +67,7 @@ def show_result(folder: RunFolder, evaluated: "Evaluated") -> None:
         out.print(together_table(evaluated.together))
     if evaluated.attacked.rows:
         out.print(attack_table(evaluated.attacked.rows))
+        say(f"  {describe_attack(evaluated.attacked.rows)}")
         for finding in evaluated.attacked.findings:
             say(f"  finding: {finding}")
     for part, meaning in CONTENTS.items():

@@ -12,13 +12,13 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
-from doublevit.jobs.opening import make_bench, open_run
+from doublevit.jobs.opening import make_bench, measured_once, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
 from doublevit.processes import this_process
 from doublevit.recipes import from_dict
 from doublevit.results import Row
-from doublevit.robustness.bench import CLEAN, Bench, Measurement, find, subject_of
+from doublevit.robustness.bench import Bench, Measurement, find, subject_of
 from doublevit.robustness.together import Cells, Robustness
 from doublevit.run_folder import RunFolder
 
@@ -55,7 +55,7 @@ def evaluate(options: Evaluate) -> Evaluated:
     other = robustness.relative_to
     reference = _reference(other, corrupted, robustness.cells) if corrupted and other else None
     alone = corrupted is None and not options.attack.names  # asked for once more, measured once more
-    before = (None if alone else bench.known([(clean, CLEAN)])[0]) or bench.measure(clean)
+    before = bench.measure(clean) if alone else measured_once(opened)
     cells, together = _corrupted_rows(bench, before, corrupted, robustness, reference) if corrupted else ([], [])
     attacked = _attack(bench, clean, options).attack(before.hits["top-1"]) if options.attack.names else Attacked()
     return Evaluated(before.rows, cells, together, attacked)

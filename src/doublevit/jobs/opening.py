@@ -12,7 +12,7 @@ from doublevit.models.classifier import Classifier
 from doublevit.precision import choose
 from doublevit.processes import this_process
 from doublevit.recipes import Recipe, from_dict
-from doublevit.robustness.bench import Bench
+from doublevit.robustness.bench import CLEAN, Bench, Measurement
 from doublevit.run_folder import RunFolder
 
 
@@ -37,6 +37,11 @@ def open_run(path: Path, options: Measuring) -> Opened:
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
     return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
+
+
+def measured_once(opened: Opened) -> Measurement:
+    """Accuracy on the clean photos, measured now if it was not before."""
+    return opened.bench.known([(opened.photos, CLEAN)])[0] or opened.bench.measure(opened.photos)
 
 
 def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measuring) -> Bench:

@@ -30,6 +30,8 @@ class Measuring:
     """Decides which photos --samples draws, and every draw of an attack."""
     resume: bool = True
     """Go on with attacks that were stopped or killed: finished photos are not attacked again."""
+    strict: bool = False
+    """End with an error if a check of the attacks finds something."""
     attack: AttackConfig = AttackConfig()
 
     def __post_init__(self) -> None:
@@ -53,8 +55,6 @@ class Evaluate(Measuring):
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
-    strict: bool = False
-    """End with an error if a check of the attacks finds something."""
     robustness: Annotated[RobustnessConfig, tyro.conf.arg(name="")] = RobustnessConfig()
 
     def __post_init__(self) -> None:
@@ -77,17 +77,20 @@ class Transfer(Measuring):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len({path.resolve() for path in self.runs}) != len(self.runs) or len(self.runs) < 2:
-            raise UserError(f"expected two or more different runs, found {' '.join(map(str, self.runs)) or 'none'}")
+        if len({path.resolve().name for path in self.runs}) != len(self.runs) or len(self.runs) < 2:
+            found = " ".join(map(str, self.runs)) or "none"
+            raise UserError(f"expected two or more runs with different names of their folders, found {found}")
         if not self.attack.names:
             raise UserError("expected --attack.names, to say which attack; for example --attack.names pgd")
         for name in self.attack.names:
             if name not in TRANSFERABLE:
                 raise UserError(
-                    f"--attack.names {name}: it stops at the border of the model it sees, so that nothing transfers;"
-                    f" use one that goes as far as the ball allows: {', '.join(TRANSFERABLE)}"
+                    f"--attack.names {name}: to transfer, an attack must see gradients and go as far as the ball"
+                    f" allows, as these do: {', '.join(TRANSFERABLE)}"
                 )
-        if self.attack.space == "input":
-            raise UserError("--attack.space input: the runs may want inputs of different sizes; use photo")
-        if self.attack.save_images:
-            raise UserError("--attack.save-images: is for doublevit evaluate, not for transfer")
+        for option in ("space", "independent", "restarts", "save_images"):
+            if getattr(self.attack, option) != getattr(AttackConfig, option):
+                flag = option.replace("_", "-")
+                raise UserError(
+                    f"--attack.{flag} is for doublevit evaluate: in a transfer every photo is attacked once"
+                )

@@ -5,7 +5,7 @@ import numpy as np
 from doublevit.adversarial.transfer import Party, Tournament
 from doublevit.corrupted.layout import describe_photos
 from doublevit.errors import UserError
-from doublevit.jobs.opening import Opened, open_run
+from doublevit.jobs.opening import Opened, measured_once, open_run
 from doublevit.jobs.options import Transfer
 from doublevit.results import Row
 
@@ -20,8 +20,17 @@ def transfer(options: Transfer) -> list[Row]:
     for other in opened[1:]:
         _require_same_photos(opened[0], other)
     parties = [Party(each.bench.run, each.bench.model, each.bench.subject) for each in opened]
-    photos = opened[0].photos
-    return Tournament(parties, photos, options.attack, options.seed, options.batch_size, options.resume).rows()
+    usual = [measured_once(each).hits["top-1"] for each in opened]
+    tournament = Tournament(
+        parties=parties,
+        dataset=opened[0].photos,
+        config=options.attack,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        resume=options.resume,
+        strict=options.strict,
+    )
+    return tournament.rows(usual)
 
 
 def _require_same_photos(one: Opened, other: Opened) -> None:

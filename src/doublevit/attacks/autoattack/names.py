@@ -10,12 +10,14 @@ BALLS = ("linf", "l2")
 
 PARTS: dict[str, Entry] = {
     "apgd-ce": Entry("Auto-PGD on the cross-entropy", BALLS, "white-box", random=True),
-    "apgd-dlr": Entry("Auto-PGD on the difference of logits ratio", BALLS, "white-box", random=True),
-    "apgd-dlr-t": Entry("the same, towards the nine likeliest classes in turn", BALLS, "white-box", random=True),
+    "apgd-dlr": Entry("Auto-PGD on the difference of logits ratio", BALLS, "white-box", random=True, classes=3),
+    "apgd-dlr-t": Entry(
+        "the same, towards the nine likeliest classes in turn", BALLS, "white-box", random=True, classes=4
+    ),
     "fab-t": Entry("FAB: the nearest boundary, towards nine classes in turn", BALLS, "white-box", shared=True),
     "square": Entry("squares that are kept where they help; by logits only", BALLS, "black-box", random=True),
     "apgd-ce-eot": Entry("apgd-ce, each gradient a mean over passes", BALLS, "white-box", random=True),
-    "apgd-dlr-eot": Entry("apgd-dlr, each gradient a mean over passes", BALLS, "white-box", random=True),
+    "apgd-dlr-eot": Entry("apgd-dlr, each gradient a mean over passes", BALLS, "white-box", random=True, classes=3),
 }
 
 ENSEMBLES: dict[str, tuple[str, ...]] = {

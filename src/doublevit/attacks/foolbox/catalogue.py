@@ -9,7 +9,7 @@ ALL = ("linf", "l2", "l1")
 FOOLBOX: dict[str, Entry] = {
     "fgsm": Entry("one step along the gradient's sign, or the gradient", ALL, "white-box", shared=True),
     "pgd": Entry("projected gradient descent", ALL, "white-box", random=True),
-    "paper": Entry("the paper's pgd: 10 steps of epsilon/30", ("linf",), "white-box", random=True),
+    "paper": Entry("the paper's pgd: 10 steps of epsilon/30, too short to go far", ("linf",), "white-box", random=True),
     "bim": Entry("the basic iterative method: pgd from the photo", ALL, "white-box"),
     "mi-fgsm": Entry("bim with momentum", ALL, "white-box"),
     "adam-pgd": Entry("pgd with Adam's steps", ALL, "white-box", random=True),

@@ -66,6 +66,10 @@ LIMITS: dict[str, tuple[float, float]] = {
 PAPER = Pgd(steps=10)
 """Of the attack called paper: it cannot be turned."""
 
+PGD_DEFAULTS = {("pgd", "linf"): (40, 1 / 30), ("paper", "linf"): (40, 1 / 30)}
+OTHER_PGD_DEFAULTS = (50, 1 / 40)
+"""Foolbox's own steps, and their length relative to epsilon, where none are given."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
@@ -106,6 +110,14 @@ class Parameters:
         """The knobs of the attack called `name` by their fields' names; none for an attack without knobs."""
         knobs = PAPER if name == "paper" else getattr(self, field_of(name), None)
         return {} if knobs is None else dataclasses.asdict(knobs)
+
+    def steps_of(self, name: str, norm: str) -> tuple[int, float] | None:
+        """How many gradient steps an attack takes, and how long each is relative to epsilon; None if it has no such."""
+        knobs = self.of(name)
+        if not {"steps", "relative_step"} <= knobs.keys():
+            return None
+        steps, step = PGD_DEFAULTS.get((name, norm), OTHER_PGD_DEFAULTS)
+        return knobs["steps"] or steps, knobs["relative_step"] or step
 
 
 def field_of(name: str) -> str:
