@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -150,3 +152,12 @@ def copied(run: Path, folder: Path) -> Path:
     """A run's folder in another place, to be added to."""
     shutil.copytree(run, folder / run.name)
     return folder / run.name
+
+
+def in_two_processes(arguments: list[str]) -> None:
+    """Run a command of doublevit by torchrun, on the CPU."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*launch, "-m", "doublevit", *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
+    assert result.returncode == 0, result.stderr.decode()

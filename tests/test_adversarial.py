@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from conftest import copied
+from conftest import copied, in_two_processes
 from doublevit.adversarial import evaluation, setting
 from doublevit.adversarial.campaign import Campaign
 from doublevit.adversarial.plan import plan
@@ -533,11 +531,7 @@ def test_two_processes_attack_as_one(digits_run, tmp_path):
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--samples", "41", "--attack.names", "pgd", "--attack.pgd.steps", "3", "--attack.batch-size", "10"]
     arguments += ["--attack.epsilons", "0", "1/255", "4/255", "--attack.save-images"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, "-m", "doublevit", "evaluate", str(two), *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
-    assert result.returncode == 0, result.stderr.decode()
+    in_two_processes(["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
     rows = [[row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"] for path in (one, two)]
     assert len(rows[0]) == 3

@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import copied
+from conftest import copied, in_two_processes
 from doublevit.cli import main
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.corrupted.manifest import home_made
@@ -283,11 +281,7 @@ def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
     """By torchrun, on the CPU, with an odd number of photos: the same predictions, each once."""
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--photos", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, "-m", "doublevit", "evaluate", str(two), *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
-    assert result.returncode == 0, result.stderr.decode()
+    in_two_processes(["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
     rows = [
         [found for found in RunFolder(path).rows() if found.condition["kind"] == "corruption"] for path in (one, two)
