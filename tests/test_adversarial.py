@@ -17,6 +17,7 @@ from doublevit.adversarial.campaign import Campaign
 from doublevit.adversarial.plan import plan
 from doublevit.adversarial.standing import Outcome, Standing
 from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.knobs.black_box import Noise
 from doublevit.attacks.knobs.parameters import Parameters
 from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.cli import main
@@ -33,11 +34,22 @@ SIZES = ("0", "1/255", "4/255", "16/255")
 QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_photos_in_trials() -> Iterator[None]:
+    """The checks before attacks look at eight photos: half of what the rest here costs was for 32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("doublevit.adversarial.trial.PHOTOS", 8)
+        yield
+
+
 def options(run: Path, *names: str, **more: object) -> Evaluate:
     fields = {field.name for field in dataclasses.fields(AttackConfig)}
     config = {key: more.pop(key) for key in list(more) if key in fields}
     names = names or ("pgd",)
-    quick = {"parameters": QUICK if "pgd" in names else Parameters()}
+    knobs = QUICK if "pgd" in names else Parameters()
+    if "uniform-noise" in names:
+        knobs = dataclasses.replace(knobs, uniform_noise=Noise(2))
+    quick = {"parameters": knobs}
     attack = AttackConfig(names, **{"epsilons": SIZES, "batch_size": 16, **quick, **config})
     return Evaluate(run, samples=more.pop("samples", 40), attack=attack, **more)
 
@@ -278,9 +290,9 @@ def test_standing_by_hand():
 
 def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
-    knobs = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=60))
-    knobs = dataclasses.replace(knobs, apgd=dataclasses.replace(QUICK.apgd, steps=10, targets=3))
-    knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=10, targets=3))
+    knobs = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=30))
+    knobs = dataclasses.replace(knobs, apgd=dataclasses.replace(QUICK.apgd, steps=6, targets=2))
+    knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=6, targets=2))
     names = ("autoattack", "apgd-ce", "apgd-dlr-t", "fab-t", "square")
     config = {"independent": True, "parameters": dataclasses.replace(knobs, pgd=Pgd())}
     rows = evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config)).attacked.rows
@@ -296,7 +308,7 @@ def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
         assert len(alone) == 4
         assert all(whole.value <= row.value for row in alone)
         assert whole.seconds == pytest.approx(sum(row.seconds for row in parts), abs=0.01)
-        assert whole.condition["parameters"]["square"] == {"queries": 60}
+        assert whole.condition["parameters"]["square"] == {"queries": 30}
 
 
 class Quantised(torch.nn.Module):
@@ -326,7 +338,7 @@ class WrongGradients(torch.nn.Module):
 
 @pytest.mark.parametrize("names", [("pgd", "square"), ("square", "pgd")])
 def test_masked_gradients_are_found_in_any_order(digits_run, tmp_path, names):
-    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=200))
+    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
     path = copied(digits_run, tmp_path)
     attacked = under_attack(path, WrongGradients, *names, parameters=square, epsilons=("4/255", "16/255"))
     assert "black-box-wins" in {finding.name for finding in attacked.findings}
@@ -349,7 +361,7 @@ def under_attack(path: Path, wrap: type, *names: str, **more: object) -> evaluat
 
 def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
-    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=300))
+    square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
     attacked = under_attack(path, Quantised, "pgd", "square", parameters=square)
     names = {finding.name for finding in attacked.findings}
     assert {"zero-gradient", "huge-epsilon", "black-box-wins"} <= names
