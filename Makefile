@@ -7,7 +7,7 @@ demo: .venv/.installed
 	$(BIN)/doublevit run digits-double
 
 test: .venv/.installed-dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: lint types test
 
