@@ -33,6 +33,8 @@ class Subject:
     seed: int
     checkpoint: str
     precision: str
+    top_k: str = "none"
+    adapted: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

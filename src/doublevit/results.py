@@ -27,7 +27,8 @@ class Row:
     `condition` says what was done to the photos, `{"kind": "clean"}` at the least; `low` and `high` bound the 95 %
     interval; `checkpoint` says which weights, and whether as the last or the best (that was chosen on these photos);
     `seconds` is the wall time of the pass that gave it (of an attack, of all its batches, in whichever process);
-    `findings` names the checks that speak against believing it.
+    `findings` names the checks that speak against believing it. `top_k` is the sparse attention that it was measured
+    with, whatever the network was trained with; `adapted`, how batch norm was adapted to these photos, if it was.
     """
 
     model: str
@@ -43,6 +44,8 @@ class Row:
     precision: str
     seconds: float
     findings: list[str] = dataclasses.field(default_factory=list)
+    top_k: str = "none"
+    adapted: str = ""
     version: int = ROW_VERSION
 
 

@@ -101,7 +101,9 @@ class RunFolder:
         """Where the predictions lie that a row was read from."""
         condition = row.condition
         words = [str(condition[key]) for key in ("kind", "corruption", "severity", "attack") if key in condition]
-        rest = json.dumps([row.dataset, dict(condition), row.count], sort_keys=True)
+        used = {"top_k": row.top_k} if row.top_k != "none" else {}
+        used |= {"adapted": row.adapted} if row.adapted else {}
+        rest = json.dumps([row.dataset, dict(condition), row.count, *([used] if used else [])], sort_keys=True)
         digest = hashlib.sha256(rest.encode()).hexdigest()[:8]
         name = "-".join([*words, row.checkpoint.rpartition(", ")[2], row.precision, digest])
         return self.path / "predictions" / f"{name}.npz"

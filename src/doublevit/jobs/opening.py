@@ -49,5 +49,6 @@ def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measu
     dtype = choose(options.precision or recipe.train.precision, this_process().device)
     which = options.checkpoint
     weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
-    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."))
+    top_k = options.top_k or recipe.model.top_k
+    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."), top_k)
     return Bench(run, model, subject, dtype, options.batch_size)

@@ -10,6 +10,7 @@ from doublevit.attacks.config import TRANSFERABLE, AttackConfig
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
+from doublevit.models.top_k import TopK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class Measuring:
     """Photos at a time; changes nothing but speed and memory."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What matrix products run in; if not given, as in training."""
+    top_k: str | None = None
+    """Sparse attention: none, K, a share (10%), or one for each stage (32,16,8); if not given, as in training."""
     photos: int | None = None
     """Only the first so many validation photos."""
     samples: int | None = None
@@ -35,6 +38,8 @@ class Measuring:
     attack: AttackConfig = AttackConfig()
 
     def __post_init__(self) -> None:
+        if self.top_k is not None:
+            TopK.parse(self.top_k, "--top-k")
         if self.batch_size < 1:
             raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
         if self.photos is not None and self.samples is not None:

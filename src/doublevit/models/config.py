@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from doublevit.errors import UserError, unknown
+from doublevit.models.top_k import NONE, TopK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +91,13 @@ class ModelConfig:
     """Side in pixels of what the network sees; none: what its checkpoint was made for."""
     freeze: str = "none"
     """none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
+    top_k: str = NONE
+    """Sparse attention: each query's K keys of highest score only. none, K, a share (10%), or one for each stage of
+    a PiT (32,16,8)."""
     cross: CrossConfig = CrossConfig()
 
     def __post_init__(self) -> None:
+        TopK.parse(self.top_k)
         if self.head not in HEADS:
             raise unknown("head", self.head, HEADS)
         if self.image_size is not None and self.image_size < 1:

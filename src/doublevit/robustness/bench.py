@@ -92,7 +92,7 @@ def find(
 
 def subject_of(row: Row) -> Subject:
     """Whose row it is."""
-    return Subject(row.model, row.seed, row.checkpoint, row.precision)
+    return Subject(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Subject)})
 
 
 def _measurement(rows: list[Row], predictions: Predictions) -> Measurement:

@@ -1,0 +1,47 @@
+"""How many keys each query of a sparse attention may look at, as it is written: `16`, `10%`, `32,16,8` or `none`."""
+
+import dataclasses
+import fractions
+import math
+
+from doublevit.errors import UserError
+
+NONE = "none"
+EXPECTED = "expected none, a number of keys from 1, a share of them as 10%, or one of these for each stage as 32,16,8"
+
+
+@dataclasses.dataclass(frozen=True)
+class TopK:
+    """Numbers of keys (int) or shares of them (Fraction in 0..1): one for all, or one for each stage of a network."""
+
+    parts: tuple[int | fractions.Fraction, ...]
+
+    @classmethod
+    def parse(cls, text: str, flag: str = "--model.top-k") -> "TopK | None":
+        """What is written, None for `none`; `flag` is named where it means nothing.
+
+        Raises:
+            UserError: it is none of the forms, or a number is out of range.
+        """
+        if text == NONE:
+            return None
+        return cls(tuple(_part(part, f"{flag} {text}: {EXPECTED}") for part in text.split(",")))
+
+    def at(self, stage: int) -> int | fractions.Fraction:
+        """What holds in a stage, counted from 0."""
+        return self.parts[stage if len(self.parts) > 1 else 0]
+
+
+def keys_kept(part: int | fractions.Fraction, keys: int) -> int:
+    """How many of `keys` keys are kept, from 1 to all; shares are rounded up."""
+    return max(1, min(keys, part if isinstance(part, int) else math.ceil(part * keys)))
+
+
+def _part(text: str, complaint: str) -> int | fractions.Fraction:
+    try:
+        value = fractions.Fraction(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except (ValueError, ZeroDivisionError):
+        raise UserError(complaint) from None
+    if value < 1 if isinstance(value, int) else not 0 < value <= 1:
+        raise UserError(complaint)
+    return value
