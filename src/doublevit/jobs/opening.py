@@ -7,10 +7,11 @@ from doublevit import checkpoint
 from doublevit.data.dataset import Dataset
 from doublevit.evaluate import Subject
 from doublevit.jobs.materials import materials
-from doublevit.jobs.options import Measuring
+from doublevit.jobs.options import Evaluate, Measuring
 from doublevit.models.classifier import Classifier
 from doublevit.precision import choose
 from doublevit.processes import this_process
+from doublevit.progress import console, is_main_process
 from doublevit.recipes import Recipe, from_dict
 from doublevit.robustness.bench import CLEAN, Bench, Measurement
 from doublevit.run_folder import RunFolder
@@ -33,10 +34,26 @@ def open_run(path: Path, options: Measuring) -> Opened:
     """
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
+    if options.top_k is not None:
+        recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, top_k=options.top_k))
     splits, model = materials(recipe, from_scratch=True)
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
     return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
+
+
+def adapting(opened: Opened, options: Evaluate) -> Opened:
+    """The same, with batch norm adapted to what is measured where that is asked for.
+
+    Raises:
+        UserError: the network has no batch norm.
+    """
+    if options.adapt.method == "none":
+        return opened
+    bench = opened.bench.adapting(options.adapt, options.seed)
+    if is_main_process():
+        console.print(f"adapted to each set of photos: {bench.subject.adapted}")
+    return dataclasses.replace(opened, bench=bench)
 
 
 def measured_once(opened: Opened) -> Measurement:

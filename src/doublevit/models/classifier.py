@@ -1,17 +1,21 @@
 """The model that everything else speaks to, and its making from a `ModelConfig`."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from doublevit.errors import UserError
 from doublevit.models import freeze, heads
+from doublevit.models.attention_mode import AttentionMode
 from doublevit.models.backbones import Network, SingleBackbone, create
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
 from doublevit.models.preprocess import Resize
+from doublevit.models.top_k import TopK
 
 
 class Classifier(nn.Module):
@@ -26,13 +30,16 @@ class Classifier(nn.Module):
         self.resize = resize
         self.backbone = backbone
         self.heads = nn.ModuleList(heads)
+        self.attention: AttentionMode | None = None
+        """How its attention is computed, where that is not timm's own way."""
 
     def forward(self, images: torch.Tensor, *, every_head: bool = False) -> torch.Tensor:
         """Logits (B, classes), the mean over the heads; with `every_head` all of them, (heads, B, classes).
 
         Distilled networks have two heads; the others one.
         """
-        features = self.backbone(self.resize(images))
+        with self.attention or contextlib.nullcontext():
+            features = self.backbone(self.resize(images))
         logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
         return logits if every_head else logits.mean(dim=0)
 
@@ -46,6 +53,8 @@ class Classifier(nn.Module):
         super().train(mode)
         if mode:
             freeze.settle(self.backbone)
+        elif self.attention is not None:
+            self.attention.narrowed = 1.0  # evaluations are with the keys that were asked for
         return self
 
 
@@ -70,7 +79,36 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
     if config.image_size is not None:
         _try_size(model, config.image_size)
+    set_top_k(model, config.top_k)
     return model
+
+
+def set_top_k(model: Classifier, text: str) -> None:
+    """Make all attention in a model sparse, or dense again, as `ModelConfig.top_k` is written; its weights stay.
+
+    Raises:
+        UserError: there is no attention in it, or not as many stages as numbers.
+    """
+    top_k = TopK.parse(text)
+    model.attention = None if top_k is None else AttentionMode(top_k)
+    if model.attention is None or top_k is None:
+        return
+    modules: Iterable[Any] = model.modules()
+    for module in modules:
+        if hasattr(module, "fused_attn"):  # timm's switch between torch's function and a formula of its own
+            module.fused_attn = True
+    _try_size(model, model.resize.size)
+    stages = len(model.attention.stages)
+    if not stages:
+        raise UserError(
+            f"--model.top-k {text}: found no attention in this network that goes through torch's"
+            " scaled_dot_product_attention, as that of ViT, DeiT and PiT does; choose another network, or none"
+        )
+    if len(top_k.parts) not in (1, stages):
+        raise UserError(
+            f"--model.top-k {text}: expected one number, or {stages}, as its attentions are to"
+            f" {', '.join(map(str, model.attention.stages))} keys"
+        )
 
 
 def _try_size(model: Classifier, size: int) -> None:

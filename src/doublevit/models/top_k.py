@@ -28,8 +28,8 @@ class TopK:
         return cls(tuple(_part(part, f"{flag} {text}: {EXPECTED}") for part in text.split(",")))
 
     def at(self, stage: int) -> int | fractions.Fraction:
-        """What holds in a stage, counted from 0."""
-        return self.parts[stage if len(self.parts) > 1 else 0]
+        """What holds in a stage, counted from 0; the last number holds in all that follow."""
+        return self.parts[min(stage, len(self.parts) - 1)]
 
 
 def keys_kept(part: int | fractions.Fraction, keys: int) -> int:

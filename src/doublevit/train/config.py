@@ -34,6 +34,8 @@ class TrainConfig:
     """Weight of the Jensen-Shannon divergence between the views of a photo, where the policy makes several."""
     clip_norm: float | None = None
     """Largest norm of a step's gradient."""
+    narrow_epochs: float = 0.0
+    """Epochs over which sparse attention narrows, from all keys to --model.top-k; 0 has it from the start."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What matrix products run in; auto: bfloat16 where the hardware has it."""
 
@@ -43,7 +45,7 @@ class TrainConfig:
         _at_least("accumulate", self.accumulate, 1)
         if self.accumulate > self.batch_size:
             raise UserError(f"--train.accumulate {self.accumulate}: expected at most the batch size, {self.batch_size}")
-        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs", "consistency"):
+        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs", "narrow-epochs", "consistency"):
             _at_least(name, getattr(self, name.replace("-", "_")), 0)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(

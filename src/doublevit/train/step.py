@@ -20,6 +20,7 @@ def train_step(training: Training, batch: Batch, number: int, meter: Meter) -> N
     torch.manual_seed(step_seed(training.seed, number, accelerator.process_index))
     factor = rate_factor(number, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimiser, factor)
+    _narrow(training, number)
     parts = batch.split(-(-len(batch) // config.accumulate))
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
@@ -30,6 +31,13 @@ def train_step(training: Training, batch: Batch, number: int, meter: Meter) -> N
         accelerator.clip_grad_norm_(training.model.parameters(), config.clip_norm)
     training.optimiser.step()
     training.optimiser.zero_grad(set_to_none=True)
+
+
+def _narrow(training: Training, number: int) -> None:
+    """Set how narrow sparse attention is by now: a function of the step, as everything here."""
+    if training.model.attention is not None:
+        steps = training.config.narrow_epochs * training.per_epoch
+        training.model.attention.narrowed = min(1.0, number / steps) if steps else 1.0
 
 
 def _loss(training: Training, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
