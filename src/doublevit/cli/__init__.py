@@ -11,6 +11,7 @@ from doublevit.cli.data import data
 from doublevit.cli.evaluate import evaluate, transfer
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.runs import run, train
+from doublevit.cli.show import show
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
 
@@ -19,6 +20,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "transfer": transfer,
+    "show": show,
     "recipes": recipes,
     "data": data,
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from doublevit import checkpoint
 from doublevit.data.dataset import Dataset
 from doublevit.evaluate import Subject
-from doublevit.jobs.materials import materials
+from doublevit.jobs.materials import materials, tell_attention
 from doublevit.jobs.options import Evaluate, Measuring
 from doublevit.models.classifier import Classifier
 from doublevit.precision import choose
@@ -37,6 +37,7 @@ def open_run(path: Path, options: Measuring) -> Opened:
     if options.top_k is not None:
         recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, top_k=options.top_k))
     splits, model = materials(recipe, from_scratch=True)
+    tell_attention(model)
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
     return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
@@ -66,6 +67,6 @@ def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measu
     dtype = choose(options.precision or recipe.train.precision, this_process().device)
     which = options.checkpoint
     weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
-    top_k = options.top_k or recipe.model.top_k
-    subject = Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."), top_k)
+    precision, top_k = str(dtype).removeprefix("torch."), recipe.model.top_k
+    subject = Subject(run.path.resolve().name, recipe.seed, weights, precision, top_k)
     return Bench(run, model, subject, dtype, options.batch_size)

@@ -11,7 +11,7 @@ from doublevit.data.dataset import Splits
 from doublevit.errors import UserError
 from doublevit.evaluate import Measured
 from doublevit.files import writable_folder
-from doublevit.jobs.materials import materials
+from doublevit.jobs.materials import materials, tell_attention
 from doublevit.models.classifier import Classifier
 from doublevit.processes import this_process
 from doublevit.progress import console
@@ -99,6 +99,7 @@ def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) ->
     training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
+        tell_attention(model)
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
     return loop.train(training)

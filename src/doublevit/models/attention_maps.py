@@ -1,0 +1,160 @@
+"""What a network looks at: attention of its class token over the photo, layer by layer and through all of them.
+
+Rollout (Abnar and Zuidema 2020) follows attention from the last layer to the photo: each layer's weights, the mean of
+its heads, count half and the residual connection half. Here it goes through cross attention too, from one branch into
+the other: a branch's tokens are followed to the patches of both.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from timm.models.pit import PoolingVisionTransformer
+from timm.models.vision_transformer import VisionTransformer
+
+from doublevit.errors import UserError
+from doublevit.models.attention_mode import AttentionMode
+from doublevit.models.backbones import is_distilled
+from doublevit.models.classifier import Classifier
+from doublevit.models.double_vit import DoubleViT
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """Shares of attention over a photo, (rows, columns) of patches, and which these are; they sum to at most 1."""
+
+    title: str
+    shares: torch.Tensor
+
+
+@torch.no_grad()
+def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]:
+    """Maps of one image (1, 3, H, W): of last layers, of cross attention, and rollout where it is defined.
+
+    Raises:
+        UserError: the network is no ViT, DeiT, PiT or DoubleViT: its attention cannot be laid over a photo.
+    """
+    backbone = model.backbone
+    _require_tokens(backbone if isinstance(backbone, DoubleViT) else backbone.network)
+    with watched(model) as seen:
+        model.eval()(image)
+    layers = iter([weights[0].mean(dim=0) for weights in seen])  # (queries, keys) each
+    if isinstance(backbone, DoubleViT):
+        return _of_two(backbone, layers)
+    if isinstance(backbone.network, PoolingVisionTransformer):
+        return _of_stages(backbone.network, list(layers))
+    return _of_one(backbone.network, list(layers))
+
+
+@contextlib.contextmanager
+def watched(model: Classifier) -> Iterator[list[torch.Tensor]]:
+    """The weights (B, heads, queries, keys) of every attention that is computed in the block, in order."""
+    seen: list[torch.Tensor] = []
+    before = model.attention
+    try:
+        model.attention = AttentionMode(before.top_k if before else None, look=seen.append)
+        yield seen
+    finally:
+        model.attention = before
+
+
+def rolled_out(layers: list[torch.Tensor]) -> torch.Tensor:
+    """Attention through layers, each (tokens, tokens): what every token at the end took from every one at the start."""
+    followed = torch.eye(len(layers[0]), dtype=layers[0].dtype, device=layers[0].device)
+    for layer in layers:
+        followed = _through(layer, followed)
+    return followed
+
+
+def _through(layer: torch.Tensor, followed: torch.Tensor) -> torch.Tensor:
+    return (layer @ followed + followed) / 2
+
+
+def _of_one(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
+    """Of a ViT: its class token's (and distillation token's) attention; the mean of all patches' where it has none."""
+    prefix = network.num_prefix_tokens
+    classified = (2 if is_distilled(network) else 1) if network.has_class_token else len(layers[0])
+    return [
+        AttentionMap("last layer", _on_patches(layers[-1][:classified], prefix)),
+        AttentionMap("rollout", _on_patches(rolled_out(layers)[:classified], prefix)),
+    ]
+
+
+def _of_stages(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
+    """Of a PiT, whose patches grow from stage to stage: each stage's last layer."""
+    prefix, maps = network.cls_token.shape[1], []
+    depths = [len(stage.blocks) for stage in network.transformers]
+    for number, last in enumerate(itertools.accumulate(depths), 1):
+        maps.append(AttentionMap(f"stage {number}, last layer", _on_patches(layers[last - 1][:prefix], prefix)))
+    return maps
+
+
+@dataclasses.dataclass
+class _Stream:
+    """A branch on its way: what its tokens took from the patches of both, and its last layer's weights."""
+
+    followed: torch.Tensor
+    last: torch.Tensor
+
+    def run(self, layers: Iterator[torch.Tensor], depth: int) -> None:
+        for self.last in itertools.islice(layers, depth):
+            self.followed = _through(self.last, self.followed)
+
+
+def _of_two(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[AttentionMap]:
+    """Of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
+    prefix = network.fine.vit.num_prefix_tokens
+    sizes = [prefix + vit.patch_embed.num_patches for vit in (network.fine.vit, network.coarse.vit)]
+    start = torch.eye(sum(sizes), device=next(network.parameters()).device)
+    fine, coarse = (_Stream(part, part) for part in start.split(sizes))
+    maps = []
+    for (begin, end), cross in zip(itertools.pairwise((0, *network.after)), network.cross, strict=True):
+        for stream in (fine, coarse):
+            stream.run(layers, end - begin)
+        reads = [next(layers), next(layers)]
+        for name, other, read in zip(("fine", "coarse"), ("coarse", "fine"), reads, strict=True):
+            maps.append(AttentionMap(f"cross after {end}: {name} to {other}", _on_patches(read, 1)))
+        _cross(fine, coarse, reads, swapped=bool(cross.swapped))
+    last = network.after[-1] if network.after else 0
+    for name, stream in (("fine", fine), ("coarse", coarse)):
+        stream.run(layers, getattr(network, name).depth - last)
+        maps.append(AttentionMap(f"{name} branch, last layer", _on_patches(stream.last[:1], prefix)))
+    return [*maps, *_ends(fine, coarse, sizes, prefix)]
+
+
+def _cross(fine: _Stream, coarse: _Stream, reads: list[torch.Tensor], *, swapped: bool) -> None:
+    """Each class token takes half from itself, half from what it read: itself and the other branch's patches."""
+    old = fine.followed, coarse.followed
+    for stream, (own, other), read in zip((fine, coarse), (old, old[::-1]), reads, strict=True):
+        taken = read @ torch.cat([own[:1], other[1:]])
+        patches = other[1:] if swapped else own[1:]
+        stream.followed = torch.cat([(own[:1] + taken) / 2, patches])
+
+
+def _ends(fine: _Stream, coarse: _Stream, sizes: list[int], prefix: int) -> list[AttentionMap]:
+    """Rollout of both class tokens together, on the patches of each branch."""
+    both = (fine.followed[:1] + coarse.followed[:1]) / 2
+    parts = both.split(sizes, dim=1)
+    return [
+        AttentionMap(f"rollout, {name} patches", _on_patches(part, prefix))
+        for name, part in zip(("fine", "coarse"), parts, strict=True)
+    ]
+
+
+def _on_patches(rows: torch.Tensor, prefix: int) -> torch.Tensor:
+    """The mean of some tokens' rows (tokens, keys), without the keys before the patches, as a square of patches."""
+    shares = rows.mean(dim=0)[prefix:]
+    side = math.isqrt(len(shares))
+    return shares.view(side, side)
+
+
+def _require_tokens(network: object) -> None:
+    if not isinstance(network, VisionTransformer | PoolingVisionTransformer | DoubleViT):
+        raise UserError(
+            "attention is laid over photos for ViT, DeiT, PiT and DoubleViT only;"
+            f" found a run of {type(network).__name__}"
+        )
