@@ -290,6 +290,14 @@ def test_exports_to_onnx(tmp_path):
     np.testing.assert_allclose(said, expected.numpy(), atol=1e-4)
 
 
+def test_networks_told_to_use_timms_own_formula_are_sparse_all_the_same():
+    model, _ = logits("vit-digits-4", IMAGES)
+    for block in model.backbone.network.blocks:
+        block.attn.fused_attn = False
+    set_top_k(model, "8")
+    assert len(model.attention.calls) == 6
+
+
 # How it is asked for
 
 
