@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from doublevit import progress
+from doublevit.adapt.adaptation import Adaptation
 from doublevit.ahead import ahead
 from doublevit.data.batches import Batch, evaluation_batches, gather
 from doublevit.data.dataset import Dataset
@@ -67,10 +68,41 @@ def predict(
     Raises:
         UserError: the model gives logits that are not finite.
     """
+    state = this_process()
+    batches = evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes)
+    return _predict(model, dataset, dtype, batches, between, title)
+
+
+def predict_adapted(
+    model: nn.Module, dataset: Dataset, dtype: torch.dtype, adaptation: Adaptation, batch_size: int, title: str
+) -> Measured:
+    """What `predict` gives, with batch norm adapted to these very photos meanwhile.
+
+    Raises:
+        UserError: the model gives logits that are not finite, or too few photos to take statistics of.
+    """
+    state, start = this_process(), time.perf_counter()
+    with adaptation.applied(model, dataset, dtype, title):
+        if adaptation.is_by_batch:
+            mine = adaptation.batches(len(dataset))[state.process_index :: state.num_processes]
+            measured = _predict(model, dataset, dtype, mine, title=title)
+        else:
+            measured = predict(model, dataset, dtype, batch_size, title=title)
+    return dataclasses.replace(measured, seconds=time.perf_counter() - start)
+
+
+def _predict(
+    model: nn.Module,
+    dataset: Dataset,
+    dtype: torch.dtype,
+    batches: Iterable[np.ndarray],
+    between: Callable[[], None] = lambda: None,
+    title: str = "",
+) -> Measured:
+    """Of the samples in this process's `batches` and in those of all others."""
     state, start = this_process(), time.perf_counter()
     model.eval()
     parts = []
-    batches = evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes)
     with progress.bar(title, len(dataset)) as bar:
         for batch in ahead(gather(dataset, indices) for indices in batches):  # photos may have to be corrupted first
             parts.append((batch.indices.numpy(), *_predict_batch(model, batch, dtype)))

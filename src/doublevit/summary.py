@@ -1,6 +1,6 @@
 """Tables for the terminal: what trains, and what came out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,10 @@ def leak_warning(model: Classifier) -> str:
     return f"warning: {', '.join(leaks[:3])} trained before frozen layers: autograd runs through them all, slowly\n"
 
 
-def result_table(rows: Iterable[Row], run: Path, note: str) -> Table:
-    """Accuracies with their intervals; below them, how the network was trained."""
-    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=escape(run.name), caption=note)
+def result_table(rows: Sequence[Row], run: Path, note: str) -> Table:
+    """Accuracies with their intervals; below them, how the network was trained, and adapted if it was."""
+    caption = _caption(note, rows)
+    table = Table("metric", "condition", "accuracy", "95 % interval", "n", title=escape(run.name), caption=caption)
     for column in table.columns[2:]:
         column.justify = "right"
     for row in rows:
@@ -58,7 +59,8 @@ def cell_table(rows: Sequence[Row]) -> Table:
     """Top-1 accuracy of every corruption, by severity; below it, what the corrupted photos are."""
     cells = {(row.condition["corruption"], row.condition["severity"]): row for row in rows if row.metric == "top-1"}
     names, severities = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
-    table = Table("top-1 by severity", *map(str, severities), "mean", caption=escape(describe_set(rows[0].condition)))
+    caption = _caption(escape(describe_set(rows[0].condition)), rows)
+    table = Table("top-1 by severity", *map(str, severities), "mean", caption=caption)
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
@@ -67,9 +69,9 @@ def cell_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def together_table(rows: Iterable[Row]) -> Table:
+def together_table(rows: Sequence[Row]) -> Table:
     """Means over corruptions and severities, with intervals; changes are relative to accuracy on clean photos."""
-    table = Table("corruptions", "metric", "value", "95 % interval", "compared with")
+    table = Table("corruptions", "metric", "value", "95 % interval", "compared with", caption=_caption("", rows))
     for column in table.columns[2:4]:
         column.justify = "right"
     for row in rows:
@@ -79,6 +81,13 @@ def together_table(rows: Iterable[Row]) -> Table:
         other = clean or escape(condition.get("relative_to", ""))
         table.add_row(condition["of"], row.metric, f"{row.value:{form}}", interval, other)
     return table
+
+
+def _caption(note: str, rows: Sequence[Row]) -> str:
+    """A note, and what was done to the network for these rows: sparse attention, batch norm adapted to their photos."""
+    sparse = [f"sparse attention, top-k {row.top_k}" for row in rows[:1] if row.top_k != "none"]
+    adapted = [f"adapted: {escape(row.adapted)}" for row in rows[:1] if row.adapted]
+    return "\n".join([*([note] if note else []), *sparse, *adapted])
 
 
 FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}

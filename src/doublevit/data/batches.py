@@ -60,3 +60,12 @@ def evaluation_batches(count: int, batch_size: int, rank: int = 0, world: int = 
     mine = np.arange(rank, count, world)
     for start in range(0, len(mine), batch_size):
         yield mine[start : start + batch_size]
+
+
+def shuffled_batches(count: int, batch_size: int, seed: int) -> list[np.ndarray]:
+    """Sample indices, each exactly once, shuffled by `seed` and cut into the fewest batches, as equal as can be.
+
+    So no batch is much smaller than `batch_size`, and where samples are sorted by class none holds a single one.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    return np.array_split(order, steps_per_epoch(count, batch_size))

@@ -12,7 +12,7 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
-from doublevit.jobs.opening import make_bench, measured_once, open_run
+from doublevit.jobs.opening import adapting, make_bench, measured_once, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
 from doublevit.processes import this_process
@@ -49,7 +49,7 @@ def evaluate(options: Evaluate) -> Evaluated:
     Raises:
         UserError: something of what is asked for is not there, or does not fit.
     """
-    opened, robustness = open_run(options.run, options), options.robustness
+    opened, robustness = adapting(open_run(options.run, options), options), options.robustness
     bench, clean = opened.bench, opened.photos
     corrupted = _corrupted_set(options, clean, opened.recipe.data.cache) if robustness.corruptions else None
     other = robustness.relative_to
@@ -104,10 +104,10 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
 
 
 def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> Cells:
-    """The same cells, as another run was measured on them, all with the same weights: the newest that have them all."""
+    """The same cells, as another run was measured on them, with the same weights, not adapted: the newest with all."""
     run = RunFolder.open(path)
     rows = run.rows()
-    for subject in dict.fromkeys(subject_of(row) for row in reversed(rows)):
+    for subject in dict.fromkeys(subject_of(row) for row in reversed(rows) if not row.adapted):
         found = {cell: find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject) for cell in cells}
         if all(found.values()):
             return {cell: measurement for cell, measurement in found.items() if measurement}

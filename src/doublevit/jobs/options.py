@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from doublevit.adapt.config import AdaptConfig
 from doublevit.attacks.config import TRANSFERABLE, AttackConfig
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.data.dataset import Dataset
@@ -30,7 +31,7 @@ class Measuring:
     samples: int | None = None
     """Only so many, drawn by --seed, of each class its share; intervals are wider, as for these few."""
     seed: int = 0
-    """Decides which photos --samples draws, and every draw of an attack."""
+    """Decides which photos --samples draws, the batches of an adaptation, and every draw of an attack."""
     resume: bool = True
     """Go on with attacks that were stopped or killed: finished photos are not attacked again."""
     strict: bool = False
@@ -61,11 +62,16 @@ class Evaluate(Measuring):
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     robustness: Annotated[RobustnessConfig, tyro.conf.arg(name="")] = RobustnessConfig()
+    adapt: AdaptConfig = AdaptConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.strict and not self.attack.names:
             raise UserError("--strict is about the checks of attacks: expected --attack.names, to say which attacks")
+        if self.adapt.method != "none" and self.attack.names:
+            raise UserError(
+                "--adapt.method and --attack.names: expected one of them, as attacks need a network that stays the same"
+            )
         stored = self.robustness.corrupted_set or self.robustness.download_corrupted_set
         if self.samples is not None and stored:
             raise UserError(
@@ -99,3 +105,29 @@ class Transfer(Measuring):
                 raise UserError(
                     f"--attack.{flag} is for doublevit evaluate: in a transfer every photo is attacked once"
                 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """What a run's network looks at, as a PNG: a row for each photo, with maps of its attention and rollout over it.
+
+    Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
+    layer of each stage; of a DoubleViT: both branches, cross attention, and rollout through it.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    photos: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Image files, of which the centre square is looked at; if none is given, four of the run's validation photos."""
+    output: Path = Path("attention.png")
+    """The PNG to write."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Which weights."""
+    top_k: str | None = None
+    """Sparse attention: none, K, a share (10%), or one for each stage (32,16,8); if not given, as in training."""
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None:
+            TopK.parse(self.top_k, "--top-k")
+        if self.output.suffix.lower() != ".png":
+            raise UserError(f"--output {self.output}: expected a name that ends in .png")

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
+from doublevit.adapt.adaptation import Adaptation
+from doublevit.adapt.config import AdaptConfig
 from doublevit.corrupted.sets import CorruptedSet, condition_of
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell
 from doublevit.errors import UserError
-from doublevit.evaluate import TOP, Measured, Subject, accuracy_rows, predict
+from doublevit.evaluate import TOP, Measured, Subject, accuracy_rows, predict, predict_adapted
 from doublevit.models.classifier import Classifier
 from doublevit.processes import this_process
 from doublevit.results import Predictions, Row
@@ -31,17 +33,31 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """One set of weights, `subject` to measurements."""
+    """One set of weights, `subject` to measurements; with an adaptation, adapted to each data set alone."""
 
     run: RunFolder
     model: Classifier
     subject: Subject
     dtype: torch.dtype
     batch_size: int
+    adaptation: Adaptation | None = None
+
+    def adapting(self, config: AdaptConfig, seed: int) -> "Bench":
+        """The same weights with batch norm adapted to what is measured, as all rows will say.
+
+        Raises:
+            UserError: the model has no batch norm.
+        """
+        adaptation = Adaptation(config, seed)
+        subject = dataclasses.replace(self.subject, adapted=adaptation.describe(self.model))
+        return dataclasses.replace(self, subject=subject, adaptation=adaptation)
 
     def measure(self, dataset: Dataset, condition: Mapping[str, Any] = CLEAN, title: str = "evaluating") -> Measurement:
         """Accuracy on a data set, added to the run's results."""
-        measured = predict(self.model, dataset, self.dtype, self.batch_size, title=title)
+        if self.adaptation is None:
+            measured = predict(self.model, dataset, self.dtype, self.batch_size, title=title)
+        else:
+            measured = predict_adapted(self.model, dataset, self.dtype, self.adaptation, self.batch_size, title)
         return self.keep(measured, condition)
 
     def keep(self, measured: Measured, condition: Mapping[str, Any] = CLEAN) -> Measurement:
