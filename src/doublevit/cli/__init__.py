@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 
 from doublevit import __version__
 from doublevit.cli.data import data
+from doublevit.cli.errors import errors
 from doublevit.cli.evaluate import evaluate, transfer
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.runs import run, train
 from doublevit.cli.show import show
+from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
 
@@ -20,7 +22,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "transfer": transfer,
+    "errors": errors,
     "show": show,
+    "study": study,
     "recipes": recipes,
     "data": data,
 }

@@ -18,6 +18,7 @@ CONTENTS = {
     "results.jsonl": "every number, with its interval",
     "predictions": "per photo",
     "attacks": "what fell to what, and images",
+    "errors": "what is got wrong: classes, confusions, calibration, mistakes",
     "checkpoints": "weights",
     "log.jsonl": "the course of training",
     "recipe.json": "what it takes to repeat it, with environment.json",

@@ -65,8 +65,12 @@ def measured_once(opened: Opened) -> Measurement:
 def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measuring) -> Bench:
     """A model that has a run's weights, with the names that rows will give it."""
     dtype = choose(options.precision or recipe.train.precision, this_process().device)
-    which = options.checkpoint
+    return Bench(run, model, subject_for(run, recipe, options), dtype, options.batch_size)
+
+
+def subject_for(run: RunFolder, recipe: Recipe, options: Measuring) -> Subject:
+    """A run's weights and how they are used, as rows name them; weights are told apart by their bytes."""
+    which, top_k = options.checkpoint, options.top_k or recipe.model.top_k
     weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
-    precision, top_k = str(dtype).removeprefix("torch."), recipe.model.top_k
-    subject = Subject(run.path.resolve().name, recipe.seed, weights, precision, top_k)
-    return Bench(run, model, subject, dtype, options.batch_size)
+    dtype = choose(options.precision or recipe.train.precision, this_process().device)
+    return Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."), top_k)

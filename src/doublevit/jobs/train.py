@@ -39,7 +39,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
         Stopped: the user asked for an end during training.
     """
     _check_early(recipe, runs, name)
-    recipe = _with_absolute_paths(recipe)
+    recipe = with_absolute_paths(recipe)
     splits, model = materials(recipe)
     _check_crop(recipe, splits, model)
     run = _new_run(recipe, runs, name)
@@ -75,7 +75,7 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
     recipe.augment.check_size(height, width)
 
 
-def _with_absolute_paths(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """So that the run can be resumed and evaluated from any folder."""
     where, model = recipe.data, recipe.model
     where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())

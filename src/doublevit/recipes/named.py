@@ -1,49 +1,17 @@
-"""Named recipes: everything that a run needs to know, as data.
+"""Named recipes.
 
 The paper is *Cross Vision Transformers and Sparse Attention for the Tiny ImageNet Challenge*; where its text and its
 released code differ, the text is followed.
 """
 
 import dataclasses
-import types
-import typing
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import tyro
 
 from doublevit.augment import AugmentConfig
 from doublevit.data.config import DataConfig
-from doublevit.errors import UserError, unknown
+from doublevit.errors import unknown
 from doublevit.models.config import CrossConfig, ModelConfig
+from doublevit.recipes.recipe import Recipe
 from doublevit.train.config import TrainConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Data, augmentation, model and training, by name."""
-
-    name: tyro.conf.Suppress[str]
-    note: tyro.conf.Suppress[str]
-    seed: int = 0
-    """Decides every draw: new weights, order of the photos, augmentation, dropout."""
-    data: DataConfig = DataConfig()
-    augment: AugmentConfig = AugmentConfig()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
-        if self.augment.consistency and not self.train.consistency:
-            raise UserError("--train.consistency 0 makes nothing of augmix-jsd's views; choose --augment.policy basic")
-        if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
-            raise UserError(
-                f"--train.consistency compares views of a photo, and {self.augment.policy} makes one; add"
-                " --augment.policy augmix-jsd"
-            )
-
 
 TINY = DataConfig(source="tiny-imagenet")
 PAPER_AUGMENT = AugmentConfig("augmix", place="input")
@@ -131,41 +99,3 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
-
-
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON can hold it."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
-
-
-def from_dict(entries: Mapping[str, Any]) -> Recipe:
-    """The recipe that `to_dict` wrote.
-
-    Raises:
-        UserError: a field is unknown, missing or of another kind: another version wrote it.
-    """
-    try:
-        recipe: Recipe = _build(Recipe, entries)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
-    return recipe
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """`value`, read from JSON, as the field type `kind`: dataclasses, tuples and paths need making."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], inner) for name, inner in value.items()})
-    if isinstance(kind, types.UnionType):
-        return None if value is None else _build(kind.__args__[0], value)
-    if typing.get_origin(kind) is tuple:
-        return tuple(value)
-    return Path(value) if kind is Path else value

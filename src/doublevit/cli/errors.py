@@ -1,0 +1,89 @@
+"""`doublevit errors`: what a run gets wrong."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from doublevit.cli.parse import parse
+from doublevit.cli.terminal import out, say
+from doublevit.errors import UserError
+
+if TYPE_CHECKING:
+    from doublevit.jobs.errors import Analysis
+
+MOST_SHOWN = 600  # mistakes that make a sheet of a hundred rows
+BEST = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """What a run gets wrong: its worst classes, confusions, calibration and surest mistakes, by what was measured."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    condition: tuple[str, ...] = ("clean",)
+    """Words that the measurement fits, such as clean, fog 3, pgd 1/255, best, adapted, top-k=32, n=500; the
+    newest that has them all is taken."""
+    worst: int = 10
+    """How many of the worst classes and of the most confused pairs are told."""
+    mistakes: int = 24
+    """How many of the surest mistakes the gallery shows; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if not self.condition:
+            raise UserError("--condition: expected words such as clean or fog 3, found none")
+        if self.worst < 1:
+            raise UserError(f"--worst: expected at least 1, found {self.worst}")
+        if not 0 <= self.mistakes <= MOST_SHOWN:
+            raise UserError(f"--mistakes: expected 0 to {MOST_SHOWN}, found {self.mistakes}")
+
+
+def errors(arguments: Sequence[str]) -> None:
+    """What a run gets wrong, by class and by photo, and how sure it is: `errors RUN [--condition fog 3]`."""
+    options = parse(Errors, "doublevit errors", arguments)
+    from doublevit.jobs.errors import analyse
+
+    analysis = analyse(options.run, options.condition, options.worst, options.mistakes)
+    _show_measurement(analysis)
+    _show_tables(analysis, options.worst)
+    if analysis.seen.remark and (options.mistakes or analysis.seen.images is None):
+        say(f"remark: {analysis.seen.remark}")
+    if not analysis.pairs:
+        say("remark: no mistakes, so there are none to show")
+    for path, meaning in analysis.files().items():
+        say(f"  {path}  {meaning}")
+
+
+def _show_measurement(analysis: "Analysis") -> None:
+    """The whole in one sentence, and which measurement it is of."""
+    row, error = analysis.kept.row, analysis.calibration.equal_width.error
+    say(
+        f"{analysis.title}: {row.value:.1%} of {row.count:,} photos right (95 % interval {row.low:.1%} to"
+        f" {row.high:.1%}), expected calibration error {error.value:.1%} ({error.low:.1%} to {error.high:.1%})"
+    )
+    newest = f"; newest of {analysis.fitting} that fit" if analysis.fitting > 1 else ""
+    say(f"  measured on {row.dataset}; {row.checkpoint}; {row.precision}{newest}")
+    if row.metric != "top-1":
+        say("  what stands under attack is judged as the model sees the photo itself; what fell, by its image")
+    if row.findings:
+        say(f"  findings that speak against believing it: {', '.join(row.findings)}")
+
+
+def _show_tables(analysis: "Analysis", worst: int) -> None:
+    from doublevit.report.classes import best_first, worst_first
+    from doublevit.report.tables import WORST_NOTE, calibration_table, class_table, pair_table
+
+    names = analysis.seen.class_names
+    taken = {pair.true: pair for pair in reversed(analysis.pairs)}  # the most frequent last
+    rising, best = worst_first(analysis.classes), best_first(analysis.classes)
+    table = class_table("Worst classes", rising[:worst], names, taken)
+    table.caption = WORST_NOTE
+    out.print(table)
+    if len(rising) > worst:
+        out.print(class_table("Best classes", best[: min(BEST, len(rising) - worst)], names, taken))
+    if analysis.pairs:
+        out.print(pair_table(analysis.pairs[:worst], names))
+    out.print(calibration_table(analysis.calibration))

@@ -1,0 +1,103 @@
+"""`doublevit study`: what is slow to import is imported when the arguments have been read."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from doublevit.cli.names import print_names
+from doublevit.cli.parse import parse
+from doublevit.cli.terminal import STOPPED, fail, out, say
+from doublevit.errors import UserError
+from doublevit.recipes import Recipe
+from doublevit.recipes.studies import STUDIES, get_study
+from doublevit.recipes.study import Study
+from doublevit.report.study import Record, compare, read_record, terminal_table, write_tables
+
+if TYPE_CHECKING:
+    from doublevit.jobs.study import Request
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a study, beside those of its base recipe."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    name: str | None = None
+    """Name of the study's folder; if not given, the study's."""
+    runs: Path = Path("runs")
+    """Folder that holds all runs."""
+    cells: tuple[str, ...] = ()
+    """Do only these; all can be seen with --dry-run."""
+    samples: int | None = None
+    """Evaluate on so many validation photos only, of each class its share."""
+    photos: int | None = None
+    """Evaluate on the first so many validation photos only."""
+    dry_run: bool = False
+    """Only tell what is done and what is to do."""
+    table: bool = False
+    """Only make the table again, from the study's files alone."""
+
+    def __post_init__(self) -> None:
+        if self.name is not None and (Path(self.name).name != self.name or self.name == ".."):
+            raise UserError(f"--name {self.name}: expected the plain name of a folder in {self.runs}")
+        if self.dry_run and self.table:
+            raise UserError("--dry-run and --table: expected one of them")
+
+
+def study(arguments: Sequence[str]) -> None:
+    """Train and compare the cells of an ablation, going on where it was stopped: `study NAME [options]`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        say("usage: doublevit study NAME [options]\n\nall options: doublevit study NAME --help\n")
+        print_names("Studies", {name: f"{each.note} ({len(each.cells)} cells)" for name, each in STUDIES.items()})
+        return
+    chosen = get_study(arguments[0])
+    default = Options(chosen.base_recipe())
+    options = parse(Options, f"doublevit study {chosen.name}", arguments[1:], description=chosen.note, default=default)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("doublevit study works in one process, one cell after another: start it without torchrun")
+    folder = options.runs / (options.name or chosen.name)
+    if options.table:
+        _show(folder, read_record(folder))
+    elif options.dry_run:
+        _preview(_request(chosen, folder, options))
+    else:
+        _run(_request(chosen, folder, options))
+
+
+def _request(chosen: Study, folder: Path, options: Options) -> "Request":
+    from doublevit.jobs.study import Request
+
+    return Request(chosen, options.recipe, folder, options.samples, options.photos, options.cells)
+
+
+def _preview(request: "Request") -> None:
+    from doublevit.jobs.study import Book, overview
+
+    out.print(overview(Book(request)))
+
+
+def _run(request: "Request") -> None:
+    from doublevit.jobs.study import run_study
+    from doublevit.train.interrupt import Stopped
+
+    try:
+        record = run_study(request)
+    except (Stopped, KeyboardInterrupt):
+        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+    _show(request.folder, record)
+    wanted = [cell.name for cell in request.study.cells if request.wants(cell)]
+    failed = dict.fromkeys(entry.cell for entry in record.entries if entry.problem and entry.cell in wanted)
+    if failed:
+        fail(f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed)}; the table says why", 1)
+
+
+def _show(folder: Path, record: Record) -> None:
+    """The table, in the terminal and as files."""
+    lines = compare(folder, record)
+    paths = write_tables(folder, record, lines)
+    out.print(terminal_table(record, lines))
+    say(f"  {', '.join(map(str, paths))}")

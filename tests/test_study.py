@@ -1,0 +1,396 @@
+"""Studies on a few digits: all cells get done, nothing twice, bad cells are told, and the table is right by hand."""
+
+import csv
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from doublevit.cli.study import study as command
+from doublevit.errors import UserError
+from doublevit.jobs import train
+from doublevit.jobs.study import Book, Request, overview, run, run_study
+from doublevit.models.config import ModelConfig
+from doublevit.progress import console
+from doublevit.recipes import Recipe, get_recipe
+from doublevit.recipes.recipe import differences, with_changes
+from doublevit.recipes.studies import STUDIES
+from doublevit.recipes.study import Cell, Study
+from doublevit.report.study import Record, compare, read_record
+from doublevit.results import Predictions
+from doublevit.run_folder import RunFolder
+from doublevit.train.interrupt import Interrupt, Stopped
+
+PHOTOS = 120  # to validate
+TINY = Study(
+    "tiny",
+    "three networks on a few digits",
+    "digits-double",
+    "base",
+    (
+        Cell("base", "base"),
+        Cell("dense", "top-k", {"model.top_k": "none"}, ("none", "4")),  # the base's own run
+        Cell("apart", "cross", {"model.cross.after": ()}),
+        Cell("sparse", "top-k", {"model.top_k": "4"}, ("none", "4")),
+    ),
+    {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": PHOTOS / 1797},
+)
+LINES = [("base", "none"), ("dense", "none"), ("dense", "4"), ("apart", "none"), ("sparse", "none"), ("sparse", "4")]
+
+
+def request(folder: Path, study: Study = TINY, **asked: object) -> Request:
+    return Request(study, study.base_recipe(), folder, **asked)
+
+
+def state(record: Record) -> dict[tuple[str, str], bool]:
+    return {(entry.cell, entry.top_k): entry.row is not None for entry in record.entries}
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    return {path.parent.name: len(path.read_text().splitlines()) for path in folder.glob("*/results.jsonl")}
+
+
+def said(renderable: object) -> str:
+    with console.capture() as capture:
+        console.print(renderable)
+    return " ".join(capture.get().split())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study's folder when all of it is done."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    run_study(request(folder))
+    return folder
+
+
+@pytest.fixture
+def done(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("start", "resume"):
+        monkeypatch.setattr(train, name, lambda *_: pytest.fail("trained"))
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_cell_of_every_study_can_be_built(study):
+    names = [cell.name for cell in study.cells]
+    assert len(set(names)) == len(names)
+    assert study.baseline in names
+    base = study.base_recipe()
+    for cell in study.cells:
+        recipe = study.recipe_of(cell, base)
+        values = {path: value for path, (value, _) in differences(recipe, base).items()}
+        assert values.items() <= dict(cell.changes).items()
+
+
+def test_the_papers_study_varies_one_factor_at_a_time():
+    study = STUDIES["ablation"]
+    cells = {cell.name: study.recipe_of(cell, study.base_recipe()) for cell in study.cells}
+    base = get_recipe("paper-double-cross")
+    assert not differences(cells["base"], base)
+    assert not differences(cells["cross-0"], get_recipe("paper-double"))
+    assert not differences(cells["cross-2-replace-own"], get_recipe("paper-double-2cross"))
+    shared = [name for name, recipe in cells.items() if not differences(recipe, base)]
+    assert shared == ["base", "cross-1-replace-own", "top-k-none", "augment-augmix", "freeze-all-but-90-tensors"]
+    assert differences(cells["cross-2-residual-swapped"], base) == {
+        "model.cross.after": ((9, 12), (9,)),
+        "model.cross.fusion": ("residual", "replace"),
+        "model.cross.routing": ("swapped", "own"),
+    }
+    assert differences(cells["top-k-8"], base) == {"model.top_k": ("8", "none")}
+    top_k = {cell.name: cell.inference for cell in study.cells if cell.group == "sparse attention"}
+    assert top_k == {f"top-k-{trained}": ("none", "8", "16", "32") for trained in ("none", "8", "16", "32")}
+
+
+def test_changes_are_made_together_and_unknown_fields_refused():
+    recipe = Recipe("x", "", model=ModelConfig("vit-b16"))
+    changed = with_changes(recipe, {"model.coarse": "vit-b32", "model.cross.after": (9,), "seed": 3})
+    assert (changed.seed, changed.model.coarse, changed.model.cross.after) == (3, "vit-b32", (9,))
+    with pytest.raises(UserError, match="needs two branches"):
+        with_changes(recipe, {"model.cross.after": (9,)})
+    with pytest.raises(TypeError, match="afer"):
+        with_changes(recipe, {"model.cross.afer": (9,)})
+
+
+def test_users_options_come_between_the_studys_and_the_cells():
+    cells = (Cell("base", "base"), Cell("long", "x", {"train.epochs": 7}), Cell("vit", "x", recipe="paper-vit"))
+    study = dataclasses.replace(TINY, cells=cells)
+    base = with_changes(study.base_recipe(), {"train.epochs": 2, "seed": 5})
+    recipes = [study.recipe_of(cell, base) for cell in cells]
+    assert [recipe.train.epochs for recipe in recipes] == [2, 7, 2]
+    assert [recipe.seed for recipe in recipes] == [5, 5, 5]
+    assert [recipe.data.per_class for recipe in recipes] == [2, 2, 2]
+    assert recipes[2].model == get_recipe("paper-vit").model
+
+
+def test_all_cells_get_done_and_equal_ones_share_a_run(finished):
+    record = read_record(finished)
+    assert list(state(record)) == LINES
+    assert all(state(record).values())
+    assert sorted(path.parent.name for path in finished.glob("*/recipe.json")) == ["apart", "base", "sparse"]
+    assert {entry.cell: entry.run for entry in record.entries}["dense"] == "base"
+    for entry in record.entries:
+        assert entry.row.top_k == entry.top_k
+        assert entry.row in RunFolder(finished / entry.run).rows()
+    trained = {name: json.loads((finished / name / "recipe.json").read_text())["model"] for name in ("apart", "sparse")}
+    assert (trained["apart"]["cross"]["after"], trained["apart"]["top_k"]) == ([], "none")
+    assert (trained["sparse"]["cross"]["after"], trained["sparse"]["top_k"]) == ([4], "4")
+    assert record.seconds.keys() == {"base", "apart", "sparse"}
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_second_call_does_nothing(done, monkeypatch, capsys):
+    monkeypatch.setattr(run, "evaluate", lambda _: pytest.fail("evaluated"))
+    before, record = sizes(done), read_record(done)
+    assert run_study(request(done)) == record
+    assert sizes(done) == before
+    assert "cell" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_training")
+def test_other_photos_and_another_top_k_are_measured_without_training(done):
+    before = sizes(done)
+    record = run_study(request(done, samples=60, cells=("apart",)))
+    assert state(record) == {line: line == ("apart", "none") for line in LINES}
+    assert {entry.row.count for entry in record.entries if entry.row} == {60}
+    assert {name: size - before[name] for name, size in sizes(done).items()} == {"base": 0, "apart": 2, "sparse": 0}
+    assert all(entry.row.count == PHOTOS for entry in run_study(request(done)).entries)  # found again
+    more = dataclasses.replace(TINY, cells=(Cell("base", "base", inference=("8",)),))
+    (entry,) = run_study(request(done, more)).entries
+    assert entry.row.top_k == "8"
+
+
+def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
+    cells = (
+        Cell("wide", "x", {"model.cross.after": (7,)}),
+        Cell("clash", "x", {"augment.policy": "none", "augment.crop_size": 9}),
+        Cell("base", "base"),
+    )
+    record = run_study(request(tmp_path / "s", dataclasses.replace(TINY, cells=cells)))
+    problems = {entry.cell: entry.problem for entry in record.entries}
+    assert "expected blocks in 1 .. 6" in problems["wide"]
+    assert "does not crop" in problems["clash"]
+    assert not problems["base"]
+    assert [cell for (cell, _), there in state(record).items() if there] == ["base"]
+    told = capsys.readouterr().err
+    assert "cell wide failed: --model.cross.after 7" in told
+    assert "cell 3/3 base" in told
+    remarks = {line.entry.cell: line.remark for line in compare(tmp_path / "s", record)}
+    assert remarks["wide"].startswith("failed: --model.cross.after 7")
+
+
+def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, monkeypatch):
+    check = Interrupt.check
+    monkeypatch.setattr(Interrupt, "check", lambda self, step=None: (setattr(self, "asked", True), check(self, step)))
+    with pytest.raises(Stopped):
+        run_study(request(tmp_path / "tiny", cells=("base",)))
+    assert read_record(tmp_path / "tiny").seconds["base"] > 0
+    monkeypatch.setattr(Interrupt, "check", check)
+    assert "0 of 1 epochs" in said(overview(Book(request(tmp_path / "tiny"))))
+    monkeypatch.setattr(train, "start", lambda *_: pytest.fail("began anew"))
+    record = run_study(request(tmp_path / "tiny", cells=("base",)))
+    whole = read_record(finished).entries[0].row
+    assert (record.entries[0].row.checkpoint, record.entries[0].row.value) == (whole.checkpoint, whole.value)
+    assert [line.remark for line in compare(tmp_path / "tiny", record)][2:] == ["not done yet"] * 4
+
+
+def test_another_recipe_in_a_cells_folder_is_refused(done):
+    before = sizes(done)
+    other = with_changes(TINY.base_recipe(), {"train.epochs": 2, "model.cross.heads": 2})
+    with pytest.raises(
+        UserError, match=r"cell base was made with model.cross.heads 4 \(now 2\), train.epochs 1 \(now 2\)"
+    ):
+        run_study(Request(TINY, other, done))
+    assert sizes(done) == before
+    recipe = json.loads((done / "apart" / "recipe.json").read_text())
+    (done / "apart" / "recipe.json").write_text(json.dumps(recipe | {"seed": 9}))
+    entries = {entry.cell: entry for entry in run_study(request(done, cells=("base",))).entries}
+    assert (entries["apart"].row, entries["apart"].problem) == (None, "cell apart was made with seed 9 (now 0)")
+
+
+def test_the_tables_numbers_by_hand(finished):
+    record = read_record(finished)
+    hits = {
+        (entry.cell, entry.top_k): Predictions.load(RunFolder(finished / entry.run).predictions(entry.row)).hits(1)
+        for entry in record.entries
+    }
+    base, p_values = hits["base", "none"], {}
+    lines = {(line.entry.cell, line.entry.top_k): line for line in compare(finished, record)}
+    assert lines["base", "none"].remark == "the baseline"
+    assert lines["dense", "none"].remark == "the baseline's own run"
+    for key in LINES[2:]:
+        won, lost = int((hits[key] & ~base).sum()), int((base & ~hits[key]).sum())
+        p_values[key] = mcnemar([[0, won], [lost, 0]], exact=won + lost < 25).pvalue
+        assert lines[key].p == pytest.approx(p_values[key])
+        assert lines[key].difference.value == pytest.approx((won - lost) / PHOTOS)
+        assert lines[key].difference.low < (won - lost) / PHOTOS < lines[key].difference.high
+        assert lines[key].entry.row.value == pytest.approx(hits[key].mean())
+    corrected = multipletests(list(p_values.values()), method="holm")[1]
+    assert [lines[key].corrected for key in p_values] == pytest.approx(list(corrected))
+    assert max(p_values.values()) < 1 or len({lines[key].difference.value for key in p_values}) > 1
+
+
+def test_a_measurement_that_cells_share_counts_once_in_the_correction(finished):
+    record = read_record(finished)
+    twice = dataclasses.replace(record, entries=[*record.entries, dataclasses.replace(record.entries[3], cell="again")])
+    once, again = compare(finished, record), compare(finished, twice)
+    assert [line.corrected for line in again[:-1]] == [line.corrected for line in once]
+    assert again[-1].corrected == once[3].corrected is not None
+
+
+def test_what_cannot_be_paired_says_so(done):
+    record = read_record(done)
+    small = run_study(request(done, samples=60, cells=("apart",))).entries[3]
+    entries = [*record.entries[:3], small, *record.entries[4:]]
+    (done / "sparse" / "predictions").rename(done / "sparse" / "lost")
+    lines = compare(done, dataclasses.replace(record, entries=entries))
+    assert lines[3].remark.startswith("other photos than the baseline's: 60 of ")
+    assert lines[4].remark.startswith("the predictions of sparse are gone")
+    assert [line.difference for line in lines[3:]] == [None] * 3
+    without = dataclasses.replace(record, entries=[dataclasses.replace(entries[0], row=None), *entries[1:]])
+    assert [line.remark for line in compare(done, without)][:2] == ["not done yet", "the baseline is not done yet"]
+
+
+@pytest.mark.parametrize("other", ["dataset", "labels"])
+def test_as_many_other_photos_are_not_paired(done, other):
+    record, run_folder = read_record(done), RunFolder(done / "apart")
+    row = record.entries[3].row
+    saved = Predictions.load(run_folder.predictions(row))
+    if other == "dataset":
+        row = dataclasses.replace(row, dataset="elsewhere")
+    else:
+        saved = dataclasses.replace(saved, labels=np.roll(saved.labels, 1))
+    saved.save(run_folder.predictions(row))
+    record.entries[3] = dataclasses.replace(record.entries[3], row=row)
+    lines = compare(done, record)
+    assert lines[3].remark == f"other photos than the baseline's: {PHOTOS} of {row.dataset}"
+    assert lines[4].difference is not None
+
+
+def test_a_dry_run_does_nothing_and_invents_no_time(tmp_path, finished, monkeypatch):
+    monkeypatch.setattr("doublevit.data.load", lambda _: pytest.fail("read photos"))
+    text = said(overview(Book(request(tmp_path / "none"))))
+    assert "to do: 3 trainings, 5 evaluations; how long is not known" in text
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert "nothing is left to do" in said(overview(Book(request(finished))))
+    more = dataclasses.replace(TINY, cells=(*TINY.cells, *(Cell(f"seed-{n}", "seed", {"seed": n}) for n in (1, 2))))
+    book, record = Book(request(finished, more)), read_record(finished)
+    spent = np.mean([entry.row.seconds for entry in {(e.run, e.top_k): e for e in record.entries}.values()])
+    expected = 2 * np.mean(list(record.seconds.values())) + 2 * spent
+    assert book.work() == (2, 2)
+    assert book.time_left().total_seconds() == pytest.approx(expected, abs=0.51)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STUDIES, "tiny", TINY)
+
+
+@pytest.mark.usefixtures("known", "no_training")
+def test_command_shows_and_writes_the_table(done, capsys):
+    command(["tiny", "--runs", str(done.parent)])
+    out = capsys.readouterr().out
+    lines = compare(done, read_record(done))
+    rows = list(csv.DictReader((done / "study.csv").open()))
+    assert [(row["cell"], row["top_k"]) for row in rows] == LINES
+    for row, line in zip(rows, lines, strict=True):
+        assert float(row["top1"]) == line.entry.row.value
+        assert row["difference"] == ("" if line.difference is None else str(line.difference.value))
+        assert f"{100 * line.entry.row.value:.1f}" in out
+        if line.difference is not None:
+            assert float(row["holm_p"]) == line.corrected
+            points = f"{100 * line.difference.value:+.1f} ({100 * line.difference.low:+.1f} to"
+            assert points in (done / "study.md").read_text()
+    assert [row["remark"] for row in rows] == ["the baseline", "the baseline's own run", "", "", "", ""]
+
+
+@pytest.mark.usefixtures("known")
+def test_table_again_from_files_alone_without_torch(done):
+    command(["tiny", "--runs", str(done.parent)])
+    first = (done / "study.csv").read_text()
+    for name in ("checkpoints", "results.jsonl"):
+        for path in done.glob(f"*/{name}"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (done / "study.csv").unlink()
+    code = "import sys; from doublevit.cli.study import study; study(sys.argv[1:]); assert 'torch' not in sys.modules"
+    arguments = ["ablation-digits", "--table", "--runs", str(done.parent), "--name", "tiny"]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+    assert (done / "study.csv").read_text() == first
+
+
+@pytest.mark.usefixtures("known")
+def test_command_ends_with_1_if_a_cell_failed(tmp_path, capsys, monkeypatch):
+    bad = dataclasses.replace(TINY, cells=(Cell("base", "base", {"model.cross.heads": 7}),))
+    monkeypatch.setitem(STUDIES, "tiny", bad)
+    with pytest.raises(SystemExit) as end:
+        command(["tiny", "--runs", str(tmp_path)])
+    assert end.value.code == 1
+    assert "1 of 1 cells failed: base" in capsys.readouterr().err
+    assert "7 does not divide the width 64" in (tmp_path / "tiny" / "study.csv").read_text()
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Stopped])
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch, error):
+    monkeypatch.setattr(train, "start", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(SystemExit) as end:
+        command(["tiny", "--runs", str(tmp_path)])
+    assert end.value.code == 130
+    assert "give the same command again to go on" in capsys.readouterr().err
+    assert len(read_record(tmp_path / "tiny").entries) == len(LINES)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tinny"], "did you mean tiny"),
+        (["tiny", "--cells", "bse"], "did you mean base"),
+        (["tiny", "--samples", "5", "--photos", "5"], "expected one of them"),
+        (["tiny", "--photos", "999"], "expected 1 to 120"),
+        (["tiny", "--name", "a/b"], "expected the plain name"),
+        (["tiny", "--table"], "is no study"),
+        (["tiny", "--table", "--dry-run"], "expected one of them"),
+        (["tiny", "--train.epochs", "-1"], "expected at least 0"),
+        (["tiny", "--data.per-class", "999"], "has only"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(arguments, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        command([*arguments, "--runs", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("known")
+def test_several_processes_and_folders_of_runs_are_refused(tmp_path, monkeypatch, finished):
+    with pytest.raises(UserError, match="is a run"):
+        command(["tiny", "--runs", str(finished), "--name", "base"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="without torchrun"):
+        command(["tiny", "--runs", str(tmp_path)])
+
+
+def test_help_names_the_studies_and_their_options(capsys):
+    command([])
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in STUDIES)
+    with pytest.raises(SystemExit) as end:
+        command(["ablation-ti", "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert "--train.epochs" in out
+    assert "--dry-run" in out
+    assert "\n" not in (command.__doc__ or "").strip()
