@@ -19,9 +19,11 @@ COMMANDS = [
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip() and not line.startswith("#")
 ]
+STARTS = ("run", "train", "study")  # what takes a recipe's options
 QUICK = {
     "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
     "ti-double-cross": ["--train.epochs", "1"],
+    "ablation-digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "base", "top-k-4"],
     "paper-double-cross": ["--train.epochs", "0", "--model.weights", "none", "--data.path", "tiny-imagenet-200.zip"],
 }
 
@@ -36,8 +38,9 @@ def workplace(tmp_path: Path, tiny_zip: Path, image_folder: Path, monkeypatch: p
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
-    for name in ("first", "second"):
-        main(["train", "digits-double", "--train.epochs", "1", "--data.per-class", "2", "--name", name])
+    quick = ["digits-double", "--train.epochs", "1", "--data.per-class", "2"]
+    main(["run", *quick, "--name", "first"])
+    main(["train", *quick, "--name", "second"])
     return tmp_path
 
 
@@ -46,18 +49,20 @@ def test_command_of_the_readme(command, workplace, request):
     if "vit_tiny" in command:
         weights = Path(request.getfixturevalue("vit_weights"))
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
+    if "runs/resnet" in command:
+        network = ["--model.backbone", "test_resnet", "--model.coarse", "None", "--model.cross.after"]
+        main(["train", "digits-double", *network, "--train.epochs", "1", "--data.per-class", "2", "--name", "resnet"])
     if "--corrupted-set photos-c" in command:
         main(["data", "corrupt", "--corruptions", "fog", "--photos", "9", "--workers", "1", "--output", "photos-c"])
     arguments = shlex.split(command)[1:]
-    extra = QUICK.get(arguments[1], []) if arguments[0] in ("run", "train") and "--resume" not in arguments else []
-    cache = (
-        ["--data.cache", str(workplace / "cache")]
-        if "--resume" not in arguments and arguments[0] not in ("evaluate", "transfer")
-        else []
-    )
+    extra = QUICK.get(arguments[1], []) if arguments[0] in STARTS and "--resume" not in arguments else []
+    if "autoattack" in arguments:
+        extra = ["--attack.square.queries", "100", "--attack.fab.steps", "10", "--attack.apgd.steps", "10"]
+    has_data = arguments[0] in (*STARTS, "data") and "--resume" not in arguments
+    cache = ["--data.cache", str(workplace / "cache")] if has_data else []
     ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
     with ends:
-        main([*arguments, *extra, *(cache if arguments[0] != "recipes" else [])])
+        main([*arguments, *extra, *cache])
 
 
 def test_other_commands_are_the_makefiles_or_git_and_pip():
