@@ -19,6 +19,10 @@ COMMANDS = [
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip() and not line.startswith("#")
 ]
+FEW = {  # steps, where the README asks for an attack
+    "autoattack": ["--attack.square.queries", "100", "--attack.fab.steps", "10", "--attack.apgd.steps", "10"],
+    "pgd": ["--attack.pgd.steps", "5"],
+}
 STARTS = ("run", "train", "study")  # what takes a recipe's options
 QUICK = {
     "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
@@ -32,15 +36,25 @@ def command_id(command: str) -> str:
     return re.sub(r"[^\w-]+", " ", command)[:60].strip()
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs that the README's commands name, after hardly any training."""
+    path = tmp_path_factory.mktemp("runs")
+    quick = ["digits-double", "--train.epochs", "1", "--data.per-class", "2", "--runs", str(path)]
+    main(["run", *quick, "--name", "first"])
+    main(["train", *quick, "--name", "second"])
+    network = ["--model.backbone", "test_resnet", "--model.image-size", "32", "--model.coarse", "None"]
+    main(["train", *quick, *network, "--model.cross.after", "--name", "resnet"])
+    return path
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the README's commands name."""
+    shutil.copytree(runs, tmp_path / "runs")
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
-    quick = ["digits-double", "--train.epochs", "1", "--data.per-class", "2"]
-    main(["run", *quick, "--name", "first"])
-    main(["train", *quick, "--name", "second"])
     return tmp_path
 
 
@@ -49,15 +63,11 @@ def test_command_of_the_readme(command, workplace, request):
     if "vit_tiny" in command:
         weights = Path(request.getfixturevalue("vit_weights"))
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
-    if "runs/resnet" in command:
-        network = ["--model.backbone", "test_resnet", "--model.coarse", "None", "--model.cross.after"]
-        main(["train", "digits-double", *network, "--train.epochs", "1", "--data.per-class", "2", "--name", "resnet"])
     if "--corrupted-set photos-c" in command:
         main(["data", "corrupt", "--corruptions", "fog", "--photos", "9", "--workers", "1", "--output", "photos-c"])
     arguments = shlex.split(command)[1:]
     extra = QUICK.get(arguments[1], []) if arguments[0] in STARTS and "--resume" not in arguments else []
-    if "autoattack" in arguments:
-        extra = ["--attack.square.queries", "100", "--attack.fab.steps", "10", "--attack.apgd.steps", "10"]
+    extra = next((FEW[name] for name in FEW if name in arguments), extra)
     has_data = arguments[0] in (*STARTS, "data") and "--resume" not in arguments
     cache = ["--data.cache", str(workplace / "cache")] if has_data else []
     ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
