@@ -78,8 +78,26 @@ def test_a_map_lies_where_the_patch_is():
 def test_without_a_class_token_all_patches_are_averaged():
     model = make("vit_wee_patch16_reg1_gap_256")  # one register before the patches
     maps, layers = shares(model), unfused(model)
-    torch.testing.assert_close(maps["last layer"].flatten(), layers[-1].mean(0)[1:], atol=1e-6, rtol=1e-4)
-    np.testing.assert_allclose(maps["rollout"].flatten(), through(layers).mean(0)[1:], atol=1e-6)
+    torch.testing.assert_close(maps["last layer"].flatten(), layers[-1][1:].mean(0)[1:], atol=1e-6, rtol=1e-4)
+    np.testing.assert_allclose(maps["rollout"].flatten(), through(layers)[1:].mean(0)[1:], atol=1e-6)
+    double = make("vit_wee_patch16_reg1_gap_256", coarse="vit_wee_patch16_reg1_gap_256")
+    for vit in (double.backbone.fine.vit, double.backbone.coarse.vit):
+        vit.load_state_dict(model.backbone.network.state_dict())
+    torch.testing.assert_close(shares(double)["fine branch, last layer"], maps["last layer"])
+    torch.testing.assert_close(shares(double)["rollout, coarse patches"], maps["rollout"] / 2)
+
+
+def test_parallel_attention_is_refused():
+    with pytest.raises(UserError, match="one row of layers only"):
+        attention_maps(make("vit_small_patch16_18x2_224"), IMAGE)
+
+
+def test_maps_come_from_timms_own_formula_too():
+    model = make("vit-digits-4")
+    expected = shares(model)
+    for block in model.backbone.network.blocks:
+        block.attn.fused_attn = False
+    torch.testing.assert_close(shares(model), expected)
 
 
 BOOST = torch.cat([torch.zeros(64), torch.ones(64), torch.zeros(64)]).expand(1, 1, 192)
@@ -205,7 +223,9 @@ def test_show_writes_a_picture(digits_run, photo, tmp_path, capsys):
     [
         (["maps"], "unknown command 'show maps'"),
         (["attention", "RUN", "--output", "maps.jpg"], "expected a name that ends in .png"),
-        (["attention", "RUN", "--top-k", "0"], "--top-k 0: expected none, a number of keys"),
+        (["attention", "RUN", "--top-k", "0"], "--top-k '0': expected none, a number of keys"),
+        (["attention", "RUN", "NOTES", "--output", "NOTES"], "is one of the photos; choose another name"),
+        (["attention", "RUN", "--output", "no/maps.png"], "in a folder that is there"),
         (["attention", "RUN", "no-such.png"], "no-such.png: No such file or directory; expected an image file"),
         (["attention", "RUN", "NOTES"], "is no image that can be read"),
         (["attention", "no-run"], "no-run is no run"),

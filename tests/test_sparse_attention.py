@@ -1,5 +1,6 @@
 """Sparse attention against its plain formula, and the networks that have it."""
 
+import dataclasses
 import fractions
 
 import numpy as np
@@ -14,7 +15,8 @@ from doublevit.models.attention_mode import AttentionMode
 from doublevit.models.classifier import build, set_top_k
 from doublevit.models.sparse_attention import Scoring, attention_weights, sparse_attention
 from doublevit.models.sparse_kernel import kth_largest
-from doublevit.models.top_k import TopK, keys_kept
+from doublevit.models.top_k import TopK, alike, keys_kept
+from doublevit.recipes import get_recipe
 from doublevit.train.config import TrainConfig
 
 CLASSES = list("abcd")
@@ -104,6 +106,30 @@ def test_keys_at_minus_infinity_are_never_read(threads):
     for sample, left in enumerate((5, 40)):
         expected = by_hand(query[[sample]], key[[sample], :, :left], value[[sample], :, :left], 8)[0]
         torch.testing.assert_close(read[sample].double(), expected, atol=2e-6, rtol=0)
+
+
+def test_a_row_with_few_keys_leaves_the_others_sparse():
+    query, key, value = draw(20, 20)
+    key[0, 0, 5:] = -torch.inf
+    read = sparse_attention(query.abs(), key, value, 8)
+    torch.testing.assert_close(read[0, 1].double(), by_hand(query.abs(), key, value, 8)[0, 1], atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("far", [10, 1e3, 1e6])
+def test_keys_far_below_cost_the_others_no_digits(far):
+    query, key, value = draw(20, 20)
+    query[..., 0] = 1
+    key[..., 10:, 0] = -far
+    expected = by_hand(query, key, value, 12)
+    torch.testing.assert_close(sparse_attention(query, key, value, 12).double(), expected, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 3)])
+def test_shared_heads_are_broadcast_as_torch_does(shape):
+    query, key, value = draw(20, 30)
+    key, value = key[: shape[0], : shape[1]], value[: shape[0], : shape[1]]
+    expected = by_hand(query, key.expand(2, 3, 30, 16), value.expand(2, 3, 30, 16), 5)
+    torch.testing.assert_close(sparse_attention(query, key, value, 5).double(), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("boolean", [True, False])
@@ -250,10 +276,7 @@ def test_training_narrows_and_evaluation_is_narrow():
 
 
 def test_a_run_narrows_step_by_step(tmp_path):
-    import dataclasses
-
     from doublevit.jobs import train
-    from doublevit.recipes import get_recipe
 
     recipe = get_recipe("digits-double")
     config = dataclasses.replace(recipe.train, epochs=1, narrow_epochs=0.5, batch_size=10)
@@ -308,12 +331,17 @@ def test_numbers_and_shares(text, kept):
     assert keys_kept(TopK.parse(text).at(0), 197) == kept
 
 
+@pytest.mark.parametrize(("text", "said"), [("016", "16"), ("10.0%", "10%"), ("8, 4", "8,4"), ("None", "none")])
+def test_rows_say_it_always_in_the_same_way(text, said):
+    assert alike(text) == said
+
+
 def test_shares_are_exact():
     assert TopK.parse("10%").parts == (fractions.Fraction(1, 10),)  # 0.1 * 30 is 3.0000000000000004: 4 keys
     assert keys_kept(TopK.parse("10%").at(0), 30) == 3
 
 
-@pytest.mark.parametrize("text", ["0", "-3", "1.5", "0%", "101%", "", "8,", "all", "8,0", "%", "nan%"])
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "0%", "101%", "", "8,", "all", "8,0", "%", "nan%", "٣"])
 def test_other_texts_are_refused(text):
     with pytest.raises(UserError, match=r"--model.top-k .*: expected none, a number of keys from 1"):
         ModelConfig(top_k=text)
@@ -324,6 +352,25 @@ def test_networks_without_attention_are_refused():
         build(ModelConfig("resnet18", weights="none", top_k="8"), CLASSES)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("cait_xxs24_224", "TalkingHeadAttn"), ("xcit_nano_12_p16_224", "XCA")])
+def test_networks_that_would_stay_dense_in_part_are_refused(name, kind):
+    with pytest.raises(UserError, match=f"attention of .*{kind}.* is not attention of tokens to tokens"):
+        build(ModelConfig(name, weights="none", top_k="8"), CLASSES)
+
+
+def test_two_threads_use_one_model():
+    from concurrent.futures import ThreadPoolExecutor
+
+    model, expected = logits("vit-digits-4", IMAGES, "8,2", coarse="vit-digits-8")
+
+    def say(_):
+        with torch.inference_mode():
+            return model(IMAGES)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(torch.equal(said, expected) for said in pool.map(say, range(60)))
+
+
 def test_wrong_number_of_stages_is_refused():
     with pytest.raises(UserError, match="expected one number, or 3, as its attentions are to 731, 198, 51 keys"):
         build(ModelConfig("pit-ti", weights="none", top_k="8,4"), CLASSES)
@@ -332,3 +379,12 @@ def test_wrong_number_of_stages_is_refused():
 def test_narrowing_needs_a_length():
     with pytest.raises(UserError, match="narrow-epochs: expected at least 0"):
         TrainConfig(narrow_epochs=-1)
+
+
+def test_narrowing_needs_sparse_attention_and_fits_the_training():
+    recipe = get_recipe("digits-double")
+    with pytest.raises(UserError, match=r"expected --model\.top-k too"):
+        dataclasses.replace(recipe, train=TrainConfig(narrow_epochs=1))
+    sparse = dataclasses.replace(recipe.model, top_k="8")
+    with pytest.raises(UserError, match="at most all epochs, 2"):
+        dataclasses.replace(recipe, model=sparse, train=TrainConfig(epochs=2, narrow_epochs=3))

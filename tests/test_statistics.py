@@ -94,3 +94,15 @@ def test_other_samples_are_refused():
     with pytest.raises(ValueError, match="same samples"):
         paired_difference(np.ones(0, bool), np.ones(0, bool))
     assert isinstance(paired_difference(np.ones(3, bool), np.ones(3, bool)), Estimate)
+
+
+def test_mcnemar_rises_as_the_difference_vanishes():
+    """Where statsmodels would correct beyond no difference at all."""
+    p_values = [mcnemar(*hits_with(won, 100 - won)) for won in (35, 40, 45, 48, 49, 50)]
+    assert p_values == sorted(p_values)
+    assert p_values[-1] == 1.0
+
+
+def hits_with(won, lost):
+    """Two classifiers of which one alone knows so many samples, and the other so many."""
+    return np.repeat([True, False], [won, lost]), np.repeat([False, True], [won, lost])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -325,10 +326,25 @@ def test_table_again_from_files_alone_without_torch(done):
         for path in done.glob(f"*/{name}"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (done / "study.csv").unlink()
+    with pytest.raises(UserError, match="was begun as tiny, not as ablation-digits"):
+        command(["ablation-digits", "--table", "--runs", str(done.parent), "--name", "tiny"])
+    record = (done / "study.json").read_text()
+    (done / "study.json").write_text(record.replace('"name": "tiny"', '"name": "ablation-digits"'))
     code = "import sys; from doublevit.cli.study import study; study(sys.argv[1:]); assert 'torch' not in sys.modules"
     arguments = ["ablation-digits", "--table", "--runs", str(done.parent), "--name", "tiny"]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
     assert (done / "study.csv").read_text() == first
+
+
+def test_two_at_once_are_refused(done):
+    with FileLock(done / ".lock"), pytest.raises(UserError, match="this study is running already"):
+        run_study(request(done))
+
+
+@pytest.mark.usefixtures("known")
+def test_no_cells_are_not_all_cells(tmp_path):
+    with pytest.raises(UserError, match="--cells: expected names of cells"):
+        command(["tiny", "--runs", str(tmp_path), "--cells"])
 
 
 @pytest.mark.usefixtures("known")

@@ -46,7 +46,7 @@ def mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> float:
     """McNemar's p value that two classifiers are right equally often, from what they said of the same samples.
 
     Exact (binomial) where fewer than 25 samples are known to one of the two alone, else chi-square with continuity
-    correction (McNemar 1947; Edwards 1948).
+    correction (McNemar 1947; Edwards 1948), which goes no further than to no difference.
 
     Args:
         hits: whether each sample was recognised, bool (N,).
@@ -55,6 +55,8 @@ def mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> float:
     from statsmodels.stats.contingency_tables import mcnemar as test
 
     won, lost = _discordant(hits, other_hits)
+    if won == lost:
+        return 1.0
     return float(test([[0, won], [lost, 0]], exact=won + lost < FEW, correction=True).pvalue)
 
 

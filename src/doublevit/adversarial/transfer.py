@@ -41,8 +41,9 @@ class Party:
 
     @property
     def name(self) -> str:
-        """The run and its weights."""
-        return f"{self.subject.model} ({self.subject.checkpoint})"
+        """The run, its weights, and its sparse attention if it has one."""
+        sparse = f", top-k {self.subject.top_k}" if self.subject.top_k != "none" else ""
+        return f"{self.subject.model} ({self.subject.checkpoint}{sparse})"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Errors:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     condition: tuple[str, ...] = ("clean",)
-    """Words that the measurement fits, such as clean, fog 3, pgd 1/255, best, adapted, top-k=32, n=500; the
-    newest that has them all is taken."""
+    """Words that the measurement fits, such as clean, fog 3, pgd 1/255, best, adapted, unadapted, top-k=32, n=500; of
+    those that fit, the newest of the network as it was trained is taken."""
     worst: int = 10
     """How many of the worst classes and of the most confused pairs are told."""
     mistakes: int = 24

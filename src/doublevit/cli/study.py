@@ -30,7 +30,7 @@ class Options:
     """Name of the study's folder; if not given, the study's."""
     runs: Path = Path("runs")
     """Folder that holds all runs."""
-    cells: tuple[str, ...] = ()
+    cells: tuple[str, ...] | None = None
     """Do only these; all can be seen with --dry-run."""
     samples: int | None = None
     """Evaluate on so many validation photos only, of each class its share."""
@@ -61,7 +61,10 @@ def study(arguments: Sequence[str]) -> None:
         raise UserError("doublevit study works in one process, one cell after another: start it without torchrun")
     folder = options.runs / (options.name or chosen.name)
     if options.table:
-        _show(folder, read_record(folder))
+        record = read_record(folder)
+        if record.name != chosen.name:
+            raise UserError(f"{folder} was begun as {record.name}, not as {chosen.name}; name that, or another folder")
+        _show(folder, record)
     elif options.dry_run:
         _preview(_request(chosen, folder, options))
     else:

@@ -1,6 +1,5 @@
 """A picture of what a run's network looks at."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,13 @@ from PIL.Image import Image
 
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import BadImage, decode, resize_and_crop
-from doublevit.data.sheet import captioned_sheet, spread
+from doublevit.data.sheet import LETTERS, captioned_sheet, spread
 from doublevit.errors import UserError
 from doublevit.jobs.opening import Opened, open_run
 from doublevit.jobs.options import Attention, Measuring
 from doublevit.models.attention_maps import attention_maps
 from doublevit.progress import bar
+from doublevit.report.gallery import first_name, headed
 from doublevit.report.overlay import overlay, shown
 
 EXAMPLES = 4  # photos of the run's own, where none are given
@@ -36,7 +36,14 @@ def attention_sheet(options: Attention) -> Image:
         for photo in photos:
             rows.append(_row(opened, photo))
             progress.advance(1)
-    return captioned_sheet(rows)
+    return headed(captioned_sheet(rows), _heading(opened), LETTERS * len(rows[0]))
+
+
+def _heading(opened: Opened) -> str:
+    """Whose attention it is."""
+    subject, mode = opened.bench.subject, opened.bench.model.attention
+    sparse = f"; sparse attention: {mode.describe()}" if mode else ""
+    return f"{subject.model}, {subject.checkpoint}{sparse}"
 
 
 def _row(opened: Opened, photo: Photo) -> list[tuple[np.ndarray, list[str]]]:
@@ -47,7 +54,7 @@ def _row(opened: Opened, photo: Photo) -> list[tuple[np.ndarray, list[str]]]:
     tiles = [(shown(pixels), [known, _said(opened, image)])]
     for each in maps:
         shares = each.shares.float().cpu().numpy()
-        most = f"{shares.max():.1%} at most; even: {1 / shares.size:.1%}"
+        most = f"{shares.max():.1%} at most, {shares.mean():.1%} on the mean"
         tiles.append((overlay(pixels, shares), [each.title, most]))
     return tiles
 
@@ -56,18 +63,14 @@ def _row(opened: Opened, photo: Photo) -> list[tuple[np.ndarray, list[str]]]:
 def _said(opened: Opened, image: torch.Tensor) -> str:
     probabilities = opened.bench.model.eval()(image).softmax(dim=1)[0]
     label = int(probabilities.argmax())
-    return f"said: {_first_name(opened.photos, label)}, {float(probabilities[label]):.0%}"
+    return f"said: {first_name(opened.photos.class_names[label])}, {float(probabilities[label]):.0%}"
 
 
 def _examples(dataset: Dataset) -> list[Photo]:
     """The first photo of each of a few classes."""
     places = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, EXAMPLES)])
-    names: Sequence[str] = [_first_name(dataset, label) for label in dataset.labels[places]]
+    names = [first_name(dataset.class_names[label]) for label in dataset.labels[places]]
     return [(photo, f"true: {name}") for photo, name in zip(dataset.images[places], names, strict=True)]
-
-
-def _first_name(dataset: Dataset, label: int) -> str:
-    return dataset.class_names[label].partition(",")[0]
 
 
 def _read(path: Path) -> np.ndarray:

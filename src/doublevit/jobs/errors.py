@@ -7,6 +7,7 @@ from pathlib import Path
 from doublevit.data import Dataset, load
 from doublevit.errors import UserError
 from doublevit.files import whole_file, writable_folder
+from doublevit.models.top_k import alike
 from doublevit.recipes import from_dict
 from doublevit.report import plots
 from doublevit.report.calibration import Calibration, calibration
@@ -55,7 +56,7 @@ class Analysis:
 
 
 def analyse(path: Path, condition: Sequence[str], worst: int, shown: int) -> Analysis:
-    """The newest measurement of a run that fits some words, analysed, with files in the run's folder.
+    """The newest measurement that fits some words, of the network as trained if there is one, with files in its folder.
 
     Args:
         path: of the run.
@@ -67,7 +68,8 @@ def analyse(path: Path, condition: Sequence[str], worst: int, shown: int) -> Ana
         UserError: there is no such run or measurement, its predictions are damaged, or files cannot be written.
     """
     run = RunFolder.open(path)
-    found = fitting(run, condition)
+    top_k = alike(from_dict(run.recipe()).model.top_k)
+    found = sorted(fitting(run, condition), key=lambda one: (one.row.top_k == top_k, not one.row.adapted))
     kept, predictions = found[-1], found[-1].predictions()
     photos = _seen(run, kept, predictions)
     labels, answers = labels_and_answers(predictions)

@@ -15,6 +15,7 @@ from doublevit.errors import UserError
 from doublevit.jobs.opening import adapting, make_bench, measured_once, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
+from doublevit.models.top_k import alike
 from doublevit.processes import this_process
 from doublevit.recipes import from_dict
 from doublevit.results import Row
@@ -91,7 +92,8 @@ def _attack(bench: Bench, clean: Dataset, options: Evaluate) -> Evaluation:
 
 def _name(reference: Cells) -> str:
     row = next(iter(reference.values())).rows[0]
-    return f"{row.model} ({row.checkpoint}, {row.precision})"
+    sparse = f", top-k {row.top_k}" if row.top_k != "none" else ""
+    return f"{row.model} ({row.checkpoint}, {row.precision}{sparse})"
 
 
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:
@@ -104,10 +106,11 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
 
 
 def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> Cells:
-    """The same cells, as another run was measured on them, with the same weights, not adapted: the newest with all."""
+    """The same cells, as another run was measured on them, always with the same weights, as trained: the newest."""
     run = RunFolder.open(path)
-    rows = run.rows()
-    for subject in dict.fromkeys(subject_of(row) for row in reversed(rows) if not row.adapted):
+    rows, top_k = run.rows(), alike(from_dict(run.recipe()).model.top_k)
+    as_trained = [row for row in reversed(rows) if not row.adapted and row.top_k == top_k]
+    for subject in dict.fromkeys(map(subject_of, as_trained)):
         found = {cell: find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject) for cell in cells}
         if all(found.values()):
             return {cell: measurement for cell, measurement in found.items() if measurement}

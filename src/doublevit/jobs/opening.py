@@ -8,7 +8,8 @@ from doublevit.data.dataset import Dataset
 from doublevit.evaluate import Subject
 from doublevit.jobs.materials import materials, tell_attention
 from doublevit.jobs.options import Evaluate, Measuring
-from doublevit.models.classifier import Classifier
+from doublevit.models.classifier import Classifier, set_top_k
+from doublevit.models.top_k import AS_TRAINED, alike
 from doublevit.precision import choose
 from doublevit.processes import this_process
 from doublevit.progress import console, is_main_process
@@ -34,9 +35,9 @@ def open_run(path: Path, options: Measuring) -> Opened:
     """
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
-    if options.top_k is not None:
-        recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, top_k=options.top_k))
     splits, model = materials(recipe, from_scratch=True)
+    if options.top_k != AS_TRAINED:
+        set_top_k(model, options.top_k, "--top-k")
     tell_attention(model)
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
@@ -70,7 +71,8 @@ def make_bench(run: RunFolder, recipe: Recipe, model: Classifier, options: Measu
 
 def subject_for(run: RunFolder, recipe: Recipe, options: Measuring) -> Subject:
     """A run's weights and how they are used, as rows name them; weights are told apart by their bytes."""
-    which, top_k = options.checkpoint, options.top_k or recipe.model.top_k
+    which = options.checkpoint
+    top_k = alike(recipe.model.top_k if options.top_k == AS_TRAINED else options.top_k)
     weights = f"{which}, {checkpoint.name_of(run.checkpoints, which)}-{checkpoint.digest_of(run.checkpoints, which)}"
     dtype = choose(options.precision or recipe.train.precision, this_process().device)
     return Subject(run.path.resolve().name, recipe.seed, weights, str(dtype).removeprefix("torch."), top_k)

@@ -11,7 +11,7 @@ from doublevit.attacks.config import TRANSFERABLE, AttackConfig
 from doublevit.corrupted.config import RobustnessConfig
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
-from doublevit.models.top_k import TopK
+from doublevit.models.top_k import AS_TRAINED, TopK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Measuring:
     """Photos at a time; changes nothing but speed and memory."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What matrix products run in; if not given, as in training."""
-    top_k: str | None = None
-    """Sparse attention: none, K, a share (10%), or one for each stage (32,16,8); if not given, as in training."""
+    top_k: str = AS_TRAINED
+    """Sparse attention: none, K, a share (10%), or one for each stage of a PiT or branch of a DoubleViT (32,16,8)."""
     photos: int | None = None
     """Only the first so many validation photos."""
     samples: int | None = None
@@ -39,7 +39,7 @@ class Measuring:
     attack: AttackConfig = AttackConfig()
 
     def __post_init__(self) -> None:
-        if self.top_k is not None:
+        if self.top_k != AS_TRAINED:
             TopK.parse(self.top_k, "--top-k")
         if self.batch_size < 1:
             raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
@@ -123,11 +123,13 @@ class Attention:
     """The PNG to write."""
     checkpoint: Literal["last", "best"] = "last"
     """Which weights."""
-    top_k: str | None = None
-    """Sparse attention: none, K, a share (10%), or one for each stage (32,16,8); if not given, as in training."""
+    top_k: str = AS_TRAINED
+    """Sparse attention: none, K, a share (10%), or one for each stage of a PiT or branch of a DoubleViT (32,16,8)."""
 
     def __post_init__(self) -> None:
-        if self.top_k is not None:
+        if self.top_k != AS_TRAINED:
             TopK.parse(self.top_k, "--top-k")
-        if self.output.suffix.lower() != ".png":
-            raise UserError(f"--output {self.output}: expected a name that ends in .png")
+        if self.output.resolve() in {path.resolve() for path in self.photos}:
+            raise UserError(f"--output {self.output} is one of the photos; choose another name")
+        if self.output.suffix.lower() != ".png" or not self.output.absolute().parent.is_dir():
+            raise UserError(f"--output {self.output}: expected a name that ends in .png, in a folder that is there")

@@ -17,7 +17,7 @@ from timm.models.pit import PoolingVisionTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 from doublevit.errors import UserError
-from doublevit.models.attention_mode import AttentionMode
+from doublevit.models.attention_mode import AttentionMode, require_reached
 from doublevit.models.backbones import is_distilled
 from doublevit.models.classifier import Classifier
 from doublevit.models.double_vit import DoubleViT
@@ -55,8 +55,11 @@ def watched(model: Classifier) -> Iterator[list[torch.Tensor]]:
     """The weights (B, heads, queries, keys) of every attention that is computed in the block, in order."""
     seen: list[torch.Tensor] = []
     before = model.attention
+    require_reached(model)
     try:
-        model.attention = AttentionMode(before.top_k if before else None, look=seen.append)
+        model.attention = (
+            AttentionMode(before.top_k, before.stages, seen.append) if before else AttentionMode(None, look=seen.append)
+        )
         yield seen
     finally:
         model.attention = before
@@ -75,13 +78,22 @@ def _through(layer: torch.Tensor, followed: torch.Tensor) -> torch.Tensor:
 
 
 def _of_one(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
-    """Of a ViT: its class token's (and distillation token's) attention; the mean of all patches' where it has none."""
+    """Of a ViT: what it classifies from looked at these patches."""
+    if len(layers) != len(network.blocks):
+        raise UserError("attention is followed through one row of layers only, not through parallel or pooling ones")
+    last, rollout = (_read(network, rows) for rows in (layers[-1], rolled_out(layers)))
     prefix = network.num_prefix_tokens
-    classified = (2 if is_distilled(network) else 1) if network.has_class_token else len(layers[0])
     return [
-        AttentionMap("last layer", _on_patches(layers[-1][:classified], prefix)),
-        AttentionMap("rollout", _on_patches(rolled_out(layers)[:classified], prefix)),
+        AttentionMap("last layer", _on_patches(last, prefix)),
+        AttentionMap("rollout", _on_patches(rollout, prefix)),
     ]
+
+
+def _read(network: Any, rows: torch.Tensor) -> torch.Tensor:
+    """The rows of the tokens that a ViT classifies from: class (and distillation) token; without one, all patches."""
+    if not network.has_class_token:
+        return rows[network.num_prefix_tokens :]
+    return rows[: 2 if is_distilled(network) else 1]
 
 
 def _of_stages(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
@@ -107,11 +119,11 @@ class _Stream:
 
 def _of_two(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[AttentionMap]:
     """Of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
-    prefix = network.fine.vit.num_prefix_tokens
-    sizes = [prefix + vit.patch_embed.num_patches for vit in (network.fine.vit, network.coarse.vit)]
+    vits = {"fine": network.fine.vit, "coarse": network.coarse.vit}
+    sizes = [vit.num_prefix_tokens + vit.patch_embed.num_patches for vit in vits.values()]
     start = torch.eye(sum(sizes), device=next(network.parameters()).device)
     fine, coarse = (_Stream(part, part) for part in start.split(sizes))
-    maps = []
+    maps: list[AttentionMap] = []
     for (begin, end), cross in zip(itertools.pairwise((0, *network.after)), network.cross, strict=True):
         for stream in (fine, coarse):
             stream.run(layers, end - begin)
@@ -120,10 +132,16 @@ def _of_two(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[Attentio
             maps.append(AttentionMap(f"cross after {end}: {name} to {other}", _on_patches(read, 1)))
         _cross(fine, coarse, reads, swapped=bool(cross.swapped))
     last = network.after[-1] if network.after else 0
-    for name, stream in (("fine", fine), ("coarse", coarse)):
-        stream.run(layers, getattr(network, name).depth - last)
-        maps.append(AttentionMap(f"{name} branch, last layer", _on_patches(stream.last[:1], prefix)))
-    return [*maps, *_ends(fine, coarse, sizes, prefix)]
+    ends = []
+    for (name, vit), stream in zip(vits.items(), (fine, coarse), strict=True):
+        stream.run(layers, len(vit.blocks) - last)
+        shares = _on_patches(_read(vit, stream.last), vit.num_prefix_tokens)
+        maps.append(AttentionMap(f"{name} branch, last layer", shares))
+        ends.append(_read(vit, stream.followed).mean(dim=0))
+    both = (ends[0] + ends[1]) / 2  # the head gets both features
+    parts = zip(vits.items(), both.split(sizes), strict=True)
+    rollouts = [(name, _on_patches(part[None], vit.num_prefix_tokens)) for (name, vit), part in parts]
+    return [*maps, *(AttentionMap(f"rollout, {name} patches", shares) for name, shares in rollouts)]
 
 
 def _cross(fine: _Stream, coarse: _Stream, reads: list[torch.Tensor], *, swapped: bool) -> None:
@@ -133,16 +151,6 @@ def _cross(fine: _Stream, coarse: _Stream, reads: list[torch.Tensor], *, swapped
         taken = read @ torch.cat([own[:1], other[1:]])
         patches = other[1:] if swapped else own[1:]
         stream.followed = torch.cat([(own[:1] + taken) / 2, patches])
-
-
-def _ends(fine: _Stream, coarse: _Stream, sizes: list[int], prefix: int) -> list[AttentionMap]:
-    """Rollout of both class tokens together, on the patches of each branch."""
-    both = (fine.followed[:1] + coarse.followed[:1]) / 2
-    parts = both.split(sizes, dim=1)
-    return [
-        AttentionMap(f"rollout, {name} patches", _on_patches(part, prefix))
-        for name, part in zip(("fine", "coarse"), parts, strict=True)
-    ]
 
 
 def _on_patches(rows: torch.Tensor, prefix: int) -> torch.Tensor:

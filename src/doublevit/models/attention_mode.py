@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from doublevit.errors import UserError
 from doublevit.models.sparse_attention import Scoring, attention_weights, sparse_attention
 from doublevit.models.top_k import TopK, keys_kept
 
@@ -22,13 +24,14 @@ Look = Callable[[torch.Tensor], None]
 class AttentionMode(TorchFunctionMode):
     """Attention as it is computed while this is entered: to the keys that `top_k` says, or to all if that is None.
 
-    Stages are told apart by how many keys there are, in the order of their first use: PiT has three, a DoubleViT
+    `stages` are the different numbers of keys in a network, in the order of their first use: PiT has three, a DoubleViT
     its fine and its coarse branch (cross attention counts as the branch whose patches it looks at).
     """
 
-    def __init__(self, top_k: TopK | None, look: Look | None = None) -> None:
+    def __init__(self, top_k: TopK | None, stages: tuple[int, ...] = (), look: Look | None = None) -> None:
         super().__init__()
         self.top_k = top_k
+        self.stages = stages
         self.look = look
         self.narrowed = 1.0
         """How far training has narrowed attention: from 0, all keys, to 1, as `top_k` says."""
@@ -45,22 +48,19 @@ class AttentionMode(TorchFunctionMode):
             return self._attend(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
-    @property
-    def stages(self) -> list[int]:
-        """The different numbers of keys, in the order of their first use."""
-        return list(dict.fromkeys(self.calls))
-
     def keys_kept(self, keys: int) -> int:
         """How many of `keys` keys a query looks at now."""
         if self.top_k is None:
             return keys
-        kept = keys_kept(self.top_k.at(self.stages.index(keys)), keys)
+        stage = self.stages.index(keys) if keys in self.stages else len(self.stages)
+        kept = keys_kept(self.top_k.at(stage), keys)
         return round(keys ** (1 - self.narrowed) * kept**self.narrowed)
 
     def describe(self) -> str:
         """What was sparse since this was entered: "16 of 197 keys (12 layers)"."""
         return ", ".join(
-            f"{self.keys_kept(keys)} of {keys} keys ({self.calls.count(keys)} layers)" for keys in self.stages
+            f"{self.keys_kept(keys)} of {keys} keys ({self.calls.count(keys)} layers)"
+            for keys in dict.fromkeys(self.calls)
         )
 
     def _attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **more: Any) -> Any:
@@ -72,3 +72,23 @@ class AttentionMode(TorchFunctionMode):
         if kept == keys:
             return F.scaled_dot_product_attention(query, key, value, *rest, **more)
         return sparse_attention(query, key, value, kept, scoring)
+
+
+def require_reached(model: nn.Module) -> None:
+    """Raise `UserError` where a network has attention that an `AttentionMode` does not reach, or that is not of tokens.
+
+    timm's attention has a dropout of its weights, and a switch where it can use torch's function, which is set here.
+    """
+    modules: list[Any] = [module for module in model.modules() if hasattr(module, "attn_drop")]
+    strangers = {type(each).__name__ for each in modules if not hasattr(each, "fused_attn")}
+    strangers |= {type(each).__name__ for each in modules if type(each).__name__ in OVER_CHANNELS}
+    if strangers:
+        raise UserError(
+            f"attention of {', '.join(sorted(strangers))} in this network is not attention of tokens to tokens by"
+            " torch's scaled_dot_product_attention, as that of ViT, DeiT and PiT is; choose another network"
+        )
+    for each in modules:
+        each.fused_attn = True
+
+
+OVER_CHANNELS = ("XCA",)

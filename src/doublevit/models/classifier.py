@@ -2,15 +2,14 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from doublevit.errors import UserError
 from doublevit.models import freeze, heads
-from doublevit.models.attention_mode import AttentionMode
+from doublevit.models.attention_mode import AttentionMode, require_reached
 from doublevit.models.backbones import Network, SingleBackbone, create
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
@@ -83,39 +82,43 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     return model
 
 
-def set_top_k(model: Classifier, text: str) -> None:
+def set_top_k(model: Classifier, text: str, flag: str = "--model.top-k") -> None:
     """Make all attention in a model sparse, or dense again, as `ModelConfig.top_k` is written; its weights stay.
 
     Raises:
-        UserError: there is no attention in it, or not as many stages as numbers.
+        UserError: there is no attention in it, or some that cannot be reached, or not as many stages as numbers.
     """
-    top_k = TopK.parse(text)
-    model.attention = None if top_k is None else AttentionMode(top_k)
-    if model.attention is None or top_k is None:
+    top_k, model.attention = TopK.parse(text, flag), None
+    if top_k is None:
         return
-    modules: Iterable[Any] = model.modules()
-    for module in modules:
-        if hasattr(module, "fused_attn"):  # timm's switch between torch's function and a formula of its own
-            module.fused_attn = True
-    _try_size(model, model.resize.size)
-    stages = len(model.attention.stages)
-    if not stages:
+    try:
+        require_reached(model)
+    except UserError as error:
+        raise UserError(f"{flag} {text}: {error}") from None
+    mode = model.attention = AttentionMode(top_k)
+    _try(model, model.resize.size)
+    mode.stages = tuple(dict.fromkeys(mode.calls))
+    if not mode.stages:
         raise UserError(
-            f"--model.top-k {text}: found no attention in this network that goes through torch's"
+            f"{flag} {text}: found no attention in this network that goes through torch's"
             " scaled_dot_product_attention, as that of ViT, DeiT and PiT does; choose another network, or none"
         )
-    if len(top_k.parts) not in (1, stages):
+    if len(top_k.parts) not in (1, len(mode.stages)):
         raise UserError(
-            f"--model.top-k {text}: expected one number, or {stages}, as its attentions are to"
-            f" {', '.join(map(str, model.attention.stages))} keys"
+            f"{flag} {text}: expected one number, or {len(mode.stages)}, as its attentions are to"
+            f" {', '.join(map(str, mode.stages))} keys"
         )
+
+
+@torch.inference_mode()
+def _try(model: Classifier, size: int) -> None:
+    model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
 
 
 def _try_size(model: Classifier, size: int) -> None:
     """Find out now, not in the first step, that a network cannot work on so small a picture."""
     try:
-        with torch.inference_mode():
-            model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+        _try(model, size)
     except RuntimeError as error:
         raise UserError(f"--model.image-size {size}: too small for this network; choose a larger one") from error
 

@@ -46,8 +46,8 @@ def sparse_attention(
 ) -> torch.Tensor:
     """`scaled_dot_product_attention` to each query's `top_k` keys of highest score, ties at the last place included.
 
-    On the CPU it costs less than twice the fused dense attention, where the plain formula costs five times as much.
-    With a mask, dropout or few queries, on other devices, and while a model is exported, it is the plain formula.
+    On the CPU a kernel computes it (benchmarks/sparse_attention.py says how fast); with a mask, dropout, few queries or
+    shared heads, on other devices, and while a model is exported, it is the plain formula.
 
     Args:
         query: (B, heads, queries, d).
@@ -58,8 +58,7 @@ def sparse_attention(
 
     Returns: (B, heads, queries, d).
     """
-    masked = scoring.attn_mask is not None or scoring.is_causal or scoring.dropout_p > 0
-    if masked or query.device.type != "cpu" or query.ndim != HEADED or query.shape[-2] < FEW or _is_exported():
+    if not _suits_kernel(query, key, value, scoring):
         weights = F.dropout(attention_weights(query, key, top_k, scoring), scoring.dropout_p)
         return weights.to(value.dtype) @ value
     wide = [part if part.dtype == torch.float64 else part.float() for part in (query, key, value)]
@@ -80,5 +79,10 @@ def attention_weights(query: torch.Tensor, key: torch.Tensor, top_k: int, scorin
         return scores.masked_fill(scores < least, -torch.inf).softmax(dim=-1)
 
 
-def _is_exported() -> bool:
-    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+def _suits_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scoring: Scoring) -> bool:
+    if scoring.attn_mask is not None or scoring.is_causal or scoring.dropout_p > 0:
+        return False
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or query.device.type != "cpu":
+        return False
+    alike = query.ndim == HEADED and query.shape[:2] == key.shape[:2] == value.shape[:2]
+    return alike and query.shape[-2] >= FEW

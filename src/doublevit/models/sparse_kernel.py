@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 PIECE = 64  # numbers that NumPy sorts wholly in registers
 AT_ONCE = 480_000  # scores, twelve heads of 197 tokens: two megabytes, and few calls
+LOWEST = -16.0  # of the k-th scores; rare in trained networks
 INTEGERS = {torch.float32: np.int32, torch.float64: np.int64}
 Heads = tuple[int, slice]
 """Some heads of one sample."""
@@ -98,8 +99,9 @@ def _in_order(bits: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _drop_below(scores: torch.Tensor, least: torch.Tensor) -> None:
-    """Move each row's least score to zero, which changes no softmax, and what is below it to minus infinity."""
-    if least.min() == -torch.inf:  # fewer than k keys can be seen at all: nothing finite may be dropped
+    """Set what is below each row's least score to minus infinity; a shift that changes no softmax makes it faster."""
+    if least.min() < LOWEST:  # the shift would cost the highest scores their last digits, or make infinities NaN
+        scores.masked_fill_(scores < least, -torch.inf)
         return
     torch.threshold_(scores.sub_(least), -torch.finfo(scores.dtype).tiny, -torch.inf)
 

@@ -6,7 +6,7 @@ import math
 
 from doublevit.errors import UserError
 
-NONE = "none"
+NONE, AS_TRAINED = "none", "as-trained"
 EXPECTED = "expected none, a number of keys from 1, a share of them as 10%, or one of these for each stage as 32,16,8"
 
 
@@ -23,9 +23,13 @@ class TopK:
         Raises:
             UserError: it is none of the forms, or a number is out of range.
         """
-        if text == NONE:
+        if text.lower() == NONE:
             return None
-        return cls(tuple(_part(part, f"{flag} {text}: {EXPECTED}") for part in text.split(",")))
+        return cls(tuple(_part(part, f"{flag} {text!r}: {EXPECTED}") for part in text.split(",")))
+
+    def __str__(self) -> str:
+        """The same, always written alike: "16", "10%", "32,16,8"."""
+        return ",".join(str(part) if isinstance(part, int) else f"{float(100 * part):g}%" for part in self.parts)
 
     def at(self, stage: int) -> int | fractions.Fraction:
         """What holds in a stage, counted from 0; the last number holds in all that follow."""
@@ -37,8 +41,14 @@ def keys_kept(part: int | fractions.Fraction, keys: int) -> int:
     return max(1, min(keys, part if isinstance(part, int) else math.ceil(part * keys)))
 
 
+def alike(text: str) -> str:
+    """What is written, as rows say it: always in the same way."""
+    return str(TopK.parse(text) or NONE)
+
+
 def _part(text: str, complaint: str) -> int | fractions.Fraction:
     try:
+        text = text if text.isascii() else ""
         value = fractions.Fraction(text[:-1]) / 100 if text.endswith("%") else int(text)
     except (ValueError, ZeroDivisionError):
         raise UserError(complaint) from None

@@ -73,6 +73,11 @@ _ALL = (
         "InceptionResNetV2 at 224 pixels (paper: 67.9 %)",
         ModelConfig("inception-resnet-v2", head="paper-single", image_size=224),
     ),
+    _paper(
+        "paper-resnet",
+        "ResNet-50, which the paper speaks of without a figure",
+        ModelConfig("resnet50", head="paper-single"),
+    ),
     _paper("paper-vit-large", "ViT-L/16 (paper, section 4.1: 79.9 %)", ModelConfig("vit-l16", head="paper-single")),
     _paper("paper-double", "DoubleViT, no cross attention (paper: 81.1 %)", _double()),
     _paper("paper-double-cross", "DoubleViT, cross attention after block 9 (paper: 81.2 %)", _double(9)),

@@ -13,6 +13,7 @@ from doublevit.augment import AugmentConfig
 from doublevit.data.config import DataConfig
 from doublevit.errors import UserError
 from doublevit.models.config import ModelConfig
+from doublevit.models.top_k import NONE
 from doublevit.train.config import TrainConfig
 
 
@@ -32,6 +33,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
+        if self.train.narrow_epochs:
+            self._require_narrowing()
         if self.augment.consistency and not self.train.consistency:
             raise UserError("--train.consistency 0 makes nothing of augmix-jsd's views; choose --augment.policy basic")
         if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
@@ -39,6 +42,13 @@ class Recipe:
                 f"--train.consistency compares views of a photo, and {self.augment.policy} makes one; add"
                 " --augment.policy augmix-jsd"
             )
+
+    def _require_narrowing(self) -> None:
+        epochs = self.train.narrow_epochs
+        if self.model.top_k == NONE:
+            raise UserError(f"--train.narrow-epochs {epochs:g} narrows sparse attention: expected --model.top-k too")
+        if epochs > self.train.epochs:
+            raise UserError(f"--train.narrow-epochs {epochs:g}: expected at most all epochs, {self.train.epochs}")
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Which measurement of a run is meant by a few words, such as "clean", "fog 3" or "pgd 1/255"."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from doublevit.run_folder import RunFolder
 METRICS = ("top-1", "robust top-1")
 NAMED = ("kind", "corruption", "severity", "set", "attack", "norm", "space", "budgets")
 """Values of a condition that can be asked for, besides epsilon."""
+METHODS = ("batch", "set", "momentum")
+"""Of adaptation, as rows tell them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Kept:
 
     @property
     def folder_name(self) -> str:
-        """The same as the name of a folder anywhere."""
+        """The same as the name of a folder anywhere, with eight digits that tell its predictions from all others."""
         safe = re.sub(r"[^\w.=+-]+", "-", self.name.replace("%", "pct"))
-        return safe.strip("-.")[:120]
+        return f"{safe.strip('-.')[:100]}-{hashlib.sha256(self.path.name.encode()).hexdigest()[:8]}"
 
     def predictions(self) -> Predictions:
         """What was said of every photo.
@@ -80,7 +83,7 @@ def fitting(run: RunFolder, words: Sequence[str]) -> list[Kept]:
     found = [one for one in there if wanted <= _words(one.row) and _is_open(one.row, wanted)]
     if not found:
         asked = " ".join(words)
-        raise UserError(f"{run.path} has no measurement that fits --condition {asked}; expected of {_choices(there)}")
+        raise UserError(f"{run.path} has no measurement that fits --condition {asked!r}; there are: {_choices(there)}")
     return found
 
 
@@ -94,8 +97,7 @@ def condition_words(row: Row) -> list[str]:
 
 def _words(row: Row) -> set[str]:
     named = [str(row.condition[key]) for key in NAMED if key in row.condition]
-    adapted = re.sub(r"^batch norm:", "", row.adapted).replace(",", " ").split()
-    method = ["adapted", *filter(str.isalpha, adapted)] if row.adapted else ["unadapted"]  # a number is a severity
+    method = ["adapted" if row.adapted else "unadapted", *(word for word in METHODS if word in row.adapted.split())]
     words = [*named, *_epsilon(row), *row.checkpoint.split(", "), f"top-k={row.top_k}", f"n={row.count}"]
     return {word.lower() for word in (*words, *method, _made_on(row)) if word}
 
@@ -115,7 +117,7 @@ def _made_on(row: Row) -> str:
 
 
 def _unusual(row: Row) -> list[str]:
-    """In what a measurement differs from the last weights, dense, as trained."""
+    """In what a measurement differs from the last weights with dense attention and training's statistics."""
     words = ["best"] if row.checkpoint.startswith("best") else []
     words += [f"top-k={row.top_k}"] if row.top_k != "none" else []
     return words + ([f"adapted {row.adapted}"] if row.adapted else [])

@@ -25,7 +25,7 @@ def mistakes_sheet(
     captions = [_caption(predictions, place, class_names) for place in places]
     tiles = list(zip(images[places], captions, strict=True))
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
-    return _headed(captioned_sheet(rows), heading, LETTERS * min(COLUMNS, len(tiles)))
+    return headed(captioned_sheet(rows), heading, LETTERS * min(COLUMNS, len(tiles)))
 
 
 def first_name(name: str) -> str:
@@ -39,7 +39,8 @@ def _caption(predictions: Predictions, place: int, class_names: tuple[str, ...])
     return [f"true: {first_name(class_names[true])}", f"said: {first_name(class_names[said])} {sure:.1f} %"]
 
 
-def _headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
+def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
+    """A sheet with lines of text above it, broken after so many letters."""
     lines = [part for line in heading.splitlines() for part in textwrap.wrap(line, letters)]
     top = (LINE + 3) * len(lines) + LINE
     whole = Image.new("RGB", (sheet.width, sheet.height + top), PAPER)

@@ -14,11 +14,12 @@ BRIGHTEST = 97  # percentile: a few empty patches, where networks park attention
 def overlay(photo: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """A photo uint8 (H, W, 3) under a map (rows, columns), scaled up to its 97th percentile: uint8 (192, 192, 3).
 
-    The photo turns grey, so that all colour is the map's: none where least is looked at, yellow where most is.
+    Where all is looked at alike, nothing is bright. The photo turns grey, so that all colour is the map's: none where
+    least is looked at, yellow where most is.
     """
     grey = np.asarray(Image.fromarray(photo).convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
     least, most = shares.min(), np.percentile(shares, BRIGHTEST)
-    scaled = ((shares - least) / max(most - least, 1e-12)).clip(0, 1).astype(np.float32)
+    scaled = ((shares - least) / max(most - least, shares.mean() / 2, 1e-12)).clip(0, 1).astype(np.float32)
     heat = np.asarray(Image.fromarray(scaled).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     colours = 255 * np.asarray(matplotlib.colormaps["inferno"](heat.ravel())).reshape(SIDE, SIDE, 4)[..., :3]
     cover = COVER * heat[..., None]

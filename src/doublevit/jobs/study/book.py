@@ -65,7 +65,7 @@ class Book:
     def photos(self, config: DataConfig) -> Dataset:
         """The photos to evaluate on."""
         if config not in self._photos:
-            self._photos[config] = self.request.evaluation(self.request.folder, None).subset(data.load(config)["val"])
+            self._photos[config] = self.request.evaluation(self.request.folder).subset(data.load(config)["val"])
         return self._photos[config]
 
     def work(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from doublevit import checkpoint
 from doublevit.errors import UserError, unknown
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import with_absolute_paths
+from doublevit.models.top_k import AS_TRAINED
 from doublevit.recipes import Recipe, from_dict
 from doublevit.recipes.recipe import differences
 from doublevit.recipes.study import Cell, Study
@@ -22,24 +23,26 @@ class Request:
     folder: Path
     samples: int | None = None
     photos: int | None = None
-    cells: tuple[str, ...] = ()
+    cells: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         names = [cell.name for cell in self.study.cells]
-        for name in self.cells:
+        if self.cells == ():
+            raise UserError("--cells: expected names of cells; without --cells, all are done")
+        for name in self.cells or ():
             if name not in names:
                 raise unknown("cell", name, names)
-        self.evaluation(self.folder, None)  # complains of samples and photos
+        self.evaluation(self.folder)  # complains of samples and photos
         if (self.folder / "recipe.json").exists():
             raise UserError(f"{self.folder} is a run: expected a folder for runs; choose another --name")
 
-    def evaluation(self, run: Path, top_k: str | None) -> Evaluate:
+    def evaluation(self, run: Path, top_k: str = AS_TRAINED) -> Evaluate:
         """How a run is to be evaluated."""
         return Evaluate(run, samples=self.samples, photos=self.photos, top_k=top_k)
 
     def wants(self, cell: Cell) -> bool:
         """Whether the cell is to be done."""
-        return not self.cells or cell.name in self.cells
+        return self.cells is None or cell.name in self.cells
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import time
 
+from filelock import FileLock, Timeout
+
 from doublevit.errors import UserError
 from doublevit.files import writable_folder
 from doublevit.jobs import train
@@ -22,6 +24,14 @@ def run_study(request: Request) -> Record:
     book = Book(request)
     book.photos(train.with_absolute_paths(request.recipe).data)  # what all cells would complain of is said once
     writable_folder(request.folder, "the study's folder")
+    try:
+        with FileLock(request.folder / ".lock", timeout=0):
+            return _go_through(book)
+    except Timeout:
+        raise UserError(f"this study is running already (in {request.folder}); wait until it has ended") from None
+
+
+def _go_through(book: Book) -> Record:
     try:
         for number, planned in enumerate(book.wanted, 1):
             if not book.done(planned):
@@ -47,9 +57,9 @@ def _do(book: Book, planned: Planned) -> None:
         _train(book, planned)
         _evaluate(book, planned)
         book.problems.pop(name, None)
-    except UserError as error:
-        book.problems[name] = str(error)
-        console.print(f"cell {name} failed: {error}", markup=False, highlight=False, soft_wrap=True)
+    except (UserError, RuntimeError) as error:  # torch's for memory, and more; the others are to go on
+        book.problems[name] = str(error).partition("\n")[0]
+        console.print(f"cell {name} failed: {book.problems[name]}", markup=False, highlight=False, soft_wrap=True)
     finally:
         book.save()
 

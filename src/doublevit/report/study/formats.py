@@ -20,8 +20,8 @@ COLUMNS = (
 )
 LEGEND = (
     "Accuracies in percent, with 95 % intervals. Difference: percentage points more than {baseline}, on the same"
-    " photos. p: McNemar's; Holm: that, corrected for all comparisons of the study. Intervals and p values are of these"
-    " very networks: what another seed would change is not in them."
+    " photos. p: McNemar's; Holm: that, corrected for all comparisons of this table. Intervals and p values are of"
+    " these very networks: what another seed would change is not in them."
 )
 
 
