@@ -16,6 +16,7 @@ from doublevit.adversarial import evaluation, setting
 from doublevit.adversarial.campaign import Campaign
 from doublevit.adversarial.plan import plan
 from doublevit.adversarial.standing import Outcome, Standing
+from doublevit.adversarial.transfer import Party
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.knobs.black_box import Noise
 from doublevit.attacks.knobs.parameters import Parameters
@@ -23,6 +24,7 @@ from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.cli import main
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
+from doublevit.evaluate import Subject
 from doublevit.jobs.evaluate import evaluate
 from doublevit.jobs.opening import open_run
 from doublevit.jobs.options import Evaluate, Transfer
@@ -494,6 +496,12 @@ def test_transfer_has_its_findings(pair, tmp_path):
     assert {(row.condition["epsilon"] > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
     with pytest.raises(UserError, match="--strict: short-steps"):
         transfer(transfer_options(runs, "paper", strict=True))
+
+
+def test_images_of_a_sparse_network_are_told_apart(pair):
+    subject = Subject("first", 0, "last, x", "float32")
+    names = [Party(RunFolder(pair[0]), None, dataclasses.replace(subject, top_k=k)).name for k in ("none", "8")]
+    assert names == ["first (last, x)", "first (last, x, top-k 8)"]
 
 
 def test_transfer_is_a_matrix(pair, monkeypatch):

@@ -270,6 +270,19 @@ def test_relative_to_another_run(digits_run, evaluated, tmp_path):
     assert relative.condition["relative_to"].startswith("fresh (last, epoch-")
 
 
+def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp_path):
+    """A newer measurement of it with sparse attention is passed over, and a sparse one has rows of its own."""
+    other, path = copied(evaluated[0], tmp_path / "other"), copied(digits_run, tmp_path)
+    sparse = evaluate(dataclasses.replace(options(other), top_k="2"))
+    assert values(sparse.cells) != values(evaluated[1].cells)
+    assert {found.top_k for found in sparse.cells} == {"2"}
+    result = evaluate(options(path, relative_to=other))
+    relative = next(found for found in result.together if found.metric == "error relative to another model")
+    assert relative.value == pytest.approx(1)
+    again = evaluate(dataclasses.replace(options(other), top_k="02"))
+    assert [found.seconds for found in again.cells] == [found.seconds for found in sparse.cells]  # not measured anew
+
+
 def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     path, root = copied(digits_run, tmp_path), tmp_path / "set"
     arguments = ["--photos", "60", "--corruptions", "paper", "--severities", "1", "5"]
