@@ -212,6 +212,16 @@ def run(tmp_path) -> RunFolder:
     return folder
 
 
+def test_the_method_of_an_adaptation_is_a_word(run):
+    """Every adapted row says "batch norm"; only one of them is by batch."""
+    for how in ("batch of 100, N=16, seed 0", "whole set in batches of 100, N=0, seed 0"):
+        add(run, 2, condition=fog(2), adapted=f"batch norm: 53 layers, {how}")
+    assert [one.row.adapted for one in fitting(run, ["fog", "batch"])] == [
+        "batch norm: 53 layers, batch of 100, N=16, seed 0"
+    ]
+    assert len(fitting(run, ["fog", "set"])) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "name", "fit"),
     [

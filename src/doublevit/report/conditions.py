@@ -97,7 +97,8 @@ def condition_words(row: Row) -> list[str]:
 
 def _words(row: Row) -> set[str]:
     named = [str(row.condition[key]) for key in NAMED if key in row.condition]
-    method = ["adapted" if row.adapted else "unadapted", *(word for word in METHODS if word in row.adapted.split())]
+    how = row.adapted.partition(":")[2].split()
+    method = ["adapted" if row.adapted else "unadapted", *(word for word in METHODS if word in how)]
     words = [*named, *_epsilon(row), *row.checkpoint.split(", "), f"top-k={row.top_k}", f"n={row.count}"]
     return {word.lower() for word in (*words, *method, _made_on(row)) if word}
 
