@@ -21,7 +21,7 @@ from doublevit.robustness.bench import Measurement
 from doublevit.robustness.together import Robustness
 from doublevit.run_folder import RunFolder
 from doublevit.statistics import bootstrap, wilson_interval
-from doublevit.summary import cell_table, describe_set, together_table
+from doublevit.summary.results import cell_table, describe_set, together_table
 
 HOME_MADE = home_made("tiny", 0, "generated textures")
 

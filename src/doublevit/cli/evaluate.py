@@ -47,7 +47,7 @@ def transfer(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
     if is_main_process():
-        from doublevit.summary import transfer_tables
+        from doublevit.summary.attacks import transfer_tables
 
         for table in transfer_tables(rows):
             out.print(table)
@@ -58,7 +58,8 @@ def show_result(folder: RunFolder, evaluated: "Evaluated") -> None:
     """Tables of what was measured, and what lies in the run's folder."""
     if not is_main_process():
         return
-    from doublevit.summary import attack_table, cell_table, describe_attack, result_table, together_table
+    from doublevit.summary.attacks import attack_table, describe_attack
+    from doublevit.summary.results import cell_table, result_table, together_table
 
     recipe = from_dict(folder.recipe())
     note = f"trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "not trained"

@@ -17,7 +17,7 @@ from doublevit.processes import this_process
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
 from doublevit.run_folder import RunFolder, require_free
-from doublevit.summary import freeze_table, leak_warning
+from doublevit.summary.training import freeze_table, leak_warning
 from doublevit.train import loop
 from doublevit.train.training import prepare
 

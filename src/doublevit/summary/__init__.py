@@ -1,0 +1,1 @@
+"""Tables for the terminal: what trains (training), and what came out (results, attacks)."""
