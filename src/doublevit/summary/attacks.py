@@ -43,7 +43,8 @@ def describe_attack(rows: Sequence[Row]) -> str:
     nested = any(row.condition["budgets"] == "nested" for row in rows)
     sparse = f"; sparse attention, top-k {rows[0].top_k}" if rows[0].top_k != "none" else ""
     spared = "; what fell is spared larger epsilons and later attacks" if nested else ""
-    return f"right and stays right, n = {rows[0].count:,}; epsilon in {where}; seed {condition['attack_seed']}{spared}{sparse}"
+    seed = f"seed {condition['attack_seed']}"
+    return f"right and stays right, n = {rows[0].count:,}; epsilon in {where}; {seed}{spared}{sparse}"
 
 
 def transfer_tables(rows: Sequence[Row]) -> Iterator[Table]:
