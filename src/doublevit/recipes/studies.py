@@ -72,7 +72,7 @@ _ALL = (
             *_augmentation("none", "crop"),
             Cell("augment-mixup", "augmentation", {"augment.mixup": 0.2}),
         ),
-        epochs=10,
+        epochs=5,
     ),
 )
 STUDIES: dict[str, Study] = {study.name: study for study in _ALL}
