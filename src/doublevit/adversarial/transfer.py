@@ -26,6 +26,7 @@ from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.evaluate import Subject
 from doublevit.models.classifier import Classifier
+from doublevit.models.top_k import mention
 from doublevit.processes import this_process
 from doublevit.results import Predictions, Row
 from doublevit.run_folder import RunFolder
@@ -42,8 +43,7 @@ class Party:
     @property
     def name(self) -> str:
         """The run, its weights, and its sparse attention if it has one."""
-        sparse = f", top-k {self.subject.top_k}" if self.subject.top_k != "none" else ""
-        return f"{self.subject.model} ({self.subject.checkpoint}{sparse})"
+        return f"{self.subject.model} ({self.subject.checkpoint}{mention(self.subject.top_k, ', ')})"
 
 
 @dataclasses.dataclass(frozen=True)

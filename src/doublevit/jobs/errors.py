@@ -4,15 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from doublevit.data import Dataset, load
+from doublevit.data import DataConfig, Dataset, load
 from doublevit.errors import UserError
 from doublevit.files import whole_file, writable_folder
 from doublevit.models.top_k import alike
 from doublevit.recipes import from_dict
 from doublevit.report import plots
 from doublevit.report.calibration import Calibration, calibration
-from doublevit.report.classes import ClassResult, Pair, class_results, confusions
-from doublevit.report.conditions import Kept, fitting, labels_and_answers
+from doublevit.report.classes import ClassResult, Pair, class_results, confusions, labels_and_answers
+from doublevit.report.conditions import Kept, fitting
 from doublevit.report.files import write_calibration, write_classes, write_pairs
 from doublevit.report.gallery import mistakes, mistakes_sheet
 from doublevit.report.photos import Seen, numbered, seen
@@ -68,10 +68,11 @@ def analyse(path: Path, condition: Sequence[str], worst: int, shown: int) -> Ana
         UserError: there is no such run or measurement, its predictions are damaged, or files cannot be written.
     """
     run = RunFolder.open(path)
-    top_k = alike(from_dict(run.recipe()).model.top_k)
+    recipe = from_dict(run.recipe())
+    top_k = alike(recipe.model.top_k)
     found = sorted(fitting(run, condition), key=lambda one: (one.row.top_k == top_k, not one.row.adapted))
     kept, predictions = found[-1], found[-1].predictions()
-    photos = _seen(run, kept, predictions)
+    photos = _seen(recipe.data, kept, predictions)
     labels, answers = labels_and_answers(predictions)
     analysis = Analysis(
         kept=kept,
@@ -87,9 +88,8 @@ def analyse(path: Path, condition: Sequence[str], worst: int, shown: int) -> Ana
     return analysis
 
 
-def _seen(run: RunFolder, kept: Kept, predictions: Predictions) -> Seen:
+def _seen(config: DataConfig, kept: Kept, predictions: Predictions) -> Seen:
     try:
-        config = from_dict(run.recipe()).data
         val: Dataset = load(dataclasses.replace(config, download=False))["val"]
     except (UserError, OSError) as error:
         remark = f"the photos cannot be had, so classes are told by number, and there is no gallery ({error})"

@@ -15,7 +15,7 @@ from doublevit.errors import UserError
 from doublevit.jobs.opening import adapting, make_bench, measured_once, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
-from doublevit.models.top_k import alike
+from doublevit.models.top_k import alike, mention
 from doublevit.processes import this_process
 from doublevit.recipes import from_dict
 from doublevit.results import Row
@@ -92,8 +92,7 @@ def _attack(bench: Bench, clean: Dataset, options: Evaluate) -> Evaluation:
 
 def _name(reference: Cells) -> str:
     row = next(iter(reference.values())).rows[0]
-    sparse = f", top-k {row.top_k}" if row.top_k != "none" else ""
-    return f"{row.model} ({row.checkpoint}, {row.precision}{sparse})"
+    return f"{row.model} ({row.checkpoint}, {row.precision}{mention(row.top_k, ', ')})"
 
 
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:

@@ -17,7 +17,7 @@ from timm.models.pit import PoolingVisionTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 from doublevit.errors import UserError
-from doublevit.models.attention_mode import AttentionMode, require_reached
+from doublevit.models.attention_mode import AttentionMode, route_through_torch
 from doublevit.models.backbones import is_distilled
 from doublevit.models.classifier import Classifier
 from doublevit.models.double_vit import DoubleViT
@@ -55,7 +55,7 @@ def watched(model: Classifier) -> Iterator[list[torch.Tensor]]:
     """The weights (B, heads, queries, keys) of every attention that is computed in the block, in order."""
     seen: list[torch.Tensor] = []
     before = model.attention
-    require_reached(model)
+    route_through_torch(model)
     try:
         model.attention = (
             AttentionMode(before.top_k, before.stages, seen.append) if before else AttentionMode(None, look=seen.append)

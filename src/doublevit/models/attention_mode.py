@@ -74,10 +74,13 @@ class AttentionMode(TorchFunctionMode):
         return sparse_attention(query, key, value, kept, scoring)
 
 
-def require_reached(model: nn.Module) -> None:
-    """Raise `UserError` where a network has attention that an `AttentionMode` does not reach, or that is not of tokens.
+def route_through_torch(model: nn.Module) -> None:
+    """Make all attention of a network go through torch's function, where an `AttentionMode` reaches it.
 
-    timm's attention has a dropout of its weights, and a switch where it can use torch's function, which is set here.
+    timm's attention has a dropout of its weights, and a switch where it can use torch's function.
+
+    Raises:
+        UserError: some cannot, or is not of tokens to tokens.
     """
     modules: list[Any] = [module for module in model.modules() if hasattr(module, "attn_drop")]
     strangers = {type(each).__name__ for each in modules if not hasattr(each, "fused_attn")}

@@ -9,7 +9,7 @@ from torch import nn
 
 from doublevit.errors import UserError
 from doublevit.models import freeze, heads
-from doublevit.models.attention_mode import AttentionMode, require_reached
+from doublevit.models.attention_mode import AttentionMode, route_through_torch
 from doublevit.models.backbones import Network, SingleBackbone, create
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
@@ -92,7 +92,7 @@ def set_top_k(model: Classifier, text: str, flag: str = "--model.top-k") -> None
     if top_k is None:
         return
     try:
-        require_reached(model)
+        route_through_torch(model)
     except UserError as error:
         raise UserError(f"{flag} {text}: {error}") from None
     mode = model.attention = AttentionMode(top_k)

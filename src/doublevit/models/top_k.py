@@ -46,6 +46,11 @@ def alike(text: str) -> str:
     return str(TopK.parse(text) or NONE)
 
 
+def mention(text: str, lead: str) -> str:
+    """`lead` and what a row says of sparse attention: ", top-k 16"; nothing where it was dense."""
+    return "" if text == NONE else f"{lead}top-k {text}"
+
+
 def _part(text: str, complaint: str) -> int | fractions.Fraction:
     try:
         text = text if text.isascii() else ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from doublevit.results import Predictions
 from doublevit.statistics import wilson_interval
 
 
@@ -36,6 +37,11 @@ class Pair:
     said: int
     photos: int
     share: float
+
+
+def labels_and_answers(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """True and most probable class of every photo, int64 (N,) each."""
+    return predictions.labels.astype(np.int64), predictions.classes[:, 0].astype(np.int64)
 
 
 def class_results(labels: np.ndarray, answers: np.ndarray, classes: int) -> list[ClassResult]:

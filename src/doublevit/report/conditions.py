@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from doublevit.attacks.epsilons import show
 from doublevit.errors import UserError
 from doublevit.results import Predictions, Row
@@ -135,8 +133,3 @@ def _choices(there: Iterable[Kept]) -> str:
         further |= dict.fromkeys(word.partition(" ")[0] for word in _unusual(one.row))
     listed = "; ".join(" ".join([name, *values]) for name, values in sizes.items())
     return listed + (f"; further words: {', '.join(further)}" if further else "")
-
-
-def labels_and_answers(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """True and most probable class of every photo, int64 (N,) each."""
-    return predictions.labels.astype(np.int64), predictions.classes[:, 0].astype(np.int64)

@@ -23,14 +23,14 @@ PAIR_COLUMNS = ("true", "true_id", "true_name", "said", "said_id", "said_name", 
 
 def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str], names: Sequence[str]) -> None:
     """Every class; shares are left empty where there is nothing to take a share of."""
-    _write_csv(path, CLASS_COLUMNS, (_class_cells(result, ids, names) for result in results))
+    write_csv(path, CLASS_COLUMNS, (_class_cells(result, ids, names) for result in results))
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair], ids: Sequence[str], names: Sequence[str]) -> None:
     """Every pair of classes of which one was taken for the other."""
     both = ((pair, (pair.true, pair.said)) for pair in pairs)
     rows = ([cell for c in of for cell in (c, ids[c], names[c])] + [pair.photos, pair.share] for pair, of in both)
-    _write_csv(path, PAIR_COLUMNS, rows)
+    write_csv(path, PAIR_COLUMNS, rows)
 
 
 def write_calibration(path: Path, found: Calibration, row: Row) -> None:
@@ -53,7 +53,8 @@ def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) 
     return [label, ids[label], names[label], result.photos, result.right, *shares, result.said, of_said]
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Replace a file by a table; None is written as nothing."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from doublevit.attacks.epsilons import show
+from doublevit.models.top_k import mention
 from doublevit.results import Row
 
 
@@ -41,7 +42,7 @@ def describe_attack(rows: Sequence[Row]) -> str:
     condition = rows[0].condition
     where = {"photo": "the photo's own pixels", "input": "the network's input"}[condition["space"]]
     nested = any(row.condition["budgets"] == "nested" for row in rows)
-    sparse = f"; sparse attention, top-k {rows[0].top_k}" if rows[0].top_k != "none" else ""
+    sparse = mention(rows[0].top_k, "; sparse attention, ")
     spared = "; what fell is spared larger epsilons and later attacks" if nested else ""
     seed = f"seed {condition['attack_seed']}"
     return f"right and stays right, n = {rows[0].count:,}; epsilon in {where}; {seed}{spared}{sparse}"

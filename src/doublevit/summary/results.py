@@ -7,6 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from doublevit.models.top_k import mention
 from doublevit.results import Row
 
 
@@ -52,9 +53,9 @@ def together_table(rows: Sequence[Row]) -> Table:
 
 def _caption(note: str, rows: Sequence[Row]) -> str:
     """A note, and what was done to the network for these rows: sparse attention, batch norm adapted to their photos."""
-    sparse = [f"sparse attention, top-k {row.top_k}" for row in rows[:1] if row.top_k != "none"]
+    sparse = [mention(row.top_k, "sparse attention, ") for row in rows[:1]]
     adapted = [f"adapted: {escape(row.adapted)}" for row in rows[:1] if row.adapted]
-    return "\n".join([*([note] if note else []), *sparse, *adapted])
+    return "\n".join(filter(None, [note, *sparse, *adapted]))
 
 
 FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}

@@ -1,7 +1,5 @@
 """A study's table for the terminal, as CSV (shares, all digits) and as Markdown."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from doublevit.files import write_text
+from doublevit.report.files import write_csv
 from doublevit.report.study.compare import Line
 from doublevit.report.study.record import Record
 
@@ -43,10 +42,10 @@ def terminal_table(record: Record, lines: Sequence[Line]) -> Table:
 
 def write_tables(folder: Path, record: Record, lines: Sequence[Line]) -> list[Path]:
     """Write study.csv and study.md into the study's folder."""
-    texts = {"study.csv": _as_csv(lines), "study.md": _as_markdown(record, lines)}
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    return [folder / name for name in texts]
+    paths = [folder / "study.csv", folder / "study.md"]
+    write_csv(paths[0], COLUMNS, (_values(line) for line in lines))
+    write_text(paths[1], _as_markdown(record, lines))
+    return paths
 
 
 def _legend(record: Record) -> str:
@@ -71,14 +70,6 @@ def _accuracy(value: float, low: float, high: float, between: str) -> str:
 
 def _p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _as_csv(lines: Sequence[Line]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_values(line) for line in lines)
-    return text.getvalue()
 
 
 def _values(line: Line) -> list[object]:
