@@ -120,3 +120,14 @@ def test_cached_weights_need_no_network(monkeypatch, vit_weights):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked the network"))
     state = safetensors.torch.load_file(vit_weights)
     assert torch.equal(create("vit-ti16", "hub").module.state_dict()["cls_token"], state["cls_token"])
+
+
+def test_a_folder_of_weights_gives_each_network_its_own(tmp_path):
+    named = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    safetensors.torch.save_file(named.state_dict(), folder / "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors")
+    made = create("vit-ti16", str(folder)).module
+    assert torch.equal(made.blocks[3].mlp.fc1.weight, named.blocks[3].mlp.fc1.weight)
+    with pytest.raises(UserError, match=r"no weights at .*deit_tiny_patch16_224.fb_in1k.safetensors .* folder"):
+        create("deit-ti16", str(folder))

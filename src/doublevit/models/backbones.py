@@ -13,7 +13,7 @@ from doublevit.errors import UserError, unknown
 from doublevit.models.config import BACKBONES, Backbone
 from doublevit.models.hub import hub_file
 from doublevit.models.preprocess import Normalise
-from doublevit.models.weights import fit_state, read_state
+from doublevit.models.weights import fit_state, read_state, weight_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
 
     Args:
         name: which network.
-        weights: "hub", "none" or a file.
+        weights: "hub", "none", a file, or a folder of files that bear timm's names.
         image_size: side of its input in pixels; None for its own.
         with_classifier: whether it keeps the classifier that its checkpoint was made with.
 
@@ -71,7 +71,7 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
     if image_size and config.fixed_input_size:
         options["img_size"] = image_size
     side = image_size or options.get("img_size") or config.input_size[-1]
-    path = hub_file(name, config) if weights == "hub" else Path(weights).expanduser()
+    path = hub_file(name, config) if weights == "hub" else weight_file(Path(weights).expanduser(), backbone.timm_name)
     module = _make(name, backbone.timm_name, options)
     whole = set(module.state_dict())
     if not with_classifier:

@@ -82,7 +82,7 @@ class ModelConfig:
     coarse: str | None = None
     """A second ViT beside it, of larger patches: makes the model a DoubleViT."""
     weights: str = "hub"
-    """hub (downloaded by timm), none (from scratch), or a .safetensors or .pth file."""
+    """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of such by timm names."""
     coarse_weights: str | None = None
     """The same for the second ViT; if not given, as `weights`."""
     head: Literal["linear", "paper-single", "paper-double", "pretrained"] = "linear"

@@ -13,6 +13,7 @@ from torch import nn
 from doublevit.errors import UserError
 
 State = dict[str, torch.Tensor]
+SUFFIXES = (".safetensors", ".pth")
 WRAPPERS = ("state_dict", "model")  # what training scripts put around the weights
 
 
@@ -40,6 +41,21 @@ def read_state(path: Path) -> State:
             " expected a .safetensors or .pth file; fetch or save it again"
         ) from error
     return _unwrap(content, path)
+
+
+def weight_file(path: Path, timm_name: str) -> Path:
+    """The file itself, or of a folder the one that bears the name of the network, as timm tags it.
+
+    Raises:
+        UserError: it is a folder that has no such file.
+    """
+    if not path.is_dir():
+        return path
+    files = [path / f"{timm_name}{suffix}" for suffix in SUFFIXES]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise UserError(f"no weights at {path / timm_name}.safetensors (nor .pth): expected such a file in that folder")
+    return found
 
 
 def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[str] = ()) -> None:

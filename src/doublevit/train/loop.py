@@ -101,7 +101,13 @@ def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: I
     done.best = max(done.best, float(hits.mean()))
     if training.accelerator.is_main_process:
         low, high = wilson_interval(int(hits.sum()), len(hits))
-        entry = {"train": trained, "val_top1": float(hits.mean()), "val_low": low, "val_high": high}
+        entry = {
+            "photos": len(training.splits["train"]),
+            "train": trained,
+            "val_top1": float(hits.mean()),
+            "val_low": low,
+            "val_high": high,
+        }
         training.run.log({"step": done.step, "epoch": done.epoch, **entry})
         console.print(
             f"epoch {done.epoch}/{training.config.epochs}: top-1 {hits.mean():.1%} on val"
