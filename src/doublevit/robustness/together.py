@@ -10,7 +10,7 @@ from doublevit.corrupted.config import GROUPS
 from doublevit.data.tiny_imagenet_c import Cell
 from doublevit.results import Row
 from doublevit.robustness.bench import Measurement
-from doublevit.statistics import Estimate, Statistic, bootstrap
+from doublevit.statistics import Estimate, mean_accuracy, relative_change, relative_error
 
 Cells = Mapping[Cell, Measurement]
 
@@ -47,39 +47,20 @@ class Robustness:
             values = dataclasses.asdict(estimate) | {"seconds": round(seconds, 3)}
             return dataclasses.replace(some, condition=condition, metric=metric, **values)
 
-        for metric in self.clean.hits:
-            yield row(f"mean {metric}", self._estimate(metric, cells, _mean))
-            if self.clean.hits[metric].any():
-                yield row(f"relative change of {metric}", self._estimate(metric, cells, _change), clean=clean)
+        for metric, clean_hits in self.clean.hits.items():
+            hits = _hits(self.cells, cells, metric)
+            yield row(f"mean {metric}", mean_accuracy(hits, self.matched))
+            if clean_hits.any():
+                yield row(f"relative change of {metric}", relative_change(clean_hits, hits, self.matched), clean=clean)
         if self.reference is not None and _all_err(self.reference, cells):
-            estimate = self._relative_error(cells, self.reference)
+            hits, others = (_hits(of, cells, "top-1") for of in (self.cells, self.reference))
+            estimate = relative_error(hits, others, [name for name, _ in cells])
             yield row("error relative to another model", estimate, relative_to=self.reference_name)
 
-    def _estimate(self, metric: str, cells: list[Cell], statistic: Statistic) -> Estimate:
-        clean, corrupted = self.clean.hits[metric][None], np.stack([self.cells[cell].hits[metric] for cell in cells])
-        return bootstrap([np.concatenate([clean, corrupted])] if self.matched else [clean, corrupted], statistic)
 
-    def _relative_error(self, cells: list[Cell], reference: Cells) -> Estimate:
-        """Mean over corruptions of the error summed over severities, divided by the other model's."""
-        hits = np.stack([of[cell].hits["top-1"] for of in (self.cells, reference) for cell in cells])
-        numbers = np.unique([name for name, _ in cells], return_inverse=True)[1]
-        least = 0.5 / hits.shape[1]  # half an error, for a drawing in which the other model makes none
-        groups = numbers == np.arange(numbers.max() + 1)[:, None]  # (corruptions, cells)
-
-        def ratio(means: np.ndarray) -> np.ndarray:
-            errors, others = ((1 - half) @ groups.T for half in np.split(means, 2, axis=1))
-            return (errors / np.maximum(others, least)).mean(axis=1)
-
-        return bootstrap([hits], ratio)
-
-
-def _mean(means: np.ndarray) -> np.ndarray:
-    return means[:, 1:].mean(axis=1)
-
-
-def _change(means: np.ndarray) -> np.ndarray:
-    some = np.where(means[:, 0] > 0, means[:, 0], np.nan)  # a drawing in which no clean photo is right says nothing
-    return means[:, 1:].mean(axis=1) / some - 1
+def _hits(of: Cells, cells: Iterable[Cell], metric: str) -> np.ndarray:
+    """Whether each photo was recognised in each cell, bool (C, N)."""
+    return np.stack([of[cell].hits[metric] for cell in cells])
 
 
 def _all_err(cells: Cells, some: Iterable[Cell]) -> bool:

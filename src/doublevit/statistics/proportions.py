@@ -1,10 +1,21 @@
-"""What a count of right answers says about the truth."""
+"""How often a classifier is right, and whether another is right more often on the same samples."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
+
+Z_95 = 1.959963984540054  # 97.5 % of a normal distribution lie below
+FEW = 25  # pairs that differ, below which the chi-square distribution is too coarse
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number that was measured, and its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -24,24 +35,6 @@ def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[f
     return float(low), float(high)
 
 
-Z_95 = 1.959963984540054  # 97.5 % of a normal distribution lie below
-ROUNDS = 1000  # of resampling
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""Means of measures (rounds, measures) -> one number a round (rounds,)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """A number that was measured, and its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-FEW = 25  # pairs that differ, below which the chi-square distribution is too coarse
-
-
 def mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> float:
     """McNemar's p value that two classifiers are right equally often, from what they said of the same samples.
 
@@ -51,6 +44,9 @@ def mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> float:
     Args:
         hits: whether each sample was recognised, bool (N,).
         other_hits: the same of the other classifier.
+
+    Raises:
+        ValueError: these are not of the same samples, or of none.
     """
     from statsmodels.stats.contingency_tables import mcnemar as test
 
@@ -70,6 +66,9 @@ def paired_difference(hits: np.ndarray, other_hits: np.ndarray) -> Estimate:
     Args:
         hits: whether each sample was recognised, bool (N,).
         other_hits: the same of the other classifier.
+
+    Raises:
+        ValueError: these are not of the same samples, or of none.
     """
     won, lost = _discordant(hits, other_hits)
     count = len(hits)
@@ -78,43 +77,22 @@ def paired_difference(hits: np.ndarray, other_hits: np.ndarray) -> Estimate:
     return Estimate((won - lost) / count, max(-1.0, more - less - half), min(1.0, more - less + half))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for how many they are; the same order (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
+def differences(hits: np.ndarray, other_hits: np.ndarray) -> np.ndarray:
+    """How much more each sample counts for the first than for the other, float64 (N,).
 
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+    Args:
+        hits: what each sample counts, bool or float (N,).
+        other_hits: the same of the other classifier.
+
+    Raises:
+        ValueError: these are not of the same samples, or of none.
+    """
+    if hits.shape != other_hits.shape or hits.ndim != 1 or not len(hits):
+        raise ValueError(f"expected two rows of hits on the same samples, found {hits.shape} and {other_hits.shape}")
+    return hits.astype(np.float64) - other_hits
 
 
 def _discordant(hits: np.ndarray, other_hits: np.ndarray) -> tuple[int, int]:
     """How many samples only the first classifier recognised, and how many only the other."""
-    if hits.shape != other_hits.shape or hits.ndim != 1 or not len(hits):
-        raise ValueError(f"expected two rows of hits on the same samples, found {hits.shape} and {other_hits.shape}")
-    return int((hits & ~other_hits).sum()), int((other_hits & ~hits).sum())
-
-
-def bootstrap(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0) -> Estimate:
-    """A statistic of several means, with its 95 % interval from samples drawn anew, with replacement (Efron 1979).
-
-    The measures of a group are of the same samples and are drawn together, so that differences and ratios keep their
-    pairing; groups are drawn apart.
-
-    Args:
-        groups: each (measures, n), what its measures say of each of its n samples.
-        statistic: of the means of all measures, in the order of the groups; NaN where it says nothing.
-        seed: of the drawing.
-    """
-    measured = np.concatenate([group.mean(axis=1) for group in groups])[None]
-    drawn = np.concatenate([_resampled_means(group, [seed, number]) for number, group in enumerate(groups)], axis=1)
-    low, high = np.nanpercentile(statistic(drawn), [2.5, 97.5])
-    return Estimate(float(statistic(measured)[0]), float(low), float(high))
-
-
-def _resampled_means(group: np.ndarray, seed: list[int]) -> np.ndarray:
-    """float64 (1000, measures)."""
-    random, count = np.random.default_rng(seed), group.shape[1]
-    columns = np.ascontiguousarray(group.T, dtype=np.float32)
-    means = np.empty((ROUNDS, len(group)))
-    for row in means:
-        times = np.bincount(random.integers(count, size=count), minlength=count).astype(np.float32)
-        row[:] = times @ columns / count
-    return means
+    gaps = differences(hits, other_hits)
+    return int((gaps > 0).sum()), int((gaps < 0).sum())

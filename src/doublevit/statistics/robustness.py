@@ -1,0 +1,131 @@
+"""What right answers on corrupted photos say together, of one model and of two.
+
+A cell is a corruption at a severity. Cells are bool (C, N), whether each of N photos was recognised in each of C cells;
+photos are drawn, cells are not: intervals are about other photos, not about other corruptions.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from doublevit.statistics.proportions import Estimate, differences
+from doublevit.statistics.resampling import bootstrap, bootstrap_test
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""A model's hits on clean photos, bool (M,), and on cells, bool (C, N)."""
+
+
+def mean_accuracy(cells: np.ndarray, matched: bool = True) -> Estimate:
+    """The mean accuracy over cells, bool (C, N), with its 95 % interval.
+
+    Args:
+        cells: whether each photo was recognised in each cell.
+        matched: as for `relative_change`, to have photos drawn as it draws them; the value is the same.
+    """
+    groups = [cells] if matched else [cells[:0], cells]  # none in the place of the clean photos
+    return bootstrap(groups, lambda means: means.mean(axis=1))
+
+
+def relative_change(clean: np.ndarray, cells: np.ndarray, matched: bool = True) -> Estimate:
+    """The paper's robustness: (mean accuracy over cells - clean accuracy) / clean accuracy, with its 95 % interval.
+
+    A share: -0.13 is what the paper prints as -13.0 %.
+
+    Args:
+        clean: whether each clean photo was recognised, bool (M,).
+        cells: whether each photo was recognised in each cell, bool (C, N).
+        matched: whether the clean photos are those of the cells, so that they are drawn together.
+
+    Raises:
+        ValueError: no clean photo was recognised, so that there is nothing to divide by.
+    """
+    _require_right(clean)
+    return bootstrap(_groups(clean[None], cells, matched), lambda means: _change(means[:, :1], means[:, 1:]))
+
+
+def change_difference(one: Pair, other: Pair, matched: bool = True) -> tuple[Estimate, float]:
+    """How much higher one model's relative change is than another's on the same photos; the p value that it is not.
+
+    Both come from the same drawings: the 95 % percentile interval, and a two-sided p value of at least 2 / 1001.
+
+    Args:
+        one: its hits on clean photos and on cells.
+        other: those of the other model, of the same photos and as many cells.
+        matched: whether the clean photos are those of the cells, so that they are drawn together.
+
+    Raises:
+        ValueError: the two are not of the same photos, or one recognised no clean photo.
+    """
+    shapes = [[hits.shape for hits in pair] for pair in (one, other)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"expected two models on the same photos and cells, found {shapes[0]} and {shapes[1]}")
+    for clean, _ in (one, other):
+        _require_right(clean)
+
+    def difference(means: np.ndarray) -> np.ndarray:
+        cells, others = np.split(means[:, 2:], 2, axis=1)
+        return _change(means[:, :1], cells) - _change(means[:, 1:2], others)
+
+    both = np.stack([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    return bootstrap_test(_groups(*both, matched), difference)
+
+
+def relative_error(cells: np.ndarray, reference: np.ndarray, names: Sequence[str]) -> Estimate:
+    """Mean over corruptions of the error summed over severities, divided by a reference model's; its 95 % interval.
+
+    Hendrycks and Dietterich's (2019) corruption error, with a model that was measured in the place of AlexNet.
+
+    Args:
+        cells: whether each photo was recognised in each cell, bool (C, N).
+        reference: the same of the reference model, bool (C, N).
+        names: the corruption of each cell.
+
+    Raises:
+        ValueError: the reference makes no error on some corruption, so that there is nothing to divide by.
+    """
+    numbers = np.unique(names, return_inverse=True)[1]
+    corruptions = numbers == np.arange(numbers.max() + 1)[:, None]  # (corruptions, C)
+    if not (corruptions @ (1 - reference.mean(axis=1)) > 0).all():
+        raise ValueError("expected a reference that makes errors on every corruption, found one without any")
+    least = 0.5 / cells.shape[1]  # half an error, for a drawing in which the reference makes none
+
+    def ratio(means: np.ndarray) -> np.ndarray:
+        errors, others = ((1 - half) @ corruptions.T for half in np.split(means, 2, axis=1))
+        return (errors / np.maximum(others, least)).mean(axis=1)
+
+    return bootstrap([np.concatenate([cells, reference])], ratio)
+
+
+def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
+    """The p value that two models' mean scores of the same photos are equal: Student's paired t test, two-sided.
+
+    Args:
+        scores: of each photo, float (N,), such as the share of its corruptions that were recognised.
+        others: the same of the other model.
+
+    Raises:
+        ValueError: these are not of the same photos, or of fewer than two.
+    """
+    if not differences(scores, others).any():
+        return 1.0  # where the test would divide nought by nought
+    if len(scores) < 2:
+        raise ValueError("expected the scores of at least two photos, found 1")
+    from scipy.stats import ttest_rel
+
+    return float(ttest_rel(scores, others).pvalue)
+
+
+def _groups(clean: np.ndarray, cells: np.ndarray, matched: bool) -> list[np.ndarray]:
+    """What is drawn together: all if the clean photos are those of the cells."""
+    return [np.concatenate([clean, cells])] if matched else [clean, cells]
+
+
+def _change(clean: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Accuracies (rounds, 1) and (rounds, C) -> relative changes (rounds,)."""
+    some = np.where(clean[:, 0] > 0, clean[:, 0], np.nan)  # a drawing in which no clean photo is right says nothing
+    return cells.mean(axis=1) / some - 1
+
+
+def _require_right(clean: np.ndarray) -> None:
+    if not clean.any():
+        raise ValueError("expected a model that recognises some clean photo, found none that it does")
