@@ -3,8 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 .PHONY: demo test check lint types clean
 
+# Train, corrupt, attack, look, report: all in a folder of its own, so that it can be made again and again.
+demo: RUN := demo-$(shell date +%Y%m%d-%H%M%S)
 demo: .venv/.installed
-	$(BIN)/doublevit run digits-double
+	$(BIN)/doublevit run digits-double --name $(RUN)
+	$(BIN)/doublevit evaluate runs/$(RUN) --corruptions paper \
+	  --attack.names pgd --attack.epsilons 0 4/255 8/255 16/255 32/255 --attack.pgd.steps 10 --attack.save-images
+	$(BIN)/doublevit speed runs/$(RUN)
+	$(BIN)/doublevit show attention runs/$(RUN)
+	$(BIN)/doublevit report runs/$(RUN)
 
 test: .venv/.installed-dev
 	$(BIN)/pytest -n auto --dist loadfile

@@ -440,7 +440,7 @@ def test_the_command_end_to_end(measured, capsys):
     assert "expected calibration error" in first
     (folder,) = (measured / "errors").glob("gaussian_noise-3-*")
     assert all(f"{file}  " in text for file in folder.iterdir())
-    assert len(list(folder.iterdir())) == 8
+    assert len(list(folder.iterdir())) == 10
     matrix = confusion_matrix(found.labels, found.classes[:, 0], labels=range(10))
     classes = list(csv.DictReader((folder / "classes.csv").open()))
     assert [entry["name"] for entry in classes] == list(NAMES)

@@ -14,7 +14,7 @@ FLOORS = (
     {"data", "augment", "corruptions", "models", "attacks"},
     {"checkpoint", "corrupted", "adapt"},
     {"evaluate"},
-    {"train", "robustness", "adversarial", "report"},
+    {"train", "robustness", "adversarial", "report", "speed"},
     {"recipes"},
     {"jobs", "summary"},
     {"cli"},

@@ -121,7 +121,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     """Add entries to a .jsonl file, mending a last line that a kill cut short."""
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
-    if _is_cut_short(path):
+    if _lacks_end(path):
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in read_lines(path)))
     before = path.stat().st_size if path.exists() else 0
     try:
@@ -132,7 +132,18 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
         raise
 
 
-def _is_cut_short(path: Path) -> bool:
+def is_cut_short(path: Path) -> bool:
+    """Whether a kill left the last line of a .jsonl file half-written, so that reading passes it over."""
+    if not _lacks_end(path):
+        return False
+    try:
+        json.loads(path.read_bytes().splitlines()[-1])
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _lacks_end(path: Path) -> bool:
     """Whether the last line has no end; looks at one byte, since a training adds a line every few steps."""
     if not path.exists() or not path.stat().st_size:
         return False

@@ -16,8 +16,9 @@ from typing import Any
 from doublevit import __version__
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
-from doublevit.results import Predictions, Row, append_lines, read_lines
+from doublevit.results import ROW_VERSION, Predictions, Row, append_lines, read_lines
 
+COMMANDS = "commands.jsonl"
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -82,6 +83,12 @@ class RunFolder:
         """Add a line to log.jsonl, the course of the training."""
         append_lines(self.path / "log.jsonl", [entry])
 
+    def note_command(self) -> None:
+        """Add this program's command to commands.jsonl, unless it was the last there."""
+        known = list(read_lines(self.path / COMMANDS))
+        if not known or known[-1].get("command") != sys.argv:
+            append_lines(self.path / COMMANDS, [environment()])
+
     def cut_log(self, step: int) -> None:
         """Forget what was logged after `step`: a resumed run writes it anew."""
         path = self.path / "log.jsonl"
@@ -109,10 +116,21 @@ class RunFolder:
         return self.path / "predictions" / f"{name}.npz"
 
     def rows(self) -> list[Row]:
-        """All rows of results.jsonl, oldest first; a half-written last line is passed over."""
+        """All rows of results.jsonl, oldest first; a half-written last line is passed over.
+
+        Raises:
+            UserError: a line is damaged, or a row is of another version of doublevit.
+        """
         path = self.path / "results.jsonl"
+        entries = list(read_lines(path))
+        other = next((entry["version"] for entry in entries if entry.get("version", ROW_VERSION) != ROW_VERSION), None)
+        if other is not None:
+            raise UserError(
+                f"{path} holds rows of version {other}, and this doublevit ({__version__}) reads version {ROW_VERSION};"
+                " use the doublevit that wrote them, or evaluate again in a new run"
+            )
         try:
-            return [Row(**entry) for entry in read_lines(path)]
+            return [Row(**entry) for entry in entries]
         except TypeError as error:
             raise UserError(f"{path} holds a line that is no row ({error}); remove the line") from error
 

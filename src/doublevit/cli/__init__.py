@@ -11,8 +11,10 @@ from doublevit.cli.data import data
 from doublevit.cli.errors import errors
 from doublevit.cli.evaluate import evaluate, transfer
 from doublevit.cli.names import print_names, recipes
+from doublevit.cli.report import report, tables
 from doublevit.cli.runs import run, train
 from doublevit.cli.show import show
+from doublevit.cli.speed import speed
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
@@ -22,7 +24,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "transfer": transfer,
+    "speed": speed,
     "errors": errors,
+    "report": report,
+    "tables": tables,
     "show": show,
     "study": study,
     "recipes": recipes,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import tyro
 
 from doublevit.cli.parse import parse
@@ -86,14 +85,9 @@ def verify_set(path: Path) -> None:
 
 def corruption_sheet(dataset: Dataset, photo: int, config: CorruptionConfig, cache: Path) -> "Image":
     """A photo under each of some corruptions, by severity."""
+    from doublevit.corrupted import sheet
     from doublevit.corrupted.sets import on_the_fly
-    from doublevit.data.sheet import grid_sheet
 
     if not 0 <= photo < len(dataset):
         raise UserError(f"--photo {photo}: expected 0 to {len(dataset) - 1:,}")
-    index, corrupted = np.array([photo]), on_the_fly(dataset, config, cache)
-    rows = {"clean": [dataset.images[index][0]]}
-    for name in config.names:
-        title = f"{name}\n({corrupted.textures.name})" if name == "frost" else name
-        rows[title] = [corrupted.cell((name, severity)).images[index][0] for severity in config.severities]
-    return grid_sheet(rows, [str(severity) for severity in config.severities])
+    return sheet.corruption_sheet(on_the_fly(dataset, config, cache), photo, config)

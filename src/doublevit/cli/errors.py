@@ -74,16 +74,16 @@ def _show_measurement(analysis: "Analysis") -> None:
 
 def _show_tables(analysis: "Analysis", worst: int) -> None:
     from doublevit.report.classes import best_first, worst_first
-    from doublevit.report.tables import WORST_NOTE, calibration_table, class_table, pair_table
+    from doublevit.report.formats import terminal
+    from doublevit.report.tables.errors import calibration_table, class_table, pair_table
 
     names = analysis.seen.class_names
     taken = {pair.true: pair for pair in reversed(analysis.pairs)}  # the most frequent last
     rising, best = worst_first(analysis.classes), best_first(analysis.classes)
-    table = class_table("Worst classes", rising[:worst], names, taken)
-    table.caption = WORST_NOTE
-    out.print(table)
+    out.print(terminal(class_table("worst-classes", "Worst classes", rising[:worst], names, taken)))
     if len(rising) > worst:
-        out.print(class_table("Best classes", best[: min(BEST, len(rising) - worst)], names, taken))
+        some = best[: min(BEST, len(rising) - worst)]
+        out.print(terminal(class_table("best-classes", "Best classes", some, names, taken)))
     if analysis.pairs:
-        out.print(pair_table(analysis.pairs[:worst], names))
-    out.print(calibration_table(analysis.calibration))
+        out.print(terminal(pair_table(analysis.pairs[:worst], names)))
+    out.print(terminal(calibration_table(analysis.calibration)))

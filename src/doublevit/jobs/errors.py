@@ -27,6 +27,8 @@ FILES = {
     "reliability.svg": "the same for print",
     "classes.png": "accuracy of all classes, the worst by name",
     "classes.svg": "the same for print",
+    "confusion.png": "true classes against answers, all or the most confused",
+    "confusion.svg": "the same for print",
     "mistakes.png": "the surest mistakes",
 }
 """What may lie in the folder of an analysis, in the order in which it is told."""
@@ -106,6 +108,8 @@ def _write(analysis: Analysis, worst: int, shown: int) -> None:
     write_calibration(folder / "calibration.json", analysis.calibration, analysis.kept.row)
     plots.save(plots.reliability(analysis.calibration, analysis.title), folder / "reliability")
     plots.save(plots.classes(analysis.classes, photos.class_names, worst, analysis.title), folder / "classes")
+    confused = plots.confusion(*labels_and_answers(analysis.predictions), photos.class_names)
+    plots.save(confused, folder / "confusion")
     _write_gallery(analysis, shown)
 
 

@@ -41,6 +41,8 @@ def open_run(path: Path, options: Measuring) -> Opened:
     tell_attention(model)
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
+    if is_main_process():
+        run.note_command()
     return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
 
 

@@ -119,8 +119,8 @@ class Attention:
     """The run's folder."""
     photos: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Image files, of which the centre square is looked at; if none is given, four of the run's validation photos."""
-    output: Path = Path("attention.png")
-    """The PNG to write."""
+    output: Path | None = None
+    """The PNG to write; if not given, attention.png in the run's folder, where `doublevit report` finds it."""
     checkpoint: Literal["last", "best"] = "last"
     """Which weights."""
     top_k: str = AS_TRAINED
@@ -129,7 +129,12 @@ class Attention:
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
             TopK.parse(self.top_k, "--top-k")
-        if self.output.resolve() in {path.resolve() for path in self.photos}:
+        if self.picture.resolve() in {path.resolve() for path in self.photos}:
             raise UserError(f"--output {self.output} is one of the photos; choose another name")
-        if self.output.suffix.lower() != ".png" or not self.output.absolute().parent.is_dir():
+        if self.picture.suffix.lower() != ".png" or (self.output and not self.picture.absolute().parent.is_dir()):
             raise UserError(f"--output {self.output}: expected a name that ends in .png, in a folder that is there")
+
+    @property
+    def picture(self) -> Path:
+        """Where the PNG goes."""
+        return self.output or self.run / "attention.png"

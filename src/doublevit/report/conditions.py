@@ -20,10 +20,15 @@ METHODS = ("batch", "set", "momentum")
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """A measurement whose predictions were kept: its row of top-1 accuracy, and where they lie."""
+    """A measurement whose predictions were kept: its row of accuracy, and where they lie."""
 
     row: Row
     path: Path
+
+    @property
+    def top(self) -> int:
+        """How many answers its accuracy allows."""
+        return int(self.row.metric.rpartition("top-")[2])
 
     @property
     def name(self) -> str:
@@ -45,7 +50,7 @@ class Kept:
         found, row = Predictions.load(self.path), self.row
         lengths = {len(array) for array in dataclasses.asdict(found).values() if array.ndim}
         whole = lengths == {row.count} and found.classes.ndim == 2 and found.classes.shape == found.probabilities.shape
-        if not whole or int(found.hits(1).sum()) != round(row.value * row.count):
+        if not whole or int(found.hits(self.top).sum()) != round(row.value * row.count):
             raise UserError(
                 f"{self.path} is not what its row in results.jsonl was read from (expected {row.value:.2%} of"
                 f" {row.count:,} right); delete it and evaluate again"

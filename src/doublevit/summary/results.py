@@ -1,13 +1,13 @@
 """Accuracies on clean and corrupted photos, as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from doublevit.models.top_k import mention
+from doublevit.report.measured import describe_set
 from doublevit.results import Row
 
 
@@ -59,10 +59,3 @@ def _caption(note: str, rows: Sequence[Row]) -> str:
 
 
 FORMS = {"mean": ".2%", "relative": "+.1%", "error": ".3f"}
-
-
-def describe_set(condition: Mapping[str, Any]) -> str:
-    """A corrupted set, as its rows describe it: what can never be left out beside a number."""
-    words = {"constants": "constants", "corruption_seed": "seed", "frost": "frost:", "saved": "saved as"}
-    parts = [f"{word} {condition[key]}" for key, word in words.items() if key in condition]
-    return ", ".join([f"{condition['set']} corruptions", *parts])

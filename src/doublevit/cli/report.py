@@ -1,0 +1,87 @@
+"""`doublevit report` and `doublevit tables`: what runs say, for people."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from doublevit.cli.parse import parse
+from doublevit.cli.terminal import out, say
+from doublevit.errors import UserError
+from doublevit.progress import console
+from doublevit.report.tables import SECTIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A page of one run, of several compared, or of a study: one HTML file that needs nothing but a browser.
+
+    It holds the result with its interval, sortable tables, plots, photos, mistakes, attacks and attention maps where
+    there are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Folders of runs, or of a study; comparisons are with the first."""
+    output: Path | None = None
+    """The file to write; if not given, report.html in the folder of the one run or study, else here."""
+    files: Path | None = None
+    """A folder for every table (Markdown, LaTeX, CSV, JSON) and every plot (SVG, PNG) by itself."""
+    paper: bool = False
+    """Also show the paper's own numbers, and whether they add up."""
+
+    def __post_init__(self) -> None:
+        if self.output is not None and self.output.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--output {self.output}: expected a name that ends in .html")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """What was measured of some runs, as tables in the terminal, or in a form for papers and programs."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Folders of runs, or of a study; comparisons are with the first."""
+    format: Literal["terminal", "markdown", "latex", "csv", "json"] = "terminal"
+    """How to print them."""
+    only: tuple[str, ...] = ()
+    """Parts to print: runs, accuracy, robustness, cells, attacks, comparison, speed, paper; all if not given."""
+    paper: bool = False
+    """Also show the paper's own numbers, and whether they add up."""
+
+    def __post_init__(self) -> None:
+        for name in self.only:
+            if name not in SECTIONS:
+                raise UserError(f"--only {name}: expected some of {', '.join(SECTIONS)}")
+
+
+def report(arguments: Sequence[str]) -> None:
+    """A page with tables, plots and galleries, in one HTML file: `report RUN ... [--output FILE]`."""
+    options = parse(Report, "doublevit report", arguments)
+    from doublevit.jobs.report import write_report
+
+    written = write_report(options.runs, options.output, options.files, paper=options.paper)
+    for remark in written.remarks:
+        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
+    if options.files:
+        say(f"{len(written.files)} files of tables and plots in {options.files}")
+    say(f"the page: {written.page.resolve()}")
+
+
+def tables(arguments: Sequence[str]) -> None:
+    """The same tables in the terminal, in Markdown, LaTeX, CSV or JSON: `tables RUN ... [--format latex]`."""
+    options = parse(Tables, "doublevit tables", arguments)
+    from doublevit.report.collection import open_runs
+    from doublevit.report.formats import FORMATS, terminal
+    from doublevit.report.tables.every import every_table
+
+    collection = open_runs(options.runs)
+    for remark in collection.remarks:
+        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
+    found = every_table(collection.contenders, paper=options.paper or "paper" in options.only)
+    wanted = options.only or [name for name in SECTIONS if name != "cells"]
+    for table in (table for name in wanted for table in found[name]):
+        if options.format == "terminal":
+            out.print(terminal(table))
+        else:
+            say(FORMATS[options.format][1](table))

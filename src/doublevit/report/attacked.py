@@ -1,0 +1,83 @@
+"""Accuracy under attack, as readings: of attacks on a network itself, and of images made on another."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from doublevit.attacks.epsilons import show
+from doublevit.report.candidates import Candidate, Contender
+from doublevit.report.measured import said_of_photos
+from doublevit.report.readings import Reading
+from doublevit.results import Row
+
+Attack = tuple[str, str]
+"""Name and norm ("" where it has none)."""
+KNOBS = ("space", "budgets", "parameters", "restarts", "attack_seed")
+
+
+def attacks(contenders: Sequence[Contender]) -> list[Attack]:
+    """Every attack that any was measured under, in the order of the rows; parts of ensembles are left out."""
+    rows = [row for contender in contenders for row in _rows(contender.first)]
+    return list(dict.fromkeys(_attack(row) for row in rows))
+
+
+def epsilons(contenders: Sequence[Contender], attack: Attack) -> list[float]:
+    """Every epsilon of an attack, in rising order."""
+    rows = [row for contender in contenders for row in _rows(contender.first) if _attack(row) == attack]
+    return sorted({row.condition.get("epsilon", 0.0) for row in rows})
+
+
+def by_sort(candidate: Candidate, attack: Attack) -> dict[str, tuple[int, dict[float, Reading]]]:
+    """Accuracy by epsilon, by the photos and the knobs that it was measured with."""
+    found: dict[str, dict[float, Reading]] = {}
+    for row in _rows(candidate):
+        if _attack(row) == attack:
+            found.setdefault(said_of_attack(row), {})[row.condition.get("epsilon", 0.0)] = _reading(candidate, row)
+    return {said: (next(iter(readings.values())).count, readings) for said, readings in found.items()}
+
+
+def said_of_attack(row: Row) -> str:
+    """Photos and knobs in words."""
+    condition = row.condition
+    where = {"photo": "epsilon in the photo's own pixels", "input": "epsilon in the network's input"}
+    parts = [said_of_photos(row), where[condition["space"]], f"{condition['budgets']} budgets"]
+    parts += [_knobs(condition["parameters"])] if condition["parameters"] else []
+    parts += [f"{condition['restarts']} restarts"] if condition.get("restarts", 1) > 1 else []
+    parts += [f"after {', '.join(condition['after'])}"] if condition.get("after") else []
+    return ", ".join([*parts, f"seed {condition['attack_seed']}"])
+
+
+def epsilon_words(attack: Attack, epsilon: float) -> str:
+    """Such as "1/255", or "0.5" for other norms than Linf."""
+    return show(epsilon, attack[1]) if attack[1] else "-"
+
+
+def transfers(contenders: Sequence[Contender]) -> dict[tuple[str, str, float], dict[tuple[str, str], Row]]:
+    """By attack, norm and epsilon: the newest row for each pair of names, made on and shown to."""
+    found: dict[tuple[str, str, float], dict[tuple[str, str], Row]] = {}
+    for contender in contenders:
+        for row in contender.first.of_kind("transfer"):
+            condition = row.condition
+            key = condition["attack"], condition["norm"], condition["epsilon"]
+            made_on = str(condition["made_on"]).partition(" (")[0]
+            found.setdefault(key, {})[made_on, contender.label] = row
+    return found
+
+
+def _rows(candidate: Candidate) -> list[Row]:
+    return [row for row in candidate.of_kind("attack") if "part_of" not in row.condition]
+
+
+def _attack(row: Row) -> Attack:
+    return row.condition["attack"], row.condition.get("norm", "")
+
+
+def _reading(candidate: Candidate, row: Row) -> Reading:
+    said = said_of_attack(row)
+    notes = tuple(f"not to be believed: {finding}" for finding in row.findings)
+    return Reading(row.value, row.low, row.high, row.count, said, said, scores=candidate.scores(row), notes=notes)
+
+
+def _knobs(parameters: Mapping[str, object]) -> str:
+    """Such as "steps 10, relative step 0.25"."""
+    plain = json.dumps(parameters, sort_keys=True)
+    return plain.translate(str.maketrans("", "", '{}":')).replace("_", " ")

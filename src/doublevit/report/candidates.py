@@ -1,0 +1,137 @@
+"""Networks as they were measured: what a row of a table is about."""
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from doublevit.errors import UserError
+from doublevit.models.top_k import alike, mention
+from doublevit.report.conditions import Kept
+from doublevit.results import Row
+from doublevit.run_folder import RunFolder
+
+CHECKSUM = re.compile(r"\[[0-9a-f]{8}\]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A run's weights, used in one way: `rows`, the newest of each measurement.
+
+    `recipe` as recipe.json has it; `top_k` and `adapted` as the rows say.
+    """
+
+    run: RunFolder
+    recipe: Mapping[str, Any]
+    rows: tuple[Row, ...]
+
+    @property
+    def top_k(self) -> str:
+        """The sparse attention that it was measured with."""
+        return self.rows[0].top_k
+
+    @property
+    def adapted(self) -> str:
+        """How its batch norm was adapted."""
+        return self.rows[0].adapted
+
+    @property
+    def as_trained(self) -> bool:
+        """Whether it was used as it was trained."""
+        return not self.adapted and self.top_k == trained_top_k(self.recipe)
+
+    def of_kind(self, kind: str, metric: str | None = None) -> list[Row]:
+        """The rows of a kind of condition, and of a metric."""
+        return [row for row in self.rows if row.condition.get("kind") == kind and metric in (None, row.metric)]
+
+    def scores(self, row: Row) -> np.ndarray | None:
+        """Whether each photo was recognised, bool (N,); None where the predictions were not kept."""
+        return _hits(self.run, json.dumps(dataclasses.asdict(row), sort_keys=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A row of the tables: one network, or as many as there are seeds, under one name, in a group of rows."""
+
+    label: str
+    group: str
+    members: tuple[Candidate, ...]
+
+    @property
+    def first(self) -> Candidate:
+        """Of the first seed."""
+        return self.members[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _hits(run: RunFolder, row_as_text: str) -> np.ndarray | None:
+    row = Row(**json.loads(row_as_text))
+    path = run.predictions(row)
+    kept = Kept(row, path)
+    return kept.predictions().hits(kept.top) if path.is_file() else None
+
+
+def candidates(run: RunFolder) -> list[Candidate]:
+    """The present weights of a run in every way in which they were measured, as trained first.
+
+    Raises:
+        UserError: the run has no results.
+    """
+    rows, recipe = run.rows(), run.recipe()
+    if not rows:
+        raise UserError(f"{run.path} has no results yet; first give: doublevit evaluate {run.path}")
+    weights = _weights(_last_of(rows))
+    mine = [row for row in rows if _weights(row) == weights]
+    ways = dict.fromkeys((row.top_k, row.adapted) for row in mine)
+    found = [Candidate(run, recipe, _newest(row for row in mine if (row.top_k, row.adapted) == way)) for way in ways]
+    return sorted(found, key=lambda one: not one.as_trained)
+
+
+def way_of_use(candidate: Candidate) -> str:
+    """What must be said beside the name of a network that was not used as trained."""
+    if candidate.as_trained:
+        return ""
+    method = re.search(r"batch|whole set|momentum", candidate.adapted.partition(":")[2])
+    adapted = f", adapted ({method.group() if method else 'batch norm'})" if candidate.adapted else ""
+    dense = ", dense" if candidate.top_k == "none" != trained_top_k(candidate.recipe) else ""
+    other = candidate.top_k != trained_top_k(candidate.recipe)
+    return (dense or (mention(candidate.top_k, ", ") if other else "")) + adapted
+
+
+def trained_top_k(recipe: Mapping[str, Any]) -> str:
+    """The sparse attention that a recipe trains with."""
+    return alike(recipe["model"].get("top_k", "none"))
+
+
+def photo_set(row: Row) -> tuple[str, str]:
+    """Which data a row is of, by their checksum where they have one, and which part of them ("" for all)."""
+    found = CHECKSUM.search(row.dataset)
+    if found:
+        return found.group(), row.dataset[found.end() :].strip(", ")
+    base, comma, part = row.dataset.partition(", first ")
+    match = re.search(r", [\d,]+ of [\d,]+ stratified", row.dataset)
+    if match:
+        return row.dataset[: match.start()], row.dataset[match.start() :].strip(", ")
+    return base, (comma + part).strip(", ")
+
+
+def _last_of(rows: Sequence[Row]) -> Row:
+    """The newest row of weights that are the last of their training, or of any."""
+    return next((row for row in reversed(rows) if row.checkpoint.startswith("last")), rows[-1])
+
+
+def _weights(row: Row) -> str:
+    return row.checkpoint.rpartition(", ")[2]
+
+
+def _newest(rows: Iterable[Row]) -> tuple[Row, ...]:
+    newest: dict[str, Row] = {}
+    for row in rows:
+        key = json.dumps([row.dataset, row.count, dict(row.condition), row.metric], sort_keys=True)
+        newest.pop(key, None)
+        newest[key] = row
+    return tuple(newest.values())

@@ -1,0 +1,100 @@
+"""Runs, or a whole study of them, opened to be reported together."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from doublevit.errors import UserError
+from doublevit.report.candidates import Candidate, Contender, candidates, photo_set, way_of_use
+from doublevit.report.study import read_record
+from doublevit.report.study.record import FILE, Entry
+from doublevit.results import is_cut_short
+from doublevit.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """Rows of tables, in the order in which they were named; `remarks`, what must be said of the files.
+
+    `title` of the whole; `note`, what a study says of itself.
+    """
+
+    title: str
+    contenders: tuple[Contender, ...]
+    remarks: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def as_trained(self) -> list[Contender]:
+        """Without other ways of using the same networks."""
+        return [one for one in self.contenders if one.first.as_trained] or list(self.contenders)
+
+
+def open_runs(paths: Sequence[Path]) -> Collection:
+    """Runs and studies by their folders.
+
+    Raises:
+        UserError: there are none, one is neither, has no results, or they are of different photos.
+    """
+    if not paths:
+        raise UserError("expected folders of runs or of a study, found none; for example: doublevit report runs/first")
+    parts = [_study(path) if (path / FILE).exists() else _run(path, paths) for path in paths]
+    contenders = tuple(contender for part in parts for contender in part.contenders)
+    if not contenders:
+        raise UserError(f"{paths[0]} has no results yet: no cell of the study is done")
+    _require_same_data(contenders)
+    title = parts[0].title if len(parts) == 1 else f"{len(paths)} runs compared"
+    remarks = tuple(remark for part in parts for remark in part.remarks)
+    return Collection(title, contenders, remarks, parts[0].note if len(parts) == 1 else "")
+
+
+def _run(path: Path, paths: Sequence[Path]) -> Collection:
+    run = RunFolder.open(path)
+    names = [other.resolve().name for other in paths]
+    name = path.resolve().name
+    label = name if names.count(name) == 1 else f"{path.resolve().parent.name}/{name}"
+    contenders = tuple(Contender(label + way_of_use(one), "", (one,)) for one in candidates(run))
+    return Collection(name, contenders, tuple(_remarks(run)))
+
+
+def _study(folder: Path) -> Collection:
+    """The cells that are done; seeds of the same cell together."""
+    record = read_record(folder)
+    remarks = dict.fromkeys(f"{entry.cell} failed: {entry.problem}" for entry in record.entries if entry.problem)
+    members: dict[tuple[str, str], list[Candidate]] = {}
+    for entry in _once(record.entries):
+        run = RunFolder(folder / entry.run)
+        remarks |= dict.fromkeys(_remarks(run))
+        for candidate in candidates(run):
+            label = (entry.label or entry.cell) + way_of_use(candidate)
+            members.setdefault((entry.group, label), []).append(candidate)
+    contenders = tuple(Contender(label, group, tuple(found)) for (group, label), found in members.items())
+    return Collection(record.name, contenders, tuple(remarks), record.note)
+
+
+def _once(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """An entry for each run that has results; cells that share a run are told by the first."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.row is not None and entry.run not in seen:
+            seen.add(entry.run)
+            yield entry
+
+
+def _remarks(run: RunFolder) -> Iterator[str]:
+    if is_cut_short(run.path / "results.jsonl"):
+        yield f"{run.path / 'results.jsonl'}: the last line is half-written and was left out"
+
+
+def _require_same_data(contenders: Sequence[Contender]) -> None:
+    first: tuple[str, str, str] | None = None
+    for contender in contenders:
+        for member in contender.members:
+            for row in member.of_kind("clean"):
+                base = photo_set(row)[0]
+                if first is not None and base != first[0]:
+                    raise UserError(
+                        f"{first[1]} was measured on {first[2]}, {contender.label} on {row.dataset}: numbers of"
+                        " different photos do not belong in one table; report these runs apart"
+                    )
+                first = first or (base, contender.label, row.dataset)

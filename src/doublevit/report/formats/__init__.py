@@ -1,0 +1,19 @@
+"""A table in each of the forms in which people and programs want it."""
+
+from collections.abc import Callable
+
+from doublevit.report.formats.latex import latex
+from doublevit.report.formats.markdown import markdown
+from doublevit.report.formats.plain import as_csv, as_json
+from doublevit.report.formats.terminal import terminal
+from doublevit.report.table import Table
+
+FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    "markdown": ("md", markdown),
+    "latex": ("tex", latex),
+    "csv": ("csv", as_csv),
+    "json": ("json", as_json),
+}
+"""Suffix of the file, and what makes its text."""
+
+__all__ = ["FORMATS", "terminal"]

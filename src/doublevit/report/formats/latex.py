@@ -1,0 +1,58 @@
+r"""Tables in LaTeX with the booktabs package, to be put into a paper by \input."""
+
+from doublevit.report.table import Cell, Table, letter
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{mark: f"\\{mark}" for mark in "&%$#_"},
+}
+
+
+def latex(table: Table) -> str:
+    """A table environment; intervals are set small behind their numbers, footnotes below the rules."""
+    columns = "".join("r" if column.numeric else "l" for column in table.columns)
+    heads = [column.head for column in table.columns]
+    body = [f"{' & '.join(map(escape, heads))} \\\\", r"\midrule"]
+    for number, (group, rows) in enumerate(table.grouped()):
+        if group:
+            body += ([r"\addlinespace"] if number else []) + [
+                f"\\multicolumn{{{len(heads)}}}{{l}}{{\\textit{{{escape(group)}}}}} \\\\"
+            ]
+        body += [f"{' & '.join(_cell(table, cell) for cell in row)} \\\\" for row in rows]
+    rules = [
+        "% \\usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+    ]
+    notes = [
+        rf"\par{{\footnotesize \textsuperscript{{{letter(number)}}} {escape(note)}}}"
+        for number, note in enumerate(table.footnotes)
+    ]
+    end = [r"\bottomrule", r"\end{tabular}", *notes, _caption(table), rf"\label{{tab:{table.name}}}", r"\end{table}"]
+    return "\n".join([*rules, *body, *end]) + "\n"
+
+
+def escape(words: str) -> str:
+    """Words that LaTeX sets as they are."""
+    return "".join(ESCAPES.get(mark, mark) for mark in words)
+
+
+def _cell(table: Table, cell: Cell) -> str:
+    shown = escape(cell.text)
+    shown = rf"\textbf{{{shown}}}" if cell.best else shown
+    interval = rf" {{\scriptsize ({escape(cell.interval)})}}" if cell.interval else ""
+    marks = rf"\textsuperscript{{{table.marks(cell)}}}" if cell.notes else ""
+    return shown + interval + marks
+
+
+def _caption(table: Table) -> str:
+    title = table.title.rstrip(".")
+    return rf"\caption{{{escape(f'{title}. {table.caption}'.strip())}}}"

@@ -1,0 +1,55 @@
+"""Tables for programs: all digits, shares as shares, and beside each number its interval and count."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from doublevit.report.table import Cell, Column, Table
+
+PARTS = ("low", "high", "count")
+"""What a cell may hold beside its value; a column has it where any of its cells does."""
+
+
+def as_csv(table: Table) -> str:
+    """One line of heads; "top1", "top1_low", "top1_high", "top1_count"; the last column holds footnotes."""
+    kept = [(number, column, _parts(table, number)) for number, column in enumerate(table.columns)]
+    heads = [name for _, column, parts in kept for name in _names(column, parts)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*(["group"] if table.groups else []), *heads, *(["notes"] if table.footnotes else [])])
+    for group, rows in table.grouped():
+        for row in rows:
+            values = [value for number, _, parts in kept for value in _values(row[number], parts)]
+            notes = "; ".join(dict.fromkeys(note for cell in row for note in cell.notes))
+            writer.writerow([*([group] if table.groups else []), *values, *([notes] if table.footnotes else [])])
+    return text.getvalue()
+
+
+def as_json(table: Table) -> str:
+    """The table as an object; each row holds an object for each column, without what is not known."""
+    rows = [
+        ({"group": group} if table.groups else {})
+        | {column.name: _object(cell) for column, cell in zip(table.columns, row, strict=True)}
+        for group, members in table.grouped()
+        for row in members
+    ]
+    whole = {"name": table.name, "title": table.title, "caption": table.caption, "rows": rows}
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def _parts(table: Table, number: int) -> list[str]:
+    return [part for part in PARTS if any(getattr(row[number], part) is not None for row in table.rows)]
+
+
+def _names(column: Column, parts: list[str]) -> list[str]:
+    return [column.name, *(f"{column.name}_{part}" for part in parts)]
+
+
+def _values(cell: Cell, parts: list[str]) -> list[object]:
+    return [cell.value, *(getattr(cell, part) for part in parts)]
+
+
+def _object(cell: Cell) -> dict[str, Any]:
+    known = {part: getattr(cell, part) for part in ("value", *PARTS) if getattr(cell, part) is not None}
+    return known | ({"best": True} if cell.best else {}) | ({"notes": list(cell.notes)} if cell.notes else {})

@@ -1,0 +1,36 @@
+"""Tables in the terminal."""
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from doublevit.report.table import Cell, Table, letter
+
+
+def terminal(table: Table) -> RichTable:
+    """Groups below one another; intervals stand below their numbers, footnotes and caption below all."""
+    shown = RichTable(title=Text(table.title), caption=_caption(table), caption_justify="left", box=box.SIMPLE_HEAD)
+    shown.padding = (0, 1, 0, 0)
+    for column in table.columns:
+        shown.add_column(Text(column.head), justify="right" if column.numeric else "left", overflow="fold")
+    for group, rows in table.grouped():
+        if group:
+            shown.add_section()
+            shown.add_row(Text(group, style="bold"))
+        for row in rows:
+            shown.add_row(*(_cell(table, cell) for cell in row))
+    return shown
+
+
+def _cell(table: Table, cell: Cell) -> Text:
+    shown = Text(cell.text, style="bold" if cell.best else "")
+    if cell.notes:
+        shown.append(f" {table.marks(cell)}", style="dim")
+    if cell.interval:
+        shown.append(f"\n{cell.interval}", style="dim not bold")
+    return shown
+
+
+def _caption(table: Table) -> Text:
+    notes = [f"{letter(number)}: {note}" for number, note in enumerate(table.footnotes)]
+    return Text("\n".join(filter(None, [table.caption, *notes])))

@@ -1,0 +1,107 @@
+"""Names of lines: at their ends where there is room, else in a legend below."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
+
+from doublevit.report.plots.style import SMALL, reproducible
+
+LETTERS = 28  # of a run's name
+MOST = 8  # lines that are named at their ends
+BESIDE = 1.03  # where names begin, in widths of the axes
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A line or point: its name, its look (of `style.look`), and the place that is named, NaN if there is none."""
+
+    name: str
+    how: dict[str, Any]
+    place: tuple[float, float] = (math.nan, math.nan)
+
+
+@reproducible()
+def name_lines(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
+    """Name lines at their ends right of `axes`, or below the figure if there are more than 8 or some do not end there.
+
+    Call it last, when limits and titles are set.
+    """
+    if len(lines) <= MOST and np.isfinite([line.place for line in lines]).all():
+        _name_ends(figure, axes, lines)
+    else:
+        legend_below(figure, lines)
+
+
+def _name_ends(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
+    figure.draw_without_rendering()  # so that the height of the axes is known
+    line_height = 1.3 * SMALL * figure.dpi / 72 / axes.get_window_extent().height
+    places = np.array([line.place for line in lines])
+    wanted = axes.transAxes.inverted().transform(axes.transData.transform(places))[:, 1]
+    for line, height in zip(lines, spread(wanted, line_height, 0, 1), strict=True):
+        axes.annotate(
+            "",
+            line.place,
+            (BESIDE, height),
+            textcoords="axes fraction",
+            arrowprops={"arrowstyle": "-", "color": line.how["color"], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3},
+        )
+        mark = Line2D([BESIDE], [height], **line.how, markersize=5, clip_on=False, transform=axes.transAxes)
+        axes.add_artist(mark)
+        axes.annotate(
+            line.name,
+            (BESIDE, height),
+            (6, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+            parse_math=False,
+        )
+
+
+def spread(wanted: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Places within low..high, at least `gap` apart, in the order of those wanted and as near to them as can be.
+
+    The squares of all moves are least (isotonic regression). Where there is no room, all gaps are equally small.
+    """
+    from scipy.optimize import isotonic_regression  # a slow import
+
+    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
+    order, steps = np.argsort(wanted, kind="stable"), gap * np.arange(len(wanted))
+    free = isotonic_regression(np.asarray(wanted)[order] - steps).x
+    placed = np.empty(len(wanted))
+    placed[order] = np.clip(free, low, high - gap * (len(wanted) - 1)) + steps
+    return placed
+
+
+def legend_below(figure: Figure, lines: Sequence[Named]) -> None:
+    """Name lines or points in a legend below all."""
+    handles = [Line2D([], [], **line.how, markersize=5) for line in lines]
+    inches = 0.9 + max(TextPath((0, 0), line.name, SMALL).get_extents().width for line in lines) / 72
+    ncols = max(1, min(4, len(lines), int(figure.get_figwidth() / inches)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / ncols))  # what it takes from the axes
+    looks: dict[str, Any] = {"ncols": ncols, "frameon": False, "fontsize": SMALL, "handlelength": 3}
+    legend = figure.legend(handles, ["name"] * len(lines), loc="outside lower center", **looks)
+    for text, line in zip(legend.get_texts(), lines, strict=True):  # set here, since a name may begin with "_"
+        text.set(text=line.name, parse_math=False)
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Long names with an ellipsis in the middle, as long as it takes for different names to stay different."""
+    for letters in range(LETTERS, max(map(len, names), default=0)):
+        found = [_cut(name, letters) for name in names]
+        if len(set(found)) == len(set(names)):
+            return found
+    return list(names)
+
+
+def _cut(name: str, letters: int) -> str:
+    tail = (letters - 1) // 2
+    return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"

@@ -1,0 +1,112 @@
+"""How all plots look: colours that everybody can tell apart and that stand on white and on black, axes, files."""
+
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from doublevit.files import whole_file
+from doublevit.report.gallery import first_name
+from doublevit.statistics import Estimate
+
+BLUE, ORANGE, DARK, GREY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
+"""Of Okabe and Ito's palette, told apart in grey too."""
+COLOURS = (BLUE, ORANGE, "#009E73", "#B56390", "#A97400", "#757575")
+"""Of runs: Okabe and Ito's, purple and orange darkened so that all have a contrast of 3 with white and with #1a1a1a."""
+MARKERS = "os^DvPX*<>ph"
+LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+FORMATS = ("png", "svg")
+LETTERS = 26  # of a class's name
+PERCENT = PercentFormatter(1, decimals=0, symbol=" %")
+SMALL = 9  # points
+
+
+def look(number: int) -> dict[str, Any]:
+    """Colour, marker and line style of the run of that number; marker and line tell 48 runs apart without colour."""
+    count = len(MARKERS)
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % count],
+        "linestyle": LINES[(number + number // count) % len(LINES)],
+    }
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as .png and .svg, the same bytes for the same figure; `path` has no ending."""
+    written = []
+    with reproducible():
+        for ending in FORMATS:
+            written.append(path.with_name(f"{path.name}.{ending}"))
+            with whole_file(written[-1]) as file:
+                metadata = {"Date": None} if ending == "svg" else None
+                figure.savefig(file, format=ending, dpi=200, metadata=metadata)
+    return written
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """While it lasts, equal figures are drawn as equal bytes, and letters that the font lacks as empty boxes."""
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "doublevit", "svg.fonttype": "path"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def columns(estimates: Sequence[Estimate | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,) and how far their intervals reach below and above them (2, n); NaN where there is none."""
+    rows = [(one.value, one.low, one.high) if one else (np.nan,) * 3 for one in estimates]
+    value, low, high = np.array(rows, dtype=float).reshape(-1, 3).T
+    return value, np.maximum([value - low, high - value], 0)
+
+
+def draw_line(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], how: dict[str, Any]) -> None:
+    """A line through estimates, its markers with error bars."""
+    value, reach = columns(estimates)
+    axes.errorbar(places, value, reach, **how, markersize=5, linewidth=1.4, elinewidth=0.9, capsize=2)
+
+
+def aside(number: int, count: int) -> float:
+    """How far from its place a run is drawn, one of `count`, so that error bars do not hide one another."""
+    return (number - (count - 1) / 2) * min(0.07, 0.35 / count)
+
+
+def percent_axis(axis: Axis) -> None:
+    """Label shares as percent, with decimals only where ticks need them."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+
+
+def share_limits(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
+    """Limits of an axis that shows these shares and a margin (of their range), but hardly goes below 0 or beyond 1."""
+    there = np.array(values, dtype=float)
+    there = there[np.isfinite(there)] if np.isfinite(there).any() else np.array([0, 1])
+    beyond = max(margin * np.ptp(there), 0.01)
+    return max(there.min() - beyond, -0.02), min(there.max() + beyond, 1.02)
+
+
+def plain(*several: Axes) -> None:
+    """Take away the frame's top and right."""
+    for axes in several:
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def percent(share: float) -> str:
+    """A share in words, with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def broken(title: str, letters: int) -> str:
+    """A title in lines of so many letters."""
+    return "\n".join(textwrap.wrap(title, letters))
+
+
+def short(name: str) -> str:
+    """The first of a class's names, cut off where it is long."""
+    return textwrap.shorten(first_name(name), LETTERS, placeholder=" …") if len(name) > LETTERS else name

@@ -1,0 +1,106 @@
+"""How runs went: loss and accuracy over epochs."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from doublevit.report.plots.labels import Named, name_lines, shortened
+from doublevit.report.plots.style import aside, columns, look, percent_axis, plain, share_limits
+from doublevit.statistics import Estimate
+
+POINTS = 120  # of a loss curve, each a mean over its part of the steps
+MARKED = 8  # markers on a loss curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """The course of a run.
+
+    `epochs` that are done, from 1; as many `train_top1` and `val`, shares of 1, none where it was not measured
+    (`train_top1` may be none altogether); `losses` at `loss_steps`, in epochs, which may be fractions.
+    """
+
+    name: str
+    epochs: tuple[int, ...]
+    train_top1: tuple[float | None, ...] | None
+    val: tuple[Estimate | None, ...]
+    loss_steps: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+def training_curves(courses: Sequence[Course]) -> Figure:
+    """Loss in training, and top-1 on training photos (dashed) and on validation photos (with 95 % intervals).
+
+    Args:
+        courses: of at least one run; a run's place among them decides its colour and marker.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    single = all(len(course.epochs) <= 1 for course in courses)
+    offsets = [aside(number, len(courses)) if single else 0.0 for number in range(len(courses))]
+    for number, course in enumerate(courses):
+        _draw_loss(left, course, number)
+        _draw_top1(right, course, number, offsets[number])
+    last = max((place for course in courses for place in (*course.epochs, *course.loss_steps)), default=1)
+    left.set(xlim=(0, last + (0.2 if single else 0.03 * last)), xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="top-1, 95 % interval", ylim=share_limits(_shares(courses)))
+    left.set_title("training loss", fontsize=10)
+    right.set_title("top-1: validation solid, training dashed", fontsize=10)
+    left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    percent_axis(right.yaxis)
+    plain(left, right)
+    names = shortened([course.name for course in courses])
+    ends = [_end(course, offset) for course, offset in zip(courses, offsets, strict=True)]
+    lines = zip(names, map(look, range(len(names))), ends, strict=True)
+    name_lines(figure, right, [Named(name, how | {"linestyle": "-"}, end) for name, how, end in lines])
+    return figure
+
+
+def _draw_loss(axes: Axes, course: Course, number: int) -> None:
+    parts = min(POINTS, len(course.losses))
+    if parts:
+        steps, losses = (
+            [np.mean(part) for part in np.array_split(values, parts)] for values in (course.loss_steps, course.losses)
+        )
+        how = look(number) | {"linestyle": "-"}
+        every = max(1, parts // MARKED)
+        first = number * every // 4 % every  # so that markers of runs do not coincide
+        axes.plot(steps, losses, **how, linewidth=1.2, markersize=5, markevery=(first, every))
+
+
+def _draw_top1(axes: Axes, course: Course, number: int, offset: float) -> None:
+    how = look(number) | {"linestyle": "-"}
+    value, reach = columns(course.val)
+    epochs = np.array(course.epochs) + offset
+    axes.plot(epochs, value, **how, markersize=5, linewidth=1.4, markevery=max(1, len(epochs) // 12))
+    axes.fill_between(epochs, value - reach[0], value + reach[1], color=how["color"], alpha=0.15, linewidth=0)
+    alone = _alone(value)  # of which a band shows nothing
+    axes.errorbar(epochs[alone], value[alone], reach[:, alone], fmt="none", ecolor=how["color"], capsize=2)
+    if course.train_top1:
+        shares = np.array(course.train_top1, dtype=float)
+        marker = how["marker"] if len(shares) == 1 or _alone(shares).any() else ""
+        dashed = how | {"linestyle": "--", "marker": marker}
+        axes.plot(epochs, shares, **dashed, markersize=5, linewidth=1.1, markerfacecolor="white")
+
+
+def _alone(values: np.ndarray) -> np.ndarray:
+    """Where there is a value, bool (n,), but none before or after it."""
+    there = np.pad(np.isfinite(values), 1)
+    return there[1:-1] & ~there[:-2] & ~there[2:]
+
+
+def _end(course: Course, offset: float) -> tuple[float, float]:
+    """The last epoch with a validation, and its accuracy; NaN if there is none."""
+    value = columns(course.val)[0]
+    there = np.flatnonzero(np.isfinite(value))
+    return (course.epochs[there[-1]] + offset, float(value[there[-1]])) if len(there) else (math.nan,) * 2
+
+
+def _shares(courses: Sequence[Course]) -> list[float]:
+    bounds = [bound for course in courses for one in course.val if one for bound in (one.low, one.high)]
+    return bounds + [share for course in courses for share in course.train_top1 or () if share is not None]

@@ -1,0 +1,38 @@
+"""All tables that some runs have the measurements for, by the part of a report in which they stand."""
+
+from collections.abc import Sequence
+
+from doublevit.report.attacked import attacks
+from doublevit.report.candidates import Contender
+from doublevit.report.table import Table
+from doublevit.report.tables.accuracy import accuracy_table
+from doublevit.report.tables.attacks import attack_table, transfer_tables
+from doublevit.report.tables.differences import difference_table
+from doublevit.report.tables.paper import check_table, with_paper
+from doublevit.report.tables.robustness import cell_table, measured_groups, robustness_table, severity_table
+from doublevit.report.tables.runs import run_table
+from doublevit.report.tables.speed import speed_table
+
+
+def every_table(contenders: Sequence[Contender], *, paper: bool = False) -> dict[str, list[Table]]:
+    """Tables by section; if asked for, with the paper's numbers beside ours, and its arithmetic checked."""
+    groups = measured_groups(contenders)
+    trained = [one for one in contenders if one.first.as_trained] or list(contenders)
+    robustness = [table for group in groups for table in _robustness(contenders, group)]
+    speed = speed_table(contenders)
+    compared = difference_table(contenders, groups[0] if groups else None) if len(contenders) > 1 else None
+    found = {
+        "runs": [run_table(contenders)],
+        "accuracy": [accuracy_table(contenders)],
+        "robustness": robustness,
+        "cells": [table for one in trained for group in groups if (table := cell_table(one, group))],
+        "attacks": [*(attack_table(trained, attack) for attack in attacks(trained)), *transfer_tables(trained)],
+        "comparison": [compared] if compared else [],
+        "speed": [speed] if speed else [],
+        "paper": [check_table()] if paper else [],
+    }
+    return {name: [with_paper(table) for table in tables] for name, tables in found.items()} if paper else found
+
+
+def _robustness(contenders: Sequence[Contender], group: str) -> list[Table]:
+    return [robustness_table(contenders, group), severity_table(contenders, group)]

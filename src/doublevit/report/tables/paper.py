@@ -1,0 +1,78 @@
+"""The paper's numbers beside ours, and whether they add up."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from doublevit.report.paper import COLUMNS_1, MINUTES_PER_EPOCH, TABLE_1, TABLE_2, VAL_PHOTOS, checks
+from doublevit.report.table import Cell, Table, text, words
+from doublevit.statistics import wilson_interval
+
+GROUP = "the paper's own numbers"
+ASSUMED = f"the paper's; its interval assumes n = {VAL_PHOTOS:,}, which it does not say"
+V100 = "on a Tesla V100, as section 4.1 says"
+
+
+def with_paper(table: Table) -> Table:
+    """The same table with the paper's rows below ours, where the paper has such a table."""
+    rows = PRINTED[table.name]() if table.name in PRINTED else []
+    if not rows:
+        return table
+    width, groups = len(table.columns), table.groups or ("",) * len(table.rows)
+    groups = tuple(group or "these runs" for group in groups)
+    filled = tuple((*row[:width], *[Cell("-")] * (width - len(row))) for row in rows)
+    return dataclasses.replace(table, rows=table.rows + filled, groups=groups + (GROUP,) * len(filled))
+
+
+def check_table() -> Table:
+    """What the paper states, recomputed from its own cells."""
+    rows = tuple(
+        tuple(map(text, (check.what, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
+        for check in checks()
+    )
+    wrong = sum(not check.agrees for check in checks())
+    caption = (
+        f"In brackets: what it can be, given that the cells are rounded. {wrong} of {len(rows)} statements do not"
+        " follow from the paper's other numbers."
+    )
+    heads = tuple(map(words, ("what", "stated", "recomputed", "agrees")))
+    return Table("paper", "The paper's arithmetic", heads, rows, caption)
+
+
+def _accuracy() -> list[tuple[Cell, ...]]:
+    return [
+        (text(model), text(_augmented(model)), text("top-k" if "Sparse" in model else "dense"), *map(_printed, texts))
+        for model, texts in TABLE_2.items()
+    ]
+
+
+def _augmented(model: str) -> str:
+    return "augmix" if "Aug" in model or "Double" in model else "none"
+
+
+def _robustness() -> list[tuple[Cell, ...]]:
+    change = COLUMNS_1.index("% Change")
+    return [
+        (text(model), *map(_printed, texts[:change]), Cell(texts[change], value=float(texts[change]) / 100))
+        for model, texts in TABLE_1.items()
+    ]
+
+
+def _speed() -> list[tuple[Cell, ...]]:
+    return [
+        (text(model), Cell(f"{60 * float(minutes):,.0f}", value=60 * float(minutes), notes=(V100,)))
+        for model, minutes in MINUTES_PER_EPOCH.items()
+    ]
+
+
+def _printed(digits: str) -> Cell:
+    """A number in percent as it is printed."""
+    value = float(digits) / 100
+    low, high = wilson_interval(round(value * VAL_PHOTOS), VAL_PHOTOS)
+    return Cell(digits, f"{100 * low:.1f} to {100 * high:.1f}", value, low, high, notes=(ASSUMED,))
+
+
+PRINTED: Mapping[str, Callable[[], list[tuple[Cell, ...]]]] = {
+    "accuracy": _accuracy,
+    "robustness-paper": _robustness,
+    "speed": _speed,
+}

@@ -1,0 +1,222 @@
+"""The page: made without torch, of one file, and looked at in a real browser."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import copied
+from doublevit.cli import main
+from doublevit.corruptions import PAPER, SEVERITIES
+from doublevit.jobs.report import write_report
+from made_runs import PGD, corruption, make_run, measure, right
+
+HOSTILE = "a-run+with.marks_and-a-very-long-name-that-has-no-place-to-break-at-all-in-it"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+OVERFLOWING = """() => [...document.querySelectorAll('body *')]
+    .filter(e => !e.closest('.scroll, pre, .skip, .same') && e.getBoundingClientRect().right > innerWidth + 1)
+    .map(e => e.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three made runs with everything that a page can show but photos of their own."""
+    folder = tmp_path_factory.mktemp("runs")
+    for place, name in enumerate(("first", "second", HOSTILE)):
+        run = make_run(folder, name)
+        measure(run, right(300 + 10 * place, 360))
+        for number, corrupted in enumerate(PAPER):
+            for severity in SEVERITIES:
+                measure(
+                    run, right(280 - 9 * number - (20 - 3 * place) * severity, 360), corruption(corrupted, severity)
+                )
+        for level in (0, 1, 4, 8):
+            measure(run, right(300 - 30 * level, 360), PGD | {"epsilon": level / 255})
+        run.log({"step": 40, "loss": 1.5 - 0.1 * place, "learning_rates": [1e-3]})
+        speed = {"kind": "speed", "device": "a cpu", "batch_size": 32, "pixels": [8, 8]}
+        measure(run, right(1), speed, metric="inference images/s", value=100.0 + place, low=99.0, high=104.0)
+        train = {"loss": 1.0, "top1": 0.5, "images_per_second": 100.0}
+        entry = {"epoch": 1, "photos": 1437, "train": train, "val_top1": 0.8, "val_low": 0.75, "val_high": 0.85}
+        run.log({"step": 45, **entry})
+    return [folder / "first", folder / "second", folder / HOSTILE]
+
+
+@pytest.fixture(scope="module")
+def page(runs: list[Path]) -> Path:
+    return write_report(runs, runs[0].parent / "report.html", paper=True).page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium, to look at the page in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, page):
+    """The page in a window, and what its console and network have said."""
+    tab = browser.new_page(viewport={"width": 1440, "height": 900})
+    tab.said = []
+    tab.on("console", lambda message: tab.said.append(message.text))
+    tab.on("pageerror", lambda error: tab.said.append(str(error)))
+    tab.on("request", lambda request: tab.said.append(request.url) if request.url.startswith("http") else None)
+    tab.goto(page.as_uri())
+    yield tab
+    tab.close()
+
+
+def texts(tab, table: str, place: int) -> list[str]:
+    cells = tab.locator(f"#{table} tbody tr:not(.group)").locator(f":nth-match(th, 1), td:nth-child({place})")
+    return [text.strip() for text in cells.all_inner_texts()]
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_overflows_and_the_console_is_silent(tab, width, scheme):
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 900})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate(OVERFLOWING) == []
+    assert tab.evaluate("Math.min(...[...document.querySelectorAll('td, th')].map(e => e.offsetWidth))") > 25
+    assert tab.said == []
+    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(21, 23, 26)")
+
+
+def test_tables_sort_by_mouse_and_keyboard_and_keep_groups(tab):
+    column = "#table-robustness-paper tbody:first-of-type tr:not(.group) td:nth-child(8)"  # the average
+    values = lambda: [float(cell.get_attribute("data-value")) for cell in tab.locator(column).all()]  # noqa: E731
+    before = values()
+    head = tab.locator("#table-robustness-paper thead th:nth-child(8)")
+    head.locator("button").click()
+    assert values() == sorted(before)
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").press("Enter")
+    assert values() == sorted(before, reverse=True) != sorted(before)
+    assert head.get_attribute("aria-sort") == "descending"
+    groups = tab.locator("#table-robustness-paper .group").all_inner_texts()
+    assert groups == ["these runs", "the paper's own numbers"]
+    tab.locator("#table-robustness-paper thead th:nth-child(1) button").click()
+    assert head.get_attribute("aria-sort") == "none"
+    names = tab.locator("#table-robustness-paper tbody:first-of-type tr:not(.group) th").all_inner_texts()
+    assert names == sorted(["first", "second", HOSTILE])
+    assert tab.said == []
+
+
+def test_it_can_be_read_out(tab):
+    assert tab.locator("h1").count() == 1
+    assert tab.evaluate("document.documentElement.lang") == "en"
+    for image in tab.locator("img").all():
+        assert len(image.get_attribute("alt")) > 10
+    assert tab.locator("figure.plot svg").count() >= 6
+    for plot in tab.locator("figure.plot svg").all():
+        assert plot.get_attribute("role") == "img"
+        assert len(plot.get_attribute("aria-label")) > 10
+    identities = tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(identities) == len(set(identities))
+    for link in tab.locator("nav a").all():
+        assert tab.locator(link.get_attribute("href")).count() == 1
+
+
+def test_every_picture_is_whole(tab):
+    sizes = tab.evaluate("[...document.images].map(image => [image.complete, image.naturalWidth])")
+    assert len(sizes) == 2  # photos, corruptions
+    assert all(complete and width > 100 for complete, width in sizes)
+
+
+def test_one_file_that_asks_for_nothing(page):
+    text = page.read_text()
+    assert page.stat().st_size < 5e6
+    assert not re.findall(r"""(?:src|href|action)\s*=\s*["'](?!data:|#)[^"']*|url\((?!["']?#)[^)]*\)|@import""", text)
+    assert "default-src 'none'" in text
+
+
+def test_words_are_escaped(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(300, 360), checkpoint="last, <img src=x onerror=alert(1)>")
+    for number in range(2):
+        condition = PGD | {"epsilon": number / 255, "attack": "<script>alert(1)</script>"}
+        measure(run, right(200, 360), condition, checkpoint="last, <img src=x onerror=alert(1)>")
+    (run.path / "commands.jsonl").write_text('{"command": ["doublevit", "</code><script>alert(2)</script>"]}\n')
+    text = write_report([run.path]).page.read_text()
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_the_result_in_a_sentence(page):
+    found = re.search(r'<p class="result">(.*?)</p>', page.read_text(), re.DOTALL)
+    assert found
+    sentence = found[1].replace("&#39;", "'")
+    assert sentence.startswith(f"Of 3 networks, {HOSTILE} recognises 88.9 % (95 % interval 85.2 to 91.7) of the 360")
+    assert "the next, second, 2.8 points (" in sentence  # 10 of 360 photos
+    mean = np.mean([280 - 9 * n - 14 * s for n in range(5) for s in SEVERITIES]) / 360
+    assert f"under the paper's five corruptions, {100 * mean:.1f} % (" in sentence
+
+
+def test_caveats_that_apply_and_no_others(page, tmp_path):
+    text = page.read_text()
+    assert "Home-made corruptions" in text
+    assert "Each network was trained once" in text
+    assert "bounds robustness from above" in text
+    assert "n = 360" in text
+    assert "pretrained on ImageNet" not in text  # the digits are from scratch
+    run = make_run(tmp_path, "tiny", "ti-vit")
+    measure(run, right(1500, 2000), dataset="Tiny ImageNet from x, val [ac44c1fd]")
+    text = write_report([run.path]).page.read_text()
+    assert "have seen photos of Tiny ImageNet&#39;s classes" in text
+    assert "Home-made corruptions" not in text
+    assert "of few photos" not in text
+    assert "the photos cannot be had" in text
+
+
+def test_without_torch(runs, tmp_path):
+    code = (
+        "import sys, importlib.abc\n"
+        "class Block(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'torchvision', 'timm', 'accelerate'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from doublevit.cli import main\n"
+        f"runs = [{str(runs[0])!r}, {str(runs[1])!r}]\n"
+        "main(['report', *runs, '--output', 'page.html', '--files', 'files', '--paper'])\n"
+        "main(['tables', *runs, '--format', 'latex'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"the page: {tmp_path / 'page.html'}" in done.stdout
+    assert r"\toprule" in done.stdout
+    assert "warning" not in done.stderr
+    names = set(os.listdir(tmp_path / "files"))
+    assert {"accuracy.md", "robustness-paper.tex", "attack-pgd-linf.csv", "speed.json", "severity.svg"} <= names
+    assert {"epsilon-pgd-linf.png", "training.svg", "reliability-first.png", "confusion-second.svg"} <= names
+
+
+def test_a_run_that_was_really_trained(digits_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/anywhere/doublevit", "evaluate", "runs/a run"])
+    run = copied(digits_run, tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["report", str(run)])
+    assert end.value.code == 2
+    assert "has no results yet; first give: doublevit evaluate" in capsys.readouterr().err
+    main(["evaluate", str(run)])
+    main(["report", str(run)])
+    said = capsys.readouterr()
+    assert f"the page: {run / 'report.html'}" in said.out
+    text = (run / "report.html").read_text()
+    assert "the 12 surest of" in text
+    assert "<code>doublevit evaluate &#39;runs/a run&#39;</code>" in text
+    assert "<td>0</td>" in re.sub(r' data-value="[^"]*"', "", text)  # the seed

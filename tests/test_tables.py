@@ -1,0 +1,325 @@
+"""Tables of runs whose numbers were chosen, against what they must say, in every format."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from doublevit.corruptions import PAPER
+from doublevit.errors import UserError
+from doublevit.report.attacked import attacks
+from doublevit.report.collection import open_runs
+from doublevit.report.formats import FORMATS, terminal
+from doublevit.report.readings import Reading, cells, choose
+from doublevit.report.table import Cell, Column, Table, letter
+from doublevit.report.tables.accuracy import accuracy_table
+from doublevit.report.tables.attacks import attack_table, transfer_tables
+from doublevit.report.tables.differences import difference_table
+from doublevit.report.tables.every import every_table
+from doublevit.report.tables.robustness import robustness_table, severity_table
+from doublevit.report.tables.speed import speed_table
+from made_runs import PGD, corruption, make_run, measure, right
+
+
+def column(table: Table, name: str) -> list[Cell]:
+    place = [head.name for head in table.columns].index(name)
+    return [row[place] for row in table.rows]
+
+
+def reading(hits, sort="photos", **more) -> Reading:
+    hits = np.asarray(hits, bool)
+    return Reading(float(hits.mean()), 0.0, 1.0, len(hits), sort, sort, scores=hits, **more)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two runs: on the same 200 photos, clean and under the paper's five at severities 1 and 3."""
+    for name, clean, lost in (("one", 160, 40), ("two", 150, 20)):
+        run = make_run(tmp_path, name)
+        measure(run, right(clean))
+        for number, corrupted in enumerate(PAPER):
+            for severity in (1, 3):
+                measure(run, right(clean - lost - 4 * number - 2 * severity), corruption(corrupted, severity))
+    return [tmp_path / "one", tmp_path / "two"]
+
+
+def test_choose_takes_what_most_have_and_else_the_largest():
+    options = [{"a": (10, "a1"), "b": (99, "b1")}, {"a": (10, "a2")}, {"b": (99, "b3")}, {}, {"a": (10, "a5")}]
+    assert choose(options) == ["a1", "a2", "b3", None, "a5"]
+    assert choose([{"a": (10, "a"), "b": (99, "b")}]) == ["b"]
+
+
+def test_the_best_is_marked_only_where_a_paired_test_bears_it_out():
+    far = cells([[reading(right(150))], [reading(right(180))], [reading(right(120))]])
+    assert [cell.best for cell in far] == [False, True, False]
+    near = cells([[reading(right(150))], [reading(right(152))], [reading(right(120))]])
+    assert not any(cell.best for cell in near)
+    # 5 of 5 discordant photos: p = 0.0625 exactly; 6 of 6: 0.03125, which Holm doubles for two such pairs
+    assert not any(cell.best for cell in cells([[reading(right(105))], [reading(right(100))]]))
+    assert [cell.best for cell in cells([[reading(right(106))], [reading(right(100))]])] == [True, False]
+    assert not any(cell.best for cell in cells([[reading(right(106))], [reading(right(100))], [reading(right(100))]]))
+    falling = cells([[reading(right(150))], [reading(right(180))]], rising=False)
+    assert [cell.best for cell in falling] == [True, False]
+
+
+def test_other_photos_and_precision_get_footnotes_and_never_win():
+    half = {"precision": "bfloat16"}
+    column = cells([[reading(right(100))], [reading(right(100), **half)], [reading(right(390, 400), "more photos")]])
+    assert [cell.notes for cell in column] == [(), ("in bfloat16",), ("measured otherwise: more photos",)]
+    assert not any(cell.best for cell in column)
+
+
+def test_several_seeds_are_a_mean_with_an_interval_for_the_seed():
+    values = [
+        [reading(right(count)) for count in (150, 156, 162)],
+        [reading(right(count)) for count in (100, 101, 102)],
+    ]
+    first, second = cells(values)
+    low, high = stats.t.interval(0.95, 2, loc=0.78, scale=0.03 / np.sqrt(3))
+    assert (first.value, first.low, first.high) == pytest.approx((0.78, low, high))
+    assert first.notes == ("mean of 3 seeds; interval for the seed, not for the photos",)
+    assert stats.ttest_rel([0.75, 0.78, 0.81], [0.5, 0.505, 0.51]).pvalue < 0.05
+    assert first.best
+    assert not second.best
+
+
+def test_accuracy_of_ways_of_use(tmp_path):
+    run = make_run(tmp_path, "one", model__top_k="8")
+    measure(run, right(150), top_k="8")
+    measure(run, right(120), top_k="none")
+    measure(run, right(130), top_k="8", adapted="batch norm: 20 layers, batch of 100, N=16, seed 0")
+    table = accuracy_table(open_runs([run.path]).contenders)
+    assert [cell.text for cell in column(table, "model")] == ["one", "one, dense", "one, adapted (batch)"]
+    assert [cell.text for cell in column(table, "top_k")] == ["top-k 8", "dense (trained top-k 8)", "top-k 8"]
+    assert [cell.value for cell in column(table, "top1")] == [0.75, 0.6, 0.65]
+
+
+def test_the_newest_row_of_the_last_weights_counts(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(10), checkpoint="last, epoch-001-step-0000005-11111111")
+    measure(run, right(100))
+    measure(run, right(120), checkpoint="best, epoch-001-step-0000005-11111111")
+    measure(run, right(101))
+    assert [cell.value for cell in column(accuracy_table(open_runs([run.path]).contenders), "top1")] == [0.505]
+
+
+def test_robustness_is_the_papers(pair):
+    contenders = open_runs(pair).contenders
+    table = robustness_table(contenders, "paper")
+    by_hand = [np.mean([120 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200]
+    by_hand.append(np.mean([130 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200)
+    assert [cell.value for cell in column(table, "average")] == pytest.approx(by_hand)
+    assert column(table, "snow")[0].value == pytest.approx(np.mean([114, 110]) / 200)
+    changes = [by_hand[0] / 0.8 - 1, by_hand[1] / 0.75 - 1]
+    assert [cell.value for cell in column(table, "change")] == pytest.approx(changes)
+    assert column(table, "change")[0].text == f"{100 * changes[0]:+.1f}"
+    errors = [[2 - (of - 4 * n - 2) / 200 - (of - 4 * n - 6) / 200 for n in range(5)] for of in (120, 130)]
+    relative = np.mean(np.array(errors[1]) / np.array(errors[0]))
+    assert [cell.value for cell in column(table, "relative_error")] == pytest.approx([1, relative])
+    assert "severities 1 3, n = 200" in table.caption
+    assert [cell.best for cell in column(table, "average")] == [False, True]
+    severities = severity_table(contenders, "paper")
+    assert column(severities, "severity3")[1].value == pytest.approx((130 - 8 - 6) / 200)
+
+
+def test_clean_accuracy_beside_corruptions_is_of_the_same_photos(pair):
+    measure(open_runs(pair).contenders[0].first.run, right(390, 400))
+    table = robustness_table(open_runs(pair).contenders, "paper")
+    assert [(cell.value, cell.count) for cell in column(table, "clean")] == [(0.8, 200), (0.75, 200)]
+
+
+def test_differences_are_paired_and_corrected(pair):
+    table = difference_table(open_runs(pair).contenders, "paper")
+    assert table is not None
+    (clean,), (corrupted,) = column(table, "clean"), column(table, "corrupted")
+    assert (clean.value, corrupted.value) == pytest.approx((-0.05, 0.05))
+    assert clean.low < -0.05 < clean.high
+    scores, others = (
+        np.mean([right(of - 4 * n - 2 * s) for n in range(5) for s in (1, 3)], axis=0) for of in (130, 120)
+    )
+    ps = [cell.value for name in ("clean_p", "corrupted_p", "change_p") for cell in column(table, name)]
+    raw = [stats.binomtest(0, 10).pvalue, stats.ttest_rel(scores, others).pvalue]  # ten photos that only one knows
+    change_p = 2 / 1001  # the least that the bootstrap can say
+    assert ps == pytest.approx(list(multipletests([*raw, change_p], method="holm")[1]), abs=1e-6)
+
+
+def test_attacks_by_epsilon_and_transfer(tmp_path):
+    for name, standing in (("one", (150, 90, 10)), ("two", (140, 60, 9))):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        for epsilon, count in zip((0.0, 1 / 255, 2 / 255), standing, strict=True):
+            measure(run, right(count), PGD | {"epsilon": epsilon})
+        for made_on, count in (("one", 20), ("two", 110)):
+            more = {"kind": "transfer", "epsilon": 1 / 255, "made_on": f"{made_on} (last, float32)"}
+            measure(run, right(count + (name == "two")), PGD | more)
+    contenders = open_runs([tmp_path / "one", tmp_path / "two"]).contenders
+    (attack,) = attacks(contenders)
+    table = attack_table(contenders, attack)
+    assert [head.head for head in table.columns] == ["model", "0", "1/255", "2/255"]
+    assert [[cell.value for cell in row[1:]] for row in table.rows] == [[0.75, 0.45, 0.05], [0.7, 0.3, 0.045]]
+    assert [cell.best for cell in table.rows[0]] == [False, True, True, False]
+    (matrix,) = transfer_tables(contenders)
+    assert [[cell.value for cell in row[1:]] for row in matrix.rows] == [[0.1, 0.105], [0.55, 0.555]]
+
+
+def test_attacks_with_other_knobs_get_footnotes(tmp_path):
+    for name, steps in (("one", 10), ("two", 10), ("three", 50)):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        findings = ["gradients vanish"] if name == "two" else []
+        condition = PGD | {"epsilon": 1 / 255, "parameters": {"steps": steps}}
+        measure(run, right(100), condition, findings=findings)
+    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
+    table = attack_table(contenders, attacks(contenders)[0])
+    assert [cell.notes for cell in column(table, table.columns[1].name)][:2] == [
+        (),
+        ("not to be believed: gradients vanish",),
+    ]
+    assert "steps 50" in column(table, table.columns[1].name)[2].notes[0]
+
+
+def test_speed(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(150))
+    assert speed_table(open_runs([run.path]).contenders) is None
+    epoch = {"step": 45, "epoch": 1, "photos": 1437, "train": {"images_per_second": 100.0}}
+    run.log(epoch)
+    run.log(epoch | {"step": 90, "epoch": 2, "train": {"images_per_second": 50.0}})
+    condition = {"kind": "speed", "device": "a cpu", "batch_size": 32, "pixels": [8, 8]}
+    for metric, value in (("inference images/s", 1234.5), ("MACs", 1.258e9), ("parameters", 5.7e6)):
+        row = measure(run, right(1), condition, metric=metric, value=value, low=value - 1, high=value + 1)
+        assert row.metric == metric
+    table = speed_table(open_runs([run.path]).contenders)
+    assert table is not None
+    (row,) = table.rows
+    assert row[1].value == pytest.approx((14.37 + 28.74) / 2)
+    assert [cell.text for cell in row[2:]] == ["1,234.5", "-", "-", "-", "5.7", "-", "1.26"]
+
+
+@pytest.fixture
+def awkward() -> Table:
+    """Every mark that some format would trip over."""
+    note = "a note, with 50 % & more"
+    rows = (
+        (Cell("a|b_c & d\\e", value="a|b_c & d\\e"), Cell("73.3", "72.4 to 74.1", 0.733, 0.724, 0.741, 100, True)),
+        (Cell("<script> #1 $x$", value="<script> #1 $x$"), Cell("1.0", value=0.01, notes=(note, "other"))),
+    )
+    columns = (Column("model", "model", numeric=False), Column("top-1", "top1"))
+    return Table("awkward", "A 100 % title", columns, rows, "caption_of", ("first", "second"))
+
+
+def test_markdown(awkward):
+    text = FORMATS["markdown"][1](awkward)
+    lines = text.splitlines()
+    assert r"| a\|b\_c & d\\e | **73.3** (72.4 to 74.1) |" in lines
+    assert r"| \<script\> \#1 \$x\$ | 1.0 <sup>a,b</sup> |" in lines
+    assert lines[3] == "| --- | ---: |"
+    assert "<sup>a</sup> a note, with 50 % & more" in text
+
+
+def test_latex(awkward):
+    text = FORMATS["latex"][1](awkward)
+    assert r"a|b\_c \& d\textbackslash{}e & \textbf{73.3} {\scriptsize (72.4 to 74.1)} \\" in text
+    assert r"\textless{}script\textgreater{} \#1 \$x\$ & 1.0\textsuperscript{a,b} \\" in text
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    assert r"\begin{tabular}{lr}" in text
+    assert r"A 100 \% title. caption\_of" in text
+    without = re.sub(r"\\.", "", text)
+    assert without.count("{") == without.count("}")
+
+
+def test_csv_and_json_hold_every_digit(awkward):
+    first, second = csv.DictReader(io.StringIO(FORMATS["csv"][1](awkward)))
+    assert first["group"] == "first"
+    assert [first[key] for key in ("model", "top1", "top1_low", "top1_high", "top1_count")] == [
+        *("a|b_c & d\\e", "0.733", "0.724", "0.741", "100")
+    ]
+    assert (second["top1_low"], second["notes"]) == ("", "a note, with 50 % & more; other")
+    rows = json.loads(FORMATS["json"][1](awkward))["rows"]
+    assert rows[0]["top1"] == {"value": 0.733, "low": 0.724, "high": 0.741, "count": 100, "best": True}
+    assert rows[1]["group"] == "second"
+
+
+def test_terminal(awkward):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal(awkward))
+    text = console.export_text()
+    assert "<script> #1 $x$" in text
+    assert "1.0 a,b" in text
+    assert "a: a note, with 50 % & more" in text
+
+
+def test_footnotes_are_lettered():
+    assert [letter(number) for number in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
+
+
+def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
+    tables = every_table(open_runs(pair).contenders, paper=True)
+    robustness = tables["robustness"][0]
+    assert robustness.groups[0] == "these runs"
+    assert robustness.groups[-1] == "the paper's own numbers"
+    paper = {row[0].text: row for row in robustness.rows}
+    assert [cell.text for cell in paper["PiT"][1:9]] == [
+        "85.3",
+        "67.6",
+        "73.0",
+        "72.6",
+        "70.6",
+        "73.1",
+        "71.4",
+        "-16.3",
+    ]
+    assert not any(cell.best for row in robustness.rows[2:] for cell in row)
+    (arithmetic,) = tables["paper"]
+    stated = {row[0].text: row for row in arithmetic.rows}
+    average = stated["Table 1, ViT: average of its five corruptions"]
+    assert average[2].text.startswith(f"{np.mean([68.0, 68.0, 70.63, 67.2, 70.5]):.2f}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "results.jsonl").unlink(), r"one has no results yet; first give: doublevit evaluate"),
+        (lambda run: (run / "recipe.json").unlink(), r"one is no run: expected a folder with recipe.json"),
+        (
+            lambda run: (run / "results.jsonl").write_text('{"version": 99}\n'),
+            r"results.jsonl holds rows of version 99, and this doublevit \(.*\) reads version 1; use the doublevit",
+        ),
+        (
+            lambda run: (run / "results.jsonl").write_text("half\n" + (run / "results.jsonl").read_text()),
+            r"results.jsonl, line 1 is damaged: .*; remove the line",
+        ),
+    ],
+)
+def test_bad_runs_are_told_in_one_line(pair, damage, message):
+    damage(pair[0])
+    with pytest.raises(UserError, match=message) as error:
+        open_runs(pair)
+    assert "\n" not in str(error.value)
+
+
+def test_a_half_written_last_line_is_left_out_with_a_warning(pair):
+    path = pair[0] / "results.jsonl"
+    before = accuracy_table(open_runs(pair).contenders)
+    whole = path.read_text()
+    path.write_text(whole + whole.splitlines()[-1][:50])
+    collection = open_runs(pair)
+    assert collection.remarks == (f"{path}: the last line is half-written and was left out",)
+    assert accuracy_table(collection.contenders) == before
+    path.write_text(whole.rstrip("\n"))  # whole but for its end
+    assert open_runs(pair).remarks == ()
+
+
+def test_no_runs_and_runs_of_other_data_are_refused(pair, tmp_path):
+    with pytest.raises(UserError, match="expected folders of runs or of a study, found none"):
+        open_runs([])
+    other = make_run(tmp_path, "other")
+    measure(other, right(10), dataset="image folder pets, val [0123abcd]")
+    with pytest.raises(UserError, match=r"one was measured on scikit-learn.*, other on image folder pets"):
+        open_runs([*pair, other.path])
