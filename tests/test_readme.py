@@ -27,6 +27,18 @@ STARTS = ("run", "train", "study")  # what takes a recipe's options
 QUICK = {
     "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
     "ti-double-cross": ["--train.epochs", "1"],
+    "digits": [
+        "--train.epochs",
+        "1",
+        "--data.per-class",
+        "2",
+        "--cells",
+        "vit-aug",
+        "double",
+        "--attack-samples",
+        "10",
+    ],
+    "paper-ti": ["--cells", "vit"],
     "ablation-digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "base", "top-k-4"],
     "paper-double-cross": ["--train.epochs", "0", "--model.weights", "none", "--data.path", "tiny-imagenet-200.zip"],
 }
@@ -45,6 +57,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main(["train", *quick, "--name", "second"])
     network = ["--model.backbone", "test_resnet", "--model.image-size", "32", "--model.coarse", "None"]
     main(["train", *quick, *network, "--model.cross.after", "--name", "resnet"])
+    for name in ("first", "second"):
+        main(["evaluate", str(path / name)])
     return path
 
 
@@ -54,6 +68,7 @@ def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, mo
     shutil.copytree(runs, tmp_path / "runs")
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
+    (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -14,16 +14,20 @@ from filelock import FileLock
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from doublevit.attacks.config import AttackConfig
 from doublevit.cli.study import study as command
+from doublevit.corrupted.config import RobustnessConfig
 from doublevit.errors import UserError
 from doublevit.jobs import train
-from doublevit.jobs.study import Book, Request, overview, run, run_study
+from doublevit.jobs.study import Book, Outlook, Request, clean, overview, run_study
+from doublevit.jobs.study.cost import Cost
+from doublevit.jobs.study.plan import make_plan
 from doublevit.models.config import ModelConfig
 from doublevit.progress import console
-from doublevit.recipes import Recipe, get_recipe
+from doublevit.recipes import Recipe, get_recipe, to_dict
 from doublevit.recipes.recipe import differences, with_changes
 from doublevit.recipes.studies import STUDIES
-from doublevit.recipes.study import Cell, Study
+from doublevit.recipes.study import Cell, Protocol, Study
 from doublevit.report.study import Record, compare, read_record
 from doublevit.results import Predictions
 from doublevit.run_folder import RunFolder
@@ -64,6 +68,17 @@ def said(renderable: object) -> str:
     return " ".join(capture.get().split())
 
 
+def dry_run(asked: Request) -> str:
+    book = Book(asked)
+    return said(overview(book, Outlook(book)))
+
+
+@pytest.fixture(autouse=True)
+def _no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = Cost(1.0, 1.0, 1.0, dict.fromkeys(("as-trained", "none", "4", "8"), 1.0), {})
+    monkeypatch.setattr("doublevit.jobs.study.outlook.time_network", lambda *_: cost)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study's folder when all of it is done."""
@@ -91,9 +106,12 @@ def test_every_cell_of_every_study_can_be_built(study):
     assert study.baseline in names
     base = study.base_recipe()
     for cell in study.cells:
-        recipe = study.recipe_of(cell, base)
-        values = {path: value for path, (value, _) in differences(recipe, base).items()}
+        own = with_changes(get_recipe(cell.recipe or study.base), study.changes)
+        values = {path: value for path, (value, _) in differences(study.recipe_of(cell, base), own).items()}
         assert values.items() <= dict(cell.changes).items()
+    protocol = study.protocol
+    AttackConfig(protocol.attacks, epsilons=protocol.epsilons)
+    RobustnessConfig(protocol.corruptions, protocol.severities)
 
 
 def test_the_papers_study_varies_one_factor_at_a_time():
@@ -113,6 +131,58 @@ def test_the_papers_study_varies_one_factor_at_a_time():
     assert differences(cells["top-k-8"], base) == {"model.top_k": ("8", "none")}
     top_k = {cell.name: cell.inference for cell in study.cells if cell.group == "sparse attention"}
     assert top_k == {f"top-k-{trained}": ("none", "8", "16", "32") for trained in ("none", "8", "16", "32")}
+
+
+ROWS = {
+    "vit": "ViT",
+    "vit-aug": "ViT+Aug",
+    "vit-aug-sparse": "ViT+Aug+Sparse",
+    "pit": "PiT",
+    "pit-aug": "PiT+Aug",
+    "pit-aug-sparse": "PiT+Aug+Sparse",
+    "inception": "InceptionResnetV2",
+    "inception-aug": "InceptionResnetV2+Aug",
+    "double": "DoubleViT",
+    "double-cross": "DoubleViT+Cross",
+    "double-2cross": "DoubleViT+2Cross",
+}
+
+
+def test_the_papers_tables_have_their_rows():
+    study = STUDIES["paper"]
+    recipes = {cell.name: study.recipe_of(cell, study.base_recipe()) for cell in study.cells}
+    assert {cell.name: cell.label for cell in study.cells} == ROWS
+    assert study.baseline == "vit-aug"
+    assert [name for name, recipe in recipes.items() if recipe.augment.policy == "none"] == ["vit", "pit", "inception"]
+    assert {recipe.augment.policy for recipe in recipes.values()} == {"none", "augmix"}
+    assert [name for name, recipe in recipes.items() if recipe.model.top_k == "16"] == [
+        "vit-aug-sparse",
+        "pit-aug-sparse",
+    ]
+    assert [recipes[name].model.cross.after for name in ("double", "double-cross", "double-2cross")] == [
+        (),
+        (9,),
+        (9, 12),
+    ]
+    assert differences(recipes["inception-aug"], get_recipe("paper-inception")) == {}
+    epsilons = ("0", "0.25/255", "0.5/255", "1/255", "2/255")
+    assert study.protocol == Protocol(("paper",), (1, 2, 3, 4, 5), ("pgd",), epsilons, 500, speed=True)
+
+
+def test_runs_of_the_small_paper_are_found_whatever_command_made_them(tmp_path):
+    study, asked = STUDIES["paper-ti"], {"data.per_class": 20, "train.epochs": 1, "model.weights": "weights"}
+    base = with_changes(study.base_recipe(), asked)
+    for name, own, changes in (
+        ("vit", "ti-vit", {"augment.policy": "none"}),
+        ("deit-aug-sparse", "ti-deit", {"model.top_k": "16"}),
+        ("double-2cross", "ti-double-2cross", {}),
+    ):
+        recipe = with_changes(get_recipe(own), {**asked, **changes})
+        RunFolder.create(to_dict(train.with_absolute_paths(recipe)), tmp_path / "s", name)
+    planned = {each.name: each for each in make_plan(Request(study, base, tmp_path / "s"))}
+    assert list(planned) == [cell.name for cell in study.cells]
+    assert not any(each.problem for each in planned.values())
+    assert len({each.run.path for each in planned.values()}) == len(planned) == 9
 
 
 def test_changes_are_made_together_and_unknown_fields_refused():
@@ -153,7 +223,7 @@ def test_all_cells_get_done_and_equal_ones_share_a_run(finished):
 
 @pytest.mark.usefixtures("no_training")
 def test_a_second_call_does_nothing(done, monkeypatch, capsys):
-    monkeypatch.setattr(run, "evaluate", lambda _: pytest.fail("evaluated"))
+    monkeypatch.setattr(clean, "evaluate", lambda _: pytest.fail("evaluated"))
     before, record = sizes(done), read_record(done)
     assert run_study(request(done)) == record
     assert sizes(done) == before
@@ -199,7 +269,7 @@ def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, monkeypatch)
         run_study(request(tmp_path / "tiny", cells=("base",)))
     assert read_record(tmp_path / "tiny").seconds["base"] > 0
     monkeypatch.setattr(Interrupt, "check", check)
-    assert "0 of 1 epochs" in said(overview(Book(request(tmp_path / "tiny"))))
+    assert "0 of 1 epochs" in dry_run(request(tmp_path / "tiny"))
     monkeypatch.setattr(train, "start", lambda *_: pytest.fail("began anew"))
     record = run_study(request(tmp_path / "tiny", cells=("base",)))
     whole = read_record(finished).entries[0].row
@@ -280,19 +350,11 @@ def test_as_many_other_photos_are_not_paired(done, other):
     assert lines[4].difference is not None
 
 
-def test_a_dry_run_does_nothing_and_invents_no_time(tmp_path, finished, monkeypatch):
-    monkeypatch.setattr("doublevit.data.load", lambda _: pytest.fail("read photos"))
-    text = said(overview(Book(request(tmp_path / "none"))))
-    assert "to do: 3 trainings, 5 evaluations; how long is not known" in text
+def test_a_dry_run_writes_nothing_and_tells_what_is_left(tmp_path, finished):
+    text = dry_run(request(tmp_path / "none"))
+    assert "to do: 3 trainings, 5 measurements; about 0:10:08" in text  # 3 x (1 + 1 + 120) s, and twice 1 + 120 s
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.undo()
-    assert "nothing is left to do" in said(overview(Book(request(finished))))
-    more = dataclasses.replace(TINY, cells=(*TINY.cells, *(Cell(f"seed-{n}", "seed", {"seed": n}) for n in (1, 2))))
-    book, record = Book(request(finished, more)), read_record(finished)
-    spent = np.mean([entry.row.seconds for entry in {(e.run, e.top_k): e for e in record.entries}.values()])
-    expected = 2 * np.mean(list(record.seconds.values())) + 2 * spent
-    assert book.work() == (2, 2)
-    assert book.time_left().total_seconds() == pytest.approx(expected, abs=0.51)
+    assert "nothing is left to do" in dry_run(request(finished))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from doublevit.report.attacked import attacks
 from doublevit.report.collection import open_runs
 from doublevit.report.formats import FORMATS, terminal
 from doublevit.report.readings import Reading, cells, choose
+from doublevit.report.study import Entry, Record, write_record
 from doublevit.report.table import Cell, Column, Table, letter
 from doublevit.report.tables.accuracy import accuracy_table
 from doublevit.report.tables.attacks import attack_table, transfer_tables
@@ -111,7 +112,7 @@ def test_the_newest_row_of_the_last_weights_counts(tmp_path):
 
 def test_robustness_is_the_papers(pair):
     contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, "paper")
+    table = robustness_table(contenders, contenders[0], "paper")
     by_hand = [np.mean([120 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200]
     by_hand.append(np.mean([130 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200)
     assert [cell.value for cell in column(table, "average")] == pytest.approx(by_hand)
@@ -130,12 +131,14 @@ def test_robustness_is_the_papers(pair):
 
 def test_clean_accuracy_beside_corruptions_is_of_the_same_photos(pair):
     measure(open_runs(pair).contenders[0].first.run, right(390, 400))
-    table = robustness_table(open_runs(pair).contenders, "paper")
+    contenders = open_runs(pair).contenders
+    table = robustness_table(contenders, contenders[0], "paper")
     assert [(cell.value, cell.count) for cell in column(table, "clean")] == [(0.8, 200), (0.75, 200)]
 
 
 def test_differences_are_paired_and_corrected(pair):
-    table = difference_table(open_runs(pair).contenders, "paper")
+    contenders = open_runs(pair).contenders
+    table = difference_table(contenders, contenders[0], "paper")
     assert table is not None
     (clean,), (corrupted,) = column(table, "clean"), column(table, "corrupted")
     assert (clean.value, corrupted.value) == pytest.approx((-0.05, 0.05))
@@ -260,7 +263,7 @@ def test_footnotes_are_lettered():
 
 
 def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
-    tables = every_table(open_runs(pair).contenders, paper=True)
+    tables = every_table(open_runs(pair), paper=True)
     robustness = tables["robustness"][0]
     assert robustness.groups[0] == "these runs"
     assert robustness.groups[-1] == "the paper's own numbers"
@@ -323,3 +326,26 @@ def test_no_runs_and_runs_of_other_data_are_refused(pair, tmp_path):
     measure(other, right(10), dataset="image folder pets, val [0123abcd]")
     with pytest.raises(UserError, match=r"one was measured on scikit-learn.*, other on image folder pets"):
         open_runs([*pair, other.path])
+
+
+def test_a_study_is_told_by_labels_with_seeds_together_and_its_baseline(tmp_path):
+    entries = []
+    for cell, label, counts in (("plain", "", (150, 154)), ("base", "Base+Aug", (100, 104)), ("lost", "", ())):
+        for seed, count in enumerate(counts):
+            name = f"{cell}-seed-{seed}" if seed else cell
+            run = make_run(tmp_path, name, seed=seed)
+            entries.append(Entry("rows", cell, name, "none", measure(run, right(count)), "", seed, label))
+        if not counts:
+            entries.append(Entry("rows", cell, cell, "none", None, "out of memory"))
+    write_record(tmp_path, Record("made", "a note", "base", entries))
+    collection = open_runs([tmp_path])
+    assert [(one.label, len(one.members)) for one in collection.contenders] == [("plain", 2), ("Base+Aug", 2)]
+    assert (collection.title, collection.note, collection.base.label) == ("made", "a note", "Base+Aug")
+    assert collection.remarks == ("lost failed: out of memory",)
+    (compared,) = every_table(collection)["comparison"]
+    assert compared.title == "Compared with Base+Aug"
+    assert [cell.text for cell in column(compared, "model")] == ["plain"]
+    assert column(compared, "clean")[0].value == pytest.approx(0.25)
+    with pytest.raises(UserError, match="no cell of the study is done"):
+        write_record(tmp_path, Record("made", "", "base", entries[-1:]))
+        open_runs([tmp_path])

@@ -19,11 +19,15 @@ from doublevit.run_folder import RunFolder
 
 
 def add_once(run: RunFolder, row: Row, predictions: Predictions, known: list[Row]) -> None:
-    """Add a row and its predictions to a run's results, unless it is `known` there but for the seconds it took."""
+    """Add a row to a run's results, unless it is `known` there but for the seconds; and predictions, if missing."""
+    if not this_process().is_main_process:
+        return
     untimed = dataclasses.replace(row, seconds=0.0)
-    if this_process().is_main_process and untimed not in (dataclasses.replace(other, seconds=0.0) for other in known):
+    if untimed not in (dataclasses.replace(other, seconds=0.0) for other in known):
         run.add_results([row], predictions)
         known.append(row)
+    elif not run.predictions(row).is_file():
+        predictions.save(run.predictions(row))
 
 
 class Ledger:

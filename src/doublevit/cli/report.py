@@ -23,7 +23,7 @@ class Report:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders of runs, or of a study; comparisons are with the first."""
+    """Folders of runs, or of a study; comparisons are with the first, or with the study's baseline."""
     output: Path | None = None
     """The file to write; if not given, report.html in the folder of the one run or study, else here."""
     files: Path | None = None
@@ -41,7 +41,7 @@ class Tables:
     """What was measured of some runs, as tables in the terminal, or in a form for papers and programs."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders of runs, or of a study; comparisons are with the first."""
+    """Folders of runs, or of a study; comparisons are with the first, or with the study's baseline."""
     format: Literal["terminal", "markdown", "latex", "csv", "json"] = "terminal"
     """How to print them."""
     only: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def tables(arguments: Sequence[str]) -> None:
     collection = open_runs(options.runs)
     for remark in collection.remarks:
         console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
-    found = every_table(collection.contenders, paper=options.paper or "paper" in options.only)
+    found = every_table(collection, paper=options.paper or "paper" in options.only)
     wanted = options.only or [name for name in SECTIONS if name != "cells"]
     for table in (table for name in wanted for table in found[name]):
         if options.format == "terminal":

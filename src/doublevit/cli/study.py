@@ -36,8 +36,12 @@ class Options:
     """Evaluate on so many validation photos only, of each class its share."""
     photos: int | None = None
     """Evaluate on the first so many validation photos only."""
+    attack_samples: int | None = None
+    """Attack so many validation photos, of each class its share; 0 for no attacks; if not given, as the study says."""
+    seeds: tuple[int, ...] = ()
+    """Train every cell with each of these; the first one's runs bear the cells' names. If not given, --seed alone."""
     dry_run: bool = False
-    """Only tell what is done and what is to do."""
+    """Only tell what is done, what is to do, and how long that will take, which is timed on a little of it."""
     table: bool = False
     """Only make the table again, from the study's files alone."""
 
@@ -49,7 +53,7 @@ class Options:
 
 
 def study(arguments: Sequence[str]) -> None:
-    """Train and compare the cells of an ablation, going on where it was stopped: `study NAME [options]`."""
+    """Train, measure and compare the cells of a study, going on where it was stopped: `study NAME [options]`."""
     if not arguments or arguments[0] in ("-h", "--help"):
         say("usage: doublevit study NAME [options]\n\nall options: doublevit study NAME --help\n")
         print_names("Studies", {name: f"{each.note} ({len(each.cells)} cells)" for name, each in STUDIES.items()})
@@ -74,13 +78,24 @@ def study(arguments: Sequence[str]) -> None:
 def _request(chosen: Study, folder: Path, options: Options) -> "Request":
     from doublevit.jobs.study import Request
 
-    return Request(chosen, options.recipe, folder, options.samples, options.photos, options.cells)
+    return Request(
+        study=chosen,
+        recipe=options.recipe,
+        folder=folder,
+        samples=options.samples,
+        photos=options.photos,
+        cells=options.cells,
+        attack_samples=options.attack_samples,
+        seeds=options.seeds,
+    )
 
 
 def _preview(request: "Request") -> None:
-    from doublevit.jobs.study import Book, overview
+    from doublevit.jobs.study import Book, Outlook, overview
 
-    out.print(overview(Book(request)))
+    book = Book(request)
+    book.require_photos()
+    out.print(overview(book, Outlook(book)))
 
 
 def _run(request: "Request") -> None:
@@ -92,10 +107,20 @@ def _run(request: "Request") -> None:
     except (Stopped, KeyboardInterrupt):
         fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
     _show(request.folder, record)
+    _report(request, record)
     wanted = [cell.name for cell in request.study.cells if request.wants(cell)]
     failed = dict.fromkeys(entry.cell for entry in record.entries if entry.problem and entry.cell in wanted)
     if failed:
         fail(f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed)}; the table says why", 1)
+
+
+def _report(request: "Request", record: Record) -> None:
+    """The page, of what is done so far."""
+    if any(entry.row for entry in record.entries):
+        from doublevit.jobs.report import write_report
+
+        written = write_report([request.folder], paper=request.study.beside_paper)
+        say(f"  {written.page}  all tables, plots and photos: open it in a browser")
 
 
 def _show(folder: Path, record: Record) -> None:

@@ -45,7 +45,7 @@ def write_report(
     collection = open_runs(paths)
     output = output or (paths[0] / PAGE if len(paths) == 1 else Path(PAGE))
     writable_folder(output.absolute().parent, "the page")
-    tables = every_table(collection.contenders, paper=paper)
+    tables = every_table(collection, paper=paper)
     val, remarks = _photos(collection)
     drawn = _draw(collection, val)
     pictures = _galleries(collection, val)

@@ -16,10 +16,16 @@ class Backbone:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _small_vit(patch_size: int) -> Backbone:
+def _small_vit(patch_size: int, note: str, **options: str) -> Backbone:
     size = {"img_size": 32, "patch_size": patch_size, "embed_dim": 64, "depth": 6, "num_heads": 4}
-    return Backbone("vit_tiny_patch16_224", "six small blocks for 32 pixels, to be trained from scratch", size)
+    return Backbone("vit_tiny_patch16_224", note, size | options)
 
+
+_FROM_SCRATCH = "six small blocks for 32 pixels, to be trained from scratch"
+_SOON = "the same from weights by Xavier's rule, from which it learns sooner"
+
+
+_SMALL_PIT = {"img_size": 32, "patch_size": 8, "stride": 4, "base_dims": (16, 16, 16), "depth": (2, 3, 1)}
 
 BACKBONES: dict[str, Backbone] = {
     "vit-b16": Backbone("vit_base_patch16_224.orig_in21k_ft_in1k", "ViT-B/16, the paper's"),
@@ -32,8 +38,12 @@ BACKBONES: dict[str, Backbone] = {
     "vit-ti16": Backbone("vit_tiny_patch16_224.augreg_in21k_ft_in1k", "ViT-Ti/16, ViT-B/16 at a tenth of the cost"),
     "deit-ti16": Backbone("deit_tiny_patch16_224.fb_in1k", "DeiT-Ti/16"),
     "pit-ti": Backbone("pit_ti_distilled_224.in1k", "PiT-Ti distilled, PiT-B at a tenth of the cost"),
-    "vit-digits-4": _small_vit(4),
-    "vit-digits-8": _small_vit(8),
+    "vit-digits-4": _small_vit(4, _FROM_SCRATCH),
+    "vit-digits-8": _small_vit(8, _FROM_SCRATCH),
+    "vit-digits-4-xavier": _small_vit(4, _SOON, weight_init="jax"),
+    "vit-digits-8-xavier": _small_vit(8, _SOON, weight_init="jax"),
+    "pit-digits": Backbone("pit_ti_224", "a small PiT for 32 pixels, to be trained from scratch", _SMALL_PIT),
+    "resnet-digits": Backbone("test_resnet.r160_in1k", "timm's smallest ResNet, for small photos and tests"),
 }
 
 HEADS = {

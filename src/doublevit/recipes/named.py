@@ -13,6 +13,7 @@ from doublevit.models.config import CrossConfig, ModelConfig
 from doublevit.recipes.recipe import Recipe
 from doublevit.train.config import TrainConfig
 
+DIGITS = DataConfig(source="digits")
 TINY = DataConfig(source="tiny-imagenet")
 PAPER_AUGMENT = AugmentConfig("augmix", place="input")
 TI_AUGMENT = AugmentConfig("augmix")  # at 64 pixels, where it costs a tenth
@@ -27,6 +28,11 @@ DIGITS_TRAIN = TrainConfig(
     precision="float32",  # layers this small are slower in bfloat16
 )
 LAST_90 = "all-but-90-tensors"
+
+
+def _digits(name: str, note: str, model: ModelConfig) -> Recipe:
+    model = dataclasses.replace(model, weights="none")
+    return Recipe(name, note, data=DIGITS, augment=AugmentConfig("crop"), model=model, train=DIGITS_TRAIN)
 
 
 def _paper(name: str, note: str, model: ModelConfig) -> Recipe:
@@ -58,14 +64,14 @@ def _double_ti(*after: int) -> ModelConfig:
 
 
 _ALL = (
-    Recipe(
+    _digits(
         "digits-double",
         "a small DoubleViT with cross attention, from scratch on the embedded digits: the demo",
-        data=DataConfig(source="digits"),
-        augment=AugmentConfig("crop"),
-        model=ModelConfig("vit-digits-4", coarse="vit-digits-8", weights="none", cross=CrossConfig((4,))),
-        train=DIGITS_TRAIN,
+        ModelConfig("vit-digits-4", coarse="vit-digits-8", cross=CrossConfig((4,))),
     ),
+    _digits("digits-vit", "a small ViT on the digits", ModelConfig("vit-digits-4-xavier")),
+    _digits("digits-pit", "a small PiT on the digits", ModelConfig("pit-digits")),
+    _digits("digits-resnet", "a small ResNet on the digits", ModelConfig("resnet-digits", image_size=32)),
     _paper("paper-vit", "ViT-B/16 (paper, Table 2: 79.1 %)", ModelConfig("vit-b16", head="paper-single")),
     _paper("paper-pit", "PiT-B distilled (paper: 85.3 %)", ModelConfig("pit-b", head="paper-single")),
     _paper(

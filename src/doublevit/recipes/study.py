@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from doublevit.corruptions import SEVERITIES
 from doublevit.recipes.named import get_recipe
 from doublevit.recipes.recipe import Recipe, differences, with_changes
 
@@ -21,6 +22,25 @@ class Cell:
     """The sparse attentions to evaluate it with, as of --top-k; none given: the one it was trained with."""
     recipe: str | None = None
     """Name of a recipe to take instead of the study's base."""
+    label: str = ""
+    """How tables name it, where that is not its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """What every trained cell is measured with, as it was trained, besides accuracy on clean photos."""
+
+    corruptions: tuple[str, ...] = ()
+    """As of --corruptions; on the photos that the study evaluates on."""
+    severities: tuple[int, ...] = SEVERITIES
+    attacks: tuple[str, ...] = ()
+    """As of --attack.names."""
+    epsilons: tuple[str, ...] = ()
+    """As of --attack.epsilons."""
+    attack_samples: int = 100
+    """Attack so many validation photos, of each class its share, drawn with seed 0; all where there are fewer."""
+    speed: bool = False
+    """Whether what the network costs is measured too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +56,9 @@ class Study:
     cells: tuple[Cell, ...]
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of the base, for all cells."""
+    protocol: Protocol = Protocol()
+    beside_paper: bool = False
+    """Whether its report shows the paper's numbers beside its own."""
 
     def base_recipe(self) -> Recipe:
         """What the user may change."""

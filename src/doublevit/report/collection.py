@@ -23,6 +23,13 @@ class Collection:
     contenders: tuple[Contender, ...]
     remarks: tuple[str, ...] = ()
     note: str = ""
+    baseline: str = ""
+    """Label of a study's baseline."""
+
+    @property
+    def base(self) -> Contender:
+        """What the others are compared with: a study's baseline, else the first."""
+        return next((one for one in self.contenders if one.label == self.baseline), self.contenders[0])
 
     @property
     def as_trained(self) -> list[Contender]:
@@ -43,9 +50,11 @@ def open_runs(paths: Sequence[Path]) -> Collection:
     if not contenders:
         raise UserError(f"{paths[0]} has no results yet: no cell of the study is done")
     _require_same_data(contenders)
-    title = parts[0].title if len(parts) == 1 else f"{len(paths)} runs compared"
+    title = f"{len(paths)} runs compared"
     remarks = tuple(remark for part in parts for remark in part.remarks)
-    return Collection(title, contenders, remarks, parts[0].note if len(parts) == 1 else "")
+    if len(parts) == 1:
+        return dataclasses.replace(parts[0], remarks=remarks)
+    return Collection(title, contenders, remarks)
 
 
 def _run(path: Path, paths: Sequence[Path]) -> Collection:
@@ -69,7 +78,8 @@ def _study(folder: Path) -> Collection:
             label = (entry.label or entry.cell) + way_of_use(candidate)
             members.setdefault((entry.group, label), []).append(candidate)
     contenders = tuple(Contender(label, group, tuple(found)) for (group, label), found in members.items())
-    return Collection(record.name, contenders, tuple(remarks), record.note)
+    base = next((entry.label or entry.cell for entry in record.entries if entry.cell == record.baseline), "")
+    return Collection(record.name, contenders, tuple(remarks), record.note, base)
 
 
 def _once(entries: Sequence[Entry]) -> Iterator[Entry]:

@@ -1,22 +1,22 @@
 """How far a study is: read from its runs' folders, kept in its study.json."""
 
-import datetime
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from doublevit import data
 from doublevit.data.config import DataConfig
-from doublevit.data.dataset import Dataset
+from doublevit.data.dataset import Dataset, Splits
+from doublevit.errors import UserError
 from doublevit.jobs.opening import subject_for
+from doublevit.jobs.options import Measuring
+from doublevit.jobs.study.clean import Clean
 from doublevit.jobs.study.plan import Planned, Request, make_plan
+from doublevit.jobs.study.task import Known, Task
+from doublevit.jobs.study.tasks import make_tasks
+from doublevit.jobs.train import with_absolute_paths
 from doublevit.report.study import Entry, Record, read_record, write_record
 from doublevit.report.study.record import FILE
 from doublevit.results import Row
-from doublevit.robustness.bench import CLEAN, find
-
-Measurements = dict[tuple[Path, str], Row]
-"""Rows by run and sparse attention."""
 
 
 class Book:
@@ -30,11 +30,14 @@ class Book:
         self.request = request
         self.plan = make_plan(request)
         old = read_record(request.folder) if (request.folder / FILE).exists() else Record("", "", "")
-        self.problems = {entry.cell: entry.problem for entry in old.entries if entry.problem}
-        self.problems |= {planned.cell.name: planned.problem for planned in self.plan if planned.problem}
+        self.problems = {(entry.cell, entry.seed): entry.problem for entry in old.entries if entry.problem}
+        self.problems |= {(each.cell.name, each.seed): each.problem for each in self.plan if each.problem}
         self.seconds = old.seconds
-        self.rows: Measurements = {}
-        self._photos: dict[DataConfig, Dataset] = {}
+        self.rows: dict[tuple[Path, str], Row] = {}
+        """On clean photos, by run and sparse attention."""
+        self._done: set[Task] = set()
+        self._splits: dict[DataConfig, Splits] = {}
+        self._photos: dict[tuple[DataConfig, int | None, int | None], Dataset] = {}
         for planned in self.plan:
             self.look(planned)
 
@@ -47,49 +50,63 @@ class Book:
         """Find in a trained cell's results what is measured already, with the weights it has now."""
         if planned.recipe is None or not planned.trained:
             return
-        run, rows, photos = planned.run, planned.run.rows(), self.photos(planned.recipe.data)
-        for top_k in planned.top_ks:
-            subject = subject_for(run, planned.recipe, self.request.evaluation(run.path, top_k))
-            found = find(run, rows, photos, CLEAN, subject)
-            if found is not None:
-                self.rows[run.path, top_k] = found.rows[0]
+        config = planned.recipe.data
+        subject = subject_for(planned.run, planned.recipe, self.request.evaluation(planned.run.path))
+        rows = planned.run.rows()
+        known = Known(planned.run, rows, subject, lambda asked: self.photos(config, asked), config.cache)
+        for task in self.tasks(planned):
+            (self._done.add if task.done(known) else self._done.discard)(task)
+            if isinstance(task, Clean) and (row := task.row(known)):
+                self.rows[planned.run.path, task.options.top_k] = row
 
-    def missing(self, planned: Planned) -> list[str]:
-        """The sparse attentions that a cell is still to be evaluated with."""
-        return [top_k for top_k in planned.top_ks if (planned.run.path, top_k) not in self.rows]
+    def tasks(self, planned: Planned) -> list[Task]:
+        """All that a cell is to be measured with, done or not; nothing where it has no recipe."""
+        if planned.recipe is None:
+            return []
+        try:
+            whole = len(self.splits(planned.recipe.data)["val"])
+        except UserError:
+            if planned.trained:
+                raise
+            return []  # its training will say so
+        return list(make_tasks(self.request, planned, whole))
+
+    def missing(self, planned: Planned) -> list[Task]:
+        """What a cell is still to be measured with."""
+        return [task for task in self.tasks(planned) if task not in self._done]
 
     def done(self, planned: Planned) -> bool:
         """Whether nothing is left to do."""
         return planned.trained and not self.missing(planned)
 
-    def photos(self, config: DataConfig) -> Dataset:
-        """The photos to evaluate on."""
-        if config not in self._photos:
-            self._photos[config] = self.request.evaluation(self.request.folder).subset(data.load(config)["val"])
-        return self._photos[config]
+    def require_photos(self) -> None:
+        """Raise `UserError` where the base's photos cannot be had: all cells would complain of it."""
+        config = with_absolute_paths(self.request.recipe).data
+        self.photos(config, self.request.evaluation(self.request.folder))
 
-    def work(self) -> tuple[int, int]:
-        """How many trainings and evaluations are left, those that cells share counted once."""
-        trainings = {planned.run.path for planned in self.wanted if planned.recipe and not planned.trained}
-        evaluations = {(planned.run.path, top_k) for planned in self.wanted for top_k in self.missing(planned)}
-        return len(trainings), len(evaluations)
+    def splits(self, config: DataConfig) -> Splits:
+        """Photos to train on and to validate."""
+        if config not in self._splits:
+            self._splits[config] = data.load(config)
+        return self._splits[config]
 
-    def time_left(self) -> datetime.timedelta | None:
-        """By the mean of what is done so far; None where nothing is that could tell."""
-        trainings, evaluations = self.work()
-        trained = [
-            self.seconds[name] for name in {p.run.path.name for p in self.plan if p.trained} & self.seconds.keys()
-        ]
-        spent = [row.seconds for row in self.rows.values()]
-        if (trainings and not trained) or (evaluations and not spent):
-            return None
-        seconds = trainings * _mean(trained) + evaluations * _mean(spent)
-        return datetime.timedelta(seconds=round(seconds))
+    def photos(self, config: DataConfig, asked: Measuring) -> Dataset:
+        """The validation photos that are asked for."""
+        key = (config, asked.samples, asked.photos)
+        if key not in self._photos:
+            self._photos[key] = asked.subset(self.splits(config)["val"])
+        return self._photos[key]
 
     def record(self) -> Record:
-        """All entries in order."""
+        """All entries, cell by cell, in the study's order."""
         study = self.request.study
-        entries = [entry for planned in self.plan for entry in self._entries(planned)]
+        entries = [
+            entry
+            for cell in study.cells
+            for planned in self.plan
+            if planned.cell.name == cell.name
+            for entry in self._entries(planned)
+        ]
         return Record(study.name, study.note, study.baseline, entries, self.seconds)
 
     def save(self) -> None:
@@ -98,11 +115,7 @@ class Book:
 
     def _entries(self, planned: Planned) -> Iterator[Entry]:
         cell, run = planned.cell, planned.run.path
+        problem = "" if self.done(planned) else self.problems.get((cell.name, planned.seed), "")
         for top_k in planned.top_ks or ("",):
             row = self.rows.get((run, top_k))
-            problem = "" if row else self.problems.get(cell.name, "")
-            yield Entry(cell.group, cell.name, run.name, top_k, row, problem)
-
-
-def _mean(values: list[float]) -> float:
-    return statistics.fmean(values) if values else 0.0
+            yield Entry(cell.group, cell.name, run.name, top_k, row, problem, planned.seed, cell.label)

@@ -24,12 +24,20 @@ class Entry:
     """Empty where the cell could not even be set up."""
     row: Row | None = None
     problem: str = ""
-    """Why the cell failed; without a row and a problem it is not done yet."""
+    """Why the cell failed, or something that was to be measured of it; without a row and a problem it is not done."""
+    seed: int = 0
+    label: str = ""
+    """How tables name the cell, where that is not its name."""
+
+    @property
+    def title(self) -> str:
+        """What tables name it."""
+        return self.label or self.cell
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A study as far as it is done; the first entry of the cell `baseline` is what all others are compared with."""
+    """A study as far as it is done; all entries are compared with the cell `baseline`'s first of the same seed."""
 
     name: str
     note: str

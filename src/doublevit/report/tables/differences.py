@@ -27,9 +27,10 @@ CAPTION = (
 Compared = list[tuple[Cell, float] | None]
 
 
-def difference_table(contenders: Sequence[Contender], group: str | None) -> Table | None:
-    """The first seed of each; None where there is nothing to compare."""
-    base, *others = contenders
+def difference_table(contenders: Sequence[Contender], base: Contender, group: str | None) -> Table | None:
+    """The first seed of each, compared with the base's; None where there is nothing to compare."""
+    others = [one for one in contenders if one is not base]
+    contenders = [base, *others]
     columns = [_clean(contenders)]
     heads = [("clean", "clean")]
     if group:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from doublevit.report.attacked import attacks
 from doublevit.report.candidates import Contender
+from doublevit.report.collection import Collection
 from doublevit.report.table import Table
 from doublevit.report.tables.accuracy import accuracy_table
 from doublevit.report.tables.attacks import attack_table, transfer_tables
@@ -14,13 +15,13 @@ from doublevit.report.tables.runs import run_table
 from doublevit.report.tables.speed import speed_table
 
 
-def every_table(contenders: Sequence[Contender], *, paper: bool = False) -> dict[str, list[Table]]:
+def every_table(collection: Collection, *, paper: bool = False) -> dict[str, list[Table]]:
     """Tables by section; if asked for, with the paper's numbers beside ours, and its arithmetic checked."""
+    contenders, trained, base = collection.contenders, collection.as_trained, collection.base
     groups = measured_groups(contenders)
-    trained = [one for one in contenders if one.first.as_trained] or list(contenders)
-    robustness = [table for group in groups for table in _robustness(contenders, group)]
+    robustness = [table for group in groups for table in _robustness(contenders, base, group)]
     speed = speed_table(contenders)
-    compared = difference_table(contenders, groups[0] if groups else None) if len(contenders) > 1 else None
+    compared = difference_table(contenders, base, groups[0] if groups else None) if len(contenders) > 1 else None
     found = {
         "runs": [run_table(contenders)],
         "accuracy": [accuracy_table(contenders)],
@@ -34,5 +35,5 @@ def every_table(contenders: Sequence[Contender], *, paper: bool = False) -> dict
     return {name: [with_paper(table) for table in tables] for name, tables in found.items()} if paper else found
 
 
-def _robustness(contenders: Sequence[Contender], group: str) -> list[Table]:
-    return [robustness_table(contenders, group), severity_table(contenders, group)]
+def _robustness(contenders: Sequence[Contender], base: Contender, group: str) -> list[Table]:
+    return [robustness_table(contenders, base, group), severity_table(contenders, group)]

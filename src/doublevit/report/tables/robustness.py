@@ -21,8 +21,8 @@ def measured_groups(contenders: Sequence[Contender]) -> list[str]:
     return [group for group in TITLES if any(_options(contender, group) for contender in contenders)]
 
 
-def robustness_table(contenders: Sequence[Contender], group: str) -> Table:
-    """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the first row."""
+def robustness_table(contenders: Sequence[Contender], base: Contender, group: str) -> Table:
+    """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the base's."""
     chosen = _chosen(contenders, group)
     kept = [(contender, mine) for contender, mine in zip(contenders, chosen, strict=True) if mine]
     names = GROUPS[group] if len(GROUPS[group]) <= MOST_COLUMNS else ()
@@ -30,13 +30,15 @@ def robustness_table(contenders: Sequence[Contender], group: str) -> Table:
     columns += [(Column(name.replace("_", " "), name), _column(kept, _mean_of(name))) for name in names]
     columns.append((Column("average", "average"), _column(kept, Corrupted.mean)))
     columns.append((Column("% change", "change"), _change_column(kept)))
-    base, _ = kept[0]
-    if len(kept) > 1:
-        columns.append((Column(f"error / {base.label}'s", "relative_error"), _relative_column(kept)))
+    bases = next((mine for contender, mine in kept if contender is base), None)
+    if bases and len(kept) > 1:
+        columns.append((Column(f"error / {base.label}'s", "relative_error"), _relative_column(kept, bases)))
     heads = (words("model"), *(column for column, _ in columns))
     rows = zip([text(contender.label) for contender, _ in kept], *(made for _, made in columns), strict=True)
     groups = tuple(contender.group for contender, _ in kept)
-    return Table(f"robustness-{group}", f"Robustness to {TITLES[group]}", heads, tuple(rows), _caption(kept), groups)
+    return Table(
+        f"robustness-{group}", f"Robustness to {TITLES[group]}", heads, tuple(rows), _caption(kept, base), groups
+    )
 
 
 def severity_table(contenders: Sequence[Contender], group: str) -> Table:
@@ -52,7 +54,7 @@ def severity_table(contenders: Sequence[Contender], group: str) -> Table:
     rows = zip(names, _column(kept, Corrupted.clean_reading), *columns, strict=True)
     groups = tuple(contender.group for contender, _ in kept)
     title = f"By severity: mean over {TITLES[group]}"
-    return Table(f"severity-{group}", title, heads, tuple(rows), _photos_caption(kept), groups)
+    return Table(f"severity-{group}", title, heads, tuple(rows), _photos_caption(kept, base), groups)
 
 
 def cell_table(contender: Contender, group: str) -> Table | None:
@@ -98,9 +100,8 @@ def _change_column(kept: Kept) -> list[Cell]:
     return cells([[change for change in mine if change] for mine in changes], points)
 
 
-def _relative_column(kept: Kept) -> list[Cell]:
-    """Mean over corruptions of the error summed over severities, divided by the first row's."""
-    (_, bases), *_ = kept
+def _relative_column(kept: Kept, bases: Chosen) -> list[Cell]:
+    """Mean over corruptions of the error summed over severities, divided by the base's."""
     pairs = [zip(mine, bases, strict=False) for _, mine in kept]
     return cells([[found for pair in several if (found := _relative(*pair))] for several in pairs], _ratio)
 
@@ -132,11 +133,11 @@ def _has(mine: Chosen, severity: int) -> bool:
     return any(strength == severity for _, strength in mine[0].cells)
 
 
-def _caption(kept: Kept) -> str:
+def _caption(kept: Kept, base: Contender) -> str:
     return (
         f"Accuracy in percent, with 95 % intervals; {_photos_caption(kept)} % change: of the average against the clean"
         " accuracy, as a share of that (the paper's measure). Relative error: mean over corruptions of the error"
-        " summed over severities, divided by the first row's (1 is equal, less is better). Bold: better than every"
+        f" summed over severities, divided by {base.label}'s (1 is equal, less is better). Bold: better than every"
         " other row by a paired test on the same photos (Holm, 5 %)."
     )
 
