@@ -54,7 +54,7 @@ def severity_table(contenders: Sequence[Contender], group: str) -> Table:
     rows = zip(names, _column(kept, Corrupted.clean_reading), *columns, strict=True)
     groups = tuple(contender.group for contender, _ in kept)
     title = f"By severity: mean over {TITLES[group]}"
-    return Table(f"severity-{group}", title, heads, tuple(rows), _photos_caption(kept, base), groups)
+    return Table(f"severity-{group}", title, heads, tuple(rows), _photos_caption(kept), groups)
 
 
 def cell_table(contender: Contender, group: str) -> Table | None:
