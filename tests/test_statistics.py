@@ -366,3 +366,8 @@ def test_coverage_in_a_world_whose_truth_is_known(case, count, simulations):
     """As in benchmarks/coverage.py, for a shorter time."""
     held = SIMULATIONS["coverage"](SIMULATIONS[case], count, simulations, seed=0)
     assert 0.93 <= held / simulations <= 0.97
+
+
+def test_a_difference_without_spread_is_judged_by_its_sign():
+    assert paired_mean_test(np.array([0.75, 0.77]), np.array([0.5, 0.52])) == 0.5
+    assert paired_mean_test(np.ones(6), np.zeros(6)) == pytest.approx(scipy.stats.binomtest(6, 6).pvalue)

@@ -11,6 +11,7 @@ import numpy as np
 from doublevit.statistics.proportions import Estimate, differences
 from doublevit.statistics.resampling import bootstrap, bootstrap_test
 
+EQUAL = 1e-9  # the spread, as a share of the numbers themselves, below which they are the same but for rounding
 Pair = tuple[np.ndarray, np.ndarray]
 """A model's hits on clean photos, bool (M,), and on cells, bool (C, N)."""
 
@@ -99,6 +100,8 @@ def relative_error(cells: np.ndarray, reference: np.ndarray, names: Sequence[str
 def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
     """The p value that two models' mean scores of the same photos are equal: Student's paired t test, two-sided.
 
+    Where every score differs by the same, the sign test's.
+
     Args:
         scores: of each photo, float (N,), such as the share of its corruptions that were recognised.
         others: the same of the other model.
@@ -106,10 +109,13 @@ def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
     Raises:
         ValueError: these are not of the same photos, or of fewer than two.
     """
-    if not differences(scores, others).any():
+    gaps = differences(scores, others)
+    if not gaps.any():
         return 1.0  # where the test would divide nought by nought
     if len(scores) < 2:
         raise ValueError("expected the scores of at least two photos, found 1")
+    if np.ptp(gaps) < EQUAL * np.abs(gaps).max():
+        return float(0.5 ** (len(gaps) - 1))  # the sign test's: there is no spread to divide by
     from scipy.stats import ttest_rel
 
     return float(ttest_rel(scores, others).pvalue)
