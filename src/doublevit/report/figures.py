@@ -20,6 +20,8 @@ from doublevit.report.tables.speed import speeds
 from doublevit.results import Predictions, Row, read_lines
 from doublevit.statistics import Estimate
 
+FEWEST = 3
+"""Epsilons of an attack that are worth a plot."""
 MOST_RUNS = 6
 """Runs of which each has plots and galleries of its own, so that a page of many stays small."""
 
@@ -99,9 +101,8 @@ def _attack(contenders: Sequence[Contender], attack: Attack) -> Iterator[Plot]:
     options = [of_all_members(one, lambda member: by_sort(member, attack)) for one in contenders]
     chosen = {one.label: mine[0] for one, mine in zip(contenders, choose(options), strict=True) if mine}
     curves = {name: {size: _estimate(found) for size, found in mine.items()} for name, mine in chosen.items()}
-    curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
     name, norm = attack
-    if curves and norm:
+    if norm and max(map(len, curves.values())) >= FEWEST:
         said = next(reading.said for mine in chosen.values() for reading in mine.values())
         caption = f"Accuracy under {name} by epsilon; {said}."
         draw = functools.partial(plots.epsilon_curves, curves, norm, f"{name}, {norm}")
