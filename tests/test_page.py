@@ -1,5 +1,6 @@
 """The page: made without torch, of one file, and looked at in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.text
 import numpy as np
 import pytest
 
@@ -14,6 +16,9 @@ from conftest import copied
 from doublevit.cli import main
 from doublevit.corruptions import PAPER, SEVERITIES
 from doublevit.jobs.report import write_report
+from doublevit.report.collection import open_runs
+from doublevit.report.figures import all_plots
+from doublevit.report.study import Entry, Record, write_record
 from made_runs import PGD, corruption, make_run, measure, right
 
 HOSTILE = "a-run+with.marks_and-a-very-long-name-that-has-no-place-to-break-at-all-in-it"
@@ -144,16 +149,62 @@ def test_one_file_that_asks_for_nothing(page):
 
 
 def test_words_are_escaped(tmp_path):
+    bad = "<img src=x onerror=alert(1)>"
     run = make_run(tmp_path, "one")
-    measure(run, right(300, 360), checkpoint="last, <img src=x onerror=alert(1)>")
-    for number in range(2):
-        condition = PGD | {"epsilon": number / 255, "attack": "<script>alert(1)</script>"}
-        measure(run, right(200, 360), condition, checkpoint="last, <img src=x onerror=alert(1)>")
-    (run.path / "commands.jsonl").write_text('{"command": ["doublevit", "</code><script>alert(2)</script>"]}\n')
-    text = write_report([run.path]).page.read_text()
-    assert "<script>alert" not in text
+    row = measure(run, right(300, 360))
+    for number in range(3):
+        condition = PGD | {"epsilon": number / 255, "attack": f"a{bad}"}
+        measure(run, right(200, 360), condition, findings=[f"b{bad}"])
+    (run.path / "commands.jsonl").write_text(json.dumps({"command": ["doublevit", f"</code>{bad}"]}) + "\n")
+    environment = {"command": "no list", "libraries": [1], "platform": f"c{bad}"}
+    (run.path / "environment.json").write_text(json.dumps(environment))
+    entries = [
+        Entry(f"d{bad}", "one", "one", "none", row, "", 0, f"e{bad}"),
+        Entry("", "f", "f", "none", None, f"g{bad}"),
+    ]
+    write_record(tmp_path, Record(f"h{bad}", f"i{bad}", "one", entries))
+    text = write_report([tmp_path], files=tmp_path / "files").page.read_text()
     assert "<img src=x" not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    escaped = "&lt;img src=x onerror=alert(1)&gt;"
+    assert [letter for letter in "abcdeghi" if letter + escaped not in text] == []
+    assert all(
+        set(path.name) <= {*"abcdefghijklmnopqrstuvwxyz0123456789._+-"} for path in (tmp_path / "files").iterdir()
+    )
+
+
+@pytest.mark.parametrize("damage", ["environment.json", "log.jsonl", "commands.jsonl", "attention.png"])
+def test_files_that_are_not_what_they_should_be_are_passed_over(tmp_path, damage):
+    run = make_run(tmp_path, "one")
+    measure(run, right(300, 360))
+    (run.path / damage).write_text('{"epoch": 1}\n' if damage == "log.jsonl" else '[["a"]]')
+    assert "recognises 83.3 %" in write_report([run.path]).page.read_text()
+
+
+def test_a_run_without_predictions_has_its_numbers_but_no_tests(tmp_path):
+    for name in ("one", "two"):
+        run = make_run(tmp_path, name)
+        measure(run, right(300 if name == "one" else 100, 360))
+        for corrupted in PAPER:
+            measure(run, right(180, 360), corruption(corrupted, 3))
+        shutil.rmtree(run.path / "predictions")
+    text = write_report([tmp_path / "one", tmp_path / "two"], tmp_path / "page.html").page.read_text()
+    assert "recognises 83.3 % (95 % interval 79.1 to 86.8) of the 360 clean photos; the next is two; under" in text
+    assert "50.0 % (n = 360; home-made, severity 3)" in text
+    assert "nan" not in text.split("<script>")[0].split("</style>")[1]
+
+
+def test_plots_leave_out_what_was_measured_otherwise(tmp_path):
+    for name, of in (("one", 360), ("two", 360), ("other", 200)):
+        run = make_run(tmp_path, name)
+        measure(run, right(150, of))
+        for corrupted in PAPER:
+            measure(run, right(100, of), corruption(corrupted, 3))
+    contenders = open_runs([tmp_path / name for name in ("one", "two", "other")]).contenders
+    severity, *_ = [plot for plot in all_plots(contenders, None) if plot.name == "severity"]
+    assert severity.caption.endswith("severity 3, without what was measured otherwise: other.")
+    drawn = {text.get_text() for text in severity.figure.findobj(matplotlib.text.Text)}
+    assert {"one", "two"} <= drawn
+    assert "other" not in drawn
 
 
 def test_the_result_in_a_sentence(page):
@@ -162,6 +213,7 @@ def test_the_result_in_a_sentence(page):
     sentence = found[1].replace("&#39;", "'")
     assert sentence.startswith(f"Of 3 networks, {HOSTILE} recognises 88.9 % (95 % interval 85.2 to 91.7) of the 360")
     assert "the next, second, 2.8 points (" in sentence  # 10 of 360 photos
+    assert "home-made, severities 1 2 3 4 5" in sentence
     mean = np.mean([280 - 9 * n - 14 * s for n in range(5) for s in SEVERITIES]) / 360
     assert f"under the paper's five corruptions, {100 * mean:.1f} % (" in sentence
 
@@ -169,7 +221,7 @@ def test_the_result_in_a_sentence(page):
 def test_caveats_that_apply_and_no_others(page, tmp_path):
     text = page.read_text()
     assert "Home-made corruptions" in text
-    assert "Each network was trained once" in text
+    assert "Networks were trained once each" in text
     assert "bounds robustness from above" in text
     assert "n = 360" in text
     assert "pretrained on ImageNet" not in text  # the digits are from scratch

@@ -1,6 +1,7 @@
 """Tables of runs whose numbers were chosen, against what they must say, in every format."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from doublevit.errors import UserError
 from doublevit.report.attacked import attacks
 from doublevit.report.collection import open_runs
 from doublevit.report.formats import FORMATS, terminal
+from doublevit.report.measured import Corrupted, corrupted
 from doublevit.report.readings import Reading, cells, choose
 from doublevit.report.study import Entry, Record, write_record
 from doublevit.report.table import Cell, Column, Table, letter
@@ -25,6 +27,7 @@ from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.every import every_table
 from doublevit.report.tables.robustness import robustness_table, severity_table
 from doublevit.report.tables.speed import speed_table
+from doublevit.statistics import change_difference
 from made_runs import PGD, corruption, make_run, measure, right
 
 
@@ -44,9 +47,9 @@ def pair(tmp_path):
     for name, clean, lost in (("one", 160, 40), ("two", 150, 20)):
         run = make_run(tmp_path, name)
         measure(run, right(clean))
-        for number, corrupted in enumerate(PAPER):
+        for number, corrupted_by in enumerate(PAPER):
             for severity in (1, 3):
-                measure(run, right(clean - lost - 4 * number - 2 * severity), corruption(corrupted, severity))
+                measure(run, right(clean - lost - 4 * number - 2 * severity), corruption(corrupted_by, severity))
     return [tmp_path / "one", tmp_path / "two"]
 
 
@@ -81,6 +84,7 @@ def test_several_seeds_are_a_mean_with_an_interval_for_the_seed():
         [reading(right(count)) for count in (150, 156, 162)],
         [reading(right(count)) for count in (100, 101, 102)],
     ]
+    values = [[dataclasses.replace(each, seed=seed) for seed, each in enumerate(row)] for row in values]
     first, second = cells(values)
     low, high = stats.t.interval(0.95, 2, loc=0.78, scale=0.03 / np.sqrt(3))
     assert (first.value, first.low, first.high) == pytest.approx((0.78, low, high))
@@ -88,6 +92,9 @@ def test_several_seeds_are_a_mean_with_an_interval_for_the_seed():
     assert stats.ttest_rel([0.75, 0.78, 0.81], [0.5, 0.505, 0.51]).pvalue < 0.05
     assert first.best
     assert not second.best
+    # of seeds 0 1 2 and 2 3 only seed 2 is common: 162 against 161 of the same photos
+    other = [dataclasses.replace(reading(right(161)), seed=seed) for seed in (2, 3)]
+    assert not any(cell.best for cell in cells([values[0], other]))
 
 
 def test_accuracy_of_ways_of_use(tmp_path):
@@ -99,6 +106,11 @@ def test_accuracy_of_ways_of_use(tmp_path):
     assert [cell.text for cell in column(table, "model")] == ["one", "one, dense", "one, adapted (batch)"]
     assert [cell.text for cell in column(table, "top_k")] == ["top-k 8", "dense (trained top-k 8)", "top-k 8"]
     assert [cell.value for cell in column(table, "top1")] == [0.75, 0.6, 0.65]
+
+
+def cells_of(contender) -> Corrupted:
+    ((_, found),) = corrupted(contender.first, "paper").values()
+    return found
 
 
 def test_the_newest_row_of_the_last_weights_counts(tmp_path):
@@ -148,8 +160,9 @@ def test_differences_are_paired_and_corrected(pair):
     )
     ps = [cell.value for name in ("clean_p", "corrupted_p", "change_p") for cell in column(table, name)]
     raw = [stats.binomtest(0, 10).pvalue, stats.ttest_rel(scores, others).pvalue]  # ten photos that only one knows
-    change_p = 2 / 1001  # the least that the bootstrap can say
-    assert ps == pytest.approx(list(multipletests([*raw, change_p], method="holm")[1]), abs=1e-6)
+    pairs = [(one.first.scores(rows.clean), rows.hits()) for one in contenders for rows in [cells_of(one)]]
+    changes = change_difference(pairs[1], pairs[0])[1]
+    assert ps == pytest.approx(list(multipletests([*raw, changes], method="holm")[1]))
 
 
 def test_attacks_by_epsilon_and_transfer(tmp_path):
@@ -210,17 +223,20 @@ def awkward() -> Table:
     """Every mark that some format would trip over."""
     note = "a note, with 50 % & more"
     rows = (
-        (Cell("a|b_c & d\\e", value="a|b_c & d\\e"), Cell("73.3", "72.4 to 74.1", 0.733, 0.724, 0.741, 100, True)),
+        (
+            Cell("[1] a|b_c & d\\e", value="=1 a|b_c & d\\e"),
+            Cell("73.3", "72.4 to 74.1", 0.733, 0.724, 0.741, 100, True),
+        ),
         (Cell("<script> #1 $x$", value="<script> #1 $x$"), Cell("1.0", value=0.01, notes=(note, "other"))),
     )
     columns = (Column("model", "model", numeric=False), Column("top-1", "top1"))
-    return Table("awkward", "A 100 % title", columns, rows, "caption_of", ("first", "second"))
+    return Table("awk}ward_100", "A 100 % title", columns, rows, "caption_of", ("first", "second"))
 
 
 def test_markdown(awkward):
     text = FORMATS["markdown"][1](awkward)
     lines = text.splitlines()
-    assert r"| a\|b\_c & d\\e | **73.3** (72.4 to 74.1) |" in lines
+    assert r"| \[1\] a\|b\_c & d\\e | **73.3** (72.4 to 74.1) |" in lines
     assert r"| \<script\> \#1 \$x\$ | 1.0 <sup>a,b</sup> |" in lines
     assert lines[3] == "| --- | ---: |"
     assert "<sup>a</sup> a note, with 50 % & more" in text
@@ -228,11 +244,12 @@ def test_markdown(awkward):
 
 def test_latex(awkward):
     text = FORMATS["latex"][1](awkward)
-    assert r"a|b\_c \& d\textbackslash{}e & \textbf{73.3} {\scriptsize (72.4 to 74.1)} \\" in text
+    assert r"{}[1] a|b\_c \& d\textbackslash{}e & \textbf{73.3} {\scriptsize (72.4 to 74.1)} \\" in text
     assert r"\textless{}script\textgreater{} \#1 \$x\$ & 1.0\textsuperscript{a,b} \\" in text
     assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
     assert r"\begin{tabular}{lr}" in text
     assert r"A 100 \% title. caption\_of" in text
+    assert r"\label{tab:awk-ward-100}" in text
     without = re.sub(r"\\.", "", text)
     assert without.count("{") == without.count("}")
 
@@ -241,7 +258,7 @@ def test_csv_and_json_hold_every_digit(awkward):
     first, second = csv.DictReader(io.StringIO(FORMATS["csv"][1](awkward)))
     assert first["group"] == "first"
     assert [first[key] for key in ("model", "top1", "top1_low", "top1_high", "top1_count")] == [
-        *("a|b_c & d\\e", "0.733", "0.724", "0.741", "100")
+        *("'=1 a|b_c & d\\e", "0.733", "0.724", "0.741", "100")
     ]
     assert (second["top1_low"], second["notes"]) == ("", "a note, with 50 % & more; other")
     rows = json.loads(FORMATS["json"][1](awkward))["rows"]
@@ -266,6 +283,7 @@ def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
     tables = every_table(open_runs(pair), paper=True)
     robustness = tables["robustness"][0]
     assert robustness.groups[0] == "these runs"
+    assert [cell.interval != "" for cell in robustness.rows[-1][1:9]] == [True] * 6 + [False] * 2
     assert robustness.groups[-1] == "the paper's own numbers"
     paper = {row[0].text: row for row in robustness.rows}
     assert [cell.text for cell in paper["PiT"][1:9]] == [
@@ -313,8 +331,10 @@ def test_a_half_written_last_line_is_left_out_with_a_warning(pair):
     whole = path.read_text()
     path.write_text(whole + whole.splitlines()[-1][:50])
     collection = open_runs(pair)
-    assert collection.remarks == (f"{path}: the last line is half-written and was left out",)
+    assert collection.remarks == (f"{path}: the last line is damaged and was left out",)
     assert accuracy_table(collection.contenders) == before
+    path.write_text(whole + "damaged, with an end\n")
+    assert len(open_runs(pair).remarks) == 1
     path.write_text(whole.rstrip("\n"))  # whole but for its end
     assert open_runs(pair).remarks == ()
 
@@ -349,3 +369,141 @@ def test_a_study_is_told_by_labels_with_seeds_together_and_its_baseline(tmp_path
     write_record(tmp_path, Record("made", "", "base", entries[-1:]))
     with pytest.raises(UserError, match="no cell of the study is done"):
         open_runs([tmp_path])
+
+
+def test_cells_in_any_order_are_compared_corruption_by_corruption(pair):
+    lines = (pair[1] / "results.jsonl").read_text().splitlines(keepends=True)
+    contenders = open_runs(pair).contenders
+    before = robustness_table(contenders, contenders[0], "paper")
+    (pair[1] / "results.jsonl").write_text("".join([lines[0], *reversed(lines[1:])]))
+    contenders = open_runs(pair).contenders
+    assert robustness_table(contenders, contenders[0], "paper") == before
+
+
+def test_less_relative_error_is_better_over_seeds(tmp_path):
+    entries = []
+    for cell, count in (("base", 150), ("good", 170), ("bad", 100)):
+        for seed in range(3):
+            name = f"{cell}-{seed}"
+            run = make_run(tmp_path, name, seed=seed)
+            row = measure(run, right(count + seed))
+            for corrupted_by in PAPER:
+                measure(run, right(count - 20 + seed * seed), corruption(corrupted_by, 3))
+            entries.append(Entry("", cell, name, "none", row, "", seed))
+    write_record(tmp_path, Record("made", "", "base", entries))
+    made = open_runs([tmp_path])
+    table = robustness_table(made.contenders, made.base, "paper")
+    errors = column(table, "relative_error")
+    assert [cell.best for cell in errors] == [False, True, False]
+    by_hand = np.mean([(50 - seed * seed) / (70 - seed * seed) for seed in range(3)])
+    assert errors[1].value == pytest.approx(by_hand)
+    compared = difference_table(made.contenders, made.base, "paper")
+    assert column(compared, "clean")[0].value == pytest.approx(0.1)
+    assert column(compared, "clean")[0].notes == ("mean over 3 seeds, paired by seed; t test",)
+
+
+def test_seeds_that_differ_are_paired_by_seed_not_by_place(tmp_path):
+    entries = []
+    for cell, seeds in (("base", (0, 2)), ("other", (0, 1))):
+        for seed in seeds:
+            run = make_run(tmp_path, f"{cell}-{seed}", seed=seed)
+            entries.append(Entry("", cell, run.path.name, "none", measure(run, right(100 + 10 * seed)), "", seed))
+    write_record(tmp_path, Record("made", "", "base", entries))
+    collection = open_runs([tmp_path])
+    table = difference_table(collection.contenders, collection.base, None)
+    assert [cell.value for cell in column(table, "clean")] == [0.0]  # of seed 0 alone
+
+
+def test_precisions_are_never_mixed_in_a_change(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(180), precision="bfloat16")
+    for name in PAPER:
+        measure(run, right(120), corruption(name, 3), precision="bfloat16")
+    measure(run, right(190))  # in float32, and newer
+    contenders = open_runs([run.path]).contenders
+    table = robustness_table(contenders, contenders[0], "paper")
+    assert (column(table, "clean")[0].value, column(table, "change")[0].value) == pytest.approx((0.9, 120 / 180 - 1))
+
+
+def test_published_sets_are_told_apart_with_their_own_counts(tmp_path):
+    for name, archive in (("one", "aaaaaaaa"), ("two", "bbbbbbbb"), ("three", "aaaaaaaa")):
+        run = make_run(tmp_path, name)
+        measure(run, right(800, 1000))
+        for place, corrupted_by in enumerate(PAPER):
+            condition = {"kind": "corruption", "corruption": corrupted_by, "severity": 3, "set": "published"}
+            photos = right(90 - 3 * len(name) - place, 100)
+            measure(run, photos, condition, dataset=f"Tiny-ImageNet-C {archive}, first 100")
+    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
+    table = robustness_table(contenders, contenders[0], "paper")
+    average = column(table, "average")
+    assert [cell.count for cell in average] == [100, 100, 100]
+    assert [cell.count for cell in column(table, "clean")] == [1000, 1000, 1000]
+    assert "n = 100;" in table.caption
+    assert "OTHER photos" in table.caption
+    assert [bool(cell.notes) for cell in average] == [False, True, False]
+    compared = difference_table(contenders, contenders[0], "paper")
+    assert [cell.value is None for cell in column(compared, "change")] == [True, False]
+
+
+def test_what_was_attacked_before_is_part_of_the_attack(tmp_path):
+    for name, chain in (("one", "aaaaaaaa"), ("two", "bbbbbbbb"), ("three", "aaaaaaaa")):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        measure(run, right(100 + len(name)), PGD | {"epsilon": 1 / 255, "chain": chain})
+    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
+    cells_ = attack_table(contenders, attacks(contenders)[0]).rows
+    assert [bool(row[1].notes) for row in cells_] == [False, True, False]
+
+
+def test_an_attack_of_some_seeds_only_is_left_out(tmp_path):
+    entries = []
+    for seed in (0, 1):
+        run = make_run(tmp_path, f"cell-{seed}", seed=seed)
+        entries.append(Entry("", "cell", run.path.name, "none", measure(run, right(100)), "", seed))
+        if seed == 0:
+            measure(run, right(50), PGD | {"epsilon": 1 / 255})
+    write_record(tmp_path, Record("made", "", "cell", entries))
+    assert every_table(open_runs([tmp_path]))["attacks"] == []
+
+
+def test_transfers_of_other_photos_are_other_tables(tmp_path):
+    for name in ("one", "two"):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        for photos, steps in ((200, 10), (100, 50)):
+            for made_on in ("one", "two"):
+                condition = PGD | {
+                    "kind": "transfer",
+                    "epsilon": 1 / 255,
+                    "made_on": made_on,
+                    "parameters": {"steps": steps},
+                }
+                measure(run, right(50, photos), condition)
+    first, second = transfer_tables(open_runs([tmp_path / "one", tmp_path / "two"]).contenders)
+    assert ("n = 200" in first.caption, "steps 50" in second.caption) == (True, True)
+    assert {cell.count for row in first.rows for cell in row[1:]} == {200}
+
+
+def test_equal_names_get_their_folders_before_them_and_a_run_twice_is_refused(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder / "runs").mkdir(parents=True)
+        measure(make_run(tmp_path / folder / "runs", "same"), right(100))
+    paths = [tmp_path / folder / "runs" / "same" for folder in ("x", "y")]
+    assert [one.label for one in open_runs(paths).contenders] == ["x/runs/same", "y/runs/same"]
+    with pytest.raises(UserError, match="is named twice; name each run once"):
+        open_runs([paths[0], paths[0]])
+
+
+def test_a_damaged_run_of_a_study_is_left_out_with_a_remark(tmp_path):
+    entries = []
+    for cell in ("kept", "lost"):
+        run = make_run(tmp_path, cell)
+        entries.append(Entry("", cell, cell, "none", measure(run, right(100))))
+    entries.append(dataclasses.replace(entries[0], cell="outside", run="../../kept"))
+    write_record(tmp_path, Record("made", "", "kept", entries))
+    (tmp_path / "lost" / "recipe.json").unlink()
+    collection = open_runs([tmp_path])
+    assert [one.label for one in collection.contenders] == ["kept", "outside"]
+    assert {one.first.run.path for one in collection.contenders} == {tmp_path / "kept"}
+    assert len(collection.remarks) == 1
+    assert "lost is left out: " in collection.remarks[0]

@@ -133,14 +133,12 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether a kill left the last line of a .jsonl file half-written, so that reading passes it over."""
-    if not _lacks_end(path):
-        return False
+    """Whether the last line of a .jsonl file is damaged, as a kill leaves it, so that reading passes it over."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
     try:
-        json.loads(path.read_bytes().splitlines()[-1])
-    except (ValueError, RecursionError):
+        return bool(lines) and not dict(json.loads(lines[-1]))
+    except (ValueError, TypeError, RecursionError):
         return True
-    return False
 
 
 def _lacks_end(path: Path) -> bool:

@@ -1,10 +1,12 @@
 """From runs to tables and a page, by their files alone: no torch, no model."""
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from doublevit.data import DataConfig, load
+from doublevit.data import load
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
@@ -46,9 +48,9 @@ def write_report(
     output = output or (paths[0] / PAGE if len(paths) == 1 else Path(PAGE))
     writable_folder(output.absolute().parent, "the page")
     tables = every_table(collection, paper=paper)
-    val, remarks = _photos(collection)
+    val, cache, remarks = _photos(collection)
     drawn = _draw(collection, val)
-    pictures = _galleries(collection, val)
+    pictures = _galleries(collection, val, cache)
     page = build_page(collection, tables, drawn, pictures, remarks)
     write_text(output, render(page))
     written = _write_files(files, tables, drawn) if files else ()
@@ -65,24 +67,21 @@ def _draw(collection: Collection, val: Dataset | None) -> list[Plot]:
     return found
 
 
-def _photos(collection: Collection) -> tuple[Dataset | None, list[str]]:
-    """The validation photos, where they are here; never fetched."""
-    config = _data(collection)
+def _photos(collection: Collection) -> tuple[Dataset | None, Path, list[str]]:
+    """The validation photos, where they are here (they are never fetched), the cache, and what must be said."""
     try:
-        return load(dataclasses.replace(config, download=False))["val"], []
+        config = from_dict(dict(collection.contenders[0].first.recipe)).data
+        return load(dataclasses.replace(config, download=False))["val"], config.cache, []
     except (UserError, OSError) as error:
-        return None, [f"the photos cannot be had, so none are shown, and classes are told by number ({error})"]
+        remark = f"the photos cannot be had, so none are shown, and classes are told by number ({error})"
+        return None, Path(), [remark]
 
 
-def _data(collection: Collection) -> DataConfig:
-    return from_dict(dict(collection.contenders[0].first.recipe)).data
-
-
-def _galleries(collection: Collection, val: Dataset | None) -> Mapping[str, list[Picture]]:
+def _galleries(collection: Collection, val: Dataset | None, cache: Path) -> Mapping[str, list[Picture]]:
     shown = galleries.of_runs(collection.contenders)
     found: dict[str, list[Picture]] = {"photos": [], "robustness": [], "errors": []}
     if val is not None:
-        cache, groups = _data(collection).cache, measured_groups(collection.contenders)
+        groups = measured_groups(collection.contenders)
         found["photos"].append(galleries.photos(val))
         found["robustness"] += [made for group in groups[:1] if (made := galleries.corruptions(val, group, cache))]
         found["errors"] += [made for one in shown if (made := galleries.surest_mistakes(one, val, cache))]
@@ -105,4 +104,6 @@ def _write_files(folder: Path, tables: Mapping[str, Sequence[Table]], drawn: Seq
 
 
 def _safe(name: str) -> str:
-    return "".join(mark if mark.isalnum() or mark in "._+-" else "-" for mark in name).strip(".")[:100]
+    """A name of a file anywhere; with eight digits of the whole where something had to be left out."""
+    safe = re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII).strip(".-")[:100]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,5 +1,6 @@
 """Accuracy under attack, as readings: of attacks on a network itself, and of images made on another."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,6 @@ from doublevit.results import Row
 
 Attack = tuple[str, str]
 """Name and norm ("" where it has none)."""
-KNOBS = ("space", "budgets", "parameters", "restarts", "attack_seed")
 
 
 def attacks(contenders: Sequence[Contender]) -> list[Attack]:
@@ -26,13 +26,21 @@ def epsilons(contenders: Sequence[Contender], attack: Attack) -> list[float]:
     return sorted({row.condition.get("epsilon", 0.0) for row in rows})
 
 
-def by_sort(candidate: Candidate, attack: Attack) -> dict[str, tuple[int, dict[float, Reading]]]:
-    """Accuracy by epsilon, by the photos and the knobs that it was measured with."""
+@dataclasses.dataclass(frozen=True)
+class Under:
+    """A network under an attack, all with the same knobs, which are `said` in words: accuracy by epsilon."""
+
+    said: str
+    readings: Mapping[float, Reading]
+
+
+def by_sort(candidate: Candidate, attack: Attack) -> dict[str, tuple[int, Under]]:
+    """By the photos and the knobs that it was measured with."""
     found: dict[str, dict[float, Reading]] = {}
     for row in _rows(candidate):
         if _attack(row) == attack:
             found.setdefault(said_of_attack(row), {})[row.condition.get("epsilon", 0.0)] = _reading(candidate, row)
-    return {said: (next(iter(readings.values())).count, readings) for said, readings in found.items()}
+    return {said: (next(iter(mine.values())).count, Under(said, mine)) for said, mine in found.items()}
 
 
 def said_of_attack(row: Row) -> str:
@@ -42,6 +50,7 @@ def said_of_attack(row: Row) -> str:
     parts = [said_of_photos(row), where[condition["space"]], f"{condition['budgets']} budgets"]
     parts += [_knobs(condition["parameters"])] if condition["parameters"] else []
     parts += [f"{condition['restarts']} restarts"] if condition.get("restarts", 1) > 1 else []
+    parts += [f"drawn in batches of {condition['batch_size']}"] if "batch_size" in condition else []
     parts += [f"after {', '.join(condition['after'])}"] if condition.get("after") else []
     return ", ".join([*parts, f"seed {condition['attack_seed']}"])
 
@@ -51,16 +60,31 @@ def epsilon_words(attack: Attack, epsilon: float) -> str:
     return show(epsilon, attack[1]) if attack[1] else "-"
 
 
-def transfers(contenders: Sequence[Contender]) -> dict[tuple[str, str, float], dict[tuple[str, str], Row]]:
-    """By attack, norm and epsilon: the newest row for each pair of names, made on and shown to."""
-    found: dict[tuple[str, str, float], dict[tuple[str, str], Row]] = {}
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """Images of one attack at one epsilon, with the same knobs on the same photos, made on one and shown to another.
+
+    `rows` by the labels of both; `name` is the attack's.
+    """
+
+    name: str
+    norm: str
+    epsilon: float
+    said: str
+    rows: Mapping[tuple[str, str], Row]
+
+
+def transfers(contenders: Sequence[Contender]) -> list[Transfer]:
+    """Of each attack, epsilon and set of knobs, with the newest row of each pair."""
+    labels = {one.first.run.path.name: one.label for one in contenders}
+    found: dict[tuple[str, str, float, str], dict[tuple[str, str], Row]] = {}
     for contender in contenders:
         for row in contender.first.of_kind("transfer"):
             condition = row.condition
-            key = condition["attack"], condition["norm"], condition["epsilon"]
+            key = condition["attack"], condition["norm"], condition["epsilon"], said_of_attack(row)
             made_on = str(condition["made_on"]).partition(" (")[0]
-            found.setdefault(key, {})[made_on, contender.label] = row
-    return found
+            found.setdefault(key, {})[labels.get(made_on, made_on), contender.label] = row
+    return [Transfer(*key, rows) for key, rows in found.items()]
 
 
 def _rows(candidate: Candidate) -> list[Row]:
@@ -72,9 +96,12 @@ def _attack(row: Row) -> Attack:
 
 
 def _reading(candidate: Candidate, row: Row) -> Reading:
-    said = said_of_attack(row)
+    """What was run before on the same photos (other attacks, smaller epsilons) decides what still stands."""
+    chain = row.condition.get("chain", "")
+    said = said_of_attack(row) + (f", after smaller epsilons or attacks of chain {chain}" if chain else "")
     notes = tuple(f"not to be believed: {finding}" for finding in row.findings)
-    return Reading(row.value, row.low, row.high, row.count, said, said, scores=candidate.scores(row), notes=notes)
+    bounds, scores = (row.value, row.low, row.high), candidate.scores(row)
+    return Reading(*bounds, row.count, said, said, scores=scores, notes=notes, seed=candidate.seed)
 
 
 def _knobs(parameters: Mapping[str, object]) -> str:

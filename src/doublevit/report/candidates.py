@@ -40,6 +40,11 @@ class Candidate:
         return self.rows[0].adapted
 
     @property
+    def seed(self) -> int:
+        """Of its training."""
+        return int(self.recipe["seed"])
+
+    @property
     def as_trained(self) -> bool:
         """Whether it was used as it was trained."""
         return not self.adapted and self.top_k == trained_top_k(self.recipe)
@@ -131,7 +136,7 @@ def _weights(row: Row) -> str:
 def _newest(rows: Iterable[Row]) -> tuple[Row, ...]:
     newest: dict[str, Row] = {}
     for row in rows:
-        key = json.dumps([row.dataset, row.count, dict(row.condition), row.metric], sort_keys=True)
+        key = json.dumps([photo_set(row), row.count, dict(row.condition), row.metric, row.precision], sort_keys=True)
         newest.pop(key, None)
         newest[key] = row
     return tuple(newest.values())

@@ -1,6 +1,7 @@
 """Runs, or a whole study of them, opened to be reported together."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,8 +46,11 @@ def open_runs(paths: Sequence[Path]) -> Collection:
     """
     if not paths:
         raise UserError("expected folders of runs or of a study, found none; for example: doublevit report runs/first")
-    parts = [_study(path) if (path / FILE).exists() else _run(path, paths) for path in paths]
-    contenders = tuple(contender for part in parts for contender in part.contenders)
+    whole = [path.resolve() for path in paths]
+    if twice := [str(path) for path, found in zip(paths, whole, strict=True) if whole.count(found) > 1]:
+        raise UserError(f"{twice[0]} is named twice; name each run once")
+    parts = [_study(path) if (path / FILE).exists() else _run(path) for path in paths]
+    contenders = _distinct([contender for part in parts for contender in part.contenders])
     if not contenders:
         raise UserError(f"{paths[0]} has no results yet: no cell of the study is done")
     _require_same_data(contenders)
@@ -57,28 +61,29 @@ def open_runs(paths: Sequence[Path]) -> Collection:
     return Collection(title, contenders, remarks)
 
 
-def _run(path: Path, paths: Sequence[Path]) -> Collection:
-    run = RunFolder.open(path)
-    names = [other.resolve().name for other in paths]
-    name = path.resolve().name
-    label = name if names.count(name) == 1 else f"{path.resolve().parent.name}/{name}"
-    contenders = tuple(Contender(label + way_of_use(one), "", (one,)) for one in candidates(run))
+def _run(path: Path) -> Collection:
+    run, name = RunFolder.open(path), path.resolve().name
+    contenders = tuple(Contender(name + way_of_use(one), "", (one,)) for one in candidates(run))
     return Collection(name, contenders, tuple(_remarks(run)))
 
 
 def _study(folder: Path) -> Collection:
-    """The cells that are done; seeds of the same cell together."""
+    """The cells that are done; seeds of the same cell together. What cannot be read is remarked on."""
     record = read_record(folder)
-    remarks = dict.fromkeys(f"{entry.cell} failed: {entry.problem}" for entry in record.entries if entry.problem)
+    remarks = dict.fromkeys(f"{entry.title} failed: {entry.problem}" for entry in record.entries if entry.problem)
     members: dict[tuple[str, str], list[Candidate]] = {}
     for entry in _once(record.entries):
-        run = RunFolder(folder / entry.run)
-        remarks |= dict.fromkeys(_remarks(run))
-        for candidate in candidates(run):
-            label = (entry.label or entry.cell) + way_of_use(candidate)
-            members.setdefault((entry.group, label), []).append(candidate)
+        try:
+            run = RunFolder.open(folder / Path(entry.run).name)  # never beside or above the study's own folder
+            remarks |= dict.fromkeys(_remarks(run))
+            found = candidates(run)
+        except UserError as error:
+            remarks[f"{entry.title} is left out: {error}"] = None
+            continue
+        for candidate in found:
+            members.setdefault((entry.group, entry.title + way_of_use(candidate)), []).append(candidate)
     contenders = tuple(Contender(label, group, tuple(found)) for (group, label), found in members.items())
-    base = next((entry.label or entry.cell for entry in record.entries if entry.cell == record.baseline), "")
+    base = next((entry.title for entry in record.entries if entry.cell == record.baseline), "")
     return Collection(record.name, contenders, tuple(remarks), record.note, base)
 
 
@@ -91,9 +96,25 @@ def _once(entries: Sequence[Entry]) -> Iterator[Entry]:
             yield entry
 
 
+def _distinct(contenders: Sequence[Contender]) -> tuple[Contender, ...]:
+    """With the folders that they lie in before labels that several have, as many as it takes to tell them apart."""
+    found = list(contenders)
+    for depth in range(1, 1 + max((len(one.first.run.path.resolve().parts) for one in found), default=0)):
+        labels = Counter(one.label for one in found)
+        if len(labels) == len(found):
+            break
+        found = [_deeper(one, depth) if labels[one.label] > 1 else one for one in found]
+    return tuple(found)
+
+
+def _deeper(one: Contender, depth: int) -> Contender:
+    folder = one.first.run.path.resolve().parts[-1 - depth]
+    return dataclasses.replace(one, label=f"{folder}/{one.label}")
+
+
 def _remarks(run: RunFolder) -> Iterator[str]:
     if is_cut_short(run.path / "results.jsonl"):
-        yield f"{run.path / 'results.jsonl'}: the last line is half-written and was left out"
+        yield f"{run.path / 'results.jsonl'}: the last line is damaged and was left out"
 
 
 def _require_same_data(contenders: Sequence[Contender]) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -13,17 +15,19 @@ from doublevit.report.calibration import calibration
 from doublevit.report.candidates import Candidate, Contender
 from doublevit.report.classes import labels_and_answers
 from doublevit.report.conditions import Kept
-from doublevit.report.measured import Corrupted, clean_rows, corrupted, of_all_members
+from doublevit.report.measured import Corrupted, clean_rows, corrupted, of_all_members, said_of_photos
 from doublevit.report.readings import Reading, choose
 from doublevit.report.tables.robustness import TITLES, measured_groups
-from doublevit.report.tables.speed import speeds
+from doublevit.report.tables.speed import device_of, speeds
 from doublevit.results import Predictions, Row, read_lines
 from doublevit.statistics import Estimate
 
+LOGGED = {"step", "epoch", "val_top1", "val_low", "val_high"}
 FEWEST = 3
 """Epsilons of an attack that are worth a plot."""
 MOST_RUNS = 6
 """Runs of which each has plots and galleries of its own, so that a page of many stays small."""
+One = TypeVar("One")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +68,11 @@ def _training(contenders: Sequence[Contender]) -> Iterator[Plot]:
 
 def _course(one: Contender) -> plots.Course | None:
     entries = list(read_lines(one.first.run.path / "log.jsonl"))
-    epochs = [entry for entry in entries if "epoch" in entry]
+    epochs = [entry for entry in entries if LOGGED.issubset(entry)]
     if not epochs:
         return None
     per_epoch = epochs[-1]["step"] / epochs[-1]["epoch"]
-    steps = [entry for entry in entries if "epoch" not in entry and entry.get("loss") is not None]
+    steps = [entry for entry in entries if "epoch" not in entry and "step" in entry and "loss" in entry]
     return plots.Course(
         name=one.label,
         epochs=tuple(entry["epoch"] for entry in epochs),
@@ -81,15 +85,30 @@ def _course(one: Contender) -> plots.Course | None:
 
 def _corruptions(contenders: Sequence[Contender], group: str) -> Iterator[Plot]:
     options = [of_all_members(one, lambda member: corrupted(member, group)) for one in contenders]
-    chosen = {one.label: mine[0] for one, mine in zip(contenders, choose(options), strict=True) if mine}
+    chosen, left_out = _alike(contenders, choose(options), lambda one: one.said)
     curves = {name: _by_severity(one, group) for name, one in chosen.items()}
     clean = {name: _estimate(one.clean_reading()) for name, one in chosen.items()}
-    caption = f"Accuracy by severity (0: clean) under {TITLES[group]}; {next(iter(chosen.values())).said}."
+    said = next(iter(chosen.values())).said
+    caption = f"Accuracy by severity (0: clean) under {TITLES[group]}; {said}{left_out}."
     yield Plot("severity", "robustness", caption, lambda: plots.severity_curves(curves, clean))
     points = [plots.Point(name, clean[name], _estimate(one.mean())) for name, one in chosen.items()]
     titles = "clean top-1", f"mean top-1 under {TITLES[group]}"
-    caption = f"Clean accuracy against the mean under {TITLES[group]}; on the dashed line nothing would be lost."
+    caption = (
+        f"Clean accuracy against the mean under {TITLES[group]}; on the dashed line nothing would be lost{left_out}."
+    )
     yield Plot("clean-robust", "robustness", caption, lambda: plots.clean_against_robust(points, *titles))
+
+
+def _alike(
+    contenders: Sequence[Contender], chosen: Sequence[Sequence[One] | None], sort: Callable[[One], str]
+) -> tuple[dict[str, One], str]:
+    """What most have in common, of the first seed, by label; and words on what was therefore left out, and on seeds."""
+    first = [(one, mine[0]) for one, mine in zip(contenders, chosen, strict=True) if mine]
+    usual = next((word for word, _ in Counter(sort(mine) for _, mine in first).most_common(1)), "")
+    alike = {one.label: mine for one, mine in first if sort(mine) == usual}
+    missing = [one.label for one, mine in first if sort(mine) != usual]
+    seeds = ", of the first seed of each" if any(len(one.members) > 1 for one in contenders) else ""
+    return alike, seeds + (f", without what was measured otherwise: {', '.join(missing)}" if missing else "")
 
 
 def _by_severity(one: Corrupted, group: str) -> dict[str, dict[int, Estimate]]:
@@ -99,31 +118,37 @@ def _by_severity(one: Corrupted, group: str) -> dict[str, dict[int, Estimate]]:
 
 def _attack(contenders: Sequence[Contender], attack: Attack) -> Iterator[Plot]:
     options = [of_all_members(one, lambda member: by_sort(member, attack)) for one in contenders]
-    chosen = {one.label: mine[0] for one, mine in zip(contenders, choose(options), strict=True) if mine}
-    curves = {name: {size: _estimate(found) for size, found in mine.items()} for name, mine in chosen.items()}
+    chosen, left_out = _alike(contenders, choose(options), lambda one: one.said)
+    curves = {name: {size: _estimate(found) for size, found in one.readings.items()} for name, one in chosen.items()}
     name, norm = attack
-    if norm and max(map(len, curves.values())) >= FEWEST:
-        said = next(reading.said for mine in chosen.values() for reading in mine.values())
-        caption = f"Accuracy under {name} by epsilon; {said}."
+    if norm and max(map(len, curves.values()), default=0) >= FEWEST:
+        caption = f"Accuracy under {name} by epsilon; {next(iter(chosen.values())).said}{left_out}."
         draw = functools.partial(plots.epsilon_curves, curves, norm, f"{name}, {norm}")
         yield Plot(f"epsilon-{name}-{norm}", "attacks", caption, draw)
 
 
 def _speed(contenders: Sequence[Contender]) -> Iterator[Plot]:
-    points = []
-    for one in contenders:
-        speed, clean = speeds(one.first).get("inference images/s"), _clean(one.first)
-        if speed and clean:
-            points.append(plots.Point(one.label, _row(speed), _row(clean)))
-    if len(points) > 1:
-        caption = "Inference speed against clean accuracy; up and to the right is better."
+    rows = choose([of_all_members(one, clean_rows) for one in contenders])
+    found = [
+        [(speed, mine[0]["top-1"])] if mine and "top-1" in mine[0] and speed else None
+        for one, mine in zip(contenders, rows, strict=True)
+        for speed in [speeds(one.first).get("inference images/s")]
+    ]
+    chosen, left_out = _alike(contenders, found, lambda pair: f"{device_of(pair[0])}; {said_of_photos(pair[1])}")
+    if len(chosen) > 1:
+        points = [plots.Point(name, _row(speed), _row(clean)) for name, (speed, clean) in chosen.items()]
+        speed, clean = next(iter(chosen.values()))
+        caption = (
+            f"Inference speed against clean accuracy; up and to the right is better; {device_of(speed)};"
+            f" {said_of_photos(clean)}{left_out}."
+        )
         yield Plot("throughput", "speed", caption, lambda: plots.throughput_against_accuracy(points))
 
 
 def _errors(one: Contender, class_names: Sequence[str] | None) -> Iterator[Plot]:
-    row = _clean(one.first)
+    row = most_clean(one.first)
     predictions = kept_predictions(one.first, row) if row else None
-    if row is None or predictions is None or not one.first.as_trained:
+    if row is None or predictions is None:
         return
     caption = f"{one.label}: how often it is right, by how sure it says it is (n = {row.count:,})."
     yield Plot(
@@ -143,7 +168,7 @@ def kept_predictions(candidate: Candidate, row: Row) -> Predictions | None:
     return Kept(row, path).predictions() if path.is_file() else None
 
 
-def _clean(candidate: Candidate) -> Row | None:
+def most_clean(candidate: Candidate) -> Row | None:
     """Top-1 on the most clean photos."""
     found = clean_rows(candidate).values()
     return max((rows["top-1"] for _, rows in found if "top-1" in rows), key=lambda row: row.count, default=None)

@@ -14,14 +14,13 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.sheet import contact_sheet
 from doublevit.errors import UserError
 from doublevit.report.candidates import Candidate, Contender
-from doublevit.report.conditions import Kept
-from doublevit.report.figures import MOST_RUNS
+from doublevit.report.figures import MOST_RUNS, kept_predictions, most_clean
 from doublevit.report.gallery import mistakes, mistakes_sheet
-from doublevit.report.measured import clean_rows
 from doublevit.report.page import Picture
 from doublevit.report.photos import seen
 
 WIDEST = 1164  # pixels: six photos with captions
+HIGHEST = 4000
 QUALITY = 80
 MISTAKES = 12
 
@@ -45,11 +44,10 @@ def corruptions(val: Dataset, group: str, cache: Path) -> Picture | None:
 
 def surest_mistakes(one: Contender, val: Dataset, cache: Path) -> Picture | None:
     """What a network was surest of and wrong; None where the photos are not to be had, or there are none."""
-    found = clean_rows(one.first).values()
-    row = max((rows["top-1"] for _, rows in found if "top-1" in rows), key=lambda row: row.count, default=None)
-    if row is None or not (path := one.first.run.predictions(row)).is_file():
+    row = most_clean(one.first)
+    predictions = kept_predictions(one.first, row) if row else None
+    if row is None or predictions is None:
         return None
-    predictions = Kept(row, path).predictions()
     shown, places = seen(row, predictions, val, cache), mistakes(predictions, MISTAKES)
     if shown.images is None or not len(places):
         return None
@@ -81,8 +79,10 @@ def of_runs(contenders: Sequence[Contender]) -> list[Contender]:
 
 def picture(sheet: Image.Image, caption: str, description: str) -> Picture:
     """A sheet, made small enough for a page."""
-    if sheet.width > WIDEST:
-        sheet = sheet.resize((WIDEST, round(sheet.height * WIDEST / sheet.width)), Image.Resampling.LANCZOS)
+    scale = min(1.0, WIDEST / sheet.width, HIGHEST / sheet.height)
+    if scale < 1:
+        size = max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale))
+        sheet = sheet.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
     sheet.convert("RGB").save(file, format="WEBP", quality=QUALITY)
     return Picture(file.getvalue(), caption, description, sheet.width, sheet.height)
@@ -92,5 +92,10 @@ def _file(path: Path, caption: str, description: str) -> Iterator[Picture]:
     try:
         with Image.open(path) as sheet:
             yield picture(sheet, caption, description)
-    except OSError:  # damaged, or being written
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # damaged, being written, or no sheet of ours
         return

@@ -36,19 +36,22 @@ def reading(candidate: Candidate, row: Row, sort: str = "", said: str = "") -> R
     """Of a row; what nothing else is said of is told apart by its photos."""
     words = said or said_of_photos(row)
     scores = candidate.scores(row)
-    return Reading(row.value, row.low, row.high, row.count, sort or words, words, row.precision, scores)
+    bounds = row.value, row.low, row.high
+    return Reading(*bounds, row.count, sort or words, words, row.precision, scores, seed=candidate.seed)
 
 
 def said_of_photos(row: Row) -> str:
-    """Which photos a row is of."""
-    return photo_set(row)[1] or f"all {row.count:,} photos"
+    """Which photos a row is of; of a published corrupted set, also which archive."""
+    base, part = photo_set(row)
+    archive = f"{base}, " if row.condition.get("set") == "published" else ""
+    return archive + (part or f"all {row.count:,} photos")
 
 
 @dataclasses.dataclass(frozen=True)
 class Corrupted:
     """A network on a group of corruptions, all at the same severities; `clean` on the same photos where they are.
 
-    `cells` are rows of top-1 by corruption and severity.
+    `cells` are rows of top-1 by corruption and severity, in the order of the group; `said`, photos and set in words.
     """
 
     candidate: Candidate
@@ -57,9 +60,19 @@ class Corrupted:
     said: str
 
     @property
+    def seed(self) -> int:
+        """Of the network's training."""
+        return self.candidate.seed
+
+    @property
+    def some(self) -> Row:
+        """One of the cells."""
+        return next(iter(self.cells.values()))
+
+    @property
     def matched(self) -> bool:
         """Whether the corrupted photos are the clean ones."""
-        return next(iter(self.cells.values())).condition.get("set") != "published"
+        return self.some.condition.get("set") != "published"
 
     def clean_reading(self) -> Reading:
         """Of the clean photos."""
@@ -77,45 +90,52 @@ class Corrupted:
         hits = self._hits(rows)
         if hits is None:
             value = float(np.mean([row.value for row in rows]))
-            return self._reading(Estimate(value, float("nan"), float("nan")), None)
-        return self._reading(mean_accuracy(hits), hits.mean(axis=0))
+            return self.reading(Estimate(value, float("nan"), float("nan")))
+        return self.reading(mean_accuracy(hits, self.matched), hits.mean(axis=0))
 
     def change(self) -> Reading | None:
         """The paper's % change: of the mean over all cells against the clean accuracy, as a share of that."""
-        hits, clean = self._hits(list(self.cells.values())), self.candidate.scores(self.clean)
+        hits, clean = self.hits(), self.candidate.scores(self.clean)
         if hits is None or clean is None or not clean.any():
             return None
-        return self._reading(relative_change(clean, hits, matched=self.matched), None)
+        return self.reading(relative_change(clean, hits, matched=self.matched))
 
     def hits(self) -> np.ndarray | None:
         """Of all cells, bool (C, N)."""
         return self._hits(list(self.cells.values()))
 
+    def reading(self, estimate: Estimate, scores: np.ndarray | None = None) -> Reading:
+        """Something that was worked out of the cells."""
+        bounds, row = (estimate.value, estimate.low, estimate.high), self.some
+        return Reading(*bounds, row.count, self.said, self.said, row.precision, scores, seed=self.candidate.seed)
+
     def _hits(self, rows: Sequence[Row]) -> np.ndarray | None:
         found = [hits for row in rows if (hits := self.candidate.scores(row)) is not None]
         return np.stack(found) if len(found) == len(rows) else None
 
-    def _reading(self, estimate: Estimate, scores: np.ndarray | None) -> Reading:
-        bounds = estimate.value, estimate.low, estimate.high
-        return Reading(*bounds, self.clean.count, self.said, self.said, self.clean.precision, scores)
-
 
 def corrupted(candidate: Candidate, group: str) -> dict[str, tuple[int, Corrupted]]:
     """A group of corruptions where all were measured at the same severities, by photos, set and severities."""
-    found: dict[str, dict[tuple[str, int], Row]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, int], Row]] = {}
     for row in candidate.of_kind("corruption", "top-1"):
-        if row.condition["corruption"] in GROUPS[group]:
-            cell = row.condition["corruption"], row.condition["severity"]
-            found.setdefault(f"{said_of_photos(row)}, {describe_set(row.condition)}", {})[cell] = row
+        cell = row.condition["corruption"], row.condition["severity"]
+        words = f"{said_of_photos(row)}, {describe_set(row.condition)}"
+        found.setdefault((words, row.precision), {})[cell] = row
     whole = {}
-    for words, cells in found.items():
-        common = _common_severities(cells, GROUPS[group])
-        kept = {cell: row for cell, row in cells.items() if cell[1] in common}
-        clean = _clean_beside(candidate, next(iter(cells.values())))
-        if common and clean is not None:
-            said = f"{words}, severities {' '.join(map(str, common))}"
-            whole[said] = (clean.count, Corrupted(candidate, clean, kept, said))
+    for (words, _), cells in found.items():
+        severities = _common_severities(cells, GROUPS[group])
+        kept = {(name, severity): cells[name, severity] for name in GROUPS[group] for severity in severities}
+        if kept and (clean := _clean_beside(candidate, next(iter(kept.values())))):
+            one = Corrupted(candidate, clean, kept, _said(words, severities, clean, next(iter(kept.values()))))
+            whole[one.said] = (one.some.count, one)
     return whole
+
+
+def _said(words: str, severities: Sequence[int], clean: Row, cell: Row) -> str:
+    """What distinguishes such measurements; of a published set, also which clean photos they are compared with."""
+    strengths = f"{words}, severit{'ies' if len(severities) > 1 else 'y'} {' '.join(map(str, severities))}"
+    other = "" if _same_photos(clean, cell) else f", clean accuracy of {said_of_photos(clean)}"
+    return strengths + other
 
 
 def describe_set(condition: Mapping[str, Any]) -> str:
@@ -133,8 +153,12 @@ def _common_severities(cells: Mapping[tuple[str, int], Row], names: Sequence[str
 
 
 def _clean_beside(candidate: Candidate, cell: Row) -> Row | None:
-    """The clean photos that a cell is compared with: its own, else the most."""
-    rows = candidate.of_kind("clean", "top-1")
+    """The clean photos that a cell is compared with, in the same precision: its own, of a published set the most."""
+    rows = [row for row in candidate.of_kind("clean", "top-1") if row.precision == cell.precision]
     if cell.condition.get("set") == "published":
         return max(rows, key=lambda row: row.count, default=None)
-    return next((row for row in rows if (row.dataset, row.count) == (cell.dataset, cell.count)), None)
+    return next((row for row in reversed(rows) if _same_photos(row, cell)), None)
+
+
+def _same_photos(one: Row, other: Row) -> bool:
+    return (photo_set(one), one.count) == (photo_set(other), other.count)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,15 @@ SIGNIFICANT = 0.05
 OTHERWISE = "measured otherwise"
 """How the footnote of a number begins that is not comparable with most of its column."""
 Chosen = TypeVar("Chosen")
+
+
+class HasSeed(Protocol):
+    """What belongs to a training of some seed."""
+
+    @property
+    def seed(self) -> int: ...
+
+
 Show = Callable[[float, float, float, int | None], Cell]
 
 
@@ -21,7 +30,8 @@ Show = Callable[[float, float, float, int | None], Cell]
 class Reading:
     """A number and its interval, of `count` photos; `scores` float or bool (N,), what each of them contributes.
 
-    `sort` tells apart what cannot be compared: other photos, another attack; `said` is the same for a footnote.
+    `sort` tells apart what cannot be compared: other photos, another attack; `said` is the same for a footnote; `seed`
+    is that of the training.
     """
 
     value: float
@@ -33,6 +43,7 @@ class Reading:
     precision: str = ""
     scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    seed: int = 0
 
 
 def choose(options: Sequence[Mapping[str, tuple[int, Chosen]]]) -> list[Chosen | None]:
@@ -94,11 +105,25 @@ def _mean(row: Sequence[Reading]) -> float:
 
 def _p_value(one: Sequence[Reading], other: Sequence[Reading]) -> float:
     """That both are equal; 1 where that cannot be tested."""
-    if len(one) > 1 and len(one) == len(other):
-        return paired_mean_test(*(np.array([reading.value for reading in row]) for row in (one, other)))
-    scores, others = one[0].scores, other[0].scores
-    if scores is None or others is None or scores.shape != others.shape or len(one) != len(other):
+    pairs = same_seeds(one, other)
+    if len(pairs) > 1:
+        return paired_mean_test(*np.array([[mine.value, its.value] for mine, its in pairs]).T)
+    if not pairs:
+        return 1.0
+    scores, others = pairs[0][0].scores, pairs[0][1].scores
+    if scores is None or others is None or scores.shape != others.shape:
         return 1.0
     if scores.dtype == others.dtype == bool:
         return mcnemar(scores, others)
     return paired_mean_test(scores.astype(np.float64), others.astype(np.float64))
+
+
+Seeded = TypeVar("Seeded", bound=HasSeed)
+
+
+def same_seeds(one: Sequence[Seeded], other: Sequence[Seeded]) -> list[tuple[Seeded, Seeded]]:
+    """What two rows have of the same seeds, in pairs; of two rows of one seed each, these, whatever seeds they are."""
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])]
+    its = {each.seed: each for each in other}
+    return [(mine, its[mine.seed]) for mine in one if mine.seed in its]

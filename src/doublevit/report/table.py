@@ -92,6 +92,7 @@ def share(value: float, low: float, high: float, count: int | None = None, digit
     """A share in 0..1, shown in percent; bounds that are not known (NaN) are left out."""
     if math.isnan(low):
         return Cell(percent(value, digits), value=value, count=count)
+    low, high = max(low, 0.0), min(high, 1.0)  # of a mean over few seeds they may be beyond
     return Cell(percent(value, digits), _interval(low, high, digits), value, low, high, count)
 
 

@@ -47,7 +47,7 @@ def relative_change(clean: np.ndarray, cells: np.ndarray, matched: bool = True) 
 def change_difference(one: Pair, other: Pair, matched: bool = True) -> tuple[Estimate, float]:
     """How much higher one model's relative change is than another's on the same photos; the p value that it is not.
 
-    Both come from the same drawings: the 95 % percentile interval, and a two-sided p value of at least 2 / 1001.
+    Both come from the same drawings: the 95 % percentile interval, and Wald's two-sided p value.
 
     Args:
         one: its hits on clean photos and on cells.

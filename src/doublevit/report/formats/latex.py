@@ -1,7 +1,10 @@
 r"""Tables in LaTeX with the booktabs package, to be put into a paper by \input."""
 
+import re
+
 from doublevit.report.table import Cell, Table, letter
 
+LABEL = re.compile(r"[^A-Za-z0-9-]+")
 ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -36,7 +39,14 @@ def latex(table: Table) -> str:
         rf"\par{{\footnotesize \textsuperscript{{{letter(number)}}} {escape(note)}}}"
         for number, note in enumerate(table.footnotes)
     ]
-    end = [r"\bottomrule", r"\end{tabular}", *notes, _caption(table), rf"\label{{tab:{table.name}}}", r"\end{table}"]
+    end = [
+        r"\bottomrule",
+        r"\end{tabular}",
+        *notes,
+        _caption(table),
+        rf"\label{{tab:{LABEL.sub('-', table.name)}}}",
+        r"\end{table}",
+    ]
     return "\n".join([*rules, *body, *end]) + "\n"
 
 
@@ -50,7 +60,8 @@ def _cell(table: Table, cell: Cell) -> str:
     shown = rf"\textbf{{{shown}}}" if cell.best else shown
     interval = rf" {{\scriptsize ({escape(cell.interval)})}}" if cell.interval else ""
     marks = rf"\textsuperscript{{{table.marks(cell)}}}" if cell.notes else ""
-    return shown + interval + marks
+    whole = shown + interval + marks
+    return f"{{}}{whole}" if whole.startswith("[") else whole  # or a row's beginning would belong to the last one's end
 
 
 def _caption(table: Table) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from doublevit.report.table import Cell, Column, Table
 
+FORMULA = ("=", "+", "-", "@")
 PARTS = ("low", "high", "count")
 """What a cell may hold beside its value; a column has it where any of its cells does."""
 
@@ -47,7 +48,12 @@ def _names(column: Column, parts: list[str]) -> list[str]:
 
 
 def _values(cell: Cell, parts: list[str]) -> list[object]:
-    return [cell.value, *(getattr(cell, part) for part in parts)]
+    return [_harmless(cell.value), *(getattr(cell, part) for part in parts)]
+
+
+def _harmless(value: object) -> object:
+    """Words that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
 def _object(cell: Cell) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from doublevit.report.candidates import Contender
 from doublevit.results import Row
 
 FEW = 1000  # photos
+PHOTOS = ("clean", "corruption", "attack", "transfer")
+"""Conditions whose rows are accuracies on photos."""
 OVERLAP = ("augmix", "augmix-jsd", "randaugment", "trivial", "classic")
 
 
@@ -15,28 +17,29 @@ def caveats(contenders: Sequence[Contender]) -> list[str]:
     """Each in one or two sentences."""
     recipes = [member.recipe for one in contenders for member in one.members]
     rows = [row for one in contenders for member in one.members for row in member.rows]
-    seeds = max(len(one.members) for one in contenders)
-    return [*_of_training(recipes, seeds), *_of_photos(rows), *_of_corruptions(rows, recipes), *_of_attacks(rows)]
+    once = [one.first.recipe["train"]["epochs"] for one in contenders if len(one.members) == 1]
+    corruptions = [*_of_corruptions(rows), *_of_overlap(rows, recipes)]
+    return [*_of_training(recipes, once=any(once)), *_of_photos(rows), *corruptions, *_of_attacks(contenders)]
 
 
-def _of_training(recipes: Sequence[Mapping[str, Any]], seeds: int) -> Iterator[str]:
+def _of_training(recipes: Sequence[Mapping[str, Any]], *, once: bool) -> Iterator[str]:
     tiny = any(recipe["data"]["source"] == "tiny-imagenet" for recipe in recipes)
     if tiny and any(recipe["model"]["weights"] != "none" for recipe in recipes):
         yield (
             "Networks pretrained on ImageNet have seen photos of Tiny ImageNet's classes, perhaps some of these very"
             " photos: accuracies are too good for classes that a network has never seen."
         )
-    if seeds == 1 and any(recipe["train"]["epochs"] for recipe in recipes):
+    if once:
         yield (
-            "Each network was trained once. Intervals are for the photos drawn: what another seed of the training would"
-            " change is not in them, and small differences may be luck."
+            "Networks were trained once each, where no seeds are named. Intervals are for the photos drawn: what"
+            " another seed of the training would change is not in them, and small differences may be luck."
         )
 
 
 def _of_photos(rows: Sequence[Row]) -> Iterator[str]:
-    clean = [row for row in rows if row.condition.get("kind") == "clean"]
-    if clean and min(row.count for row in clean) < FEW:
-        yield f"Some numbers are of few photos (n = {min(row.count for row in clean):,}): look at the intervals."
+    counts = [row.count for row in rows if row.condition.get("kind") in PHOTOS]
+    if counts and min(counts) < FEW:
+        yield f"Some numbers are of few photos (n = {min(counts):,} at the least): look at the intervals."
     if any(row.checkpoint.startswith("best") for row in rows):
         yield "Weights named best were chosen on the photos that they are measured on: a little too good."
     if any(row.adapted for row in rows):
@@ -46,7 +49,7 @@ def _of_photos(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _of_corruptions(rows: Sequence[Row], recipes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _of_corruptions(rows: Sequence[Row]) -> Iterator[str]:
     corrupted = [row for row in rows if row.condition.get("kind") == "corruption"]
     sets = {row.condition["set"] for row in corrupted}
     if "published" in sets:
@@ -63,6 +66,10 @@ def _of_corruptions(rows: Sequence[Row], recipes: Sequence[Mapping[str, Any]]) -
         row.condition["corruption"] == "frost" and "generated" in row.condition.get("frost", "") for row in corrupted
     ):
         yield "Frost was made of generated textures, not of the published ones: its numbers are of another corruption."
+
+
+def _of_overlap(rows: Sequence[Row], recipes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    corrupted = any(row.condition.get("kind") == "corruption" for row in rows)
     used = sorted({recipe["augment"]["policy"] for recipe in recipes if recipe["train"]["epochs"]} & {*OVERLAP})
     if corrupted and used:
         yield (
@@ -71,13 +78,13 @@ def _of_corruptions(rows: Sequence[Row], recipes: Sequence[Mapping[str, Any]]) -
         )
 
 
-def _of_attacks(rows: Sequence[Row]) -> Iterator[str]:
-    attacked = [row for row in rows if row.condition.get("kind") == "attack"]
-    findings = sorted({finding for row in attacked for finding in row.findings})
+def _of_attacks(contenders: Sequence[Contender]) -> Iterator[str]:
+    attacked = [rows for one in contenders for member in one.members if (rows := member.of_kind("attack"))]
+    findings = sorted({finding for rows in attacked for row in rows for finding in row.findings})
     if findings:
         yield f"Checks speak against some numbers under attack ({', '.join(findings)}); the tables mark which."
-    if attacked and not any(row.condition["attack"] == "autoattack" for row in attacked):
+    if any(all(row.condition["attack"] != "autoattack" for row in rows) for rows in attacked):
         yield (
             "Accuracy under one attack bounds robustness from above: a stronger attack, such as AutoAttack, may find"
-            " more. None of these networks was trained against attacks unless its augmentation says so."
+            " more. None of these networks was trained against attacks."
         )

@@ -30,7 +30,8 @@ def version_table(contenders: Sequence[Contender]) -> Table:
     for one in contenders:
         for member in one.members:
             made = _environment(member.run)
-            libraries = made.get("libraries", {})
+            libraries = made.get("libraries")
+            libraries = libraries if isinstance(libraries, dict) else {}
             versions = [libraries.get(name, "-") for name in VERSIONS]
             first = [member.run.path.name, *(made.get(key, "-") for key in ("started", "doublevit", "python"))]
             rows.append(tuple(map(text, [*first, *versions, made.get("platform", "-"), member.recipe["seed"]])))
@@ -40,16 +41,18 @@ def version_table(contenders: Sequence[Contender]) -> Table:
 
 def _environment(run: RunFolder) -> Mapping[str, Any]:
     try:
-        return dict(json.loads((run.path / "environment.json").read_text()))
+        made = json.loads((run.path / "environment.json").read_text())
     except (OSError, ValueError):
         return {}
+    return made if isinstance(made, dict) else {}
 
 
 def _commands(run: RunFolder) -> Iterator[str]:
-    entries = [_environment(run), *read_lines(run.path / COMMANDS)]
-    for entry in entries:
-        if arguments := entry.get("command"):
-            yield shlex.join(["doublevit", *arguments[1:]]) if _is_ours(arguments[0]) else shlex.join(arguments)
+    for entry in [_environment(run), *read_lines(run.path / COMMANDS)]:
+        arguments = entry.get("command")
+        if isinstance(arguments, list) and arguments:
+            program, *rest = map(str, arguments)
+            yield shlex.join(["doublevit" if _is_ours(program) else program, *rest])
 
 
 def _is_ours(program: str) -> bool:

@@ -9,8 +9,8 @@ from doublevit.report.table import Cell, Column, Table, number, text, words
 from doublevit.results import Row
 
 CAPTION = (
-    "Accuracy in percent on the clean validation photos, with 95 % intervals. Bold: better than every other row by"
-    " McNemar's test on the same photos (Holm, 5 %)."
+    "Accuracy in percent on the clean validation photos, with 95 % intervals. Bold: better than every row that was"
+    " measured alike, by McNemar's test on the same photos (t test where there are several seeds; Holm, 5 %)."
 )
 
 

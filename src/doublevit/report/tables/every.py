@@ -1,6 +1,6 @@
 """All tables that some runs have the measurements for, by the part of a report in which they stand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from doublevit.report.attacked import attacks
 from doublevit.report.candidates import Contender
@@ -27,12 +27,18 @@ def every_table(collection: Collection, *, paper: bool = False) -> dict[str, lis
         "accuracy": [accuracy_table(contenders)],
         "robustness": robustness,
         "cells": [table for one in trained for group in groups if (table := cell_table(one, group))],
-        "attacks": [*(attack_table(trained, attack) for attack in attacks(trained)), *transfer_tables(trained)],
+        "attacks": [*_attacks(trained), *transfer_tables(trained)],
         "comparison": [compared] if compared else [],
         "speed": [speed] if speed else [],
         "paper": [check_table()] if paper else [],
     }
     return {name: [with_paper(table) for table in tables] for name, tables in found.items()} if paper else found
+
+
+def _attacks(contenders: Sequence[Contender]) -> Iterator[Table]:
+    for attack in attacks(contenders):
+        if table := attack_table(contenders, attack):
+            yield table
 
 
 def _robustness(contenders: Sequence[Contender], base: Contender, group: str) -> list[Table]:

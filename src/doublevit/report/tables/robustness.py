@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from doublevit.corrupted.config import GROUPS
 from doublevit.report.candidates import Contender
 from doublevit.report.measured import Corrupted, corrupted, of_all_members
-from doublevit.report.readings import Reading, cells, choose
+from doublevit.report.readings import Reading, cells, choose, same_seeds
 from doublevit.report.table import Cell, Column, Table, points, share, text, words
 from doublevit.statistics import relative_error
 
@@ -69,7 +69,9 @@ def cell_table(contender: Contender, group: str) -> Table | None:
         for name in GROUPS[group]
     )
     heads = (words("corruption"), *_severity_columns(severities))
-    return Table(f"cells-{group}-{contender.label}", f"{contender.label}: {TITLES[group]}", heads, rows, one.said)
+    seeds = ", of the first seed" if len(contender.members) > 1 else ""
+    title = f"{contender.label}: {TITLES[group]}"
+    return Table(f"cells-{group}-{contender.label}", title, heads, rows, f"{one.said}, n = {one.some.count:,}{seeds}")
 
 
 def _severity_columns(severities: Sequence[int]) -> list[Column]:
@@ -102,8 +104,9 @@ def _change_column(kept: Kept) -> list[Cell]:
 
 def _relative_column(kept: Kept, bases: Chosen) -> list[Cell]:
     """Mean over corruptions of the error summed over severities, divided by the base's."""
-    pairs = [zip(mine, bases, strict=False) for _, mine in kept]
-    return cells([[found for pair in several if (found := _relative(*pair))] for several in pairs], _ratio)
+    pairs = [same_seeds(mine, bases) for _, mine in kept]
+    found = [[_relative(*pair) for pair in several] for several in pairs]
+    return cells([[one for one in several if one] for several in found], _ratio, rising=False)
 
 
 def _relative(one: Corrupted, base: Corrupted) -> Reading | None:
@@ -114,7 +117,7 @@ def _relative(one: Corrupted, base: Corrupted) -> Reading | None:
         found = relative_error(hits, others, [name for name, _ in one.cells])
     except ValueError:  # the reference makes no error on some corruption
         return None
-    return Reading(found.value, found.low, found.high, one.clean.count, one.said, one.said, one.clean.precision)
+    return one.reading(found)
 
 
 def _ratio(value: float, low: float, high: float, count: int | None = None) -> Cell:
@@ -138,7 +141,8 @@ def _caption(kept: Kept, base: Contender) -> str:
         f"Accuracy in percent, with 95 % intervals; {_photos_caption(kept)} % change: of the average against the clean"
         " accuracy, as a share of that (the paper's measure). Relative error: mean over corruptions of the error"
         f" summed over severities, divided by {base.label}'s (1 is equal, less is better). Bold: better than every"
-        " other row by a paired test on the same photos (Holm, 5 %)."
+        " row that was measured alike, by a paired test on the same photos (t test over seeds where there are several;"
+        " Holm, 5 %)."
     )
 
 
@@ -147,4 +151,4 @@ def _photos_caption(kept: Kept) -> str:
     usual = max(dict.fromkeys(sorts), key=sorts.count)
     one = next(mine[0] for _, mine in kept if mine[0].said == usual)
     clean = "" if one.matched else "; clean accuracy is of OTHER photos, so that % change mixes two effects"
-    return f"{usual}, n = {one.clean.count:,}{clean}."
+    return f"{usual}, n = {one.some.count:,}{clean}."

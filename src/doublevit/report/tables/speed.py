@@ -1,5 +1,6 @@
 """What networks cost: the paper's section 4.1."""
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -20,10 +21,10 @@ METRICS = {
 """The metrics of rows, and their columns."""
 HEADS = (words("model"), Column("s/epoch", "seconds_per_epoch"), *METRICS.values())
 CAPTION = (
-    "Seconds for an epoch: of the whole training, as its log says, without validation ({epoch}). Everything else:"
-    " doublevit speed, on {device}; images/s with 95 % intervals; memory: the most that tensors took, weights included"
-    " (with gradients and the optimiser's state, in training); GMACs: billions of multiply-accumulate operations of one"
-    " forward pass, attention counted as dense."
+    "Seconds for an epoch: of the training itself, as its log says, on the machine that it ran on, without validation."
+    " Everything else: doublevit speed, on {device}; images/s with 95 % intervals; memory: the most that tensors took,"
+    " weights included (with gradients and the optimiser's state, in training); GMACs: billions of multiply-accumulate"
+    " operations of one forward pass, attention counted as dense."
 )
 
 
@@ -36,9 +37,7 @@ def speed_table(contenders: Sequence[Contender]) -> Table | None:
     devices = {word: None for _, rows, _ in kept for word in _devices(rows)}
     usual = next(iter(devices), "")
     rows = tuple(_row(one, speed, epoch, usual) for one, speed, epoch in kept)
-    photos = {one.first.recipe["data"].get("per_class") for one, _, epoch in kept if epoch}
-    said = ", ".join(f"{count} photos a class" if count else "all photos" for count in photos) or "not known"
-    return Table("speed", "What it costs", HEADS, rows, CAPTION.format(epoch=said, device=usual or "-"))
+    return Table("speed", "What it costs", HEADS, rows, CAPTION.format(device=usual or "-"))
 
 
 def speeds(candidate: Candidate) -> dict[str, Row]:
@@ -55,9 +54,15 @@ def seconds_per_epoch(candidate: Candidate) -> list[float]:
 
 def _row(one: Contender, rows: Mapping[str, Row], epochs: Sequence[float], usual: str) -> tuple[Cell, ...]:
     notes = tuple(f"on {device}" for device in _devices(rows) if device != usual)
-    epoch = number(statistics.fmean(epochs), ",.1f") if epochs else Cell("-")
+    epoch = _epoch(one.first, epochs) if epochs else Cell("-")
     name = Cell(one.label, value=one.label, notes=notes)
     return (name, epoch, *(_cell(rows.get(metric), metric) for metric in METRICS))
+
+
+def _epoch(candidate: Candidate, seconds: Sequence[float]) -> Cell:
+    count = candidate.recipe["data"].get("per_class")
+    notes = (f"an epoch of {count:,} photos a class" if count else "an epoch of all photos",)
+    return dataclasses.replace(number(statistics.fmean(seconds), ",.1f"), notes=notes)
 
 
 def _cell(row: Row | None, metric: str) -> Cell:
@@ -71,10 +76,11 @@ def _cell(row: Row | None, metric: str) -> Cell:
 
 
 def _devices(rows: Mapping[str, Row]) -> list[str]:
-    return list(dict.fromkeys(_device(row) for row in rows.values()))
+    return list(dict.fromkeys(device_of(row) for row in rows.values()))
 
 
-def _device(row: Row) -> str:
+def device_of(row: Row) -> str:
+    """What a measurement of speed was made on, and how."""
     condition = row.condition
     height, width = condition["pixels"]
     return f"{condition['device']}, batches of {condition['batch_size']}, photos of {height} x {width}, {row.precision}"
