@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"ahead", "files", "images", "progress", "precision", "processes"},
+    {"ahead", "files", "images", "progress", "precision", "processes", "row"},
     {"download", "results", "statistics"},
     {"run_folder"},
     {"data", "augment", "corruptions", "models", "attacks"},

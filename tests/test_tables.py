@@ -17,18 +17,22 @@ from doublevit.errors import UserError
 from doublevit.report.attacked import attacks
 from doublevit.report.collection import open_runs
 from doublevit.report.formats import FORMATS, terminal
-from doublevit.report.measured import Corrupted, corrupted
+from doublevit.report.groups import named
+from doublevit.report.measured import Corrupted, corrupted, measured_groups
 from doublevit.report.readings import Reading, cells, choose
 from doublevit.report.study import Entry, Record, write_record
 from doublevit.report.table import Cell, Column, Table, letter
 from doublevit.report.tables.accuracy import accuracy_table
-from doublevit.report.tables.attacks import attack_table, transfer_tables
+from doublevit.report.tables.attacks import attack_tables, transfer_tables
 from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.every import every_table
 from doublevit.report.tables.robustness import robustness_table, severity_table
 from doublevit.report.tables.speed import speed_table
 from doublevit.statistics import change_difference
 from made_runs import PGD, corruption, make_run, measure, right
+
+PAPER_GROUP = named("paper")
+PUBLISHED = named("paper", published=True)
 
 
 def column(table: Table, name: str) -> list[Cell]:
@@ -109,7 +113,7 @@ def test_accuracy_of_ways_of_use(tmp_path):
 
 
 def cells_of(contender) -> Corrupted:
-    ((_, found),) = corrupted(contender.first, "paper").values()
+    ((_, found),) = corrupted(contender.first, PAPER_GROUP).values()
     return found
 
 
@@ -119,12 +123,14 @@ def test_the_newest_row_of_the_last_weights_counts(tmp_path):
     measure(run, right(100))
     measure(run, right(120), checkpoint="best, epoch-001-step-0000005-11111111")
     measure(run, right(101))
+    measure(run, right(102), checkpoint="best, epoch-001-step-0000010-00000000")
+    measure(run, right(101))
     assert [cell.value for cell in column(accuracy_table(open_runs([run.path]).contenders), "top1")] == [0.505]
 
 
 def test_robustness_is_the_papers(pair):
     contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, contenders[0], "paper")
+    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
     by_hand = [np.mean([120 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200]
     by_hand.append(np.mean([130 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200)
     assert [cell.value for cell in column(table, "average")] == pytest.approx(by_hand)
@@ -137,20 +143,20 @@ def test_robustness_is_the_papers(pair):
     assert [cell.value for cell in column(table, "relative_error")] == pytest.approx([1, relative])
     assert "severities 1 3, n = 200" in table.caption
     assert [cell.best for cell in column(table, "average")] == [False, True]
-    severities = severity_table(contenders, "paper")
+    severities = severity_table(contenders, PAPER_GROUP)
     assert column(severities, "severity3")[1].value == pytest.approx((130 - 8 - 6) / 200)
 
 
 def test_clean_accuracy_beside_corruptions_is_of_the_same_photos(pair):
     measure(open_runs(pair).contenders[0].first.run, right(390, 400))
     contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, contenders[0], "paper")
+    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
     assert [(cell.value, cell.count) for cell in column(table, "clean")] == [(0.8, 200), (0.75, 200)]
 
 
 def test_differences_are_paired_and_corrected(pair):
     contenders = open_runs(pair).contenders
-    table = difference_table(contenders, contenders[0], "paper")
+    table = difference_table(contenders, contenders[0], PAPER_GROUP)
     assert table is not None
     (clean,), (corrupted,) = column(table, "clean"), column(table, "corrupted")
     assert (clean.value, corrupted.value) == pytest.approx((-0.05, 0.05))
@@ -176,7 +182,7 @@ def test_attacks_by_epsilon_and_transfer(tmp_path):
             measure(run, right(count + (name == "two")), PGD | more)
     contenders = open_runs([tmp_path / "one", tmp_path / "two"]).contenders
     (attack,) = attacks(contenders)
-    table = attack_table(contenders, attack)
+    (table,) = attack_tables(contenders, attack)
     assert [head.head for head in table.columns] == ["model", "0", "1/255", "2/255"]
     assert [[cell.value for cell in row[1:]] for row in table.rows] == [[0.75, 0.45, 0.05], [0.7, 0.3, 0.045]]
     assert [cell.best for cell in table.rows[0]] == [False, True, True, False]
@@ -184,20 +190,28 @@ def test_attacks_by_epsilon_and_transfer(tmp_path):
     assert [[cell.value for cell in row[1:]] for row in matrix.rows] == [[0.1, 0.105], [0.55, 0.555]]
 
 
-def test_attacks_with_other_knobs_get_footnotes(tmp_path):
+def test_attacks_with_other_knobs_are_other_tables_and_findings_footnotes(tmp_path):
     for name, steps in (("one", 10), ("two", 10), ("three", 50)):
         run = make_run(tmp_path, name)
         measure(run, right(150))
         findings = ["gradients vanish"] if name == "two" else []
-        condition = PGD | {"epsilon": 1 / 255, "parameters": {"steps": steps}}
-        measure(run, right(100), condition, findings=findings)
+        measure(
+            run,
+            right(100),
+            PGD | {"epsilon": 1 / 255, "parameters": {"steps": steps, "other": None}},
+            findings=findings,
+        )
     contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    table = attack_table(contenders, attacks(contenders)[0])
-    assert [cell.notes for cell in column(table, table.columns[1].name)][:2] == [
-        (),
-        ("not to be believed: gradients vanish",),
-    ]
-    assert "steps 50" in column(table, table.columns[1].name)[2].notes[0]
+    first, second = attack_tables(contenders, attacks(contenders)[0])
+    assert [row[0].text for row in first.rows] == ["one", "two"]
+    assert [row[1].notes for row in first.rows] == [(), ("not to be believed: gradients vanish",)]
+    assert [row[0].text for row in second.rows] == ["three"]
+    assert ("steps 10," in first.caption, "steps 50," in second.caption, "other" in first.caption) == (
+        True,
+        True,
+        False,
+    )
+    assert first.name != second.name
 
 
 def test_speed(tmp_path):
@@ -374,10 +388,10 @@ def test_a_study_is_told_by_labels_with_seeds_together_and_its_baseline(tmp_path
 def test_cells_in_any_order_are_compared_corruption_by_corruption(pair):
     lines = (pair[1] / "results.jsonl").read_text().splitlines(keepends=True)
     contenders = open_runs(pair).contenders
-    before = robustness_table(contenders, contenders[0], "paper")
+    before = robustness_table(contenders, contenders[0], PAPER_GROUP)
     (pair[1] / "results.jsonl").write_text("".join([lines[0], *reversed(lines[1:])]))
     contenders = open_runs(pair).contenders
-    assert robustness_table(contenders, contenders[0], "paper") == before
+    assert robustness_table(contenders, contenders[0], PAPER_GROUP) == before
 
 
 def test_less_relative_error_is_better_over_seeds(tmp_path):
@@ -392,12 +406,12 @@ def test_less_relative_error_is_better_over_seeds(tmp_path):
             entries.append(Entry("", cell, name, "none", row, "", seed))
     write_record(tmp_path, Record("made", "", "base", entries))
     made = open_runs([tmp_path])
-    table = robustness_table(made.contenders, made.base, "paper")
+    table = robustness_table(made.contenders, made.base, PAPER_GROUP)
     errors = column(table, "relative_error")
     assert [cell.best for cell in errors] == [False, True, False]
     by_hand = np.mean([(50 - seed * seed) / (70 - seed * seed) for seed in range(3)])
     assert errors[1].value == pytest.approx(by_hand)
-    compared = difference_table(made.contenders, made.base, "paper")
+    compared = difference_table(made.contenders, made.base, PAPER_GROUP)
     assert column(compared, "clean")[0].value == pytest.approx(0.1)
     assert column(compared, "clean")[0].notes == ("mean over 3 seeds, paired by seed; t test",)
 
@@ -421,7 +435,7 @@ def test_precisions_are_never_mixed_in_a_change(tmp_path):
         measure(run, right(120), corruption(name, 3), precision="bfloat16")
     measure(run, right(190))  # in float32, and newer
     contenders = open_runs([run.path]).contenders
-    table = robustness_table(contenders, contenders[0], "paper")
+    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
     assert (column(table, "clean")[0].value, column(table, "change")[0].value) == pytest.approx((0.9, 120 / 180 - 1))
 
 
@@ -434,14 +448,14 @@ def test_published_sets_are_told_apart_with_their_own_counts(tmp_path):
             photos = right(90 - 3 * len(name) - place, 100)
             measure(run, photos, condition, dataset=f"Tiny-ImageNet-C {archive}, first 100")
     contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    table = robustness_table(contenders, contenders[0], "paper")
+    table = robustness_table(contenders, contenders[0], PUBLISHED)
     average = column(table, "average")
     assert [cell.count for cell in average] == [100, 100, 100]
     assert [cell.count for cell in column(table, "clean")] == [1000, 1000, 1000]
     assert "n = 100;" in table.caption
     assert "OTHER photos" in table.caption
     assert [bool(cell.notes) for cell in average] == [False, True, False]
-    compared = difference_table(contenders, contenders[0], "paper")
+    compared = difference_table(contenders, contenders[0], PUBLISHED)
     assert [cell.value is None for cell in column(compared, "change")] == [True, False]
 
 
@@ -451,8 +465,8 @@ def test_what_was_attacked_before_is_part_of_the_attack(tmp_path):
         measure(run, right(150))
         measure(run, right(100 + len(name)), PGD | {"epsilon": 1 / 255, "chain": chain})
     contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    cells_ = attack_table(contenders, attacks(contenders)[0]).rows
-    assert [bool(row[1].notes) for row in cells_] == [False, True, False]
+    (table,) = attack_tables(contenders, attacks(contenders)[0])
+    assert [bool(row[1].notes) for row in table.rows] == [False, True, False]
 
 
 def test_an_attack_of_some_seeds_only_is_left_out(tmp_path):
@@ -507,3 +521,84 @@ def test_a_damaged_run_of_a_study_is_left_out_with_a_remark(tmp_path):
     assert {one.first.run.path for one in collection.contenders} == {tmp_path / "kept"}
     assert len(collection.remarks) == 1
     assert "lost is left out: " in collection.remarks[0]
+
+
+def test_home_made_and_published_corruptions_are_other_tables(pair):
+    for place, corrupted_by in enumerate(PAPER):
+        condition = {"kind": "corruption", "corruption": corrupted_by, "severity": 3, "set": "published"}
+        run = open_runs(pair).contenders[0].first.run
+        measure(run, right(90 - place, 100), condition, dataset="Tiny-ImageNet-C aaaaaaaa")
+    names = [table.name for table in every_table(open_runs(pair))["robustness"]]
+    assert names == ["robustness-paper", "severity-paper", "robustness-paper-published", "severity-paper-published"]
+
+
+def test_corruptions_that_make_no_whole_group_are_told_too(tmp_path):
+    for name in ("one", "two"):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        for corrupted_by in ("fog", "gaussian_noise"):
+            measure(run, right(100), corruption(corrupted_by, 3))
+    contenders = open_runs([tmp_path / "one", tmp_path / "two"]).contenders
+    (group,) = measured_groups(contenders)
+    assert (group.title, group.name) == ("fog and gaussian noise", "fog-gaussian_noise")
+    assert [cell.value for cell in column(robustness_table(contenders, contenders[0], group), "average")] == [0.5, 0.5]
+
+
+def test_the_best_weights_are_a_row_of_their_own_where_they_are_others(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(100))
+    measure(run, right(120), checkpoint="best, epoch-001-step-0000005-11111111")
+    table = accuracy_table(open_runs([run.path]).contenders)
+    assert [cell.text for cell in column(table, "model")] == ["one", "one, best checkpoint"]
+    measure(run, right(100), checkpoint="best, epoch-001-step-0000010-00000000")  # now the last are the best
+    table = accuracy_table(open_runs([run.path]).contenders)
+    assert [cell.value for cell in column(table, "top1")] == [0.5]
+
+
+def test_attacks_alone_tell_other_data_too(pair, tmp_path):
+    run = make_run(tmp_path, "other")
+    measure(run, right(10), PGD | {"epsilon": 1 / 255}, dataset="image folder pets, val [0123abcd]")
+    with pytest.raises(UserError, match="report these runs apart"):
+        open_runs([*pair, run.path])
+
+
+def test_lost_and_damaged_predictions_are_remarked_on(pair):
+    found = sorted((pair[0] / "predictions").iterdir())
+    found[0].unlink()
+    found[1].write_text("not an archive")
+    remarks = open_runs(pair).remarks
+    assert remarks == (
+        f"{pair[0]}: the predictions of 2 of 11 measurements are missing or damaged: what takes them (tests, means,"
+        " changes, plots) is left out; evaluate again to have it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("value", "abc", 'value is "abc"'),
+        ("value", float("nan"), "value is NaN"),
+        ("dataset", 5, "dataset is 5"),
+        ("condition", {}, "condition is {}"),
+        (
+            "condition",
+            {"kind": "corruption", "corruption": "fog", "severity": "high"},
+            'severity of its condition is "high"',
+        ),
+        ("count", 0, "count is 0"),
+        ("more", 1, "unknown: more"),
+    ],
+)
+def test_a_line_that_is_no_row_is_told_by_its_place(pair, name, value, told):
+    path = pair[0] / "results.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([first, json.dumps(json.loads(rest[0]) | {name: value}) + "\n", *rest]))
+    with pytest.raises(UserError, match=re.escape(f"{path}, entry 2 is no row ({told}); remove that line")):
+        open_runs(pair)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "5", "null", "{"])
+def test_a_damaged_recipe_is_told_in_one_line(pair, content):
+    (pair[0] / "recipe.json").write_text(content)
+    with pytest.raises(UserError, match=r"recipe.json is damaged.*; the run cannot be repeated"):
+        open_runs(pair)

@@ -16,37 +16,9 @@ import numpy as np
 
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
+from doublevit.row import Row
 
-ROW_VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One measured number with all that it takes to know what it is. Accuracies are shares in 0..1.
-
-    `condition` says what was done to the photos, `{"kind": "clean"}` at the least; `low` and `high` bound the 95 %
-    interval; `checkpoint` says which weights, and whether as the last or the best (that was chosen on these photos);
-    `seconds` is the wall time of the pass that gave it (of an attack, of all its batches, in whichever process);
-    `findings` names the checks that speak against believing it. `top_k` is the sparse attention that it was measured
-    with, whatever the network was trained with; `adapted`, how batch norm was adapted to these photos, if it was.
-    """
-
-    model: str
-    dataset: str
-    condition: Mapping[str, Any]
-    metric: str
-    value: float
-    low: float
-    high: float
-    count: int
-    seed: int
-    checkpoint: str
-    precision: str
-    seconds: float
-    findings: list[str] = dataclasses.field(default_factory=list)
-    top_k: str = "none"
-    adapted: str = ""
-    version: int = ROW_VERSION
+__all__ = ["Predictions", "Row", "append_lines", "is_cut_short", "read_lines"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +72,19 @@ class Predictions:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
         except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path} is damaged ({error}); delete it and evaluate again") from error
+            raise UserError(f"{path} is damaged ({type(error).__name__}); delete it and evaluate again") from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a .jsonl file; the last line is passed over where a kill cut it short.
+    """The entries of a .jsonl file; the last line is passed over where a kill cut it short, and so are empty ones.
 
     Raises:
         UserError: another line is damaged.
     """
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             yield dict(json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:

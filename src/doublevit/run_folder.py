@@ -16,9 +16,11 @@ from typing import Any
 from doublevit import __version__
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
-from doublevit.results import ROW_VERSION, Predictions, Row, append_lines, read_lines
+from doublevit.results import Predictions, Row, append_lines, read_lines
+from doublevit.row import ROW_VERSION, row_from
 
 COMMANDS = "commands.jsonl"
+RECIPE_PARTS = ("data", "augment", "model", "train")
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -35,7 +37,7 @@ LIBRARIES = (
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A run's folder: recipe.json, environment.json, log.jsonl, checkpoints/, results.jsonl, predictions/."""
+    """A run's folder: recipe, environment and commands, log.jsonl, checkpoints/, results.jsonl, predictions/."""
 
     path: Path
 
@@ -73,11 +75,19 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def recipe(self) -> dict[str, Any]:
-        """The recipe as it was written when the run began."""
+        """The recipe as it was written when the run began.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.path / "recipe.json"
         try:
-            return dict(json.loads((self.path / "recipe.json").read_text()))
-        except ValueError as error:
-            raise UserError(f"{self.path / 'recipe.json'} is damaged ({error}); the run cannot be repeated") from error
+            recipe = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}); the run cannot be repeated") from error
+        if not isinstance(recipe, dict) or any(not isinstance(recipe.get(part), dict) for part in RECIPE_PARTS):
+            raise UserError(f"{path} is damaged: expected {', '.join(RECIPE_PARTS)}; the run cannot be repeated")
+        return recipe
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to log.jsonl, the course of the training."""
@@ -121,18 +131,18 @@ class RunFolder:
         Raises:
             UserError: a line is damaged, or a row is of another version of doublevit.
         """
-        path = self.path / "results.jsonl"
-        entries = list(read_lines(path))
-        other = next((entry["version"] for entry in entries if entry.get("version", ROW_VERSION) != ROW_VERSION), None)
-        if other is not None:
-            raise UserError(
-                f"{path} holds rows of version {other}, and this doublevit ({__version__}) reads version {ROW_VERSION};"
-                " use the doublevit that wrote them, or evaluate again in a new run"
-            )
-        try:
-            return [Row(**entry) for entry in entries]
-        except TypeError as error:
-            raise UserError(f"{path} holds a line that is no row ({error}); remove the line") from error
+        path, rows = self.path / "results.jsonl", []
+        for number, entry in enumerate(read_lines(path), 1):
+            if (version := entry.get("version", ROW_VERSION)) != ROW_VERSION:
+                raise UserError(
+                    f"{path} holds rows of version {version}, and this doublevit ({__version__}) reads version"
+                    f" {ROW_VERSION}; use the doublevit that wrote them, or evaluate again in a new run"
+                )
+            try:
+                rows.append(row_from(entry))
+            except ValueError as error:
+                raise UserError(f"{path}, entry {number} is no row ({error}); remove that line") from error
+        return rows
 
 
 def environment() -> dict[str, Any]:

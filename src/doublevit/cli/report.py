@@ -1,9 +1,10 @@
 """`doublevit report` and `doublevit tables`: what runs say, for people."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -11,7 +12,14 @@ from doublevit.cli.parse import parse
 from doublevit.cli.terminal import out, say
 from doublevit.errors import UserError
 from doublevit.progress import console
+from doublevit.report.formats import FORMATS, terminal
+from doublevit.report.formats.plain import as_json
 from doublevit.report.tables import SECTIONS
+
+if TYPE_CHECKING:
+    from doublevit.report.table import Table
+
+WIDE = 200  # columns, where what is printed goes to no terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Tables:
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Folders of runs, or of a study; comparisons are with the first, or with the study's baseline."""
     format: Literal["terminal", "markdown", "latex", "csv", "json"] = "terminal"
-    """How to print them."""
+    """How to print them; several tables are one JSON array, and in CSV have a line with their name before them."""
     only: tuple[str, ...] = ()
     """Parts to print: runs, accuracy, robustness, cells, attacks, comparison, speed, paper; all if not given."""
     paper: bool = False
@@ -72,7 +80,6 @@ def tables(arguments: Sequence[str]) -> None:
     """The same tables in the terminal, in Markdown, LaTeX, CSV or JSON: `tables RUN ... [--format latex]`."""
     options = parse(Tables, "doublevit tables", arguments)
     from doublevit.report.collection import open_runs
-    from doublevit.report.formats import FORMATS, terminal
     from doublevit.report.tables.every import every_table
 
     collection = open_runs(options.runs)
@@ -80,8 +87,19 @@ def tables(arguments: Sequence[str]) -> None:
         console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
     found = every_table(collection, paper=options.paper or "paper" in options.only)
     wanted = options.only or [name for name in SECTIONS if name != "cells"]
-    for table in (table for name in wanted for table in found[name]):
-        if options.format == "terminal":
-            out.print(terminal(table))
-        else:
-            say(FORMATS[options.format][1](table))
+    chosen = [table for name in wanted for table in found[name]]
+    if not chosen:
+        console.print("nothing of what is asked for was measured", highlight=False)
+    if options.format == "terminal":
+        for table in chosen:
+            out.print(terminal(table), width=None if out.is_terminal else WIDE)
+    elif options.format == "json":
+        say(json.dumps([json.loads(as_json(table)) for table in chosen], indent=1))
+    else:
+        say("\n".join(_named(table, options.format) for table in chosen))
+
+
+def _named(table: "Table", form: str) -> str:
+    """The text of a table; CSV does not say by itself which it is."""
+    made = FORMATS[form][1](table)
+    return f"# {table.name}\n{made}" if form == "csv" else made

@@ -20,12 +20,6 @@ def attacks(contenders: Sequence[Contender]) -> list[Attack]:
     return list(dict.fromkeys(_attack(row) for row in rows))
 
 
-def epsilons(contenders: Sequence[Contender], attack: Attack) -> list[float]:
-    """Every epsilon of an attack, in rising order."""
-    rows = [row for contender in contenders for row in _rows(contender.first) if _attack(row) == attack]
-    return sorted({row.condition.get("epsilon", 0.0) for row in rows})
-
-
 @dataclasses.dataclass(frozen=True)
 class Under:
     """A network under an attack, all with the same knobs, which are `said` in words: accuracy by epsilon."""
@@ -106,5 +100,6 @@ def _reading(candidate: Candidate, row: Row) -> Reading:
 
 def _knobs(parameters: Mapping[str, object]) -> str:
     """Such as "steps 10, relative step 0.25"."""
-    plain = json.dumps(parameters, sort_keys=True)
+    known = {name: value for name, value in parameters.items() if value is not None}
+    plain = json.dumps(known, sort_keys=True)
     return plain.translate(str.maketrans("", "", '{}":')).replace("_", " ")

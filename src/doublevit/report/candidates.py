@@ -22,12 +22,14 @@ CHECKSUM = re.compile(r"\[[0-9a-f]{8}\]")
 class Candidate:
     """A run's weights, used in one way: `rows`, the newest of each measurement.
 
-    `recipe` as recipe.json has it; `top_k` and `adapted` as the rows say.
+    `recipe` as recipe.json has it; `top_k` and `adapted` as the rows say. `best`: not the last weights, but those that
+    did best on the validation photos.
     """
 
     run: RunFolder
     recipe: Mapping[str, Any]
     rows: tuple[Row, ...]
+    best: bool = False
 
     @property
     def top_k(self) -> str:
@@ -46,8 +48,8 @@ class Candidate:
 
     @property
     def as_trained(self) -> bool:
-        """Whether it was used as it was trained."""
-        return not self.adapted and self.top_k == trained_top_k(self.recipe)
+        """Whether these are the last weights, used as they were trained."""
+        return not self.best and not self.adapted and self.top_k == trained_top_k(self.recipe)
 
     def of_kind(self, kind: str, metric: str | None = None) -> list[Row]:
         """The rows of a kind of condition, and of a metric."""
@@ -77,11 +79,14 @@ def _hits(run: RunFolder, row_as_text: str) -> np.ndarray | None:
     row = Row(**json.loads(row_as_text))
     path = run.predictions(row)
     kept = Kept(row, path)
-    return kept.predictions().hits(kept.top) if path.is_file() else None
+    try:
+        return kept.predictions().hits(kept.top) if path.is_file() else None
+    except UserError:  # the collection remarks on it
+        return None
 
 
 def candidates(run: RunFolder) -> list[Candidate]:
-    """The present weights of a run in every way in which they were measured, as trained first.
+    """The present weights of a run, and the best where these are others, in every way of use; as trained first.
 
     Raises:
         UserError: the run has no results.
@@ -89,22 +94,23 @@ def candidates(run: RunFolder) -> list[Candidate]:
     rows, recipe = run.rows(), run.recipe()
     if not rows:
         raise UserError(f"{run.path} has no results yet; first give: doublevit evaluate {run.path}")
-    weights = _weights(_last_of(rows))
-    mine = [row for row in rows if _weights(row) == weights]
-    ways = dict.fromkeys((row.top_k, row.adapted) for row in mine)
-    found = [Candidate(run, recipe, _newest(row for row in mine if (row.top_k, row.adapted) == way)) for way in ways]
+    found = []
+    for weights in _present(rows):
+        mine = [row for row in rows if _weights(row) == weights]
+        for way in dict.fromkeys((row.top_k, row.adapted) for row in mine):
+            used = _newest(row for row in mine if (row.top_k, row.adapted) == way)
+            found.append(Candidate(run, recipe, used, best=weights != _present(rows)[0]))
     return sorted(found, key=lambda one: not one.as_trained)
 
 
 def way_of_use(candidate: Candidate) -> str:
     """What must be said beside the name of a network that was not used as trained."""
-    if candidate.as_trained:
-        return ""
     method = re.search(r"batch|whole set|momentum", candidate.adapted.partition(":")[2])
     adapted = f", adapted ({method.group() if method else 'batch norm'})" if candidate.adapted else ""
     dense = ", dense" if candidate.top_k == "none" != trained_top_k(candidate.recipe) else ""
     other = candidate.top_k != trained_top_k(candidate.recipe)
-    return (dense or (mention(candidate.top_k, ", ") if other else "")) + adapted
+    best = ", best checkpoint" if candidate.best else ""
+    return best + (dense or (mention(candidate.top_k, ", ") if other else "")) + adapted
 
 
 def trained_top_k(recipe: Mapping[str, Any]) -> str:
@@ -124,9 +130,10 @@ def photo_set(row: Row) -> tuple[str, str]:
     return base, (comma + part).strip(", ")
 
 
-def _last_of(rows: Sequence[Row]) -> Row:
-    """The newest row of weights that are the last of their training, or of any."""
-    return next((row for row in reversed(rows) if row.checkpoint.startswith("last")), rows[-1])
+def _present(rows: Sequence[Row]) -> list[str]:
+    """The newest weights that are the last of their training (or any), and the newest that were its best."""
+    newest = [[row for row in rows if row.checkpoint.startswith(which)] for which in ("last", "best")]
+    return list(dict.fromkeys(_weights(some[-1]) for some in newest if some)) or [_weights(rows[-1])]
 
 
 def _weights(row: Row) -> str:

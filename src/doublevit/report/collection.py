@@ -7,10 +7,14 @@ from pathlib import Path
 
 from doublevit.errors import UserError
 from doublevit.report.candidates import Candidate, Contender, candidates, photo_set, way_of_use
+from doublevit.report.conditions import METRICS
 from doublevit.report.study import read_record
 from doublevit.report.study.record import FILE, Entry
 from doublevit.results import is_cut_short
 from doublevit.run_folder import RunFolder
+
+ON_PHOTOS = ("clean", "corruption", "attack", "transfer")
+"""Kinds of rows that are accuracies on photos."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +67,9 @@ def open_runs(paths: Sequence[Path]) -> Collection:
 
 def _run(path: Path) -> Collection:
     run, name = RunFolder.open(path), path.resolve().name
-    contenders = tuple(Contender(name + way_of_use(one), "", (one,)) for one in candidates(run))
-    return Collection(name, contenders, tuple(_remarks(run)))
+    found = candidates(run)
+    contenders = tuple(Contender(name + way_of_use(one), "", (one,)) for one in found)
+    return Collection(name, contenders, tuple(_remarks(run, found)))
 
 
 def _study(folder: Path) -> Collection:
@@ -75,8 +80,8 @@ def _study(folder: Path) -> Collection:
     for entry in _once(record.entries):
         try:
             run = RunFolder.open(folder / Path(entry.run).name)  # never beside or above the study's own folder
-            remarks |= dict.fromkeys(_remarks(run))
             found = candidates(run)
+            remarks |= dict.fromkeys(_remarks(run, found))
         except UserError as error:
             remarks[f"{entry.title} is left out: {error}"] = None
             continue
@@ -112,20 +117,29 @@ def _deeper(one: Contender, depth: int) -> Contender:
     return dataclasses.replace(one, label=f"{folder}/{one.label}")
 
 
-def _remarks(run: RunFolder) -> Iterator[str]:
+def _remarks(run: RunFolder, found: Sequence[Candidate]) -> Iterator[str]:
+    """What must be said of a run's files."""
     if is_cut_short(run.path / "results.jsonl"):
         yield f"{run.path / 'results.jsonl'}: the last line is damaged and was left out"
+    measured = [one.scores(row) is None for one in found for row in one.rows if row.metric in METRICS]
+    if lost := sum(measured):
+        yield (
+            f"{run.path}: the predictions of {lost} of {len(measured)} measurements are missing or damaged: what takes"
+            " them (tests, means, changes, plots) is left out; evaluate again to have it"
+        )
 
 
 def _require_same_data(contenders: Sequence[Contender]) -> None:
+    """Photos of a published corrupted set are never the run's own; all others must be of the same data."""
     first: tuple[str, str, str] | None = None
     for contender in contenders:
-        for member in contender.members:
-            for row in member.of_kind("clean"):
-                base = photo_set(row)[0]
-                if first is not None and base != first[0]:
-                    raise UserError(
-                        f"{first[1]} was measured on {first[2]}, {contender.label} on {row.dataset}: numbers of"
-                        " different photos do not belong in one table; report these runs apart"
-                    )
-                first = first or (base, contender.label, row.dataset)
+        for row in (row for member in contender.members for row in member.rows):
+            if row.condition.get("kind") not in ON_PHOTOS or row.condition.get("set") == "published":
+                continue
+            base = photo_set(row)[0]
+            if first is not None and base != first[0]:
+                raise UserError(
+                    f"{first[1]} was measured on {first[2]}, {contender.label} on {row.dataset}: numbers of different"
+                    " photos do not belong in one table; report these runs apart"
+                )
+            first = first or (base, contender.label, row.dataset)

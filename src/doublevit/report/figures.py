@@ -3,26 +3,25 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from doublevit.corrupted.config import GROUPS
 from doublevit.report import plots
 from doublevit.report.attacked import Attack, attacks, by_sort
 from doublevit.report.calibration import calibration
 from doublevit.report.candidates import Candidate, Contender
 from doublevit.report.classes import labels_and_answers
 from doublevit.report.conditions import Kept
-from doublevit.report.measured import Corrupted, clean_rows, corrupted, of_all_members, said_of_photos
+from doublevit.report.groups import Group
+from doublevit.report.measured import Corrupted, clean_rows, corrupted, measured_groups, of_all_members, said_of_photos
 from doublevit.report.readings import Reading, choose
-from doublevit.report.tables.robustness import TITLES, measured_groups
 from doublevit.report.tables.speed import device_of, speeds
 from doublevit.results import Predictions, Row, read_lines
 from doublevit.statistics import Estimate
 
-LOGGED = {"step", "epoch", "val_top1", "val_low", "val_high"}
+LOGGED = ("step", "epoch", "val_top1", "val_low", "val_high")
 FEWEST = 3
 """Epsilons of an attack that are worth a plot."""
 MOST_RUNS = 6
@@ -68,33 +67,41 @@ def _training(contenders: Sequence[Contender]) -> Iterator[Plot]:
 
 def _course(one: Contender) -> plots.Course | None:
     entries = list(read_lines(one.first.run.path / "log.jsonl"))
-    epochs = [entry for entry in entries if LOGGED.issubset(entry)]
+    epochs = [entry for entry in entries if all(isinstance(entry.get(name), int | float) for name in LOGGED)]
     if not epochs:
         return None
     per_epoch = epochs[-1]["step"] / epochs[-1]["epoch"]
-    steps = [entry for entry in entries if "epoch" not in entry and "step" in entry and "loss" in entry]
+    steps = [entry for entry in entries if all(isinstance(entry.get(name), int | float) for name in ("step", "loss"))]
     return plots.Course(
         name=one.label,
         epochs=tuple(entry["epoch"] for entry in epochs),
-        train_top1=tuple((entry.get("train") or {}).get("top1") for entry in epochs),
+        train_top1=tuple(_train_top1(entry) for entry in epochs),
         val=tuple(Estimate(entry["val_top1"], entry["val_low"], entry["val_high"]) for entry in epochs),
         loss_steps=tuple(entry["step"] / per_epoch for entry in steps),
         losses=tuple(entry["loss"] for entry in steps),
     )
 
 
-def _corruptions(contenders: Sequence[Contender], group: str) -> Iterator[Plot]:
+def _train_top1(entry: Mapping[str, Any]) -> float | None:
+    train = entry.get("train")
+    value = train.get("top1") if isinstance(train, dict) else None
+    return value if isinstance(value, int | float) else None
+
+
+def _corruptions(contenders: Sequence[Contender], group: Group) -> Iterator[Plot]:
     options = [of_all_members(one, lambda member: corrupted(member, group)) for one in contenders]
     chosen, left_out = _alike(contenders, choose(options), lambda one: one.said)
     curves = {name: _by_severity(one, group) for name, one in chosen.items()}
     clean = {name: _estimate(one.clean_reading()) for name, one in chosen.items()}
     said = next(iter(chosen.values())).said
-    caption = f"Accuracy by severity (0: clean) under {TITLES[group]}; {said}{left_out}."
+    caption = f"Accuracy by severity (0: clean) under {group.title}; {said}{left_out}."
     yield Plot("severity", "robustness", caption, lambda: plots.severity_curves(curves, clean))
+    if len(chosen) < 2:
+        return
     points = [plots.Point(name, clean[name], _estimate(one.mean())) for name, one in chosen.items()]
-    titles = "clean top-1", f"mean top-1 under {TITLES[group]}"
+    titles = "clean top-1", f"mean top-1 under {group.title}"
     caption = (
-        f"Clean accuracy against the mean under {TITLES[group]}; on the dashed line nothing would be lost{left_out}."
+        f"Clean accuracy against the mean under {group.title}; on the dashed line nothing would be lost{left_out}."
     )
     yield Plot("clean-robust", "robustness", caption, lambda: plots.clean_against_robust(points, *titles))
 
@@ -111,9 +118,9 @@ def _alike(
     return alike, seeds + (f", without what was measured otherwise: {', '.join(missing)}" if missing else "")
 
 
-def _by_severity(one: Corrupted, group: str) -> dict[str, dict[int, Estimate]]:
+def _by_severity(one: Corrupted, group: Group) -> dict[str, dict[int, Estimate]]:
     severities = sorted({severity for _, severity in one.cells})
-    return {name: {severity: _row(one.cells[name, severity]) for severity in severities} for name in GROUPS[group]}
+    return {name: {severity: _row(one.cells[name, severity]) for severity in severities} for name in group.corruptions}
 
 
 def _attack(contenders: Sequence[Contender], attack: Attack) -> Iterator[Plot]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from doublevit.corrupted.config import GROUPS, CorruptionConfig
+from doublevit.corrupted.config import CorruptionConfig
 from doublevit.corrupted.sets import on_the_fly
 from doublevit.corrupted.sheet import corruption_sheet
 from doublevit.corruptions import SEVERITIES
@@ -16,6 +16,7 @@ from doublevit.errors import UserError
 from doublevit.report.candidates import Candidate, Contender
 from doublevit.report.figures import MOST_RUNS, kept_predictions, most_clean
 from doublevit.report.gallery import mistakes, mistakes_sheet
+from doublevit.report.groups import Group
 from doublevit.report.page import Picture
 from doublevit.report.photos import seen
 
@@ -31,9 +32,9 @@ def photos(val: Dataset) -> Picture:
     return picture(contact_sheet(val, classes=6), caption, "Rows of photos, one for each class, with class names")
 
 
-def corruptions(val: Dataset, group: str, cache: Path) -> Picture | None:
+def corruptions(val: Dataset, group: Group, cache: Path) -> Picture | None:
     """One photo under each corruption of a group; None where such photos cannot be corrupted."""
-    config = CorruptionConfig(GROUPS[group], SEVERITIES)
+    config = CorruptionConfig(group.corruptions, SEVERITIES)
     try:
         sheet = corruption_sheet(on_the_fly(val, config, cache), 0, config)
     except UserError:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from doublevit.corrupted.config import GROUPS
 from doublevit.report.candidates import Candidate, Contender, photo_set
+from doublevit.report.groups import TITLES, Group, named, other
 from doublevit.report.readings import Chosen, Reading
 from doublevit.results import Row
 from doublevit.statistics import Estimate, mean_accuracy, relative_change
@@ -43,7 +43,7 @@ def reading(candidate: Candidate, row: Row, sort: str = "", said: str = "") -> R
 def said_of_photos(row: Row) -> str:
     """Which photos a row is of; of a published corrupted set, also which archive."""
     base, part = photo_set(row)
-    archive = f"{base}, " if row.condition.get("set") == "published" else ""
+    archive = f"{base}, " if _is_published(row) else ""
     return archive + (part or f"all {row.count:,} photos")
 
 
@@ -72,7 +72,7 @@ class Corrupted:
     @property
     def matched(self) -> bool:
         """Whether the corrupted photos are the clean ones."""
-        return self.some.condition.get("set") != "published"
+        return not _is_published(self.some)
 
     def clean_reading(self) -> Reading:
         """Of the clean photos."""
@@ -114,21 +114,45 @@ class Corrupted:
         return np.stack(found) if len(found) == len(rows) else None
 
 
-def corrupted(candidate: Candidate, group: str) -> dict[str, tuple[int, Corrupted]]:
+def corrupted(candidate: Candidate, group: Group) -> dict[str, tuple[int, Corrupted]]:
     """A group of corruptions where all were measured at the same severities, by photos, set and severities."""
     found: dict[tuple[str, str], dict[tuple[str, int], Row]] = {}
     for row in candidate.of_kind("corruption", "top-1"):
+        if _is_published(row) != group.published:
+            continue
         cell = row.condition["corruption"], row.condition["severity"]
         words = f"{said_of_photos(row)}, {describe_set(row.condition)}"
         found.setdefault((words, row.precision), {})[cell] = row
     whole = {}
     for (words, _), cells in found.items():
-        severities = _common_severities(cells, GROUPS[group])
-        kept = {(name, severity): cells[name, severity] for name in GROUPS[group] for severity in severities}
+        severities = _common_severities(cells, group.corruptions)
+        kept = {(name, severity): cells[name, severity] for name in group.corruptions for severity in severities}
         if kept and (clean := _clean_beside(candidate, next(iter(kept.values())))):
             one = Corrupted(candidate, clean, kept, _said(words, severities, clean, next(iter(kept.values()))))
             whole[one.said] = (one.some.count, one)
     return whole
+
+
+def measured_groups(contenders: Sequence[Contender]) -> list[Group]:
+    """The groups of corruptions that any was measured on whole; of one that has none whole, all that it has."""
+    by_name = [named(name, published=published) for published in (False, True) for name in TITLES]
+    found = dict.fromkeys(group for group in by_name if any(_has(one, group) for one in contenders))
+    for one in contenders:
+        for published in (False, True):
+            whole = any(_has(one, group) for group in by_name if group.published == published)
+            rows = [row for row in one.first.of_kind("corruption", "top-1") if _is_published(row) == published]
+            if rows and not whole:
+                names = tuple(dict.fromkeys(row.condition["corruption"] for row in rows))
+                found |= dict.fromkeys(group for group in [other(names, published=published)] if _has(one, group))
+    return list(found)
+
+
+def _has(one: Contender, group: Group) -> bool:
+    return bool(of_all_members(one, lambda member: corrupted(member, group)))
+
+
+def _is_published(row: Row) -> bool:
+    return bool(row.condition.get("set") == "published")
 
 
 def _said(words: str, severities: Sequence[int], clean: Row, cell: Row) -> str:
@@ -155,7 +179,7 @@ def _common_severities(cells: Mapping[tuple[str, int], Row], names: Sequence[str
 def _clean_beside(candidate: Candidate, cell: Row) -> Row | None:
     """The clean photos that a cell is compared with, in the same precision: its own, of a published set the most."""
     rows = [row for row in candidate.of_kind("clean", "top-1") if row.precision == cell.precision]
-    if cell.condition.get("set") == "published":
+    if _is_published(cell):
         return max(rows, key=lambda row: row.count, default=None)
     return next((row for row in reversed(rows) if _same_photos(row, cell)), None)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from doublevit.report.candidates import Contender, photo_set
+from doublevit.report.groups import Group
 from doublevit.report.measured import Corrupted, clean_rows, corrupted, of_all_members
 from doublevit.report.readings import choose, same_seeds
 from doublevit.results import Row
@@ -48,13 +49,13 @@ def clean_differences(contenders: Sequence[Contender], base: Contender) -> list[
     return [_compare(one, found[contenders.index(base)], _on_clean) for one in found]
 
 
-def corrupted_differences(contenders: Sequence[Contender], base: Contender, group: str) -> list[Difference | None]:
+def corrupted_differences(contenders: Sequence[Contender], base: Contender, group: Group) -> list[Difference | None]:
     """Mean top-1 over a group of corruptions against the base's."""
     chosen = _corrupted(contenders, group)
     return [_compare(one, chosen[contenders.index(base)], _on_corrupted) for one in chosen]
 
 
-def change_differences(contenders: Sequence[Contender], base: Contender, group: str) -> list[Difference | None]:
+def change_differences(contenders: Sequence[Contender], base: Contender, group: Group) -> list[Difference | None]:
     """The paper's % change against the base's."""
     chosen = _corrupted(contenders, group)
     return [_compare(one, chosen[contenders.index(base)], _of_changes) for one in chosen]
@@ -80,7 +81,7 @@ def _clean(contender: Contender, rows: Sequence[dict[str, Row]] | None) -> list[
     return found
 
 
-def _corrupted(contenders: Sequence[Contender], group: str) -> list[list[Corrupted]]:
+def _corrupted(contenders: Sequence[Contender], group: Group) -> list[list[Corrupted]]:
     options = [of_all_members(one, lambda member: corrupted(member, group)) for one in contenders]
     return [mine or [] for mine in choose(options)]
 

@@ -4,6 +4,7 @@ import re
 
 from doublevit.report.table import Cell, Table, letter
 
+NEGATIVE = re.compile(r"(?<![\w)])-(?=\d)")
 LABEL = re.compile(r"[^A-Za-z0-9-]+")
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -29,9 +30,10 @@ def latex(table: Table) -> str:
             ]
         body += [f"{' & '.join(_cell(table, cell) for cell in row)} \\\\" for row in rows]
     rules = [
-        "% \\usepackage{booktabs}",
+        "% \\usepackage{booktabs,graphicx}",
         r"\begin{table}",
-        r"\centering",
+        r"\centering\small",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
     ]
@@ -41,7 +43,7 @@ def latex(table: Table) -> str:
     ]
     end = [
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         *notes,
         _caption(table),
         rf"\label{{tab:{LABEL.sub('-', table.name)}}}",
@@ -56,9 +58,9 @@ def escape(words: str) -> str:
 
 
 def _cell(table: Table, cell: Cell) -> str:
-    shown = escape(cell.text)
+    shown = NEGATIVE.sub("$-$", escape(cell.text))
     shown = rf"\textbf{{{shown}}}" if cell.best else shown
-    interval = rf" {{\scriptsize ({escape(cell.interval)})}}" if cell.interval else ""
+    interval = rf" {{\scriptsize ({NEGATIVE.sub('$-$', escape(cell.interval))})}}" if cell.interval else ""
     marks = rf"\textsuperscript{{{table.marks(cell)}}}" if cell.notes else ""
     whole = shown + interval + marks
     return f"{{}}{whole}" if whole.startswith("[") else whole  # or a row's beginning would belong to the last one's end

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from doublevit import __version__
 from doublevit.report import plots
+from doublevit.report.candidates import Contender
 from doublevit.report.collection import Collection
 from doublevit.report.figures import MOST_RUNS, Plot
 from doublevit.report.page.caveats import caveats
 from doublevit.report.page.content import Figure, Page, Picture, Section
-from doublevit.report.page.repeat import commands, version_table
+from doublevit.report.page.repeat import commands, unnoted, version_table
 from doublevit.report.page.sentence import result_sentence
 from doublevit.report.table import Table
 
@@ -26,6 +27,7 @@ TITLES = {
     "paper": "The paper's arithmetic",
 }
 """Parts of the page that hold what was measured, in their order."""
+UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's
 FIRST_ONES = f"Shown for the first {MOST_RUNS} networks; doublevit errors RUN tells the same of each."
 REPEAT = "Give these commands again, with the same versions and data: seeds decide all that is random."
@@ -63,9 +65,7 @@ def build_page(
     ]
     run = Section("runs", "What was run", tables=tuple(tables["runs"]))
     caveat = Section("caveats", "What the numbers do not say", points=tuple(caveats(contenders)))
-    repeat = Section(
-        "repeat", "How to repeat it", (REPEAT,), (version_table(contenders),), commands=commands(contenders)
-    )
+    repeat = _repeat(contenders)
     return Page(
         title=collection.title,
         result=result_sentence(contenders),
@@ -74,6 +74,12 @@ def build_page(
         note=collection.note,
         remarks=(*collection.remarks, *remarks),
     )
+
+
+def _repeat(contenders: Sequence[Contender]) -> Section:
+    missing = ", ".join(unnoted(contenders))
+    words = (REPEAT, *([UNNOTED.format(runs=missing)] if missing else []))
+    return Section("repeat", "How to repeat it", words, (version_table(contenders),), commands=commands(contenders))
 
 
 def _figure(plot: Plot) -> Figure:

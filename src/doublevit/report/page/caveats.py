@@ -5,11 +5,10 @@ from typing import Any
 
 from doublevit.augment.config import OVERLAPPING
 from doublevit.report.candidates import Contender
+from doublevit.report.collection import ON_PHOTOS
 from doublevit.results import Row
 
 FEW = 1000  # photos
-PHOTOS = ("clean", "corruption", "attack", "transfer")
-"""Conditions whose rows are accuracies on photos."""
 OVERLAP = ("augmix", "augmix-jsd", "randaugment", "trivial", "classic")
 
 
@@ -37,7 +36,7 @@ def _of_training(recipes: Sequence[Mapping[str, Any]], *, once: bool) -> Iterato
 
 
 def _of_photos(rows: Sequence[Row]) -> Iterator[str]:
-    counts = [row.count for row in rows if row.condition.get("kind") in PHOTOS]
+    counts = [row.count for row in rows if row.condition.get("kind") in ON_PHOTOS]
     if counts and min(counts) < FEW:
         yield f"Some numbers are of few photos (n = {min(counts):,} at the least): look at the intervals."
     if any(row.checkpoint.startswith("best") for row in rows):

@@ -23,6 +23,12 @@ def commands(contenders: Sequence[Contender]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def unnoted(contenders: Sequence[Contender]) -> list[str]:
+    """Runs of which not all commands are known."""
+    members = [member for one in contenders for member in one.members]
+    return list(dict.fromkeys(m.run.path.name for m in members if not (m.run.path / COMMANDS).exists()))
+
+
 def version_table(contenders: Sequence[Contender]) -> Table:
     """Versions, machine and seed of each run."""
     heads = ("run", "started", "doublevit", "python", *VERSIONS, "machine", "seed")

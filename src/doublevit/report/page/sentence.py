@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from doublevit.report.candidates import Contender
-from doublevit.report.measured import Corrupted, corrupted, of_all_members
+from doublevit.report.measured import Corrupted, corrupted, measured_groups, of_all_members
 from doublevit.report.pairs import clean_differences
 from doublevit.report.readings import OTHERWISE, cells, choose
 from doublevit.report.table import Cell
 from doublevit.report.tables.accuracy import accuracy_cells
-from doublevit.report.tables.robustness import TITLES, measured_groups
 
 
 def result_sentence(contenders: Sequence[Contender]) -> str:
@@ -19,7 +18,9 @@ def result_sentence(contenders: Sequence[Contender]) -> str:
         return "No accuracy on clean photos is known."
     alike = [entry for entry in known if not any(note.startswith(OTHERWISE) for note in entry[0].notes)]
     (best, one), *others = sorted(alike or known, key=lambda entry: -float(entry[0].value or 0))
-    more = f"Of {len(known)} networks, " if len(known) > 1 else ""
+    runs = len({member.run.path for _, one in known for member in one.members})
+    ways = f" in {len(known)} ways of use" if len(known) > runs else ""
+    more = f"Of {runs} networks{ways}, " if len(known) > 1 else ""
     said = f"{more}{one.label} recognises {_words(best, one)} of the {best.count:,} clean photos"
     return f"{said}{_lead(one, others[0][1]) if others else ''}{_robust(one)}."
 
@@ -45,10 +46,15 @@ def _robust(one: Contender) -> str:
     if group is None or not chosen:
         return ""
     (mean,) = cells([[each.mean() for each in chosen]])
-    change = chosen[0].change() if len(chosen) == 1 else None
-    percent = f", a change of {100 * change.value:+.1f} %" if change else ""
+    change, clean = chosen[0].change() if len(chosen) == 1 else None, chosen[0].clean
+    percent = f", a change of {100 * change.value:+.1f} % from {100 * clean.value:.1f} %" if change else ""
+    percent += f" of {_photos(chosen[0])}" if change else ""
     bounds = f"{mean.interval}; " if mean.interval else ""
-    return f"; under {TITLES[group]}, {mean.text} % ({bounds}n = {mean.count:,}{percent}; {_set(chosen[0])})"
+    return f"; under {group.title}, {mean.text} % ({bounds}n = {mean.count:,}{percent}; {_set(chosen[0])})"
+
+
+def _photos(one: Corrupted) -> str:
+    return "the same photos" if one.matched else f"{one.clean.count:,} other photos"
 
 
 def _set(one: Corrupted) -> str:

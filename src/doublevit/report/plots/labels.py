@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
-from doublevit.report.plots.style import SMALL, reproducible
+from doublevit.report.plots.style import GREY, SMALL, reproducible
 
 LETTERS = 28  # of a run's name
 MOST = 8  # lines that are named at their ends
@@ -50,10 +50,15 @@ def _name_ends(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
             line.place,
             (BESIDE, height),
             textcoords="axes fraction",
-            arrowprops={"arrowstyle": "-", "color": line.how["color"], "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linestyle": ":",
+                "linewidth": 0.7,
+                "shrinkA": 0,
+                "shrinkB": 3,
+            },
         )
-        mark = Line2D([BESIDE], [height], **line.how, markersize=5, clip_on=False, transform=axes.transAxes)
-        axes.add_artist(mark)
         axes.annotate(
             line.name,
             (BESIDE, height),

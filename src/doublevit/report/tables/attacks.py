@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from doublevit.report.attacked import Attack, Transfer, Under, by_sort, epsilon_words, epsilons, transfers
+from doublevit.report.attacked import Attack, Transfer, Under, by_sort, epsilon_words, transfers
 from doublevit.report.candidates import Contender
 from doublevit.report.measured import of_all_members
-from doublevit.report.readings import Reading, cells, choose
+from doublevit.report.readings import Reading, cells
 from doublevit.report.table import Cell, Column, Table, share, text, words
 from doublevit.results import Row
 
@@ -17,24 +17,27 @@ CAPTION = (
 )
 
 
-def attack_table(contenders: Sequence[Contender], attack: Attack) -> Table | None:
-    """One attack, a column for each epsilon; None where no network has it of all its seeds."""
-    sizes = epsilons(contenders, attack)
-    options = [of_all_members(one, lambda member: by_sort(member, attack)) for one in contenders]
-    kept = [(one, mine) for one, mine in zip(contenders, choose(options), strict=True) if mine]
-    if not kept:
-        return None
+def attack_tables(contenders: Sequence[Contender], attack: Attack) -> Iterator[Table]:
+    """Of one attack: a table for each set of photos and knobs, with a column for each epsilon; the most used first."""
+    options = [(one, of_all_members(one, lambda member: by_sort(member, attack))) for one in contenders]
+    sorts = Counter(said for _, mine in options for said in mine)
+    for number, (said, _) in enumerate(sorts.most_common()):
+        kept = [(one, mine[said][1]) for one, mine in options if said in mine]
+        yield _attack_table(kept, attack, said, f"-{number + 1}" if number else "")
+
+
+def _attack_table(kept: Sequence[tuple[Contender, list[Under]]], attack: Attack, said: str, suffix: str) -> Table:
+    sizes = sorted({size for _, mine in kept for one in mine for size in one.readings})
     columns = [cells([_at(mine, size) for _, mine in kept]) for size in sizes]
     heads = tuple(Column(epsilon_words(attack, size), f"epsilon_{size:.6g}") for size in sizes)
-    rows = zip([text(one.label) for one, _ in kept], *columns, strict=True)
     name, norm = attack
-    said, _ = Counter(mine[0].said for _, mine in kept).most_common(1)[0]
-    count = next(reading.count for _, (first, *_) in kept if first.said == said for reading in first.readings.values())
+    _, (first, *_) = kept[0]
+    count = next(iter(first.readings.values())).count
     return Table(
-        name="-".join(filter(None, ["attack", name, norm])),
+        name="-".join(filter(None, ["attack", name, norm])) + suffix,
         title=f"Under attack: {name}{f' ({norm})' if norm else ''}, by epsilon",
         columns=(words("model"), *heads),
-        rows=tuple(rows),
+        rows=tuple(zip([text(one.label) for one, _ in kept], *columns, strict=True)),
         caption=CAPTION.format(said=said, count=count),
         groups=tuple(one.group for one, _ in kept),
     )

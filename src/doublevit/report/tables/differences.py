@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 
 from doublevit.report.candidates import Contender
+from doublevit.report.groups import Group
 from doublevit.report.pairs import Difference, change_differences, clean_differences, corrupted_differences
 from doublevit.report.table import Cell, Column, Table, p_value, points, text, words
 from doublevit.statistics import holm
 
 CAPTION = (
-    "Points more than {base} on the same photos, with 95 % intervals. Clean: McNemar's test. Corrupted: mean accuracy"
-    " over {group}, paired bootstrap, and t test of the photos' means. % change: the paper's measure, in points,"
-    " bootstrap. p values are corrected by Holm's method for all {count} comparisons of this table. They are of these"
-    " very networks: what another seed would change is not in them, but where a footnote names several."
+    "Points more than {base} on the same photos, with 95 % intervals. Clean: McNemar's test.{corrupted} p values are"
+    " corrected by Holm's method for the number of comparisons in this table ({count}). They are of these very"
+    " networks: what another seed would change is not in them, but where a footnote names several."
+)
+CORRUPTED = (
+    " Corrupted: mean accuracy under {group}, paired bootstrap, and t test of the photos' means. % change: the paper's"
+    " measure, in points, bootstrap."
 )
 HEADS = (("clean", "clean"), ("corrupted", "corrupted"), ("% change", "change"))
 
 
-def difference_table(contenders: Sequence[Contender], base: Contender, group: str | None) -> Table | None:
+def difference_table(contenders: Sequence[Contender], base: Contender, group: Group | None) -> Table | None:
     """Clean accuracy, and mean and change under a group of corruptions; None where there is nothing to compare."""
     others = [number for number, one in enumerate(contenders) if one is not base]
     columns = [clean_differences(contenders, base)]
@@ -26,6 +30,7 @@ def difference_table(contenders: Sequence[Contender], base: Contender, group: st
     made, count = _cells(columns)
     if not count:
         return None
+    corrupted = CORRUPTED.format(group=group.title) if group else ""
     names = [text(contenders[number].label) for number in others]
     heads = [
         column for head, name in HEADS[: len(columns)] for column in (Column(head, name), Column("p", f"{name}_p"))
@@ -35,7 +40,7 @@ def difference_table(contenders: Sequence[Contender], base: Contender, group: st
         title=f"Compared with {base.label}",
         columns=(words("model"), *heads),
         rows=tuple(zip(names, *made, strict=True)),
-        caption=CAPTION.format(base=base.label, group=group or "corruptions", count=count),
+        caption=CAPTION.format(base=base.label, count=count, corrupted=corrupted),
         groups=tuple(contenders[number].group for number in others),
     )
 

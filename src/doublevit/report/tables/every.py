@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from doublevit.report.attacked import attacks
 from doublevit.report.candidates import Contender
 from doublevit.report.collection import Collection
+from doublevit.report.groups import Group
+from doublevit.report.measured import measured_groups
 from doublevit.report.table import Table
 from doublevit.report.tables.accuracy import accuracy_table
-from doublevit.report.tables.attacks import attack_table, transfer_tables
+from doublevit.report.tables.attacks import attack_tables, transfer_tables
 from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.paper import check_table, with_paper
-from doublevit.report.tables.robustness import cell_table, measured_groups, robustness_table, severity_table
+from doublevit.report.tables.robustness import cell_table, robustness_table, severity_table
 from doublevit.report.tables.runs import run_table
 from doublevit.report.tables.speed import speed_table
 
@@ -37,9 +39,8 @@ def every_table(collection: Collection, *, paper: bool = False) -> dict[str, lis
 
 def _attacks(contenders: Sequence[Contender]) -> Iterator[Table]:
     for attack in attacks(contenders):
-        if table := attack_table(contenders, attack):
-            yield table
+        yield from attack_tables(contenders, attack)
 
 
-def _robustness(contenders: Sequence[Contender], base: Contender, group: str) -> list[Table]:
+def _robustness(contenders: Sequence[Contender], base: Contender, group: Group) -> list[Table]:
     return [robustness_table(contenders, base, group), severity_table(contenders, group)]

@@ -9,6 +9,7 @@ from doublevit.statistics import wilson_interval
 
 GROUP = "the paper's own numbers"
 ASSUMED = f"the paper's; its interval assumes n = {VAL_PHOTOS:,}, which it does not say"
+APART = "The paper's rows are of other photos, weights and conditions: nothing is tested against them."
 V100 = "on a Tesla V100, as section 4.1 says"
 
 
@@ -20,7 +21,8 @@ def with_paper(table: Table) -> Table:
     width, groups = len(table.columns), table.groups or ("",) * len(table.rows)
     groups = tuple(group or "these runs" for group in groups)
     filled = tuple((*row[:width], *[Cell("-")] * (width - len(row))) for row in rows)
-    return dataclasses.replace(table, rows=table.rows + filled, groups=groups + (GROUP,) * len(filled))
+    caption = f"{table.caption} {APART}"
+    return dataclasses.replace(table, caption=caption, rows=table.rows + filled, groups=groups + (GROUP,) * len(filled))
 
 
 def check_table() -> Table:

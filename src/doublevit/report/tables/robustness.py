@@ -2,30 +2,23 @@
 
 from collections.abc import Callable, Sequence
 
-from doublevit.corrupted.config import GROUPS
 from doublevit.report.candidates import Contender
+from doublevit.report.groups import Group
 from doublevit.report.measured import Corrupted, corrupted, of_all_members
 from doublevit.report.readings import Reading, cells, choose, same_seeds
 from doublevit.report.table import Cell, Column, Table, points, share, text, words
 from doublevit.statistics import relative_error
 
 Chosen = list[Corrupted]
-TITLES = {"paper": "the paper's five corruptions", "common": "the fifteen common corruptions"}
-TITLES |= {"validation": "the four validation corruptions"}
 MOST_COLUMNS = 6
 """Corruptions that stand in columns of their own; of more, only their mean."""
 
 
-def measured_groups(contenders: Sequence[Contender]) -> list[str]:
-    """The groups of corruptions that any was measured on whole."""
-    return [group for group in TITLES if any(_options(contender, group) for contender in contenders)]
-
-
-def robustness_table(contenders: Sequence[Contender], base: Contender, group: str) -> Table:
+def robustness_table(contenders: Sequence[Contender], base: Contender, group: Group) -> Table:
     """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the base's."""
     chosen = _chosen(contenders, group)
     kept = [(contender, mine) for contender, mine in zip(contenders, chosen, strict=True) if mine]
-    names = GROUPS[group] if len(GROUPS[group]) <= MOST_COLUMNS else ()
+    names = group.corruptions if len(group.corruptions) <= MOST_COLUMNS else ()
     columns: list[tuple[Column, list[Cell]]] = [(Column("clean", "clean"), _column(kept, Corrupted.clean_reading))]
     columns += [(Column(name.replace("_", " "), name), _column(kept, _mean_of(name))) for name in names]
     columns.append((Column("average", "average"), _column(kept, Corrupted.mean)))
@@ -37,11 +30,11 @@ def robustness_table(contenders: Sequence[Contender], base: Contender, group: st
     rows = zip([text(contender.label) for contender, _ in kept], *(made for _, made in columns), strict=True)
     groups = tuple(contender.group for contender, _ in kept)
     return Table(
-        f"robustness-{group}", f"Robustness to {TITLES[group]}", heads, tuple(rows), _caption(kept, base), groups
+        f"robustness-{group.name}", f"Robustness to {group.title}", heads, tuple(rows), _caption(kept, base), groups
     )
 
 
-def severity_table(contenders: Sequence[Contender], group: str) -> Table:
+def severity_table(contenders: Sequence[Contender], group: Group) -> Table:
     """Mean over the corruptions at each severity."""
     kept = [(one, mine) for one, mine in zip(contenders, _chosen(contenders, group), strict=True) if mine]
     severities = sorted({severity for _, mine in kept for _, severity in mine[0].cells})
@@ -53,11 +46,11 @@ def severity_table(contenders: Sequence[Contender], group: str) -> Table:
     names = [text(contender.label) for contender, _ in kept]
     rows = zip(names, _column(kept, Corrupted.clean_reading), *columns, strict=True)
     groups = tuple(contender.group for contender, _ in kept)
-    title = f"By severity: mean over {TITLES[group]}"
-    return Table(f"severity-{group}", title, heads, tuple(rows), _photos_caption(kept), groups)
+    title = f"By severity: mean over {group.title}"
+    return Table(f"severity-{group.name}", title, heads, tuple(rows), _photos_caption(kept), groups)
 
 
-def cell_table(contender: Contender, group: str) -> Table | None:
+def cell_table(contender: Contender, group: Group) -> Table | None:
     """One network, each corruption at each severity; None where it was not measured."""
     options = _options(contender, group)
     if not options:
@@ -66,12 +59,13 @@ def cell_table(contender: Contender, group: str) -> Table | None:
     severities = sorted({severity for _, severity in one.cells})
     rows = tuple(
         (text(name.replace("_", " ")), *(share(*_numbers(one.mean(name, severity))) for severity in severities))
-        for name in GROUPS[group]
+        for name in group.corruptions
     )
     heads = (words("corruption"), *_severity_columns(severities))
     seeds = ", of the first seed" if len(contender.members) > 1 else ""
-    title = f"{contender.label}: {TITLES[group]}"
-    return Table(f"cells-{group}-{contender.label}", title, heads, rows, f"{one.said}, n = {one.some.count:,}{seeds}")
+    title = f"{contender.label}: {group.title}"
+    caption = f"{one.said}, n = {one.some.count:,}{seeds}"
+    return Table(f"cells-{group.name}-{contender.label}", title, heads, rows, caption)
 
 
 def _severity_columns(severities: Sequence[int]) -> list[Column]:
@@ -82,11 +76,11 @@ def _numbers(found: Reading) -> tuple[float, float, float, int]:
     return found.value, found.low, found.high, found.count
 
 
-def _options(contender: Contender, group: str) -> dict[str, tuple[int, Chosen]]:
+def _options(contender: Contender, group: Group) -> dict[str, tuple[int, Chosen]]:
     return of_all_members(contender, lambda candidate: corrupted(candidate, group))
 
 
-def _chosen(contenders: Sequence[Contender], group: str) -> list[Chosen | None]:
+def _chosen(contenders: Sequence[Contender], group: Group) -> list[Chosen | None]:
     return choose([_options(contender, group) for contender in contenders])
 
 

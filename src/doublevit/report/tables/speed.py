@@ -47,9 +47,13 @@ def speeds(candidate: Candidate) -> dict[str, Row]:
 
 def seconds_per_epoch(candidate: Candidate) -> list[float]:
     """Of each epoch that was trained, in its log."""
-    entries = [entry for entry in read_lines(candidate.run.path / "log.jsonl") if "epoch" in entry]
-    speed = [(entry.get("photos"), (entry.get("train") or {}).get("images_per_second")) for entry in entries]
-    return [photos / rate for photos, rate in speed if photos and rate]
+    found = []
+    for entry in read_lines(candidate.run.path / "log.jsonl"):
+        train = entry.get("train")
+        pair = entry.get("photos"), train.get("images_per_second") if isinstance(train, dict) else None
+        if all(isinstance(number, int | float) and number > 0 for number in pair):
+            found.append(float(pair[0] or 0) / float(pair[1] or 1))
+    return found
 
 
 def _row(one: Contender, rows: Mapping[str, Row], epochs: Sequence[float], usual: str) -> tuple[Cell, ...]:
