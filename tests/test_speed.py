@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +14,25 @@ import torch
 from torch import nn
 
 from doublevit import checkpoint
+from doublevit.attacks.config import AttackConfig
 from doublevit.cli import main
 from doublevit.cli.parse import parse
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
-from doublevit.evaluate import Subject
+from doublevit.evaluate import Subject, predict
 from doublevit.jobs import speed as job
-from doublevit.jobs.evaluate import evaluate
-from doublevit.jobs.options import Evaluate
+from doublevit.jobs.evaluate import evaluate, finish
+from doublevit.jobs.materials import materials
+from doublevit.jobs.options import Evaluate, Transfer
 from doublevit.jobs.speed import measure_speed
 from doublevit.jobs.speed_options import Speed
+from doublevit.jobs.train import Trained
+from doublevit.jobs.transfer import transfer
 from doublevit.models.classifier import build, set_top_k
 from doublevit.models.config import CrossConfig, ModelConfig
-from doublevit.recipes import Recipe, to_dict
+from doublevit.recipes import Recipe, from_dict, to_dict
 from doublevit.report.conditions import kept
-from doublevit.results import Row
+from doublevit.results import Row, read_lines
 from doublevit.run_folder import RunFolder
 from doublevit.speed import memory, timing
 from doublevit.speed.macs import macs, macs_of_photo
@@ -251,7 +256,9 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_kind_of_network_is_measured_without_its_photos(name: str, tmp_path: Path, capfd):
+def test_every_kind_of_network_is_measured_without_its_photos(name: str, tmp_path: Path, monkeypatch, capfd):
+    monkeypatch.setattr(timing, "LEAST", 2)
+    monkeypatch.setattr(timing, "WARM", 1)
     model = NETWORKS[name]
     rows = quick(run_of(tmp_path, model, TrainConfig(accumulate=3)))
     network = build(model, DIGITS)
@@ -303,6 +310,46 @@ def test_an_interruption_leaves_nothing(digits: Path, monkeypatch):
     with pytest.raises(SystemExit, match="130"):
         main(["speed", str(digits), "--seconds", "0.01"])
     assert sorted(digits.rglob("*")) == before
+
+
+def commands(run: Path) -> list[list[str]]:
+    return [entry["command"] for entry in read_lines(run / "commands.jsonl")]
+
+
+def test_commands_that_add_results_are_noted_and_not_the_one_that_made_the_run(digits: Path, monkeypatch):
+    monkeypatch.setattr(timing, "LEAST", 2)
+    evaluate(Evaluate(digits, photos=8))
+    assert commands(digits) == []
+    run, (splits, model) = RunFolder.open(digits), materials(from_dict(RunFolder.open(digits).recipe()))
+    measured = predict(model, splits["val"].subset(np.arange(8)), torch.float32, 8)
+    doings = {
+        "speed": lambda: quick(digits),
+        "evaluate": lambda: evaluate(Evaluate(digits, photos=8)),
+        "again": lambda: finish(Trained(run, model, measured)),
+        "resume": lambda: finish(Trained(run, model, None)),
+    }
+    for number, (name, do) in enumerate(doings.items(), 1):
+        monkeypatch.setattr(sys, "argv", ["doublevit", name])
+        before = len(run.rows())
+        do()
+        assert len(run.rows()) > before
+        assert commands(digits) == [["doublevit", each] for each in [*doings][:number]]
+
+
+def test_a_transfer_is_noted_in_every_run(tmp_path: Path, monkeypatch):
+    paths = [run_of(tmp_path / name, SMALL, TrainConfig(), DataConfig("digits")) for name in "ab"]
+    paths = [path.rename(tmp_path / name / name) for path, name in zip(paths, "ab", strict=True)]
+    monkeypatch.setattr(sys, "argv", ["doublevit", "transfer"])
+    transfer(Transfer(tuple(paths), photos=4, attack=AttackConfig(("fgsm",), epsilons=("8/255",))))
+    assert [commands(path) for path in paths] == 2 * [[["doublevit", "transfer"]]]
+
+
+def test_looking_leaves_a_run_as_it_is(digits: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["doublevit", "show"])
+    before = {path: path.stat().st_mtime_ns for path in (digits, *digits.rglob("*"))}
+    main(["show", "attention", str(digits), "--output", str(tmp_path / "seen.png")])
+    assert (tmp_path / "seen.png").is_file()
+    assert {path: path.stat().st_mtime_ns for path in (digits, *digits.rglob("*"))} == before
 
 
 def test_bad_input_gets_one_line(digits: Path, tmp_path: Path, monkeypatch):

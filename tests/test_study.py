@@ -2,23 +2,29 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
+from rich.console import Console
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from doublevit.attacks.config import AttackConfig
 from doublevit.cli.study import study as command
 from doublevit.corrupted.config import RobustnessConfig
+from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
-from doublevit.jobs import train
+from doublevit.jobs import report, train
+from doublevit.jobs.report import Written, write_report
 from doublevit.jobs.study import Book, Outlook, Request, clean, overview, run_study
 from doublevit.jobs.study.cost import Cost
 from doublevit.jobs.study.plan import make_plan
@@ -28,12 +34,15 @@ from doublevit.recipes import Recipe, get_recipe, to_dict
 from doublevit.recipes.recipe import differences, with_changes
 from doublevit.recipes.studies import STUDIES
 from doublevit.recipes.study import Cell, Protocol, Study
-from doublevit.report.study import Record, compare, read_record
-from doublevit.results import Predictions
+from doublevit.report.formats import terminal
+from doublevit.report.study import Entry, Line, Record, compare, read_record, study_table, write_record
+from doublevit.results import Predictions, Row
 from doublevit.run_folder import RunFolder
+from doublevit.statistics import Estimate
 from doublevit.train.interrupt import Interrupt, Stopped
 
-PHOTOS = 120  # to validate
+PHOTOS = 60  # to validate
+FEW = {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": PHOTOS / 1797}
 TINY = Study(
     "tiny",
     "three networks on a few digits",
@@ -45,7 +54,7 @@ TINY = Study(
         Cell("apart", "cross", {"model.cross.after": ()}),
         Cell("sparse", "top-k", {"model.top_k": "4"}, ("none", "4")),
     ),
-    {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": PHOTOS / 1797},
+    {**FEW, "model.backbone": "vit-digits-8"},
 )
 LINES = [("base", "none"), ("dense", "none"), ("dense", "4"), ("apart", "none"), ("sparse", "none"), ("sparse", "4")]
 
@@ -77,6 +86,33 @@ def dry_run(asked: Request) -> str:
 def _no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     cost = Cost(1.0, 1.0, 1.0, dict.fromkeys(("as-trained", "none", "4", "8"), 1.0), {})
     monkeypatch.setattr("doublevit.jobs.study.outlook.time_network", lambda *_: cost)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _photos_once() -> Iterator[None]:
+    """The digits are enlarged once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_collecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of garbage, which takes statsmodels half a second for every correction."""
+    monkeypatch.setattr("gc.collect", lambda: 0)
+
+
+@pytest.fixture(autouse=True)
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
+    """What pages were asked for; none is drawn, which takes seconds."""
+    asked: list[list[Path]] = []
+
+    def stub(paths: list[Path], *, paper: bool) -> Written:
+        asked.append(paths)
+        return Written(paths[0] / "report.html", ("the photos [here] are gone",))
+
+    monkeypatch.setattr(report, "write_report", stub)
+    return asked
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +233,7 @@ def test_changes_are_made_together_and_unknown_fields_refused():
 
 def test_users_options_come_between_the_studys_and_the_cells():
     cells = (Cell("base", "base"), Cell("long", "x", {"train.epochs": 7}), Cell("vit", "x", recipe="paper-vit"))
-    study = dataclasses.replace(TINY, cells=cells)
+    study = dataclasses.replace(TINY, cells=cells, changes=FEW)
     base = with_changes(study.base_recipe(), {"train.epochs": 2, "seed": 5})
     recipes = [study.recipe_of(cell, base) for cell in cells]
     assert [recipe.train.epochs for recipe in recipes] == [2, 7, 2]
@@ -233,9 +269,9 @@ def test_a_second_call_does_nothing(done, monkeypatch, capsys):
 @pytest.mark.usefixtures("no_training")
 def test_other_photos_and_another_top_k_are_measured_without_training(done):
     before = sizes(done)
-    record = run_study(request(done, samples=60, cells=("apart",)))
+    record = run_study(request(done, samples=30, cells=("apart",)))
     assert state(record) == {line: line == ("apart", "none") for line in LINES}
-    assert {entry.row.count for entry in record.entries if entry.row} == {60}
+    assert {entry.row.count for entry in record.entries if entry.row} == {30}
     assert {name: size - before[name] for name, size in sizes(done).items()} == {"base": 0, "apart": 2, "sparse": 0}
     assert all(entry.row.count == PHOTOS for entry in run_study(request(done)).entries)  # found again
     more = dataclasses.replace(TINY, cells=(Cell("base", "base", inference=("8",)),))
@@ -323,11 +359,11 @@ def test_a_measurement_that_cells_share_counts_once_in_the_correction(finished):
 
 def test_what_cannot_be_paired_says_so(done):
     record = read_record(done)
-    small = run_study(request(done, samples=60, cells=("apart",))).entries[3]
+    small = run_study(request(done, samples=30, cells=("apart",))).entries[3]
     entries = [*record.entries[:3], small, *record.entries[4:]]
     (done / "sparse" / "predictions").rename(done / "sparse" / "lost")
     lines = compare(done, dataclasses.replace(record, entries=entries))
-    assert lines[3].remark.startswith("other photos than the baseline's: 60 of ")
+    assert lines[3].remark.startswith("other photos than the baseline's: 30 of ")
     assert lines[4].remark.startswith("the predictions of sparse are gone")
     assert [line.difference for line in lines[3:]] == [None] * 3
     without = dataclasses.replace(record, entries=[dataclasses.replace(entries[0], row=None), *entries[1:]])
@@ -352,7 +388,7 @@ def test_as_many_other_photos_are_not_paired(done, other):
 
 def test_a_dry_run_writes_nothing_and_tells_what_is_left(tmp_path, finished):
     text = dry_run(request(tmp_path / "none"))
-    assert "to do: 3 trainings, 5 measurements; about 0:10:08" in text  # 3 x (1 + 1 + 120) s, and twice 1 + 120 s
+    assert "to do: 3 trainings, 5 measurements; about 0:05:08" in text  # 3 x (1 + 1 + 60) s, and twice 1 + 60 s
     assert list(tmp_path.iterdir()) == []
     assert "nothing is left to do" in dry_run(request(finished))
 
@@ -363,21 +399,80 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("known", "no_training")
-def test_command_shows_and_writes_the_table(done, capsys):
+def test_command_shows_and_writes_the_table(done, pages, capsys):
     command(["tiny", "--runs", str(done.parent)])
-    out = capsys.readouterr().out
+    told = capsys.readouterr()
+    out = told.out
+    assert pages == [[done]]
+    assert f"  {done / 'report.html'}  all tables" in out
+    assert "warning: the photos [here] are gone\n" in told.err
     lines = compare(done, read_record(done))
     rows = list(csv.DictReader((done / "study.csv").open()))
-    assert [(row["cell"], row["top_k"]) for row in rows] == LINES
-    for row, line in zip(rows, lines, strict=True):
-        assert float(row["top1"]) == line.entry.row.value
+    of_a_group = [*LINES[:3], *LINES[4:], LINES[3]]  # are together
+    assert [(row["cell"], row["top_k"]) for row in rows] == of_a_group
+    for row in rows:
+        (line,) = (each for each in lines if (each.entry.cell, each.entry.top_k) == (row["cell"], row["top_k"]))
+        assert (row["group"], int(row["top1_count"])) == (line.entry.group, PHOTOS)
+        assert [float(row["top1"]), float(row["top1_low"])] == [line.entry.row.value, line.entry.row.low]
         assert row["difference"] == ("" if line.difference is None else str(line.difference.value))
         assert f"{100 * line.entry.row.value:.1f}" in out
         if line.difference is not None:
-            assert float(row["holm_p"]) == line.corrected
+            assert [float(row["mcnemar_p"]), float(row["holm_p"])] == [line.p, line.corrected]
+            assert float(row["difference_high"]) == line.difference.high
             points = f"{100 * line.difference.value:+.1f} ({100 * line.difference.low:+.1f} to"
             assert points in (done / "study.md").read_text()
-    assert [row["remark"] for row in rows] == ["the baseline", "the baseline's own run", "", "", "", ""]
+    assert [row["notes"] for row in rows] == ["the baseline", "the baseline's own run", "", "", "", ""]
+
+
+@pytest.mark.usefixtures("known", "no_training")
+def test_the_command_ends_with_the_studys_page(done, monkeypatch, capsys):
+    monkeypatch.setattr(report, "write_report", write_report)
+    monkeypatch.setitem(STUDIES, "tiny", dataclasses.replace(TINY, cells=TINY.cells[:1]))
+    command(["tiny", "--runs", str(done.parent)])
+    (entry,) = read_record(done).entries
+    assert f"{100 * entry.row.value:.1f}" in (done / "report.html").read_text()
+    assert f"  {done / 'report.html'}  all tables" in capsys.readouterr().out
+
+
+def entry_of(cell: str, count: int = 360, **more: object) -> Entry:
+    row = Row("base", "digits", {"kind": "clean"}, "top-1", 0.144, 0.112, 0.185, count, 0, "last", "float32", 1.0)
+    return Entry("cross attention", cell, cell, "none", row, **more)
+
+
+def shown_on(width: int, lines: list[Line]) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(terminal(study_table(Record("ablation-digits", "a note", "base"), lines)))
+    return capture.get().splitlines()
+
+
+def test_the_table_of_the_ablation_fits_on_80_columns():
+    gap = Estimate(-0.531, -0.583, -0.472)
+    names = [cell.name for cell in STUDIES["ablation-digits"].cells]
+    shown = shown_on(80, [Line(entry_of(name), gap, 1e-4, 0.003) for name in names])
+    assert max(map(len, names)) == 24
+    first = {line.split()[0]: line.split() for line in shown if "14.4" in line}
+    assert first == {name: [name, "none", "14.4", "-53.1", "<0.001", "0.003"] for name in names}
+    second = [" ".join(line.split()) for line in shown if "11.2 to 18.5" in line]
+    assert second == len(names) * ["11.2 to 18.5 -58.3 to -47.2"]
+
+
+def test_remarks_are_footnotes_and_so_is_another_number_of_photos():
+    lines = [
+        Line(entry_of("base", label="My [net]"), remark="the baseline"),
+        Line(entry_of("most"), Estimate(0.5, 0.4, 0.6), 1.0, 1.0, remark="failed: speed: too | slow"),
+        Line(entry_of("few", count=30), remark="the baseline"),
+        Line(dataclasses.replace(entry_of("none"), row=None), remark="not done yet"),
+    ]
+    table = study_table(Record("tiny", "", "base"), lines)
+    assert "Accuracies in percent of 360 photos" in table.caption
+    assert table.footnotes == ("the baseline", "failed: speed: too | slow", "of 30 photos", "not done yet")
+    shown = [" ".join(line.split()) for line in shown_on(100, lines)]
+    expected = ["My [net] none 14.4 - a", "most none 14.4 +50.0 b 1.000 1.000", "few none 14.4 c - a", "none none - d"]
+    assert [line for line in shown if line in expected] == expected
+    assert [cell.value for cell in table.rows[3]] == ["none", "none", None, None, None, None]
+    assert table.rows[0][0].value == "base"
+    assert "percent, with" in study_table(Record("tiny", "", "base"), lines[3:]).caption
 
 
 @pytest.mark.usefixtures("known")
@@ -396,6 +491,68 @@ def test_table_again_from_files_alone_without_torch(done):
     arguments = ["ablation-digits", "--table", "--runs", str(done.parent), "--name", "tiny"]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
     assert (done / "study.csv").read_text() == first
+
+
+@pytest.mark.usefixtures("no_training")
+def test_what_another_process_noted_before_the_lock_was_free_is_kept(done, monkeypatch):
+    before = read_record(done)
+
+    def late(path: Path, timeout: float) -> FileLock:
+        failed = dataclasses.replace(before.entries[3], row=None, problem="of another process")
+        entries = [*before.entries[:3], failed, *before.entries[4:]]
+        write_record(done, dataclasses.replace(before, entries=entries, seconds={"base": 77.0}))
+        shutil.rmtree(done / "apart")
+        return FileLock(path, timeout=timeout)
+
+    monkeypatch.setattr("doublevit.jobs.study.run.FileLock", late)
+    after = run_study(request(done, cells=("base",)))
+    assert (after.seconds, after.entries[3].problem) == ({"base": 77.0}, "of another process")
+    assert read_record(done) == after
+
+
+def broken(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "OSError: No space left on device"),
+        (OSError("cut short"), "OSError: cut short"),
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (AssertionError(), "AssertionError"),
+        (MemoryError("too large"), "MemoryError: too large"),
+        (UserError("choose less"), "choose less"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_goes_wrong_with_a_cell_the_others_go_on(finished, done, error, told, monkeypatch, capsys):
+    for name in ("apart", "sparse"):
+        shutil.rmtree(done / name)
+
+    def start(_: Recipe, runs: Path, name: str) -> train.Trained:
+        if name == "apart":
+            raise error
+        return train.Trained(RunFolder(shutil.copytree(finished / name, runs / name)), None, None)
+
+    monkeypatch.setattr(train, "start", start)
+    monkeypatch.setattr("doublevit.jobs.study.outlook.time_network", broken(error))
+    record = run_study(request(done))
+    assert state(record) == {line: line != ("apart", "none") for line in LINES}
+    assert [entry.problem for entry in record.entries] == ["", "", "", told, "", ""]
+    assert f"cell apart failed: {told}\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("end", [Stopped, KeyboardInterrupt])
+def test_an_end_that_is_asked_for_while_measuring_is_none_of_a_cells_failures(done, end, monkeypatch):
+    monkeypatch.setattr(clean, "evaluate", broken(end()))
+    with pytest.raises(end):
+        run_study(request(done, samples=30, cells=("apart", "sparse")))
+    assert not any(entry.problem for entry in read_record(done).entries)
 
 
 def test_two_at_once_are_refused(done):
@@ -420,6 +577,22 @@ def test_command_ends_with_1_if_a_cell_failed(tmp_path, capsys, monkeypatch):
     assert "7 does not divide the width 64" in (tmp_path / "tiny" / "study.csv").read_text()
 
 
+@pytest.mark.usefixtures("known", "no_training")
+@pytest.mark.parametrize("error", [UserError("runs do not fit"), OSError(28, "No space left on device")])
+def test_a_page_that_cannot_be_made_hides_no_failure(done, error, monkeypatch, capsys):
+    monkeypatch.setattr(report, "write_report", broken(error))
+    command(["tiny", "--runs", str(done.parent)])  # nothing failed but the page
+    assert f"warning: the page could not be made: {error}\n" in capsys.readouterr().err
+    shutil.rmtree(done / "apart")
+    monkeypatch.setattr(train, "start", broken(UserError("no such thing")))
+    with pytest.raises(SystemExit) as end:
+        command(["tiny", "--runs", str(done.parent)])
+    assert end.value.code == 1
+    told = capsys.readouterr().err
+    assert f"warning: the page could not be made: {error}\n" in told
+    assert told.endswith("1 of 4 cells failed: apart; the table says why\n")
+
+
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Stopped])
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch, error):
@@ -438,7 +611,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch
         (["tinny"], "did you mean tiny"),
         (["tiny", "--cells", "bse"], "did you mean base"),
         (["tiny", "--samples", "5", "--photos", "5"], "expected one of them"),
-        (["tiny", "--photos", "999"], "expected 1 to 120"),
+        (["tiny", "--photos", "999"], "expected 1 to 60"),
         (["tiny", "--name", "a/b"], "expected the plain name"),
         (["tiny", "--table"], "is no study"),
         (["tiny", "--table", "--dry-run"], "expected one of them"),

@@ -12,10 +12,12 @@ from doublevit.cli.names import print_names
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import STOPPED, fail, out, say
 from doublevit.errors import UserError
+from doublevit.progress import console
 from doublevit.recipes import Recipe
 from doublevit.recipes.studies import STUDIES, get_study
 from doublevit.recipes.study import Study
-from doublevit.report.study import Record, compare, read_record, terminal_table, write_tables
+from doublevit.report.formats import terminal
+from doublevit.report.study import Record, compare, read_record, study_table, write_tables
 
 if TYPE_CHECKING:
     from doublevit.jobs.study import Request
@@ -43,7 +45,7 @@ class Options:
     dry_run: bool = False
     """Only tell what is done, what is to do, and how long that will take, which is timed on a little of it."""
     table: bool = False
-    """Only make the table again, from the study's files alone."""
+    """Only make the table again, from the study's files alone; `doublevit report` renews the page."""
 
     def __post_init__(self) -> None:
         if self.name is not None and (Path(self.name).name != self.name or self.name == ".."):
@@ -115,17 +117,28 @@ def _run(request: "Request") -> None:
 
 
 def _report(request: "Request", record: Record) -> None:
-    """The page, of what is done so far."""
-    if any(entry.row for entry in record.entries):
-        from doublevit.jobs.report import write_report
+    """The page, of what is done so far; where it cannot be made, the study's own outcome still counts."""
+    if not any(entry.row for entry in record.entries):
+        return
+    from doublevit.jobs.report import write_report
 
+    try:
         written = write_report([request.folder], paper=request.study.beside_paper)
-        say(f"  {written.page}  all tables, plots and photos: open it in a browser")
+    except (UserError, OSError) as error:
+        _warn(f"the page could not be made: {error}")
+        return
+    for remark in written.remarks:
+        _warn(remark)
+    say(f"  {written.page}  all tables, plots and photos: open it in a browser")
+
+
+def _warn(remark: str) -> None:
+    console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(folder: Path, record: Record) -> None:
     """The table, in the terminal and as files."""
-    lines = compare(folder, record)
-    paths = write_tables(folder, record, lines)
-    out.print(terminal_table(record, lines))
+    table = study_table(record, compare(folder, record))
+    paths = write_tables(folder, table)
+    out.print(terminal(table))
     say(f"  {', '.join(map(str, paths))}")

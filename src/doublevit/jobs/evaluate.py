@@ -12,7 +12,7 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.tiny_imagenet_c import Cell, fetch_published
 from doublevit.errors import UserError
-from doublevit.jobs.opening import adapting, make_bench, measured_once, open_run
+from doublevit.jobs.opening import adapting, make_bench, measured_once, note_command, open_run
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import Trained
 from doublevit.models.top_k import alike, mention
@@ -38,6 +38,7 @@ def finish(trained: Trained) -> Evaluated:
     """Of a run's last weights on clean photos; what the last validation has said of them is not computed again."""
     if trained.measured is None:
         return evaluate(Evaluate(trained.run.path))
+    note_command(trained.run)
     bench = make_bench(trained.run, from_dict(trained.run.recipe()), trained.model, Evaluate(trained.run.path))
     return Evaluated(bench.keep(trained.measured).rows)
 
@@ -55,6 +56,7 @@ def evaluate(options: Evaluate) -> Evaluated:
     corrupted = _corrupted_set(options, clean, opened.recipe.data.cache) if robustness.corruptions else None
     other = robustness.relative_to
     reference = _reference(other, corrupted, robustness.cells) if corrupted and other else None
+    note_command(bench.run)
     alone = corrupted is None and not options.attack.names  # asked for once more, measured once more
     before = bench.measure(clean) if alone else measured_once(opened)
     cells, together = _corrupted_rows(bench, before, corrupted, robustness, reference) if corrupted else ([], [])

@@ -1,6 +1,8 @@
 """A run's weights and photos, ready to be measured."""
 
 import dataclasses
+import json
+import sys
 from pathlib import Path
 
 from doublevit import checkpoint
@@ -41,9 +43,20 @@ def open_run(path: Path, options: Measuring) -> Opened:
     tell_attention(model)
     photos = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, model)
-    if is_main_process():
-        run.note_command()
     return Opened(make_bench(run, recipe, model.to(this_process().device), options), photos, recipe)
+
+
+def note_command(run: RunFolder) -> None:
+    """Keep the command that adds results to a run, unless it is the one that made the run."""
+    if is_main_process() and _made_by(run) != sys.argv:
+        run.note_command()
+
+
+def _made_by(run: RunFolder) -> object:
+    try:
+        return json.loads((run.path / "environment.json").read_text())["command"]
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        return None
 
 
 def adapting(opened: Opened, options: Evaluate) -> Opened:

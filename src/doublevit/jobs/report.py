@@ -16,11 +16,11 @@ from doublevit.report import galleries, plots
 from doublevit.report.collection import Collection, open_runs
 from doublevit.report.figures import Plot, all_plots
 from doublevit.report.formats import FORMATS
+from doublevit.report.measured import measured_groups
 from doublevit.report.page import Picture, render
 from doublevit.report.page.build import build_page
 from doublevit.report.table import Table
 from doublevit.report.tables.every import every_table
-from doublevit.report.tables.robustness import measured_groups
 
 PAGE = "report.html"
 

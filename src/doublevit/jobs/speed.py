@@ -15,7 +15,7 @@ from doublevit.augment import AugmentConfig
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.jobs.materials import tell_attention
-from doublevit.jobs.opening import subject_for
+from doublevit.jobs.opening import note_command, subject_for
 from doublevit.jobs.options import Measuring
 from doublevit.jobs.speed_options import Speed
 from doublevit.models.classifier import Classifier, build
@@ -48,6 +48,7 @@ def measure_speed(options: Speed) -> list[Row]:
     recipe = from_dict(run.recipe())
     with _memory_errors(options.batch_size):
         rows = _measure(_setting(run, recipe, options), run, recipe)
+    note_command(run)
     run.add_rows(rows)
     return rows
 

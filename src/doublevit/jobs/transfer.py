@@ -5,7 +5,7 @@ import numpy as np
 from doublevit.adversarial.transfer import Party, Tournament
 from doublevit.corrupted.layout import describe_photos
 from doublevit.errors import UserError
-from doublevit.jobs.opening import Opened, measured_once, open_run
+from doublevit.jobs.opening import Opened, measured_once, note_command, open_run
 from doublevit.jobs.options import Transfer
 from doublevit.results import Row
 
@@ -19,6 +19,8 @@ def transfer(options: Transfer) -> list[Row]:
     opened = [open_run(path, options) for path in options.runs]
     for other in opened[1:]:
         _require_same_photos(opened[0], other)
+    for each in opened:
+        note_command(each.bench.run)
     parties = [Party(each.bench.run, each.bench.model, each.bench.subject) for each in opened]
     usual = [measured_once(each).hits["top-1"] for each in opened]
     tournament = Tournament(

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from doublevit.data.config import DataConfig
-from doublevit.errors import UserError
 from doublevit.jobs.study.book import Book
 from doublevit.jobs.study.cost import Cost, time_corruptions, time_network
 from doublevit.jobs.study.forecast import TRAINING, Experience, comes_with_training, training_seconds
@@ -67,7 +66,7 @@ class Outlook:
     def _time(self, network: Recipe, top_ks: Iterable[str]) -> Cost | None:
         try:
             return time_network(network, self._book.splits(network.data), top_ks, self._corruptions(network))
-        except (UserError, RuntimeError):  # it is told when the cell's turn comes
+        except Exception:  # it is told when the cell's turn comes
             return None
 
     def _corruptions(self, network: Recipe) -> Mapping[str, float]:

@@ -16,6 +16,7 @@ from doublevit.jobs.study.plan import Planned, Request
 from doublevit.jobs.study.task import Task
 from doublevit.progress import console
 from doublevit.report.study import Record
+from doublevit.train.interrupt import Stopped
 
 
 def run_study(request: Request) -> Record:
@@ -25,14 +26,21 @@ def run_study(request: Request) -> Record:
         UserError: the run of a cell was made by another recipe, or the base's photos cannot be had.
         Stopped: the user asked for an end during training.
     """
-    book = Book(request)
-    book.require_photos()
+    if not request.folder.exists():  # bad input is to leave none
+        _open(request)
     writable_folder(request.folder, "the study's folder")
     try:
         with FileLock(request.folder / ".lock", timeout=0):
-            return _go_through(book)
+            return _go_through(_open(request))
     except Timeout:
         raise UserError(f"this study is running already (in {request.folder}); wait until it has ended") from None
+
+
+def _open(request: Request) -> Book:
+    """How far the study is; before the lock is held, another process may still be changing that."""
+    book = Book(request)
+    book.require_photos()
+    return book
 
 
 def _go_through(book: Book) -> Record:
@@ -56,8 +64,10 @@ def _do(book: Book, outlook: Outlook, planned: Planned) -> None:
         book.look(planned)
         problem = "; ".join(filter(None, [_measure(outlook, planned, task) for task in book.missing(planned)]))
         book.look(planned)
-    except (UserError, RuntimeError) as error:  # torch's for memory, and more; the others are to go on
-        problem = _first_line(error)
+    except Stopped:
+        raise
+    except Exception as error:  # whatever is wrong with this cell, the others are to go on
+        problem = _in_a_line(error)
     book.problems[planned.cell.name, planned.seed] = problem
     if problem:
         _say(f"cell {planned.name} failed: {problem}")
@@ -87,14 +97,19 @@ def _measure(outlook: Outlook, planned: Planned, task: Task) -> str:
     start = time.perf_counter()
     try:
         task.do()
-    except (UserError, RuntimeError) as error:
-        return f"{task.name}: {_first_line(error)}"
+    except Stopped:
+        raise
+    except Exception as error:
+        return f"{task.name}: {_in_a_line(error)}"
     outlook.experience.learn(task.name, outlook.measuring(planned, task), time.perf_counter() - start)
     return ""
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _in_a_line(error: Exception) -> str:
+    """What a user is told of any error; what kind it is, where it was not made for users."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    kind = "" if isinstance(error, UserError) else type(error).__name__
+    return ": ".join(filter(None, [kind, said.partition("\n")[0]]))
 
 
 def _say(line: str, style: str = "") -> None:
