@@ -371,3 +371,12 @@ def test_coverage_in_a_world_whose_truth_is_known(case, count, simulations):
 def test_a_difference_without_spread_is_judged_by_its_sign():
     assert paired_mean_test(np.array([0.75, 0.77]), np.array([0.5, 0.52])) == 0.5
     assert paired_mean_test(np.ones(6), np.zeros(6)) == pytest.approx(scipy.stats.binomtest(6, 6).pvalue)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_holm_is_that_of_statsmodels(count):
+    from statsmodels.stats.multitest import multipletests
+
+    found = np.random.default_rng(count).beta(0.3, 3, count).round(2)  # some are equal
+    expected = multipletests(found, method="holm")[1] if count else []
+    assert holm(list(found)) == pytest.approx(list(expected))

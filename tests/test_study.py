@@ -327,6 +327,14 @@ def test_another_recipe_in_a_cells_folder_is_refused(done):
     assert (entries["apart"].row, entries["apart"].problem) == (None, "cell apart was made with seed 9 (now 0)")
 
 
+def test_a_damaged_run_is_its_cells_failure(done, capsys):
+    (done / "apart" / "recipe.json").write_text("[]")
+    entries = {entry.cell: entry for entry in run_study(request(done)).entries}
+    assert (entries["base"].row is None, entries["apart"].row) == (False, None)
+    assert entries["apart"].problem.startswith(f"{done / 'apart'}: {done / 'apart' / 'recipe.json'} is damaged")
+    assert "cell apart failed: " in capsys.readouterr().err
+
+
 def test_the_tables_numbers_by_hand(finished):
     record = read_record(finished)
     hits = {

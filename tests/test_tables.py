@@ -16,7 +16,7 @@ from doublevit.corruptions import PAPER
 from doublevit.errors import UserError
 from doublevit.report.attacked import attacks
 from doublevit.report.collection import open_runs
-from doublevit.report.formats import FORMATS, terminal
+from doublevit.report.formats import FORMATS, fitted, terminal
 from doublevit.report.groups import named
 from doublevit.report.measured import Corrupted, corrupted, measured_groups
 from doublevit.report.readings import Reading, cells, choose
@@ -287,6 +287,21 @@ def test_terminal(awkward):
     assert "<script> #1 $x$" in text
     assert "1.0 a,b" in text
     assert "a: a note, with 50 % & more" in text
+
+
+def test_a_narrow_terminal_gets_whole_numbers_without_intervals(pair):
+    contenders = open_runs(pair).contenders
+    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    shown = {}
+    for width in (80, 200):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(fitted(table, console))
+        shown[width] = " ".join(console.export_text().split())
+    assert "56.0 to 62.0" not in shown[80]
+    assert "Intervals are left out for want of room" in shown[80]
+    assert column(table, "change")[0].text in shown[80]
+    assert shown[200].count(" to ") >= 16
+    assert "want of room" not in shown[200]
 
 
 def test_footnotes_are_lettered():

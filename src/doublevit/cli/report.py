@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import out, say
+from doublevit.cli.terminal import out, say, warn
 from doublevit.errors import UserError
-from doublevit.progress import console
-from doublevit.report.formats import FORMATS, terminal
+from doublevit.report.formats import FORMATS, fitted
 from doublevit.report.formats.plain import as_json
 from doublevit.report.tables import SECTIONS
 
@@ -70,7 +69,7 @@ def report(arguments: Sequence[str]) -> None:
 
     written = write_report(options.runs, options.output, options.files, paper=options.paper)
     for remark in written.remarks:
-        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
+        warn(remark)
     if options.files:
         say(f"{len(written.files)} files of tables and plots in {options.files}")
     say(f"the page: {written.page.resolve()}")
@@ -84,15 +83,16 @@ def tables(arguments: Sequence[str]) -> None:
 
     collection = open_runs(options.runs)
     for remark in collection.remarks:
-        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
+        warn(remark)
     found = every_table(collection, paper=options.paper or "paper" in options.only)
     wanted = options.only or [name for name in SECTIONS if name != "cells"]
     chosen = [table for name in wanted for table in found[name]]
     if not chosen:
-        console.print("nothing of what is asked for was measured", highlight=False)
+        warn("nothing of what is asked for was measured")
     if options.format == "terminal":
+        out.width = out.width if out.is_terminal else max(out.width, WIDE)
         for table in chosen:
-            out.print(terminal(table), width=None if out.is_terminal else WIDE)
+            out.print(fitted(table, out))
     elif options.format == "json":
         say(json.dumps([json.loads(as_json(table)) for table in chosen], indent=1))
     else:

@@ -10,9 +10,8 @@ import tyro
 
 from doublevit.cli.names import print_names
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import STOPPED, fail, out, say
+from doublevit.cli.terminal import STOPPED, fail, out, say, warn
 from doublevit.errors import UserError
-from doublevit.progress import console
 from doublevit.recipes import Recipe
 from doublevit.recipes.studies import STUDIES, get_study
 from doublevit.recipes.study import Study
@@ -125,15 +124,11 @@ def _report(request: "Request", record: Record) -> None:
     try:
         written = write_report([request.folder], paper=request.study.beside_paper)
     except (UserError, OSError) as error:
-        _warn(f"the page could not be made: {error}")
+        warn(f"the page could not be made: {error}")
         return
     for remark in written.remarks:
-        _warn(remark)
+        warn(remark)
     say(f"  {written.page}  all tables, plots and photos: open it in a browser")
-
-
-def _warn(remark: str) -> None:
-    console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(folder: Path, record: Record) -> None:

@@ -13,6 +13,11 @@ def say(line: str) -> None:
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def warn(line: str) -> None:
+    """A line on standard error, beside a result that is there all the same."""
+    console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(line: str, code: int) -> NoReturn:
     """One line on standard error, and out; of several processes that stop together only the first says so."""
     if code != STOPPED or is_main_process():

@@ -41,6 +41,6 @@ def over_seeds(values: Sequence[float]) -> Spread:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p values for how many they are; the same order (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+    order = np.argsort(p_values)
+    raised = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(order), 0, -1))
+    return [float(p) for p in np.minimum(raised, 1.0)[np.argsort(order)]]

@@ -132,7 +132,10 @@ def _planned(request: Request, bare: Planned, before: list[Planned]) -> Planned:
         return dataclasses.replace(bare, problem=str(error))
     same = [other.run for other in before if other.recipe and not differences(other.recipe, recipe)]
     run = same[0] if same else bare.run
-    problem = _problem(run, recipe)
+    try:
+        problem = _problem(run, recipe)
+    except UserError as error:  # a damaged run is its cell's failure, not the study's
+        return dataclasses.replace(bare, problem=f"{run.path}: {error}")
     if problem and request.wants(bare.cell):
         raise UserError(
             f"{problem}; give the options that the study was begun with, choose another --name, or delete {run.path}"

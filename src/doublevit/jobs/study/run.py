@@ -44,6 +44,7 @@ def _open(request: Request) -> Book:
 
 
 def _go_through(book: Book) -> Record:
+    book.save()  # so that the folder is a study's, whatever comes
     try:
         outlook, todo = Outlook(book), book.wanted
         for number, planned in enumerate(todo, 1):

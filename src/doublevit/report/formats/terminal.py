@@ -1,10 +1,27 @@
 """Tables in the terminal."""
 
+import dataclasses
+
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from doublevit.report.table import Cell, Table, letter
+
+WIDEST = 1000
+NARROW = "Intervals are left out for want of room: they need a wider window, or another --format."
+
+
+def fitted(table: Table, console: Console) -> RichTable:
+    """The same as `terminal`, without intervals where the window is too narrow for them."""
+    whole = terminal(table)
+    room = Measurement.get(console, console.options.update(max_width=WIDEST), whole).maximum
+    if room <= console.width or not any(cell.interval for row in table.rows for cell in row):
+        return whole
+    rows = tuple(tuple(dataclasses.replace(cell, interval="") for cell in row) for row in table.rows)
+    return terminal(dataclasses.replace(table, rows=rows, caption=f"{table.caption} {NARROW}".strip()))
 
 
 def terminal(table: Table) -> RichTable:
