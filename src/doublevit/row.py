@@ -91,10 +91,10 @@ CHECKS: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("low", "high", "seed"), _is_number),
     "count": _is_count,
 }
-CONDITIONS = {
+CONDITIONS: dict[str, dict[str, type]] = {
     "corruption": {"corruption": str, "severity": int},
-    "attack": {"attack": str, "attack_seed": int},
-    "transfer": {"attack": str, "attack_seed": int},
+    "attack": {"attack": str},
+    "transfer": {"attack": str},
 }
 """What conditions of some kinds must have."""
 

@@ -41,12 +41,14 @@ def said_of_attack(row: Row) -> str:
     """Photos and knobs in words."""
     condition = row.condition
     where = {"photo": "epsilon in the photo's own pixels", "input": "epsilon in the network's input"}
-    parts = [said_of_photos(row), where[condition["space"]], f"{condition['budgets']} budgets"]
-    parts += [_knobs(condition["parameters"])] if condition["parameters"] else []
+    parts = [said_of_photos(row)]
+    parts += [where[condition["space"]]] if condition.get("space") in where else []
+    parts += [f"{condition['budgets']} budgets"] if "budgets" in condition else []
+    parts += [_knobs(condition["parameters"])] if condition.get("parameters") else []
     parts += [f"{condition['restarts']} restarts"] if condition.get("restarts", 1) > 1 else []
     parts += [f"drawn in batches of {condition['batch_size']}"] if "batch_size" in condition else []
     parts += [f"after {', '.join(condition['after'])}"] if condition.get("after") else []
-    return ", ".join([*parts, f"seed {condition['attack_seed']}"])
+    return ", ".join([*parts, f"seed {condition.get('attack_seed', 0)}"])
 
 
 def epsilon_words(attack: Attack, epsilon: float) -> str:
@@ -75,8 +77,8 @@ def transfers(contenders: Sequence[Contender]) -> list[Transfer]:
     for contender in contenders:
         for row in contender.first.of_kind("transfer"):
             condition = row.condition
-            key = condition["attack"], condition["norm"], condition["epsilon"], said_of_attack(row)
-            made_on = str(condition["made_on"]).partition(" (")[0]
+            key = condition["attack"], condition.get("norm", ""), condition.get("epsilon", 0.0), said_of_attack(row)
+            made_on = str(condition.get("made_on", "")).partition(" (")[0]
             found.setdefault(key, {})[labels.get(made_on, made_on), contender.label] = row
     return [Transfer(*key, rows) for key, rows in found.items()]
 

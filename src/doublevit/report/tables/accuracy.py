@@ -19,13 +19,13 @@ def accuracy_table(contenders: Sequence[Contender]) -> Table:
     columns = [accuracy_cells(contenders, metric) for metric in ("top-1", "top-3")]
     counts = [cell.count for cell in columns[0]]
     rows = [
-        (text(contender.label), *_training(contender.first), top1, top3, number(count) if count else Cell("-"))
+        (text(contender.label), top1, top3, number(count) if count else Cell("-"), *_training(contender.first))
         for contender, top1, top3, count in zip(contenders, *columns, counts, strict=True)
     ]
-    heads = (words("model"), words("augmentation"), words("attention", "top_k"))
     numbers = (Column("top-1", "top1"), Column("top-3", "top3"), Column("n", "n"))
+    heads = (words("model"), *numbers, words("augmentation"), words("attention", "top_k"))
     groups = tuple(contender.group for contender in contenders)
-    return Table("accuracy", "Clean accuracy", (*heads, *numbers), tuple(rows), CAPTION, groups)
+    return Table("accuracy", "Clean accuracy", heads, tuple(rows), CAPTION, groups)
 
 
 def accuracy_cells(contenders: Sequence[Contender], metric: str) -> list[Cell]:

@@ -42,7 +42,10 @@ def check_table() -> Table:
 
 def _accuracy() -> list[tuple[Cell, ...]]:
     return [
-        (text(model), text(_augmented(model)), text("top-k" if "Sparse" in model else "dense"), *map(_printed, texts))
+        (
+            *(text(model), *map(_printed, texts), Cell("-")),
+            *(text(_augmented(model)), text("top-k" if "Sparse" in model else "dense")),
+        )
         for model, texts in TABLE_2.items()
     ]
 
