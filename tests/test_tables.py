@@ -16,9 +16,9 @@ from doublevit.corruptions import PAPER
 from doublevit.errors import UserError
 from doublevit.report.attacked import attacks
 from doublevit.report.collection import open_runs
+from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
 from doublevit.report.formats import FORMATS, fitted, terminal
 from doublevit.report.groups import named
-from doublevit.report.measured import Corrupted, corrupted, measured_groups
 from doublevit.report.readings import Reading, cells, choose
 from doublevit.report.study import Entry, Record, write_record
 from doublevit.report.table import Cell, Column, Table, letter

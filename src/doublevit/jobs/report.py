@@ -14,9 +14,9 @@ from doublevit.progress import bar
 from doublevit.recipes import from_dict
 from doublevit.report import galleries, plots
 from doublevit.report.collection import Collection, open_runs
+from doublevit.report.corrupted import measured_groups
 from doublevit.report.figures import Plot, all_plots
 from doublevit.report.formats import FORMATS
-from doublevit.report.measured import measured_groups
 from doublevit.report.page import Picture, render
 from doublevit.report.page.build import build_page
 from doublevit.report.table import Table

@@ -14,8 +14,9 @@ from doublevit.report.calibration import calibration
 from doublevit.report.candidates import Candidate, Contender
 from doublevit.report.classes import labels_and_answers
 from doublevit.report.conditions import Kept
+from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
 from doublevit.report.groups import Group
-from doublevit.report.measured import Corrupted, clean_rows, corrupted, measured_groups, of_all_members, said_of_photos
+from doublevit.report.measured import clean_rows, of_all_members, said_of_photos
 from doublevit.report.readings import Reading, choose
 from doublevit.report.tables.speed import device_of, speeds
 from doublevit.results import Predictions, Row, read_lines

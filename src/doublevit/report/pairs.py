@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from doublevit.report.candidates import Contender, photo_set
+from doublevit.report.corrupted import Corrupted, corrupted
 from doublevit.report.groups import Group
-from doublevit.report.measured import Corrupted, clean_rows, corrupted, of_all_members
+from doublevit.report.measured import clean_rows, of_all_members
 from doublevit.report.readings import choose, same_seeds
 from doublevit.results import Row
 from doublevit.statistics import (

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from doublevit.report.candidates import Contender
-from doublevit.report.measured import Corrupted, corrupted, measured_groups, of_all_members
+from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
+from doublevit.report.measured import of_all_members
 from doublevit.report.pairs import clean_differences
 from doublevit.report.readings import OTHERWISE, cells, choose
 from doublevit.report.table import Cell

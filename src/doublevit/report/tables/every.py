@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from doublevit.report.attacked import attacks
 from doublevit.report.candidates import Contender
 from doublevit.report.collection import Collection
+from doublevit.report.corrupted import measured_groups
 from doublevit.report.groups import Group
-from doublevit.report.measured import measured_groups
 from doublevit.report.table import Table
 from doublevit.report.tables.accuracy import accuracy_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from doublevit.report.candidates import Contender
+from doublevit.report.corrupted import Corrupted, corrupted
 from doublevit.report.groups import Group
-from doublevit.report.measured import Corrupted, corrupted, of_all_members
+from doublevit.report.measured import of_all_members
 from doublevit.report.readings import Reading, cells, choose, same_seeds
 from doublevit.report.table import Cell, Column, Table, points, share, text, words
 from doublevit.statistics import relative_error
