@@ -27,17 +27,7 @@ STARTS = ("run", "train", "study")  # what takes a recipe's options
 QUICK = {
     "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
     "ti-double-cross": ["--train.epochs", "1"],
-    "digits": [
-        "--train.epochs",
-        "1",
-        "--data.per-class",
-        "2",
-        "--cells",
-        "vit-aug",
-        "double",
-        "--attack-samples",
-        "10",
-    ],
+    "digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "resnet", "--attack-samples", "10"],
     "paper-ti": ["--cells", "vit"],
     "ablation-digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "base", "top-k-4"],
     "paper-double-cross": ["--train.epochs", "0", "--model.weights", "none", "--data.path", "tiny-imagenet-200.zip"],

@@ -26,7 +26,8 @@ def commands(contenders: Sequence[Contender]) -> tuple[str, ...]:
 def unnoted(contenders: Sequence[Contender]) -> list[str]:
     """Runs of which not all commands are known."""
     members = [member for one in contenders for member in one.members]
-    return list(dict.fromkeys(m.run.path.name for m in members if not (m.run.path / COMMANDS).exists()))
+    further = [m for m in members if any(row.condition.get("kind") != "clean" for row in m.rows)]
+    return list(dict.fromkeys(m.run.path.name for m in further if not (m.run.path / COMMANDS).exists()))
 
 
 def version_table(contenders: Sequence[Contender]) -> Table:
