@@ -101,7 +101,7 @@ _ALL = (
     ),
     Study(
         "paper-ti",
-        "the same on Ti/16 networks, at a tenth of the cost, with DeiT in PiT's place",
+        "the rows of the paper's tables on Ti/16 networks, at a tenth of the cost, with DeiT in PiT's place",
         "ti-vit",
         "vit-aug",
         (
@@ -114,7 +114,7 @@ _ALL = (
     ),
     Study(
         "digits",
-        "the same on the embedded digits with small networks from scratch, in minutes",
+        "the rows of the paper's tables on the embedded digits, with small networks from scratch, in minutes",
         "digits-vit",
         "vit-aug",
         (
