@@ -8,7 +8,8 @@ demo: RUN := demo-$(shell date +%Y%m%d-%H%M%S)
 demo: .venv/.installed
 	$(BIN)/doublevit run digits-double --name $(RUN)
 	$(BIN)/doublevit evaluate runs/$(RUN) --corruptions paper \
-	  --attack.names pgd --attack.epsilons 0 1/255 2/255 4/255 8/255 --attack.pgd.steps 10 --attack.save-images
+	  --attack.names pgd --attack.epsilons 0 1/255 2/255 4/255 8/255 --attack.pgd.steps 10 \
+	  --attack.pgd.relative-step 0.25 --attack.save-images
 	$(BIN)/doublevit speed runs/$(RUN)
 	$(BIN)/doublevit show attention runs/$(RUN)
 	$(BIN)/doublevit report runs/$(RUN)

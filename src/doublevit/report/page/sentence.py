@@ -31,7 +31,7 @@ def _lead(one: Contender, next_: Contender) -> str:
     if found is None:
         return f"; the next is {next_.label}"
     lead = -found.estimate.value, -found.estimate.high, -found.estimate.low
-    points, low, high = (f"{100 * value:.1f}" for value in lead)
+    points, low, high = (f"{round(100 * value, 1) + 0.0:.1f}" for value in lead)  # no "-0.0"
     test = "McNemar's" if found.seeds == 1 else f"paired t test over {found.seeds} seeds,"
     told = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
     verdict = "" if found.p < 0.05 else ", no difference that can be told from chance"
