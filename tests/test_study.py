@@ -97,12 +97,6 @@ def _photos_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_collecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of garbage, which takes statsmodels half a second for every correction."""
-    monkeypatch.setattr("gc.collect", lambda: 0)
-
-
-@pytest.fixture(autouse=True)
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
     """What pages were asked for; none is drawn, which takes seconds."""
     asked: list[list[Path]] = []

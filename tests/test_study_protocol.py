@@ -86,7 +86,6 @@ def _photos_once() -> Iterator[None]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "Speed", lambda run, **_: Speed(run, seconds=0.02, batch_size=2))
     monkeypatch.setattr(outlook, "time_network", lambda *_: COST)
-    monkeypatch.setattr("gc.collect", lambda: 0)  # half a second for every correction
     monkeypatch.setattr(report, "write_report", lambda paths, paper: Written(paths[0] / "report.html", ()))
 
 

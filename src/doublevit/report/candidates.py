@@ -12,7 +12,7 @@ import numpy as np
 from doublevit.errors import UserError
 from doublevit.models.top_k import alike, mention
 from doublevit.report.conditions import Kept
-from doublevit.results import Row
+from doublevit.results import Predictions, Row
 from doublevit.run_folder import RunFolder
 
 CHECKSUM = re.compile(r"\[[0-9a-f]{8}\]")
@@ -77,11 +77,16 @@ class Contender:
 @functools.lru_cache(maxsize=4096)
 def _hits(run: RunFolder, row_as_text: str) -> np.ndarray | None:
     row = Row(**json.loads(row_as_text))
-    path = run.predictions(row)
-    kept = Kept(row, path)
+    predictions = predictions_of(run, row)
+    return None if predictions is None else predictions.hits(Kept(row, run.predictions(row)).top)
+
+
+def predictions_of(run: RunFolder, row: Row) -> Predictions | None:
+    """What was said of each photo; None where that was not kept, or is damaged, which the collection remarks on."""
+    kept = Kept(row, run.predictions(row))
     try:
-        return kept.predictions().hits(kept.top) if path.is_file() else None
-    except UserError:  # the collection remarks on it
+        return kept.predictions() if kept.path.is_file() else None
+    except UserError:
         return None
 
 
@@ -94,12 +99,12 @@ def candidates(run: RunFolder) -> list[Candidate]:
     rows, recipe = run.rows(), run.recipe()
     if not rows:
         raise UserError(f"{run.path} has no results yet; first give: doublevit evaluate {run.path}")
-    found = []
-    for weights in _present(rows):
+    found, present = [], _present(rows)
+    for weights in present:
         mine = [row for row in rows if _weights(row) == weights]
         for way in dict.fromkeys((row.top_k, row.adapted) for row in mine):
             used = _newest(row for row in mine if (row.top_k, row.adapted) == way)
-            found.append(Candidate(run, recipe, used, best=weights != _present(rows)[0]))
+            found.append(Candidate(run, recipe, used, best=weights != present[0]))
     return sorted(found, key=lambda one: not one.as_trained)
 
 

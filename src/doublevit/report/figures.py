@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from doublevit.report import plots
 from doublevit.report.attacked import Attack, attacks, by_sort
 from doublevit.report.calibration import calibration
-from doublevit.report.candidates import Candidate, Contender
+from doublevit.report.candidates import Candidate, Contender, predictions_of
 from doublevit.report.classes import labels_and_answers
-from doublevit.report.conditions import Kept
 from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
 from doublevit.report.groups import Group
 from doublevit.report.measured import clean_rows, of_all_members, said_of_photos
 from doublevit.report.readings import Reading, choose
 from doublevit.report.tables.speed import device_of, speeds
-from doublevit.results import Predictions, Row, read_lines
+from doublevit.results import Row, read_lines
 from doublevit.statistics import Estimate
 
 LOGGED = ("step", "epoch", "val_top1", "val_low", "val_high")
@@ -155,7 +154,7 @@ def _speed(contenders: Sequence[Contender]) -> Iterator[Plot]:
 
 def _errors(one: Contender, class_names: Sequence[str] | None) -> Iterator[Plot]:
     row = most_clean(one.first)
-    predictions = kept_predictions(one.first, row) if row else None
+    predictions = predictions_of(one.first.run, row) if row else None
     if row is None or predictions is None:
         return
     caption = f"{one.label}: how often it is right, by how sure it says it is (n = {row.count:,})."
@@ -168,12 +167,6 @@ def _errors(one: Contender, class_names: Sequence[str] | None) -> Iterator[Plot]
         caption = f"{one.label}: true classes in rows, answers in columns."
         draw = functools.partial(plots.confusion, labels, answers, names)
         yield Plot(f"confusion-{one.label}", "errors", caption, draw)
-
-
-def kept_predictions(candidate: Candidate, row: Row) -> Predictions | None:
-    """What was said of each photo, if that was kept."""
-    path = candidate.run.predictions(row)
-    return Kept(row, path).predictions() if path.is_file() else None
 
 
 def most_clean(candidate: Candidate) -> Row | None:

@@ -13,8 +13,8 @@ from doublevit.corruptions import SEVERITIES
 from doublevit.data.dataset import Dataset
 from doublevit.data.sheet import contact_sheet
 from doublevit.errors import UserError
-from doublevit.report.candidates import Candidate, Contender
-from doublevit.report.figures import MOST_RUNS, kept_predictions, most_clean
+from doublevit.report.candidates import Candidate, Contender, predictions_of
+from doublevit.report.figures import MOST_RUNS, most_clean
 from doublevit.report.gallery import mistakes, mistakes_sheet
 from doublevit.report.groups import Group
 from doublevit.report.page import Picture
@@ -46,7 +46,7 @@ def corruptions(val: Dataset, group: Group, cache: Path) -> Picture | None:
 def surest_mistakes(one: Contender, val: Dataset, cache: Path) -> Picture | None:
     """What a network was surest of and wrong; None where the photos are not to be had, or there are none."""
     row = most_clean(one.first)
-    predictions = kept_predictions(one.first, row) if row else None
+    predictions = predictions_of(one.first.run, row) if row else None
     if row is None or predictions is None:
         return None
     shown, places = seen(row, predictions, val, cache), mistakes(predictions, MISTAKES)
