@@ -17,10 +17,9 @@ from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.crops import Crop
 from doublevit.augment.draws import choose, draw_table
 from doublevit.augment.mixing import Mixing, soft_labels
-from doublevit.augment.operations import NAMES
-from doublevit.augment.policies import make_augmentation
-from doublevit.augment.sequences import RandAugment, TrivialAugment, words
-from doublevit.augment.views import described_views
+from doublevit.augment.operations import NAMES, words
+from doublevit.augment.policies import described_views, make_augmentation
+from doublevit.augment.sequences import RandAugment, TrivialAugment
 from doublevit.errors import UserError
 from reference import CLOSE, EXACT, as_tensor, differences, done_by_pillow
 

@@ -55,7 +55,7 @@ def test_mixing_is_timms_to_the_bit(photos):
     for i, photo in enumerate(photos[150:]):
         theirs, parts = timms("timm"), iter(photos[3 * i : 3 * i + 3])
         theirs.ops, theirs.depth = [lambda image, parts=parts: next(parts)], 1
-        expected = theirs._apply_basic(photo, mixture.weights[i], mixture.share[i])
+        expected = theirs._apply_basic(photo, mixture.weights[i], mixture.fraction[i])
         assert np.array_equal(ours[i].permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
@@ -105,7 +105,7 @@ def test_weights_are_dirichlet_and_beta(alpha, width):
     assert mixture.weights.sum(axis=1) == pytest.approx(1, abs=1e-6)
     for weight in mixture.weights.T:
         assert stats.kstest(weight, stats.beta(alpha, alpha * (width - 1)).cdf).pvalue > P
-    assert stats.kstest(mixture.share, stats.beta(alpha, alpha).cdf).pvalue > P
+    assert stats.kstest(mixture.fraction, stats.beta(alpha, alpha).cdf).pvalue > P
     expected = -1 / (width - 1)
     assert np.corrcoef(mixture.weights[:, 0], mixture.weights[:, 1])[0, 1] == pytest.approx(expected, abs=0.03)
 

@@ -13,20 +13,22 @@ import pytest
 from conftest import WNIDS, random_photo
 from doublevit import files
 from doublevit.cli import main
-from doublevit.corrupted import cells as making
-from doublevit.corrupted import workers
-from doublevit.corrupted import write as writing
-from doublevit.corrupted.config import CorruptionConfig
-from doublevit.corrupted.manifest import Manifest
-from doublevit.corrupted.opening import open_set
-from doublevit.corrupted.sets import OnTheFly, Published, Written
-from doublevit.corrupted.verify import verify
-from doublevit.corrupted.write import write
-from doublevit.corruptions import COMMON, SEVERITIES, textures
+from doublevit.corrupted_sets import workers
+from doublevit.corrupted_sets import write as making
+from doublevit.corrupted_sets import write as writing
+from doublevit.corrupted_sets.config import CorruptionConfig
+from doublevit.corrupted_sets.manifest import Manifest
+from doublevit.corrupted_sets.sets import OnTheFly, PublishedSet, WrittenSet, condition_of, open_set
+from doublevit.corrupted_sets.verify import verify
+from doublevit.corrupted_sets.write import write
+from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION, textures
+from doublevit.corruptions.textures import Textures
 from doublevit.data import DataConfig, Dataset, load
+from doublevit.data.archive import TarFiles
 from doublevit.data.decode import decode_jpeg
-from doublevit.data.tar import TarFiles
+from doublevit.data.identity import Subset
 from doublevit.errors import UserError
+from doublevit.runs.conditions import CorruptionSource
 
 CONFIG = CorruptionConfig(("fog", "snow"), severities=(1, 4))
 
@@ -38,7 +40,7 @@ def clean() -> Dataset:
 
 def manifest_of(clean: Dataset, kept_as: str, seed: int = 0) -> Manifest:
     return Manifest(
-        source=clean.source,
+        source=str(clean.id),
         count=len(clean),
         side=clean.images.shape[1:3],
         class_ids=clean.class_ids,
@@ -74,15 +76,26 @@ def images(dataset: Dataset) -> np.ndarray:
 
 def test_a_store_holds_what_is_made_on_the_fly(clean, store):
     on_the_fly, written = OnTheFly(clean, 0, textures.generated()), open_set(store, clean, CONFIG.cells)
-    assert isinstance(written, Written)
-    assert written.condition == on_the_fly.condition
+    assert isinstance(written, WrittenSet)
+    assert (written.source, written.frost) == (on_the_fly.source, on_the_fly.frost)
     for cell in CONFIG.cells:
+        assert condition_of(written, cell) == condition_of(on_the_fly, cell)
         assert np.array_equal(images(written.cell(cell)), images(on_the_fly.cell(cell)))
-        assert written.cell(cell).source == clean.source
+        assert written.cell(cell).id == clean.id
     some = clean.first(7)
     assert np.array_equal(
         images(open_set(store, some, CONFIG.cells).cell(("fog", 4))), images(written.cell(("fog", 4)))[:7]
     )
+
+
+def test_fetched_frost_textures_change_the_condition_of_frost_alone(clean):
+    """So that fog, which no texture is laid over, need not be measured again."""
+    ice = textures.generated()
+    before, after = (OnTheFly(clean, 0, each) for each in (ice, Textures("published textures", ice.pictures)))
+    for name in COMMON + VALIDATION:
+        same = condition_of(before, (name, 3)) == condition_of(after, (name, 3))
+        assert same == (name != "frost")
+    assert condition_of(after, ("frost", 3)).frost == "published textures"
 
 
 def test_jpegs_are_in_the_published_layout(clean, jpegs):
@@ -93,8 +106,8 @@ def test_jpegs_are_in_the_published_layout(clean, jpegs):
         expected = OnTheFly(clean, 0, textures.generated()).cell(("snow", 4)).images[np.array([index])][0].astype(int)
         assert np.abs(decode_jpeg(path.read_bytes()) - expected).mean() < 12  # quality 85, colours at half size
     written = open_set(jpegs, clean, CONFIG.cells)
-    assert written.condition["saved"] == "JPEG, quality 85"
-    assert written.condition["set"] == "home-made"
+    assert written.source.saved_as == "JPEG, quality 85"
+    assert written.source.kind == "home-made"
     cell = written.cell(("snow", 4))
     assert np.array_equal(
         images(cell)[11], decode_jpeg((folder / clean.class_ids[clean.labels[11]] / "test_11.JPEG").read_bytes())
@@ -245,8 +258,8 @@ def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch
     make(clean, root, kept_as, config=CorruptionConfig(("fog",), severities=(1,)))
     size = 20_000 if kept_as == "store" else 600
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    _write = writing._write_clean_photos
-    monkeypatch.setattr(writing, "_write_clean_photos", lambda *_: None)
+    _write = writing._write_clean_images
+    monkeypatch.setattr(writing, "_write_clean_images", lambda *_: None)
     _write(root, clean)
     workers.Job(root, manifest_of(clean, kept_as), clean.labels, textures.generated()).save()
     monkeypatch.setattr(workers.Job, "save", lambda _: None)  # so that it is a worker whose disk is full
@@ -297,7 +310,7 @@ def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
 @pytest.mark.parametrize(
     "damage",
     ["{", '{"layout": 1}', "[]", {"kept_as": "JPEG"}, {"count": "x"}, {"count": 0}, {"side": None},
-     {"class_ids": [[1]]}, {"cells": [[1, 2]]}, {"cells": []}, {"seed": "z"}, {"frost": None}],
+     {"class_ids": [[1]]}, {"cells": [[1, 2]]}, {"cells": []}, {"seed": "z"}, {"frost": None}, {"hue": 1}],
 )  # fmt: skip
 def test_damaged_manifest(store, tmp_path, damage):
     shutil.copytree(store, tmp_path / "copy")
@@ -348,8 +361,9 @@ def packed(root: Path, tar: Path) -> Path:
 def test_published_set(published, tiny_val, tmp_path, kind):
     path = {"folder": published, "parent": published.parent}.get(kind) or packed(published, tmp_path / "c.tar")
     corrupted = open_set(path, tiny_val, CONFIG.cells)
-    assert isinstance(corrupted, Published)
-    assert corrupted.condition == {"set": "published"}
+    assert isinstance(corrupted, PublishedSet)
+    assert corrupted.source == CorruptionSource(kind="published")
+    assert corrupted.frost is None
     assert not corrupted.matched
     cell = corrupted.cell(("snow", 4))
     order = [(WNIDS[number % 10], number) for number in (0, 1, 2, 10, 11, 12)]  # by number: the same in every cell
@@ -358,7 +372,8 @@ def test_published_set(published, tiny_val, tmp_path, kind):
         assert np.array_equal(image, decode_jpeg((published / f"snow/4/{wnid}/test_{number}.JPEG").read_bytes()))
     first = open_set(path, tiny_val, CONFIG.cells, 4).cell(("snow", 4))
     assert np.array_equal(images(first), images(cell)[:4])
-    assert first.source.endswith("first 4")
+    assert first.id.subset == Subset("first", 4)
+    assert str(first.id).endswith("first 4")
     assert verify(path).problems == []
 
 

@@ -11,13 +11,11 @@ from scipy import ndimage, stats
 from sklearn.datasets import load_sample_images
 
 from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION, textures
-from doublevit.corruptions.apply import corrupt
+from doublevit.corruptions.apply import CORRUPTIONS, CorruptedImages, corrupt
 from doublevit.corruptions.blur import disk
 from doublevit.corruptions.config import IMAGENET, TINY, table_for
-from doublevit.corruptions.draws import Draws, to_normal, to_range, to_uniform
-from doublevit.corruptions.lazy import CorruptedImages
+from doublevit.corruptions.draws import CorruptionDraws, to_normal, to_range, to_uniform
 from doublevit.corruptions.noise import draw_counts
-from doublevit.corruptions.registry import CORRUPTIONS
 from doublevit.corruptions.textures import Textures
 from doublevit.errors import UserError
 
@@ -111,7 +109,7 @@ def test_a_picture_depends_on_seed_and_index_alone(small, name):
     assert np.array_equal(corrupt(small[order], name, 3, seed=5, indices=order), whole[order])
     parts = [corrupt(small[i : i + 1], name, 3, seed=5, indices=np.array([i])) for i in range(len(small))]
     assert np.array_equal(np.concatenate(parts), whole)
-    random = CORRUPTIONS[name].draw.__name__ != "nothing"
+    random = CORRUPTIONS[name].draw.__name__ != "draw_nothing"
     assert np.array_equal(corrupt(small, name, 3, seed=6), whole) != random
     assert np.array_equal(corrupt(small[:1], name, 3, seed=5, indices=np.array([1])), whole[:1]) != random
 
@@ -209,7 +207,7 @@ def test_corrupted_images_are_as_good_as_an_array(small):
 
 def test_words_are_drawn_apart():
     def words(seed=1, name="fog", severity=1, index=4, count=64):
-        return Draws(seed, name, severity, np.array([index])).words(count)[0]
+        return CorruptionDraws(seed, name, severity, np.array([index])).words(count)[0]
 
     same = words()
     assert np.array_equal(same, words())
@@ -219,7 +217,7 @@ def test_words_are_drawn_apart():
 
 
 def test_distributions_of_draws():
-    words = Draws(0, "fog", 1, np.arange(50)).words(4000)
+    words = CorruptionDraws(0, "fog", 1, np.arange(50)).words(4000)
     uniform, normal = to_uniform(words).ravel(), to_normal(words).ravel()
     assert uniform.min() >= 0
     assert uniform.max() < 1
@@ -236,7 +234,7 @@ def test_distributions_of_draws():
 @pytest.mark.parametrize("level", [1, 40, 255])
 def test_counts_are_poisson(photons, level):
     images = np.full((60, 64, 64, 3), level, np.uint8)
-    counts = draw_counts(Draws(0, "shot_noise", 1, np.arange(60)), images, (photons,))["counts"].ravel()
+    counts = draw_counts(CorruptionDraws(0, "shot_noise", 1, np.arange(60)), images, (photons,))["counts"].ravel()
     expected = stats.poisson(level / 255 * photons)
     edges = np.unique(expected.ppf(np.linspace(0.001, 0.999, 20)))
     found = np.histogram(counts, [-1, *edges + 0.5, np.inf])[0]
@@ -246,12 +244,12 @@ def test_counts_are_poisson(photons, level):
 
 def test_black_catches_no_photons():
     images = np.zeros((4, 64, 64, 3), np.uint8)
-    assert not draw_counts(Draws(0, "shot_noise", 1, np.arange(4)), images, (250,))["counts"].any()
+    assert not draw_counts(CorruptionDraws(0, "shot_noise", 1, np.arange(4)), images, (250,))["counts"].any()
 
 
 def test_plasma_is_the_published_recursion():
     """Diamonds and squares written out, pixel by pixel, for one small map."""
-    from doublevit.corruptions.fog import plasma_fractal
+    from doublevit.corruptions.weather import plasma_fractal
 
     side, decay = 8, 2.0
     uniform = np.random.default_rng(0).uniform(-1, 1, (1, side**2 - 1)).astype(np.float32)
@@ -277,16 +275,16 @@ def test_plasma_is_the_published_recursion():
 
 def test_published_quirks(small):
     """What the generator does, though it may not have been meant."""
-    from doublevit.corruptions.frost import draw_crops
-    from doublevit.corruptions.glass import draw_shifts
+    from doublevit.corruptions.blur import draw_shifts
+    from doublevit.corruptions.weather import draw_crops
 
     for severity in SEVERITIES:
         constants = TINY.constants["glass_blur"][severity - 1]
-        shifts = draw_shifts(Draws(0, "glass_blur", severity, np.arange(10)), small, constants)["shifts"]
+        shifts = draw_shifts(CorruptionDraws(0, "glass_blur", severity, np.arange(10)), small, constants)["shifts"]
         reach = int(constants[1])
         assert set(np.unique(shifts)) == set(range(-reach, reach))  # never to the right by the whole reach
     crops = draw_crops(
-        Draws(0, "frost", 1, np.arange(2000)), small[:1].repeat(2000, 0), (1, 0.3, 0.3), textures.generated()
+        CorruptionDraws(0, "frost", 1, np.arange(2000)), small[:1].repeat(2000, 0), (1, 0.3, 0.3), textures.generated()
     )
     assert set(crops["texture"]) == {0, 1, 2, 3, 4}
     assert "frost6.jpg" not in textures.PUBLISHED  # never drawn
@@ -333,7 +331,9 @@ def large(small: np.ndarray) -> np.ndarray:
 
 def drawn(name: str, severity: int, images: np.ndarray) -> tuple[tuple[float, ...], dict[str, np.ndarray]]:
     constants = IMAGENET.constants[name][severity - 1]
-    return constants, CORRUPTIONS[name].draw(Draws(0, name, severity, np.arange(len(images))), images, constants)
+    return constants, CORRUPTIONS[name].draw(
+        CorruptionDraws(0, name, severity, np.arange(len(images))), images, constants
+    )
 
 
 def off(ours: np.ndarray, other: np.ndarray) -> tuple[int, float]:
@@ -377,7 +377,7 @@ def test_defocus_of_large_photos_is_a_correlation_with_a_disk(large, severity):
 def test_elastic_of_large_photos_by_scipy(large, severity, index):
     """Also where corners are moved so far (photo 675) that places lie more than two sides out."""
     farthest, deviation, reach = IMAGENET.constants["elastic_transform"][severity - 1]
-    draws = Draws(0, "elastic_transform", severity, np.array([index]))
+    draws = CorruptionDraws(0, "elastic_transform", severity, np.array([index]))
     found = CORRUPTIONS["elastic_transform"].draw(draws, large, (farthest, deviation, reach))
     points = 112 + 74 * np.array([[1, 1], [1, -1], [-1, -1]])
     back = np.linalg.solve(np.c_[points + found["corners"][0].astype(float), np.ones(3)], points)
@@ -399,10 +399,10 @@ def test_elastic_of_large_photos_by_scipy(large, severity, index):
 
 
 def test_fog_of_large_photos_is_the_corner_of_a_larger_map(large):
-    from doublevit.corruptions.fog import plasma_fractal
+    from doublevit.corruptions.weather import plasma_fractal
 
     constants, draws = drawn("fog", 4, large)
-    words = Draws(0, "fog", 4, np.arange(1)).words(256**2 - 1)
+    words = CorruptionDraws(0, "fog", 4, np.arange(1)).words(256**2 - 1)
     heights = plasma_fractal(to_range(words, -1, 1), 256, constants[1])
     assert np.array_equal(draws["plasma"], heights[:, :224, :224])
     brightest = large.max() / 255
@@ -430,7 +430,7 @@ def test_zoom_of_large_photos_by_scipy(large, severity):
 def test_crops_of_frost_never_begin_at_the_last_place(small):
     ice = Textures("barely larger", tuple(np.zeros((220, 219, 3), np.uint8) for _ in range(5)))  # 66 x 66 when scaled
     crops = CORRUPTIONS["frost"].draw(
-        Draws(0, "frost", 1, np.arange(500)), small[:1].repeat(500, 0), (1, 0.3, 0.3), ice
+        CorruptionDraws(0, "frost", 1, np.arange(500)), small[:1].repeat(500, 0), (1, 0.3, 0.3), ice
     )
     assert set(crops["row"]) == {0, 1}
     assert set(crops["column"]) == {0, 1}

@@ -8,8 +8,7 @@ from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.backbones import create
 from doublevit.models.classifier import build
-from doublevit.models.cross_attention import CrossAttention, CrossLayer
-from doublevit.models.double_vit import DoubleViT
+from doublevit.models.double_vit import CrossAttention, CrossLayer, DoubleViT
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -116,7 +116,7 @@ def test_bad_files_are_named_or_counted_and_left_out(image_folder, content, caps
         data.load(config(image_folder, size=16))
     splits = data.load(config(image_folder, size=16, skip_bad=True))
     assert np.bincount(splits["train"].labels).tolist() == [6, 6]
-    assert "1 bad files left out" in splits["train"].source
+    assert "1 bad files left out" in str(splits["train"].id)
     assert "left out train/dog/2.jpg" in capsys.readouterr().err
 
 

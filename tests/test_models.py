@@ -6,8 +6,7 @@ import torch.nn.functional as F
 
 from doublevit.errors import UserError
 from doublevit.models import BACKBONES, CrossConfig, ModelConfig
-from doublevit.models.classifier import build
-from doublevit.models.heads import HEAD_MAKERS
+from doublevit.models.classifier import HEAD_MAKERS, build
 
 CLASSES = [f"class{i}" for i in range(200)]
 
@@ -74,7 +73,7 @@ def test_distilled_network_trains_both_heads_and_averages_them():
     both = model(images, every_head=True)
     assert both.shape == (2, 2, 3)
     assert torch.allclose(model(images), both.mean(dim=0))
-    tokens = model.backbone.network.forward_features(model.backbone.normalise(model.resize(images)))
+    tokens = model.backbone.network.forward_features(model.backbone.normalize(model.resize(images)))
     assert torch.allclose(both[1], model.heads[1](tokens[:, 1]), atol=1e-6)
     F.cross_entropy(both.flatten(0, 1), torch.zeros(4, dtype=torch.long)).backward()
     assert all(head.weight.grad.abs().sum() > 0 for head in model.heads)
@@ -83,10 +82,10 @@ def test_distilled_network_trains_both_heads_and_averages_them():
 def test_pretrained_head_of_a_distilled_network_is_timms_average():
     timm_model = timm.create_model("pit_ti_distilled_224").eval()
     names = timm.data.ImageNetInfo().label_names()
-    from doublevit.models import heads
+    from doublevit.models import classifier
 
     rows = [5, 900]
-    cut = heads.pretrained(timm_model, [names[row] for row in rows])
+    cut = classifier.pretrained_heads(timm_model, [names[row] for row in rows])
     images = torch.rand(2, 3, 224, 224)
     tokens = timm_model.forward_features(images)
     ours = (cut[0](tokens[:, 0]) + cut[1](tokens[:, 1])) / 2

@@ -8,9 +8,8 @@ from PIL import Image, ImageOps
 
 from doublevit.augment import OPERATION_SETS, OPERATIONS
 from doublevit.augment.crops import Crop
-from doublevit.augment.interpolation import BICUBIC, BILINEAR, NEAREST
-from doublevit.augment.magnitudes import TIMM, WIDE
-from doublevit.augment.operations import LEVELS, NAMES, PLACES, Applied, apply_operations
+from doublevit.augment.operations import LEVELS, NAMES, PLACES, TIMM, WIDE, Applied, apply_operations
+from doublevit.augment.pixels import BICUBIC, BILINEAR, NEAREST
 from reference import CLOSE, EXACT, PILLOW, argument, as_tensor, differences
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from doublevit.models import BACKBONES
-from doublevit.models.preprocess import Normalise, Resize, to_bytes
+from doublevit.models.preprocess import Normalize, Resize, to_bytes
 
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -66,11 +66,11 @@ def test_weights_made_in_inference_mode_serve_training():
 
 def test_normalise_is_the_checkpoints():
     images = torch.rand(2, 3, 4, 4)
-    normalised = Normalise((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))(images)
+    normalised = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))(images)
     for channel, (mean, std) in enumerate(((0.1, 0.5), (0.2, 0.25), (0.3, 2.0))):
         assert torch.allclose(normalised[:, channel], (images[:, channel] - mean) / std, atol=1e-6)
     levels = (images * 255).byte()
-    normalise = Normalise((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
+    normalise = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
     assert torch.allclose(normalise(levels), normalise(levels / 255), atol=1e-6)
 
 

@@ -13,9 +13,8 @@ from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.attention_mode import AttentionMode
 from doublevit.models.classifier import build, set_top_k
-from doublevit.models.sparse_attention import Scoring, attention_weights, sparse_attention
-from doublevit.models.sparse_kernel import kth_largest
-from doublevit.models.top_k import TopK, alike, keys_kept
+from doublevit.models.sparse_attention import Scoring, attention_weights, kth_largest, sparse_attention
+from doublevit.models.top_k import TopK, keys_kept, recorded, show
 from doublevit.recipes import get_recipe
 from doublevit.train.config import TrainConfig
 
@@ -331,9 +330,9 @@ def test_numbers_and_shares(text, kept):
     assert keys_kept(TopK.parse(text).at(0), 197) == kept
 
 
-@pytest.mark.parametrize(("text", "said"), [("016", "16"), ("10.0%", "10%"), ("8, 4", "8,4"), ("None", "none")])
-def test_rows_say_it_always_in_the_same_way(text, said):
-    assert alike(text) == said
+@pytest.mark.parametrize(("text", "shown"), [("016", "16"), ("10.0%", "10%"), ("8, 4", "8,4"), ("None", "none")])
+def test_rows_say_it_always_in_the_same_way(text, shown):
+    assert show(recorded(text)) == shown
 
 
 def test_shares_are_exact():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from statsmodels.stats.contingency_tables import mcnemar as reference
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from doublevit.statistics import (
@@ -24,6 +25,7 @@ from doublevit.statistics import (
     relative_change,
     relative_error,
     resampling,
+    wilson_interval,
 )
 
 SIMULATIONS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "coverage.py"))
@@ -50,6 +52,22 @@ def test_many_disagreements_are_tested_by_chi_square_with_continuity_correction(
     assert found == pytest.approx(by_hand)
     assert found == pytest.approx(reference([[500, won], [lost, 100]], exact=False, correction=True).pvalue)
     assert found != pytest.approx(scipy.stats.binomtest(won, won + lost, 0.5).pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 24, 100, 999, 10_000, 10**7])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
+def test_wilsons_interval_is_that_of_statsmodels(count, confidence):
+    for correct in sorted({0, 1, count // 3, count // 2, count - 1, count}):
+        expected = proportion_confint(correct, count, alpha=1 - confidence, method="wilson")
+        assert wilson_interval(correct, count, confidence) == pytest.approx(expected, rel=0, abs=1e-12)
+
+
+def test_mcnemars_test_is_that_of_statsmodels():
+    for won in range(0, 60, 3):
+        for lost in set(range(0, 60, 4)) - {won}:
+            table, exact = [[0, won], [lost, 0]], won + lost < 25
+            expected = reference(table, exact=exact, correction=True).pvalue
+            assert mcnemar(*hits_with(won, lost)) == pytest.approx(expected, rel=1e-12, abs=1e-300)
 
 
 def test_p_value_does_not_depend_on_who_comes_first():

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -94,17 +95,24 @@ def test_verify_reads_the_source_too(tiny_zip, tmp_path):
 def test_a_store_says_where_these_photos_came_from(config, tiny_zip, tmp_path):
     import shutil as files
 
-    first = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))["val"].source
+    first = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))["val"].id
     files.copy2(tiny_zip, tmp_path / "copy.zip")
-    again = data.load(DataConfig("tiny-imagenet", tmp_path / "copy.zip", cache=tmp_path / "cache"))["val"].source
-    assert "tiny.zip, val [" in first
-    assert "copy.zip, val [" in again
+    again = data.load(DataConfig("tiny-imagenet", tmp_path / "copy.zip", cache=tmp_path / "cache"))["val"].id
+    assert "tiny.zip, val [" in str(first)
+    assert "copy.zip, val [" in str(again)
+    assert first.key == again.key
 
 
-def test_meta_without_its_keys_is_refused(config):
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [("{}", "missing required field `version`"), ({"skipped": [1]}, r"\$\.skipped\[0\]"), ({"hue": 1}, "hue"),
+     ({"splits": {"val": {"count": "6", "crc32": 0}}}, r"Expected `int`, got `str` - at `\$\.splits\[...\]\.count`")],
+)  # fmt: skip
+def test_meta_that_is_not_as_it_should_be_is_refused(config, damage, complaint):
     data.load(config)
-    (stores(config)[0] / "meta.json").write_text("{}")
-    with pytest.raises(UserError, match="prepare again"):
+    path = stores(config)[0] / "meta.json"
+    path.write_text(damage if isinstance(damage, str) else json.dumps(json.loads(path.read_text()) | damage))
+    with pytest.raises(UserError, match=f"{complaint}.*prepare again"):
         data.load(config)
 
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 from timm.loss import JsdCrossEntropy
 
-from doublevit import checkpoint
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing
@@ -23,17 +22,16 @@ from doublevit.augment.policies import make_augmentation
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.jobs import train as jobs
-from doublevit.jobs.materials import materials
+from doublevit.jobs.load import load_data_and_model
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.classifier import build
-from doublevit.recipes import Recipe, get_recipe
-from doublevit.run_folder import RunFolder
+from doublevit.recipes import RECIPES, Recipe, from_dict, get_recipe, to_dict
+from doublevit.runs import checkpoint
+from doublevit.runs.folder import RunFolder
 from doublevit.train import TrainConfig, loop
-from doublevit.train.batches import Batch, epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
-from doublevit.train.optimise import make_optimiser, rate_factor
 from doublevit.train.step import _loss
-from doublevit.train.training import Training, prepare
+from doublevit.train.training import Training, TrainingBatch, epoch_batches, make_optimizer, prepare, rate_factor
 
 
 def recipe(**train: object) -> Recipe:
@@ -91,8 +89,6 @@ def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, monkeypatch, st
 
 
 def resumed_model(run: RunFolder) -> ModelConfig:
-    from doublevit.recipes import from_dict
-
     return from_dict(run.recipe()).model
 
 
@@ -237,6 +233,33 @@ def test_damaged_run_files_get_one_line(unbroken, tmp_path):
             jobs.resume(run)
 
 
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [({"sed": 1}, r"unknown field `sed` - at `\$`"),
+     ({"model": {"cross": {"after": [4, "9"]}}}, r"Expected `int`, got `str` - at `\$\.model\.cross\.after\[1\]`"),
+     ({"train": {"optimiser": "sgd"}}, r"'sgd' - at `\$\.train\.optimiser`"),
+     ({"train": {"epochs": 1, "epoch": 1}}, r"unknown field `epoch` - at `\$\.train`"),
+     ({"data": {"cache": 3}}, r"Expected `Path`, got `int` - at `\$\.data\.cache`")],
+)  # fmt: skip
+def test_a_recipe_of_another_version_is_refused_with_the_path_of_what_is_wrong(changes, complaint):
+    with pytest.raises(UserError, match=f"recipe.json is not of this version.*{complaint}"):
+        from_dict(to_dict(recipe()) | changes)
+    without_name = {key: value for key, value in to_dict(recipe()).items() if key != "name"}
+    with pytest.raises(UserError, match=r"not of this version.*missing required field `name`"):
+        from_dict(without_name)
+
+
+def test_a_recipe_whose_values_do_not_fit_names_the_flag():
+    with pytest.raises(UserError, match=r"^--seed: expected 0 or more"):
+        from_dict(to_dict(recipe()) | {"seed": -1})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_come_back_from_json(name):
+    known = dataclasses.replace(get_recipe(name), data=DataConfig("folder", path=Path("/images"), cache=Path("/cache")))
+    assert from_dict(json.loads(json.dumps(to_dict(known)))) == known
+
+
 def test_half_pruned_checkpoint_of_the_same_name_is_written_anew(unbroken, tmp_path, monkeypatch):
     stale = tmp_path / "anew" / "checkpoints" / "epoch-001-step-0000004"
     begin = loop._begin
@@ -271,22 +294,22 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
 
 def training_of(config: AugmentConfig, **train: object) -> Training:
     """On six digits a class."""
-    splits, model = materials(recipe())
+    splits, model = load_data_and_model(recipe())
     options = dataclasses.replace(recipe().train, **train)
     return prepare(model, splits, options, config, RunFolder(Path()), seed=3)
 
 
-def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[Batch]:
+def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[TrainingBatch]:
     return list(epoch_batches(training_of(config, batch_size=batch_size), epoch, first))
 
 
-def in_order(parts: list[Batch], field: str) -> torch.Tensor:
+def in_order(parts: list[TrainingBatch], field: str) -> torch.Tensor:
     return torch.cat([getattr(batch, field) for batch in parts])[torch.cat([b.indices for b in parts]).argsort()]
 
 
 @pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
 def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
-    train = materials(recipe())[0]["train"]
+    train = load_data_and_model(recipe())[0]["train"]
     augmentation, epochs = make_augmentation(AugmentConfig(policy)), []
     stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
     for epoch in range(2):
@@ -303,7 +326,7 @@ def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
 def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahead, monkeypatch):
     whole = batches(config)
-    monkeypatch.setattr("doublevit.train.batches.AHEAD", ahead)
+    monkeypatch.setattr("doublevit.train.training.PIXELS_AT_ONCE", ahead)
     for size in (1, 7, 60):
         for field in ("images", "labels", "targets"):
             assert torch.equal(in_order(batches(config, batch_size=size), field), in_order(whole, field))
@@ -315,7 +338,7 @@ def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahea
 
 
 def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
-    train = materials(recipe())[0]["train"]
+    train = load_data_and_model(recipe())[0]["train"]
     config = AugmentConfig("augmix", mixup=0.3, cutmix=2.0)
     made, augmentation, mixing = batches(config), make_augmentation(config), Mixing(0.3, 2.0)
     draws = draw_table(3, 0, len(train), augmentation.columns + mixing.columns)
@@ -349,15 +372,15 @@ def test_the_loss_is_that_of_the_clean_view_and_the_weighted_disagreement_of_all
     training.wrapped.eval()  # no dropout
     batch = next(epoch_batches(training, 0, 0))
     with torch.inference_mode():
-        loss, hits = _loss(training, batch)
+        loss, correct = _loss(training, batch)
         logits = training.model(batch.images.transpose(0, 1).flatten(0, 1))
         expected = JsdCrossEntropy(num_splits=3, alpha=5, smoothing=0.1)(logits, batch.labels)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
-    assert hits == (logits[: len(batch)].argmax(1) == batch.labels).sum()
+    assert correct == (logits[: len(batch)].argmax(1) == batch.labels).sum()
 
 
 def test_at_the_networks_input_size_photos_are_resized_first():
-    train = materials(recipe())[0]["train"]
+    train = load_data_and_model(recipe())[0]["train"]
     model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
     config = AugmentConfig("augmix", place="input")
     training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
@@ -389,7 +412,7 @@ def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimiser):
     )
     model = build(config, list("ab"))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = make_optimiser(model, TrainConfig(optimiser=optimiser, weight_decay=0.1)).param_groups
+    groups = make_optimizer(model, TrainConfig(optimiser=optimiser, weight_decay=0.1)).param_groups
     rates = {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     assert set(rates) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for name, (rate, decay) in rates.items():

@@ -101,10 +101,10 @@ def test_another_patch_size_is_resampled_as_timm_does(vit_weights):
 def test_no_way_to_the_hub_names_three_ways_out(monkeypatch, tmp_path):
     import huggingface_hub
 
-    from doublevit.models import hub
+    from doublevit.models import weights
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(weights, "ENDPOINT", "http://127.0.0.1:1")
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""What every part means by photos."""
+"""What every part means by images."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Images(Protocol):
-    """What is asked of photos uint8 (N, H, W, 3): an array is this, and so are photos made when they are asked for."""
+    """What is asked of images uint8 (N, H, W, 3): an array is this, and so are images made when they are asked for."""
 
     @property
     def dtype(self) -> np.dtype: ...
@@ -23,7 +23,7 @@ class Images(Protocol):
 
 
 class MadeOnDemand:
-    """As good as an array uint8 (N, H, W, 3) that is indexed by its first axis; a subclass says how photos are made."""
+    """As good as an array uint8 (N, H, W, 3) that is indexed by its first axis; a subclass says how images are made."""
 
     dtype = np.dtype(np.uint8)
     ndim = 4
@@ -34,7 +34,7 @@ class MadeOnDemand:
         raise NotImplementedError
 
     def make(self, indices: np.ndarray) -> np.ndarray:
-        """The photos at some places, uint8 (n, H, W, 3)."""
+        """The images at some places, uint8 (n, H, W, 3)."""
         raise NotImplementedError
 
     def __len__(self) -> int:

@@ -5,11 +5,9 @@ import torch
 
 from doublevit.augment.crops import Crop
 from doublevit.augment.draws import band
-from doublevit.augment.geometry import rotation
-from doublevit.augment.interpolation import BILINEAR
-from doublevit.augment.operations import NAMES, Applied
-from doublevit.augment.sequences import BLACK, GREY, in_turn, words
-from doublevit.augment.warp import warp
+from doublevit.augment.operations import BLACK, GREY, NAMES, Applied, in_turn, words
+from doublevit.augment.pixels import BILINEAR
+from doublevit.augment.warp import rotation, warp
 
 DEGREES = 15.0  # rotations reach this far either way
 FACTOR = 0.4  # brightness, contrast and saturation are multiplied by up to 1 plus or minus this
@@ -31,7 +29,7 @@ class Placement:
         return warp(images.contiguous(), maps[:, :2], BILINEAR, BLACK, size)
 
     def maps(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int]]:
-        """From the pixels of the results to those of the photos, float64 (n, 3, 3), and the results' size."""
+        """From the pixels of the results to those of the images, float64 (n, 3, 3), and the results' size."""
         top, left, (height, width) = self.crop.window(draws, size)
         flips = np.tile(np.eye(3), (len(draws), 1, 1))
         for axis, side in ((0, width), (1, height)):
@@ -78,12 +76,12 @@ class Cutout:
 
     bytes_only = True
     columns = 2
-    share = 0.25  # theirs for CIFAR-100, the data set with many classes
+    fraction = 0.25  # theirs for CIFAR-100, the data set with many classes
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
         sides = zip(draws.T, images.shape[2:], strict=True)
-        rows, columns = (band(draw, side, np.array([max(1, round(self.share * side))])) for draw, side in sides)
+        rows, columns = (band(draw, side, np.array([max(1, round(self.fraction * side))])) for draw, side in sides)
         inside = rows[:, None, :, None] & columns[:, None, None, :]
         mask = torch.from_numpy(inside.astype(np.uint8) * 255).to(images.device)
         return (images & ~mask) | (mask & GREY)

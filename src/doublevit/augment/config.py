@@ -60,7 +60,7 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class AugMixConfig:
-    """AugMix: several chains of random operations, mixed at random with one another and with the photo."""
+    """AugMix: several chains of random operations, mixed at random with one another and with the image."""
 
     severity: float = 3.0
     """Largest magnitude of an operation, 0 to 10; each draws its own below that."""
@@ -69,7 +69,7 @@ class AugMixConfig:
     depth: int = -1
     """Operations of a chain; -1: 1, 2 or 3 at random."""
     alpha: float = 1.0
-    """Of the Dirichlet distribution of the chains' weights, and the Beta distribution of the photo's own."""
+    """Of the Dirichlet distribution of the chains' weights, and the Beta distribution of the image's own."""
     operations: tuple[str, ...] = ()
     """timm (13), strict (9), or names of operations; if not given, strict for augmix-strict and timm for the others."""
 
@@ -87,18 +87,18 @@ class AugMixConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """What is done to the training photos."""
+    """What is done to the training images."""
 
     policy: str = "basic"
     """none, crop, basic, classic, augmix, augmix-strict, augmix-jsd, randaugment, trivial: see `doublevit recipes`."""
     place: Literal["photo", "input"] = "photo"
-    """Before resizing, at the photo's own size, or after, at the network's input size (the paper's order; slower)."""
+    """Before resizing, at the image's own size, or after, at the network's input size (the paper's order; slower)."""
     crop_size: int | None = None
-    """Pixels of the random crop's sides; if not given, the photo's own. It pads by 8/224 of the sides first."""
+    """Pixels of the random crop's sides; if not given, the image's own. It pads by 8/224 of the sides first."""
     mixup: float = 0.0
-    """Alpha of Mixup: photos and labels are blended in pairs; 0: none."""
+    """Alpha of Mixup: images and labels are blended in pairs; 0: none."""
     cutmix: float = 0.0
-    """Alpha of CutMix: a rectangle of each photo is another's; 0: none. With Mixup, each photo gets one of the two."""
+    """Alpha of CutMix: a rectangle of each image is another's; 0: none. With Mixup, each image gets one of the two."""
     augmix: AugMixConfig = AugMixConfig()
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ class AugmentConfig:
 
     @property
     def consistency(self) -> bool:
-        """Whether there are several views of each photo, which the loss compares."""
+        """Whether there are several views of each image, which the loss compares."""
         return self.policy == "augmix-jsd"
 
     @property
@@ -141,10 +141,10 @@ class AugmentConfig:
         return expand(self.augmix.operations or (("strict",) if self.policy == "augmix-strict" else ("timm",)))
 
     def check_size(self, height: int, width: int) -> None:
-        """Whether photos of that size can be cropped as told.
+        """Whether images of that size can be cropped as told.
 
         Raises:
-            UserError: the crop is larger than the photo with its padding.
+            UserError: the crop is larger than the image with its padding.
         """
         largest = min(side + 2 * crop_padding(side) for side in (height, width))
         if self.crop_size is not None and self.crop_size > largest:

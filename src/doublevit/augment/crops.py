@@ -9,11 +9,11 @@ from doublevit.errors import UserError
 
 
 class Crop:
-    """Pad with black by 8/224 of the sides, crop back at random, and mirror half of the photos.
+    """Pad with black by 8/224 of the sides, crop back at random, and mirror half of the images.
 
     Args:
-        flip: whether photos are mirrored at all.
-        size: of the crop, pixels; the photo's own if None.
+        flip: whether images are mirrored at all.
+        size: of the crop, pixels; the image's own if None.
     """
 
     bytes_only = False

@@ -1,6 +1,6 @@
-"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): photos and labels blended in pairs.
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): images and labels blended in pairs.
 
-A photo's partner is any photo of the data set, augmented by its own draws, so that neither depends on the batch.
+An image's partner is any image of the data set, augmented by its own draws, so that neither depends on the batch.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from doublevit.augment.draws import band, beta, choose
 
 
 class Mixing:
-    """Mixup with Beta(mixup, mixup), CutMix with Beta(cutmix, cutmix), or for each photo one of the two; 0 is off."""
+    """Mixup with Beta(mixup, mixup), CutMix with Beta(cutmix, cutmix), or for each image one of the two; 0 is off."""
 
     columns = 5  # partner, which of the two, share, row, column
 
@@ -19,34 +19,34 @@ class Mixing:
         self.mixup, self.cutmix = mixup, cutmix
 
     def partners(self, draws: np.ndarray, count: int) -> np.ndarray:
-        """Each photo's partner among `count`."""
+        """Each image's partner among `count`."""
         return choose(draws[:, 0], count)
 
     def __call__(
         self, images: torch.Tensor, others: torch.Tensor, draws: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bytes (B, 3, H, W), twice, to blended ones, and the share of `images` in each, float32 (B,)."""
+        """Bytes (B, 3, H, W), twice, to blended ones, and the fraction of `images` in each, float32 (B,)."""
         cut = draws[:, 1] < 0.5 if self.mixup and self.cutmix else np.full(len(draws), bool(self.cutmix))
-        share = np.empty(len(draws))
+        fraction = np.empty(len(draws))
         for chosen, alpha in ((cut, self.cutmix), (~cut, self.mixup)):
             if chosen.any():
-                share[chosen] = beta(draws[chosen, 2], alpha)
-        boxes = _boxes(np.where(cut, share, 1), draws[:, 3:], images.shape[2:])
-        share = np.where(cut, 1 - boxes.mean(axis=(1, 2)), share)
+                fraction[chosen] = beta(draws[chosen, 2], alpha)
+        boxes = _boxes(np.where(cut, fraction, 1), draws[:, 3:], images.shape[2:])
+        fraction = np.where(cut, 1 - boxes.mean(axis=(1, 2)), fraction)
         mask = torch.from_numpy(boxes.astype(np.uint8) * 255)[:, None].to(images.device)
-        blend = torch.from_numpy(np.where(cut, 1, share).astype(np.float32)).to(images.device).view(-1, 1, 1, 1)
+        blend = torch.from_numpy(np.where(cut, 1, fraction).astype(np.float32)).to(images.device).view(-1, 1, 1, 1)
         mixed = (images.float() - others.float()).mul_(blend).add_(others).add_(0.5).to(torch.uint8)
-        return (mixed & ~mask) | (others & mask), torch.from_numpy(share.astype(np.float32)).to(images.device)
+        return (mixed & ~mask) | (others & mask), torch.from_numpy(fraction.astype(np.float32)).to(images.device)
 
 
-def soft_labels(labels: torch.Tensor, others: torch.Tensor, share: torch.Tensor, classes: int) -> torch.Tensor:
+def soft_labels(labels: torch.Tensor, others: torch.Tensor, fraction: torch.Tensor, classes: int) -> torch.Tensor:
     """Labels (B,) in their shares, others in the rest: float32 (B, classes)."""
     own, partner = (F.one_hot(part, classes).float() for part in (labels, others))
-    return torch.lerp(partner, own, share[:, None])
+    return torch.lerp(partner, own, fraction[:, None])
 
 
-def _boxes(share: np.ndarray, draws: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """The partner's rectangle, bool (n, H, W): 1 - share of the photo, but for what lies outside it."""
+def _boxes(fraction: np.ndarray, draws: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The partner's rectangle, bool (n, H, W): 1 - fraction of the image, but for what lies outside it."""
     axes = zip(draws.T, size, strict=True)
-    rows, columns = (band(draw, side, (np.sqrt(1 - share) * side).astype(int)) for draw, side in axes)
+    rows, columns = (band(draw, side, (np.sqrt(1 - fraction) * side).astype(int)) for draw, side in axes)
     return rows[:, :, None] & columns[:, None, :]

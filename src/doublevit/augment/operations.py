@@ -1,4 +1,8 @@
-"""The operations by name, and the doing of them where each image has its own."""
+"""The operations by name, how strong they are, and applying them where each image has its own.
+
+An amount is in an operation's own unit and comes from a scale: timm's for AugMix and RandAugment, torchvision's "wide"
+one for TrivialAugment. Each function of a scale takes a level, float64 (n,) in 0..1, and a sign, 1 or -1, (n,).
+"""
 
 import dataclasses
 import functools
@@ -7,8 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from doublevit.augment import enhance, geometry, tone
-from doublevit.augment.levels import put_rows
+from doublevit.augment import shifts, tone, warp
+from doublevit.augment.draws import choose, signs
+from doublevit.augment.pixels import BICUBIC, BILINEAR, put_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,21 +38,21 @@ LEVELS: dict[str, tuple[Callable[[torch.Tensor, np.ndarray], torch.Tensor], str]
     "posterize": (tone.posterize, "posterize to {:.0f} bits"),
     "solarize": (tone.solarize, "solarize from {:.0f}"),
     "solarize-add": (tone.solarize_add, "solarize-add {:.0f}"),
-    "brightness": (enhance.brightness, "brightness x {:.2f}"),
-    "contrast": (enhance.contrast, "contrast x {:.2f}"),
-    "color": (enhance.color, "color x {:.2f}"),
-    "sharpness": (enhance.sharpness, "sharpness x {:.2f}"),
-    "hue": (enhance.hue, "hue {:+.3f}"),
+    "brightness": (tone.brightness, "brightness x {:.2f}"),
+    "contrast": (tone.contrast, "contrast x {:.2f}"),
+    "color": (tone.color, "color x {:.2f}"),
+    "sharpness": (tone.sharpness, "sharpness x {:.2f}"),
+    "hue": (tone.hue, "hue {:+.3f}"),
 }
 PLACES: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
-    "rotate": (geometry.rotate, "rotate {:+.0f}°"),
-    "shear-x": (geometry.shear_x, "shear-x {:+.2f}"),
-    "shear-y": (geometry.shear_y, "shear-y {:+.2f}"),
-    "translate-x": (geometry.translate_x, "translate-x {:+.0%}"),
-    "translate-y": (geometry.translate_y, "translate-y {:+.0%}"),
+    "rotate": (warp.rotate, "rotate {:+.0f}°"),
+    "shear-x": (shifts.shear_x, "shear-x {:+.2f}"),
+    "shear-y": (shifts.shear_y, "shear-y {:+.2f}"),
+    "translate-x": (shifts.translate_x, "translate-x {:+.0%}"),
+    "translate-y": (shifts.translate_y, "translate-y {:+.0%}"),
 }
 NAMES = (*LEVELS, *PLACES)
-CACHED = 2**18  # values of float32 that stay in the cache of a processor core: 21 photos of 64 x 64
+CACHED = 2**18  # values of float32 that stay in the cache of a processor core: 21 images of 64 x 64
 
 
 def apply_operations(images: torch.Tensor, applied: Applied, into: torch.Tensor) -> None:
@@ -86,5 +91,91 @@ def _pieces(count: int, images: torch.Tensor) -> int:
 def in_words(name: str, amount: float) -> str:
     """The operation and how much of it."""
     if name.startswith("translate"):
-        amount = -amount  # it says where the source lies; people say where the photo goes
+        amount = -amount  # it says where the source lies; people say where the image goes
     return (LEVELS | PLACES)[name][1].format(amount)
+
+
+Scale = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
+GREY, BLACK = 128, 0
+PER_OPERATION = 4  # uniform numbers: which operation, which way, which interpolation, how strong
+
+
+def _away_from_one(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    return np.maximum(0.1, 1 + 0.9 * level * sign)
+
+
+def _away_from_one_wide(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    return 1 + 0.99 * level * sign
+
+
+def _no_amount(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    return np.zeros_like(level)
+
+
+# timm's "increasing" variants. At level 1 its posterize keeps no bit at all, which Pillow 13 refuses: here one stays.
+TIMM: Scale = {
+    "autocontrast": _no_amount,
+    "equalize": _no_amount,
+    "invert": _no_amount,
+    "rotate": lambda level, sign: 30 * level * sign,
+    "posterize": lambda level, sign: np.maximum(1, 4 - np.floor(4 * level)),
+    "solarize": lambda level, sign: 256 - np.floor(256 * level),
+    "solarize-add": lambda level, sign: np.floor(110 * level),
+    "color": _away_from_one,
+    "contrast": _away_from_one,
+    "brightness": _away_from_one,
+    "sharpness": _away_from_one,
+    "shear-x": lambda level, sign: 0.3 * level * sign,
+    "shear-y": lambda level, sign: 0.3 * level * sign,
+    "translate-x": lambda level, sign: 0.45 * level * sign,
+    "translate-y": lambda level, sign: 0.45 * level * sign,
+}
+
+# TrivialAugment's wide space, in torchvision's numbers; it translates by up to 32 pixels whatever the image's size.
+WIDE: Scale = {
+    "identity": _no_amount,
+    "autocontrast": _no_amount,
+    "equalize": _no_amount,
+    "rotate": lambda level, sign: 135 * level * sign,
+    "posterize": lambda level, sign: 8 - np.round(6 * level),
+    "solarize": lambda level, sign: 255 - 255 * level,
+    "color": _away_from_one_wide,
+    "contrast": _away_from_one_wide,
+    "brightness": _away_from_one_wide,
+    "sharpness": _away_from_one_wide,
+    "shear-x": lambda level, sign: 0.99 * level * sign,
+    "shear-y": lambda level, sign: 0.99 * level * sign,
+    "translate-x": lambda level, sign: np.trunc(32 * level) * sign,
+    "translate-y": lambda level, sign: np.trunc(32 * level) * sign,
+}
+
+
+def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ...], scale: Scale, fill: int) -> Applied:
+    """An operation for each image.
+
+    Args:
+        draws: (n, 3): which operation, which way, which interpolation (as timm, bilinear or bicubic).
+        level: how strong, 0..1, float64 (n,).
+        names: what to choose from, all equally likely.
+        scale: from level to amount.
+        fill: level of what comes from outside.
+    """
+    chosen, sign = choose(draws[:, 0], len(names)), signs(draws[:, 1])
+    amounts = np.stack([scale[name](level, sign) for name in names])
+    codes = np.array([NAMES.index(name) if name in NAMES else -1 for name in names])
+    interpolation = np.where(draws[:, 2] < 0.5, BILINEAR, BICUBIC)
+    return Applied(codes[chosen], amounts[chosen, np.arange(len(level))], interpolation, fill)
+
+
+def in_turn(images: torch.Tensor, steps: list[Applied]) -> torch.Tensor:
+    """What the steps make of images uint8 (n, 3, H, W), which stay as they are."""
+    images = images.clone(memory_format=torch.contiguous_format)
+    for step in steps:
+        apply_operations(images, step, images)
+    return images
+
+
+def words(applied: Applied, row: int) -> str:
+    """What is done to image `row`, in words; empty if nothing."""
+    code = applied.code[row]
+    return in_words(NAMES[code], float(applied.amount[row])) if code >= 0 else ""

@@ -1,4 +1,4 @@
-"""From what a recipe says of augmentation to what does it."""
+"""Augmentations as a config describes them, and a look at what they do."""
 
 import dataclasses
 import itertools
@@ -12,14 +12,17 @@ from doublevit.augment.augmix import AugMix
 from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.config import AugmentConfig
 from doublevit.augment.crops import Crop
+from doublevit.augment.draws import draw_table
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 
+View = tuple[np.ndarray, list[str]]  # uint8 (H, W, 3), and what was done
 
-class Stage(Protocol):
+
+class AugmentStage(Protocol):
     """One step of an augmentation."""
 
     columns: int
-    """Uniform numbers that it needs for a photo."""
+    """Uniform numbers that it needs for an image."""
     bytes_only: bool
     """Whether it takes uint8 alone, or floats as well."""
 
@@ -27,37 +30,37 @@ class Stage(Protocol):
         """Images (B, 3, H, W) and draws float32 (B, columns), uniform in 0..1, to images."""
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What draws (1, columns) do to a photo of that height and width, in words."""
+        """What draws (1, columns) do to an image of that height and width, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Photos to one or more views of each: stages that all views share, then those of each view."""
+    """Images to one or more views of each: stages that all views share, then those of each view."""
 
-    shared: tuple[Stage, ...]
-    views: tuple[tuple[Stage, ...], ...] = ((),)
+    shared: tuple[AugmentStage, ...]
+    views: tuple[tuple[AugmentStage, ...], ...] = ((),)
 
     @property
     def columns(self) -> int:
-        """Uniform numbers that a photo needs."""
+        """Uniform numbers that an image needs."""
         return sum(stage.columns for stage in self._stages())
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """Views of photos.
+        """Views of images.
 
         Args:
             images: uint8, or float in [0, 1], (B, 3, H, W).
-            draws: float32 (B, columns), uniform in 0..1, on the CPU: a row for each photo, which decides all.
+            draws: float32 (B, columns), uniform in 0..1, on the CPU: a row for each image, which decides all.
 
         Returns:
-            (B, views, 3, H', W') of the same type; H' and W' are the photos' own but for a crop of another size.
+            (B, views, 3, H', W') of the same type; H' and W' are the images' own but for a crop of another size.
 
         Raises:
             ValueError: images or draws are of another type or shape.
-            UserError: the crop is larger than the padded photos.
+            UserError: the crop is larger than the padded images.
         """
         self._check(images, draws)
-        if not len(images):  # as of one photo, and none of it
+        if not len(images):  # as of one image, and none of it
             return self(images.new_zeros((1, *images.shape[1:])), np.zeros((1, self.columns), np.float32))[:0]
         base, used = _run(self.shared, images, draws, 0)
         views = []
@@ -67,7 +70,7 @@ class Augmentation:
         return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[list[str]]:
-        """What draws (1, columns) do in each view to a photo of that height and width, in words."""
+        """What draws (1, columns) do in each view to an image of that height and width, in words."""
         before, used = _lines(self.shared, draws, size, 0)
         views = []
         for stages in self.views:
@@ -82,11 +85,13 @@ class Augmentation:
         if draws.shape != (len(images), self.columns):
             raise ValueError(f"expected draws of shape {(len(images), self.columns)}, found {draws.shape}")
 
-    def _stages(self) -> list[Stage]:
+    def _stages(self) -> list[AugmentStage]:
         return [*self.shared, *itertools.chain(*self.views)]
 
 
-def _run(stages: Iterable[Stage], images: torch.Tensor, draws: np.ndarray, used: int) -> tuple[torch.Tensor, int]:
+def _run(
+    stages: Iterable[AugmentStage], images: torch.Tensor, draws: np.ndarray, used: int
+) -> tuple[torch.Tensor, int]:
     """The stages, one after the other, each with its columns of the draws from `used` on."""
     for stage in stages:
         part = draws[:, used : used + stage.columns]
@@ -98,7 +103,9 @@ def _run(stages: Iterable[Stage], images: torch.Tensor, draws: np.ndarray, used:
     return images, used
 
 
-def _lines(stages: Iterable[Stage], draws: np.ndarray, size: tuple[int, int], used: int) -> tuple[list[str], int]:
+def _lines(
+    stages: Iterable[AugmentStage], draws: np.ndarray, size: tuple[int, int], used: int
+) -> tuple[list[str], int]:
     lines: list[str] = []
     for stage in stages:
         lines += stage.lines(draws[:, used : used + stage.columns], size)
@@ -107,7 +114,7 @@ def _lines(stages: Iterable[Stage], draws: np.ndarray, size: tuple[int, int], us
 
 
 def make_augmentation(config: AugmentConfig) -> Augmentation:
-    """The augmentation that `config` describes, without Mixup and CutMix, which need photos in pairs."""
+    """The augmentation that `config` describes, without Mixup and CutMix, which need images in pairs."""
     basic = Crop(flip=True, size=config.crop_size)
     mixed = config.augmix
     augmix = AugMix(config.operations, mixed.severity, mixed.width, mixed.depth, mixed.alpha)
@@ -122,3 +129,26 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
         "randaugment": Augmentation((basic, RandAugment())),
         "trivial": Augmentation((basic, TrivialAugment())),
     }[config.policy]
+
+
+def described_views(
+    originals: np.ndarray, chosen: np.ndarray, total: int, config: AugmentConfig, count: int
+) -> list[list[View]]:
+    """The first `count` views that training with this policy and seed 0 makes of each chosen image.
+
+    Args:
+        originals: the chosen ones, uint8 (n, H, W, 3).
+        chosen: their indices in the data set, int64 (n,).
+        total: how many images the data set has.
+        config: the policy; Mixup and CutMix are left out.
+        count: views of each; a policy makes one or more in an epoch.
+    """
+    augmentation = make_augmentation(config)
+    images, size = torch.from_numpy(originals).permute(0, 3, 1, 2), (originals.shape[1], originals.shape[2])
+    views: list[list[View]] = [[] for _ in chosen]
+    for epoch in range(-(-count // len(augmentation.views))):
+        draws = draw_table(0, epoch, total, augmentation.columns)[chosen]
+        made = augmentation(images, draws).permute(0, 1, 3, 4, 2).numpy()
+        for number, row in enumerate(draws):
+            views[number] += zip(made[number], augmentation.lines(row[None], size), strict=True)
+    return [own[:count] for own in views]

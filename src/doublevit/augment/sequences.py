@@ -1,47 +1,21 @@
-"""Several operations on each image, one after the other: RandAugment and TrivialAugment, and the chains of AugMix."""
+"""RandAugment and TrivialAugment: one or two operations on each image, one after the other."""
 
 import numpy as np
 import torch
 
-from doublevit.augment import magnitudes
-from doublevit.augment.draws import choose, normal, signs
-from doublevit.augment.interpolation import BICUBIC, BILINEAR
-from doublevit.augment.magnitudes import Scale
-from doublevit.augment.operations import NAMES, Applied, apply_operations, in_words
-
-GREY, BLACK = 128, 0
-PER_OPERATION = 4  # uniform numbers: which operation, which way, which interpolation, how strong
-
-
-def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ...], scale: Scale, fill: int) -> Applied:
-    """An operation for each image.
-
-    Args:
-        draws: (n, 3): which operation, which way, which interpolation (as timm, bilinear or bicubic).
-        level: how strong, 0..1, float64 (n,).
-        names: what to choose from, all equally likely.
-        scale: from level to amount.
-        fill: level of what comes from outside.
-    """
-    chosen, sign = choose(draws[:, 0], len(names)), signs(draws[:, 1])
-    amounts = np.stack([scale[name](level, sign) for name in names])
-    codes = np.array([NAMES.index(name) if name in NAMES else -1 for name in names])
-    interpolation = np.where(draws[:, 2] < 0.5, BILINEAR, BICUBIC)
-    return Applied(codes[chosen], amounts[chosen, np.arange(len(level))], interpolation, fill)
-
-
-def in_turn(images: torch.Tensor, steps: list[Applied]) -> torch.Tensor:
-    """What the steps make of images uint8 (n, 3, H, W), which stay as they are."""
-    images = images.clone(memory_format=torch.contiguous_format)
-    for step in steps:
-        apply_operations(images, step, images)
-    return images
-
-
-def words(applied: Applied, row: int) -> str:
-    """What is done to image `row`, in words; empty if nothing."""
-    code = applied.code[row]
-    return in_words(NAMES[code], float(applied.amount[row])) if code >= 0 else ""
+from doublevit.augment.draws import choose, normal
+from doublevit.augment.operations import (
+    BLACK,
+    GREY,
+    NAMES,
+    PER_OPERATION,
+    TIMM,
+    WIDE,
+    Applied,
+    choose_operations,
+    in_turn,
+    words,
+)
 
 
 class RandAugment:
@@ -50,7 +24,7 @@ class RandAugment:
     layers = 2
     bytes_only = True
     columns = layers * (PER_OPERATION + 1)
-    names = tuple(magnitudes.TIMM)
+    names = tuple(TIMM)
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
@@ -64,7 +38,7 @@ class RandAugment:
         layers = []
         for part in np.split(draws, self.layers, axis=1):
             level = np.clip(0.9 + 0.05 * normal(part[:, 3]), 0, 1)
-            applied = choose_operations(part, level, self.names, magnitudes.TIMM, GREY)
+            applied = choose_operations(part, level, self.names, TIMM, GREY)
             applied.code[part[:, 4] >= 0.5] = -1
             layers.append(applied)
         return layers
@@ -75,7 +49,7 @@ class TrivialAugment:
 
     bytes_only = True
     columns = PER_OPERATION - 1
-    names = tuple(magnitudes.WIDE)
+    names = tuple(WIDE)
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Bytes (B, 3, H, W) to the same."""
@@ -89,7 +63,7 @@ class TrivialAugment:
         level = choose(draws[:, 1], 31) / 30
         bilinear = np.zeros_like(draws[:, 0])
         picks = np.stack([draws[:, 0], draws[:, 2], bilinear], axis=1)
-        applied = choose_operations(picks, level, self.names, magnitudes.WIDE, BLACK)
+        applied = choose_operations(picks, level, self.names, WIDE, BLACK)
         for name, size in (("translate-x", width), ("translate-y", height)):
             applied.amount[applied.code == NAMES.index(name)] /= size  # from pixels
         return applied

@@ -1,7 +1,8 @@
-"""Moving rows or columns of images by distances of their own, with Pillow's interpolation: shears and translations.
+"""Shears and translations as Pillow and timm define them: rows or columns moved by distances of their own.
 
-Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbours whose weights are the same
-all along the row.
+Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all how to interpolate and
+what level to fill with. Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbours
+whose weights are the same all along the row.
 """
 
 import functools
@@ -9,10 +10,34 @@ import functools
 import numpy as np
 import torch
 
-from doublevit.augment.interpolation import BILINEAR, NEAREST, cubic_weights
-from doublevit.augment.levels import RAISE, cut_off, fill_outside
+from doublevit.augment.pixels import BILINEAR, NEAREST, RAISE, cubic_weights, cut_off, fill_outside
 
 REACH = 2  # pixels that the widest kernel needs beyond an edge
+
+
+def shear_x(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move rows sideways by `factor` times their distance from the top."""
+    return shift_rows(images, factor[:, None] * _centres(images.shape[2]), interpolation, fill)
+
+
+def shear_y(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move columns up by `factor` times their distance from the left."""
+    return shift_columns(images, factor[:, None] * _centres(images.shape[3]), interpolation, fill)
+
+
+def translate_x(images: torch.Tensor, fraction: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move the image to the left by `fraction` of its width."""
+    height, width = images.shape[2:]
+    return shift_rows(images, np.repeat(fraction[:, None] * width, height, axis=1), interpolation, fill)
+
+
+def translate_y(images: torch.Tensor, fraction: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Move the image up by `fraction` of its height."""
+    return lift(images, fraction * images.shape[2], interpolation, fill)
+
+
+def _centres(size: int) -> np.ndarray:
+    return np.arange(size) + 0.5
 
 
 def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from doublevit.augment.interpolation import BICUBIC, NEAREST
-from doublevit.augment.levels import RAISE, cut_off, fill_outside
+from doublevit.augment.pixels import BICUBIC, NEAREST, RAISE, cut_off, fill_outside
 
 
 def warp(
@@ -31,6 +30,24 @@ def warp(
     else:
         total = _interpolate(pixels, x, y, "nearest" if interpolation == NEAREST else "bilinear")
     return fill_outside(cut_off(total.add_(RAISE)), inside, fill)
+
+
+def rotate(images: torch.Tensor, degrees: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
+    """Rotate about the centre, counter-clockwise."""
+    height, width = images.shape[2:]
+    return warp(images, rotation(degrees, height, width)[:, :2], interpolation, fill)
+
+
+def rotation(degrees: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maps (n, 3, 3) from the pixels of images turned counter-clockwise about their centre to the originals'."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    maps = np.zeros((len(degrees), 3, 3))
+    maps[:, 0, 0] = maps[:, 1, 1] = cosine
+    maps[:, 0, 1], maps[:, 1, 0] = -sine, sine
+    maps[:, 2, 2] = 1
+    centre = np.array([width / 2, height / 2])
+    maps[:, :2, 2] = centre - maps[:, :2, :2] @ centre
+    return maps
 
 
 def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.device) -> torch.Tensor:

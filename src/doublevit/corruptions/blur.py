@@ -1,4 +1,4 @@
-"""Blurs that need no random numbers: gaussian, defocus, zoom."""
+"""Blurs: gaussian, defocus, zoom, motion and glass."""
 
 import functools
 
@@ -6,9 +6,13 @@ import numpy as np
 from scipy import ndimage, signal, sparse
 
 from doublevit.corruptions.config import Constants
+from doublevit.corruptions.draws import CorruptionDraws, to_range
 from doublevit.corruptions.levels import cut_off, to_levels, to_unit
 
 FEW_TAPS = 64  # of a kernel; more are faster by Fourier transform
+Tap = tuple[int, int, float]
+"""Rows down, columns to the right, weight."""
+NEGLIGIBLE = 1e-5  # a weight that cannot move a level by 1/300
 
 
 def gaussian(values: np.ndarray, deviation: float) -> np.ndarray:
@@ -65,17 +69,17 @@ def disk(radius: float, deviation: float) -> np.ndarray:
 
 
 def zoom_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The mean of the photo and of what is seen while zooming into it."""
-    count, height, width, colours = images.shape
+    """The mean of the image and of what is seen while zooming into it."""
+    count, height, width, channels = images.shape
     blur = _zoom_matrix(height, width, *constants)
-    pixels = images.transpose(1, 2, 0, 3).reshape(height * width, count * colours).astype(np.float32)
-    blurred = cut_off(blur @ pixels).reshape(height, width, count, colours)
+    pixels = images.transpose(1, 2, 0, 3).reshape(height * width, count * channels).astype(np.float32)
+    blurred = cut_off(blur @ pixels).reshape(height, width, count, channels)
     return np.ascontiguousarray(blurred.transpose(2, 0, 1, 3))
 
 
 @functools.lru_cache(maxsize=8)
 def _zoom_matrix(height: int, width: int, stop: float, step: float) -> sparse.csr_array:
-    """All zooms, and the photo itself once more, as one matrix between flat photos; float32."""
+    """All zooms, and the image itself once more, as one matrix between flat images; float32."""
     factors = np.arange(1, stop, step)
     zooms = (sparse.kron(zoom_matrix(height, factor), zoom_matrix(width, factor)) for factor in factors)
     total = sum(zooms, sparse.eye_array(height * width))
@@ -92,3 +96,88 @@ def zoom_matrix(side: int, factor: float) -> np.ndarray:
     matrix = np.zeros((side, side))
     matrix[:, start : start + kept] = zoomed[trim : trim + side]
     return matrix
+
+
+def draw_angle(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`angle`: float32 (N,), degrees."""
+    return {"angle": to_range(draws.words(1)[:, 0], -45, 45)}
+
+
+def motion_blur(images: np.ndarray, constants: Constants, angle: np.ndarray) -> np.ndarray:
+    """The camera moved, at another angle for each image."""
+    radius, deviation = constants
+    return blur_along(images, radius, deviation, angle)
+
+
+def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.ndarray) -> np.ndarray:
+    """Drag each of uint8 (N, H, W, colours) along its own angle, fading as half a normal curve; edges are repeated."""
+    reach = 2 * int(np.ceil(radius))
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.float32)
+    height, width = images.shape[1:3]
+    # ImageMagick sums levels times 257, rounds, and its last step to bytes cuts off.
+    totals = np.full(images.shape, 0.5 / 257, np.float32)
+    weighted = np.empty(images.shape[1:], np.float32)
+    for image, total, angle in zip(padded, totals, angles.tolist(), strict=True):
+        for row, column, weight in taps(radius, deviation, angle):
+            window = image[reach + row : reach + row + height, reach + column : reach + column + width]
+            np.add(total, np.multiply(window, np.float32(weight), out=weighted), out=total)
+    return totals.astype(np.uint8)
+
+
+def taps(radius: float, deviation: float, angle: float) -> list[Tap]:
+    """Where MotionBlurImage (ImageMagick 6) looks, with what weight; places that coincide are one tap."""
+    steps = np.arange(2 * int(np.ceil(radius)) + 1)
+    weights = np.exp(-(steps**2) / (2 * deviation**2))
+    weights /= weights.sum()
+    turn = np.deg2rad(angle)
+    rows = np.ceil(steps * np.sin(turn) - 0.5).astype(int)
+    columns = np.ceil(steps * np.cos(turn) - 0.5).astype(int)
+    merged: dict[tuple[int, int], float] = {}
+    for row, column, weight in zip(rows.tolist(), columns.tolist(), weights.tolist(), strict=True):
+        merged[row, column] = merged.get((row, column), 0) + weight
+    return [(row, column, weight) for (row, column), weight in merged.items() if weight > NEGLIGIBLE]
+
+
+def draw_shifts(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`shifts`: int8 (N, steps, 2), dx and dy of each step, from -reach to reach - 1 (as published, never reach)."""
+    reach, iterations = int(constants[1]), int(constants[2])
+    height, width = images.shape[1:3]
+    steps = iterations * (height - 2 * reach) * (width - 2 * reach)
+    halves = draws.words(steps).view(np.uint16)  # 16 bits decide a shift
+    shifts = (halves * np.uint32(2 * reach)) >> np.uint32(16)
+    return {"shifts": shifts.astype(np.int8).reshape(len(images), steps, 2) - np.int8(reach)}
+
+
+def glass_blur(images: np.ndarray, constants: Constants, shifts: np.ndarray) -> np.ndarray:
+    """What is seen through rough glass."""
+    deviation, reach, iterations = constants[0], int(constants[1]), int(constants[2])
+    smooth = to_levels(gaussian(to_unit(images), deviation))
+    source = np.arange(smooth[..., 0].size)
+    for steps in np.split(shifts, iterations, axis=1):
+        source = source.take(_sources(steps, smooth.shape[:3], reach))
+    shuffled = smooth.reshape(-1, 3).take(source, axis=0).reshape(images.shape)
+    return to_levels(gaussian(to_unit(shuffled), deviation))
+
+
+def _sources(shifts: np.ndarray, shape: tuple[int, ...], reach: int) -> np.ndarray:
+    """Which pixel of all of (N, H, W) each one is a copy of, flat, after one pass over every image.
+
+    The pass goes from the last pixel to the first and copies a neighbour to each (the published generator means to
+    swap the two, but its second assignment reads what the first has written). So a neighbour before the pixel is still
+    as it was, while one behind it is itself a copy already: that one's source is followed, as far as need be.
+    """
+    _, height, width = shape
+    start = np.arange(np.prod(shape))
+    neighbour = start.reshape(shape).copy()
+    inside = (slice(None), slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1))
+    from_the_end = neighbour[inside][:, ::-1, ::-1]
+    dx, dy = np.moveaxis(shifts.reshape(*from_the_end.shape, 2), -1, 0).astype(np.intp)
+    from_the_end += dy * width + dx
+    neighbour = neighbour.reshape(-1)
+    source = neighbour.copy()
+    following = np.flatnonzero(neighbour > start)
+    while following.size:
+        here = source[following]
+        source[following] = there = neighbour[here]
+        following = following[there > here]
+    return source

@@ -1,4 +1,4 @@
-"""Which corruptions there are, and the published constants of each severity, for small photos and for large ones.
+"""Which corruptions there are, and the published constants of each severity, for small images and for large ones.
 
 Source: Hendrycks and Dietterich, *Benchmarking Neural Network Robustness to Common Corruptions and Perturbations*
 (2019), and the generators in github.com/hendrycks/robustness, ImageNet-C/create_c.
@@ -27,21 +27,21 @@ PAPER = ("impulse_noise", "snow", "motion_blur", "elastic_transform", "jpeg_comp
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """The constants of every corruption, at severity 1 to 5, for photos of one size."""
+class SeverityTable:
+    """The constants of every corruption, at severity 1 to 5, for images of one size."""
 
     name: str
     constants: Mapping[str, tuple[Constants, ...]]
 
 
-TINY = Table(
+TINY = SeverityTable(
     "tiny",
     {
         # standard deviation, of values in 0..1
         "gaussian_noise": ((0.04,), (0.08,), (0.12,), (0.15,), (0.18,)),
         # photons at full white
         "shot_noise": ((250,), (100,), (50,), (30,), (15,)),
-        # share of values
+        # fraction of values
         "impulse_noise": ((0.01,), (0.02,), (0.05,), (0.08,), (0.14,)),
         # radius, standard deviation of the smoothed edge
         "defocus_blur": ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
@@ -59,15 +59,15 @@ TINY = Table(
             (0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
             (0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
         ),
-        # share of the photo, share of the texture, scale of the texture
+        # fraction of the image, fraction of the texture, scale of the texture
         "frost": ((1, 0.3, 0.3), (0.9, 0.4, 0.3), (0.8, 0.45, 0.3), (0.75, 0.5, 0.3), (0.7, 0.55, 0.3)),
         # strength, decay of the height differences
         "fog": ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
         # added to the value of HSV
         "brightness": ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
-        # share of the contrast kept
+        # fraction of the contrast kept
         "contrast": ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
-        # largest displacement, its smoothing, largest shift of the corners; in pixels of a photo of 64
+        # largest displacement, its smoothing, largest shift of the corners; in pixels of an image of 64
         "elastic_transform": (
             (0, 0, 64 * 0.08),
             (64 * 0.05, 64 * 0.3, 64 * 0.06),
@@ -75,11 +75,11 @@ TINY = Table(
             (64 * 0.1, 64 * 0.03, 64 * 0.03),
             (64 * 0.16, 64 * 0.03, 64 * 0.02),
         ),
-        # share of the side kept
+        # fraction of the side kept
         "pixelate": ((0.9,), (0.8,), (0.7,), (0.6,), (0.5,)),
         # quality
         "jpeg_compression": ((65,), (58,), (50,), (40,), (25,)),
-        # standard deviation, as a share of each value
+        # standard deviation, as a fraction of each value
         "speckle_noise": ((0.15,), (0.2,), (0.25,), (0.3,), (0.35,)),
         # standard deviation
         "gaussian_blur": ((0.5,), (0.75,), (1,), (1.25,), (1.5,)),
@@ -95,9 +95,9 @@ TINY = Table(
         "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
     },
 )
-"""For photos of 64 pixels: Tiny ImageNet-C's."""
+"""For images of 64 pixels: Tiny ImageNet-C's."""
 
-IMAGENET = Table(
+IMAGENET = SeverityTable(
     "imagenet",
     {
         "gaussian_noise": ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
@@ -140,13 +140,13 @@ IMAGENET = Table(
         "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     },
 )
-"""For photos of 224 pixels: ImageNet-C's."""
+"""For images of 224 pixels: ImageNet-C's."""
 
-LARGE = 128  # from this side on a photo is nearer to 224 pixels than to 64, as kernels see it
+LARGE = 128  # from this side on an image is nearer to 224 pixels than to 64, as kernels see it
 
 
-def table_for(height: int, width: int) -> Table:
-    """The constants for photos of a size: TINY's below 128 pixels, IMAGENET's from there on (the shorter side)."""
+def table_for(height: int, width: int) -> SeverityTable:
+    """The constants for images of a size: TINY's below 128 pixels, IMAGENET's from there on (the shorter side)."""
     return IMAGENET if min(height, width) >= LARGE else TINY
 
 

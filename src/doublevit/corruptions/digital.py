@@ -1,5 +1,6 @@
-"""What a device does to a photo: contrast, coarse pixels, JPEG."""
+"""What a device does to an image: contrast, coarse pixels, JPEG; brightness and saturation in HSV."""
 
+import functools
 import io
 
 import numpy as np
@@ -7,11 +8,14 @@ import simplejpeg
 from PIL import Image
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.levels import to_levels, to_unit
+from doublevit.corruptions.levels import UNIT, to_levels, to_unit
+
+SECTORS = ("vtp", "qvp", "pvt", "pqv", "tpv", "vpq")
+"""Which of HSV's four mixtures red, green and blue are, in each sixth of the hue circle."""
 
 
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Every value nearer to the mean of its photo and colour."""
+    """Every value nearer to the mean of its image and colour."""
     (kept,) = constants
     count, height, width, _ = images.shape
     values = to_unit(images)
@@ -29,8 +33,8 @@ def pixelate(images: np.ndarray, constants: Constants) -> np.ndarray:
     height, width = images.shape[1:3]
     small = int(width * kept), int(height * kept)
     box = Image.Resampling.BOX
-    photos = (Image.fromarray(image).resize(small, box).resize((width, height), box) for image in images)
-    return np.stack([np.asarray(photo) for photo in photos])
+    coarse = (Image.fromarray(image).resize(small, box).resize((width, height), box) for image in images)
+    return np.stack([np.asarray(image) for image in coarse])
 
 
 def jpeg_compression(images: np.ndarray, constants: Constants) -> np.ndarray:
@@ -44,3 +48,50 @@ def to_jpeg(image: np.ndarray, quality: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
     return file.getvalue()
+
+
+def brightness(images: np.ndarray, constants: Constants) -> np.ndarray:
+    """The value of HSV, raised: every colour of a pixel grows by as much as its strongest."""
+    strongest = np.maximum(np.maximum(images[..., 0], images[..., 1]), images[..., 2])
+    cell = np.multiply(strongest[..., None], 256, dtype=np.uint16) + images
+    return _brightness_table(*constants).take(cell)
+
+
+@functools.lru_cache(maxsize=8)
+def _brightness_table(raised: float) -> np.ndarray:
+    """New levels uint8 (256, 256), of a pixel's strongest colour and of the colour itself."""
+    strongest = np.maximum(UNIT, UNIT[1])[:, None]  # anything but 0, which divides
+    fraction = np.where(UNIT[:, None] > 0, UNIT / strongest, 1)  # black becomes grey
+    return to_levels(np.clip(UNIT[:, None] + raised, 0, 1) * fraction)
+
+
+def saturate(images: np.ndarray, constants: Constants) -> np.ndarray:
+    """The saturation of HSV, scaled and shifted; grey, whose hue counts as 0, becomes red where it is shifted."""
+    factor, shift = constants
+    hue, saturation, value = _to_hsv(to_unit(images))
+    return to_levels(_from_hsv(hue, np.clip(saturation * factor + shift, 0, 1), value))
+
+
+def _to_hsv(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hue (0..6), saturation and value (0..1) of (..., 3), in scikit-image's order of operations."""
+    red, green, blue = np.moveaxis(colors, -1, 0)
+    value = np.maximum(np.maximum(red, green), blue)
+    range_ = value - np.minimum(np.minimum(red, green), blue)
+    divisor = np.where(range_ > 0, range_, 1)
+    hue = np.where(green == value, 2 + (blue - red) / divisor, (green - blue) / divisor)
+    hue = np.where(blue == value, 4 + (red - green) / divisor, hue)
+    hue = np.where(range_ > 0, hue / 6 % 1 * 6, 0)
+    return hue, range_ / np.where(value > 0, value, 1), value
+
+
+def _from_hsv(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
+    sector = np.floor(hue)
+    rest = hue - sector
+    mixtures = {
+        "p": value * (1 - saturation),
+        "q": value * (1 - rest * saturation),
+        "t": value * (1 - (1 - rest) * saturation),
+        "v": value,
+    }
+    which = sector.astype(np.uint8) % 6
+    return np.stack([np.choose(which, [mixtures[s[color]] for s in SECTORS]) for color in range(3)], axis=-1)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class CorruptionDraws:
     """Where the random numbers of some samples come from; row i of whatever is drawn belongs to `indices[i]`."""
 
     seed: int

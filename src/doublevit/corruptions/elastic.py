@@ -6,13 +6,13 @@ import numpy as np
 from scipy import ndimage
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.draws import Draws, to_range
+from doublevit.corruptions.draws import CorruptionDraws, to_range
 from doublevit.corruptions.levels import cut_off
 
-NOTHING = 1e-4  # of a level; added before cutting off, since float32 may fall short of a whole one
+MARGIN = 1e-4  # of a level; added before cutting off, since float32 may fall short of a whole one
 
 
-def draw_displacements(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+def draw_displacements(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
     """`corners` float32 (N, 3, 2), shifts in pixels; `dx` and `dy` (N, H, W) in -1..1, not smoothed yet."""
     farthest, size = constants[2], images[0, ..., 0].size
     words = draws.words(6 + 2 * size)
@@ -24,7 +24,7 @@ def draw_displacements(draws: Draws, images: np.ndarray, constants: Constants) -
 def elastic_transform(
     images: np.ndarray, constants: Constants, corners: np.ndarray, dx: np.ndarray, dy: np.ndarray
 ) -> np.ndarray:
-    """As if the photo were printed on rubber."""
+    """As if the image were printed on rubber."""
     farthest, deviation, _ = constants
     height, width = images.shape[1:3]
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -35,12 +35,12 @@ def elastic_transform(
         columns = down @ dx @ across.T * np.float32(farthest) + np.arange(width, dtype=np.float32)
         rows = down @ dy @ across.T * np.float32(farthest) + np.arange(height, dtype=np.float32)[:, None]
         planes = _sample(planes, _mirror_edge(rows, height), _mirror_edge(columns, width))
-    planes += np.float32(NOTHING)
+    planes += np.float32(MARGIN)
     return cut_off(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
 
 
 def _before_affine(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel was before three points of the photo moved by `corners`: rows and columns, float32 (N, H, W)."""
+    """Where each pixel was before three points of the image moved by `corners`: rows and columns, float32 (N, H, W)."""
     # The published generator, made for squares, takes height and width here the other way round.
     middle, reach = np.array([width // 2, height // 2]), min(height, width) // 3
     points = middle + reach * np.array([[1.0, 1], [1, -1], [-1, -1]])
@@ -58,47 +58,47 @@ def _smoothing(side: int, deviation: float) -> np.ndarray:
     return ndimage.gaussian_filter1d(np.eye(side, dtype=np.float32), deviation, axis=0, mode="reflect", truncate=3)
 
 
-def _mirror(places: np.ndarray, side: int) -> np.ndarray:
+def _mirror(positions: np.ndarray, side: int) -> np.ndarray:
     """Places back into 0..side - 1, mirrored at the outermost pixels (OpenCV's reflect 101); overwritten."""
-    return _fold(places, np.float32(side - 1))
+    return _fold(positions, np.float32(side - 1))
 
 
-def _mirror_edge(places: np.ndarray, side: int) -> np.ndarray:
+def _mirror_edge(positions: np.ndarray, side: int) -> np.ndarray:
     """Places back into 0..side - 1, mirrored at the outer edges of the outermost pixels (scipy's reflect)."""
-    places += np.float32(0.5)
-    folded = _fold(places, np.float32(side))
+    positions += np.float32(0.5)
+    folded = _fold(positions, np.float32(side))
     folded -= np.float32(0.5)
     return np.clip(folded, 0, side - 1, out=folded)
 
 
-def _fold(places: np.ndarray, last: np.float32) -> np.ndarray:
+def _fold(positions: np.ndarray, last: np.float32) -> np.ndarray:
     """Places mirrored into 0..last, as often as it takes; overwritten."""
-    np.abs(places, out=places)
-    if places.max(initial=0) > 2 * last:  # rare, and the remainder is slow
-        np.fmod(places, 2 * last, out=places)
-    places -= last
-    np.abs(places, out=places)
-    return np.subtract(last, places, out=places)
+    np.abs(positions, out=positions)
+    if positions.max(initial=0) > 2 * last:  # rare, and the remainder is slow
+        np.fmod(positions, 2 * last, out=positions)
+    positions -= last
+    np.abs(positions, out=positions)
+    return np.subtract(last, positions, out=positions)
 
 
 def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Bilinear values of (N, colours, H, W) at places (N, H, W) inside."""
-    count, colours, height, width = planes.shape
+    count, channels, height, width = planes.shape
     top, left = np.minimum(rows, height - 2).astype(np.intp), np.minimum(columns, width - 2).astype(np.intp)
     below, right = rows - top.astype(np.float32), columns - left.astype(np.float32)
     top *= width
     top += left
-    top += np.arange(count)[:, None, None] * (colours * height * width)
+    top += np.arange(count)[:, None, None] * (channels * height * width)
     flat, sampled = planes.reshape(-1), np.empty_like(planes)
-    for colour in range(colours):
-        a, b, c, d = (flat[colour * height * width + offset :].take(top) for offset in (0, 1, width, width + 1))
-        sampled[:, colour] = _between(_between(a, b, right), _between(c, d, right), below)
+    for channel in range(channels):
+        a, b, c, d = (flat[channel * height * width + offset :].take(top) for offset in (0, 1, width, width + 1))
+        sampled[:, channel] = _between(_between(a, b, right), _between(c, d, right), below)
     return sampled
 
 
-def _between(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _between(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.ndarray:
     """From `first` (0) to `second` (1), which is overwritten."""
     second -= first
-    second *= share
+    second *= fraction
     second += first
     return second

@@ -6,11 +6,11 @@ import numpy as np
 from scipy import stats
 
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.draws import Draws
+from doublevit.corruptions.draws import CorruptionDraws
 from doublevit.corruptions.levels import UNIT, to_levels, to_unit
 
 
-def draw_normal(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+def draw_normal(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
     """`noise`: normal, of the severity's standard deviation, for every value."""
     (deviation,) = constants
     noise = draws.normal(images[0].size)
@@ -32,7 +32,7 @@ def speckle_noise(images: np.ndarray, _: Constants, noise: np.ndarray) -> np.nda
     return to_levels(values)
 
 
-def draw_counts(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+def draw_counts(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
     """`counts`: how many photons each value caught, Poisson around its brightness.
 
     Walker's alias method: a word's upper bits choose a slot of the level's table, its lower bits whether the slot's
@@ -56,11 +56,11 @@ def shot_noise(images: np.ndarray, constants: Constants, counts: np.ndarray) -> 
     return to_levels(np.arange(counts.max() + 1) / photons).take(counts)
 
 
-def draw_impulses(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`pepper` and `salt`: which values turn black, and which white; half of the share each."""
-    (share,) = constants
+def draw_impulses(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`pepper` and `salt`: which values turn black, and which white; half of the fraction each."""
+    (fraction,) = constants
     words = draws.words(images[0].size).reshape(images.shape)
-    half = np.uint32(share / 2 * 2**32)
+    half = np.uint32(fraction / 2 * 2**32)
     return {"pepper": words < half, "salt": words >= ~half}
 
 
@@ -73,7 +73,7 @@ def impulse_noise(images: np.ndarray, _: Constants, pepper: np.ndarray, salt: np
 
 @functools.lru_cache(maxsize=16)
 def _alias_tables(photons: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of each level: threshold uint32 and alias uint32, (256, slots), of the Poisson distribution of its counts."""
+    """For each level threshold uint32 and alias uint32, (256, slots), of the Poisson distribution of its counts."""
     slots = 1 << int(stats.poisson.isf(1e-12, photons)).bit_length()
     shares = stats.poisson.pmf(np.arange(slots), UNIT[:, None] * photons) * slots
     shares[:, -1] += slots - shares.sum(axis=1)  # the last slot takes what is farther out, and rounding

@@ -1,21 +1,28 @@
-"""Spatter: drops of water, or mud, on the lens."""
+"""Spatter: drops of water, or mud, on the lens.
+
+Water is shaped by the edges of its drops and the distance to them, as OpenCV finds them.
+"""
 
 import numpy as np
 from scipy import ndimage
 
-from doublevit.corruptions import edges
 from doublevit.corruptions.blur import gaussian
 from doublevit.corruptions.config import Constants
-from doublevit.corruptions.draws import Draws
+from doublevit.corruptions.draws import CorruptionDraws
 from doublevit.corruptions.levels import to_levels, to_unit
 
 WATER = np.array([175, 238, 238]) / 255  # pale turquoise
 MUD = np.array([63, 42, 20]) / 255
 RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 THINNEST_MUD = 0.8
+TANGENT = 13573  # of 22.5 degrees, times 2**15
+STRAIGHT, DIAGONAL, KNIGHT = 1.0, 1.4, 2.1969
+"""Lengths of one step, across a corner, and as a knight moves (Borgefors)."""
+EIGHT = np.ones((1, 3, 3))
+EIGHT = np.concatenate([0 * EIGHT, EIGHT, 0 * EIGHT])  # neighbours within a picture, none in another
 
 
-def draw_liquid(draws: Draws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+def draw_liquid(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
     """`liquid`: normal, float32 (N, H, W)."""
     mean, deviation = constants[:2]
     liquid = draws.normal(images[0, ..., 0].size) * np.float32(deviation) + np.float32(mean)
@@ -23,7 +30,7 @@ def draw_liquid(draws: Draws, images: np.ndarray, constants: Constants) -> dict[
 
 
 def spatter(images: np.ndarray, constants: Constants, liquid: np.ndarray) -> np.ndarray:
-    """Where there is enough liquid it covers the photo."""
+    """Where there is enough liquid it covers the image."""
     _, _, smoothing, threshold, strength, is_mud = constants
     layer = gaussian(liquid.astype(np.float64), smoothing)
     layer[layer < threshold] = 0
@@ -38,8 +45,8 @@ def spatter(images: np.ndarray, constants: Constants, liquid: np.ndarray) -> np.
 
 def _drops(layer: np.ndarray, strength: float) -> np.ndarray:
     """How much light drops throw, 0..strength, (N, H, W): as from a relief that rises from the drops' rims."""
-    distance = edges.chamfer_distance(edges.canny(layer, 50, 150), 20)
-    relief = edges.equalise(_box(distance).astype(np.uint8))
+    distance = chamfer_distance(canny(layer, 50, 150), 20)
+    relief = equalize(_box(distance).astype(np.uint8))
     lit = ndimage.correlate(relief.astype(np.int32), RELIEF[None], mode="mirror")
     lit = np.rint(_box(np.clip(lit, 0, 255).astype(np.float32)))
     drops = layer * lit
@@ -50,3 +57,79 @@ def _drops(layer: np.ndarray, strength: float) -> np.ndarray:
 def _box(values: np.ndarray) -> np.ndarray:
     """The mean of 3 x 3 pixels, mirrored at the outermost ones."""
     return ndimage.correlate(values, np.full((1, 3, 3), 1 / 9), mode="mirror")
+
+
+def canny(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Canny's edges of uint8 (N, H, W), bool: the largest of their gradient's direction, joined to a strong one."""
+    values = pictures.astype(np.int32)
+    across, down = (_sobel(values, axis) for axis in (2, 1))
+    size = np.abs(across) + np.abs(down)
+    weak = (size > low) & _is_largest(size, across, down)
+    labels, count = ndimage.label(weak, EIGHT)
+    strong = np.zeros(count + 1, bool)
+    strong[labels[weak & (size > high)]] = True
+    return strong[labels]
+
+
+def _sobel(values: np.ndarray, axis: int) -> np.ndarray:
+    slope = ndimage.correlate1d(values, [-1, 0, 1], axis, mode="nearest")
+    return ndimage.correlate1d(slope, [1, 2, 1], 3 - axis, mode="nearest")
+
+
+def _is_largest(size: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Whether no neighbour along the gradient, of four directions, is larger; one of two equals is taken."""
+    height, width = size.shape[1:]
+    padded = np.pad(size, ((0, 0), (1, 1), (1, 1)))
+
+    def neighbour(row: int, column: int) -> np.ndarray:
+        return padded[:, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
+
+    steep, flat = np.abs(down).astype(np.int64) << 15, np.abs(across).astype(np.int64) * TANGENT
+    horizontal = (size > neighbour(0, -1)) & (size >= neighbour(0, 1))
+    vertical = (size > neighbour(-1, 0)) & (size >= neighbour(1, 0))
+    falling = (size > neighbour(-1, -1)) & (size > neighbour(1, 1))
+    rising = (size > neighbour(-1, 1)) & (size > neighbour(1, -1))
+    diagonal = np.where((across ^ down) < 0, rising, falling)
+    is_vertical = steep > flat + (np.abs(across).astype(np.int64) << 16)
+    return np.where(steep < flat, horizontal, np.where(is_vertical, vertical, diagonal))
+
+
+def chamfer_distance(edges: np.ndarray, farthest: float) -> np.ndarray:
+    """How far the next edge is from each pixel of (N, H, W), float32, in Borgefors' steps; `farthest` at most."""
+    distance = np.where(edges, 0.0, 2 * farthest)
+    for _ in range(2):  # from the top, then from the bottom
+        for row in range(distance.shape[1]):
+            _approach(distance, row)
+        distance = distance[:, ::-1]
+    return np.minimum(distance, farthest).astype(np.float32)
+
+
+def _approach(distance: np.ndarray, row: int) -> None:
+    """Make a row as near as the two rows above it, and its own pixels, allow."""
+    own = distance[:, row]
+    width = own.shape[1]
+    for above, moves in ((1, ((0, STRAIGHT), (1, DIAGONAL), (2, KNIGHT))), (2, ((1, KNIGHT),))):
+        if row < above:
+            continue
+        source = distance[:, row - above]
+        for shift, length in moves:
+            longer = source + length
+            np.minimum(own[:, shift:], longer[:, : width - shift], out=own[:, shift:])
+            np.minimum(own[:, : width - shift], longer[:, shift:], out=own[:, : width - shift])
+    ramp = np.arange(width) * STRAIGHT
+    rightward = np.minimum.accumulate(own - ramp, axis=1) + ramp
+    leftward = np.minimum.accumulate((own + ramp)[:, ::-1], axis=1)[:, ::-1] - ramp
+    np.minimum(rightward, leftward, out=own)
+
+
+def equalize(pictures: np.ndarray) -> np.ndarray:
+    """Spread the levels of each of uint8 (N, H, W) evenly, the lowest that occurs to 0 (OpenCV's equalizeHist)."""
+    count = pictures[0].size
+    tables = np.empty((len(pictures), 256), np.uint8)
+    for table, picture in zip(tables, pictures, strict=True):
+        histogram = np.bincount(picture.reshape(-1), minlength=256)
+        lowest = int(histogram.argmax() if histogram.max() == count else np.flatnonzero(histogram)[0])
+        below = np.cumsum(histogram) - histogram[lowest]
+        spread = below * (255 / max(count - histogram[lowest], 1))
+        table[:] = np.rint(np.clip(spread, 0, 255)) if histogram[lowest] < count else lowest
+    return np.take_along_axis(tables, pictures.reshape(len(pictures), -1).astype(np.intp), 1).reshape(pictures.shape)

@@ -21,6 +21,7 @@ PUBLISHED = {
     "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
 }
 """md5 of each file. There is a sixth, which the published generator never draws."""
+GENERATED = "generated textures"
 GENERATED_SIZE = (360, 540)
 DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
 
@@ -63,9 +64,9 @@ def generated() -> Textures:
     for _ in PUBLISHED:
         height = np.sum([_ridges(random, size) * size**0.5 for size in (24, 12, 6, 3, 1.5)], axis=0)
         dark, light = np.percentile(height, [2, 98])
-        share = np.clip((height - dark) / (light - dark), 0, 1)
-        pictures.append(np.rint(DARK + share[..., None] * (LIGHT - DARK)).astype(np.uint8))
-    return Textures("generated textures", tuple(pictures))
+        fraction = np.clip((height - dark) / (light - dark), 0, 1)
+        pictures.append(np.rint(DARK + fraction[..., None] * (LIGHT - DARK)).astype(np.uint8))
+    return Textures(GENERATED, tuple(pictures))
 
 
 def _ridges(random: np.random.Generator, size: float) -> np.ndarray:
@@ -106,9 +107,9 @@ def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _neighbours(side: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each new pixel of an axis: the two old ones it lies between, and their weights times 2048, (2, n)."""
-    places = np.clip((np.arange(round(side * scale)) + 0.5) / scale - 0.5, 0, side - 1)
-    first = places.astype(int)
-    share = (places - first).astype(np.float32)
-    weights = np.rint(np.stack([1 - share, share]) * 2048).astype(np.int64)
+    """For each new pixel of an axis the two old ones it lies between, and their weights times 2048, (2, n)."""
+    positions = np.clip((np.arange(round(side * scale)) + 0.5) / scale - 0.5, 0, side - 1)
+    first = positions.astype(int)
+    fraction = (positions - first).astype(np.float32)
+    weights = np.rint(np.stack([1 - fraction, fraction]) * 2048).astype(np.int64)
     return first, np.minimum(first + 1, side - 1), weights

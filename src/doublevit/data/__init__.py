@@ -1,4 +1,4 @@
-"""Photos and labels from four sources, decoded once: `load(DataConfig(...))` gives the splits "train" and "val"."""
+"""Images and labels from four sources, decoded once: `load(DataConfig(...))` gives the splits "train" and "val"."""
 
 from collections.abc import Callable
 

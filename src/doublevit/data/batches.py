@@ -43,7 +43,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 def training_batches(
     count: int, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1
 ) -> Iterator[np.ndarray]:
-    """Sample indices of each batch of an epoch, shuffled by (seed, epoch): this process's share of them.
+    """Sample indices of each batch of an epoch, shuffled by (seed, epoch): this process's fraction of them.
 
     `batch_size` is that of all `world` processes together. Every process gets equally many samples of every batch,
     as averaging of gradients demands; where the last batch cannot be shared evenly, its first samples come twice.
@@ -57,9 +57,9 @@ def training_batches(
 
 def evaluation_batches(count: int, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:
     """Sample indices in their order, each exactly once over all processes, `batch_size` for each process at a time."""
-    mine = np.arange(rank, count, world)
-    for start in range(0, len(mine), batch_size):
-        yield mine[start : start + batch_size]
+    own = np.arange(rank, count, world)
+    for start in range(0, len(own), batch_size):
+        yield own[start : start + batch_size]
 
 
 def shuffled_batches(count: int, batch_size: int, seed: int) -> list[np.ndarray]:

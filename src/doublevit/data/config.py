@@ -1,4 +1,4 @@
-"""Which photos: the knobs that every source reads."""
+"""Which images: the knobs that every source reads."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from doublevit.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which photos to use, and where they are kept once decoded."""
+    """Which images to use, and where they are kept once decoded."""
 
     source: str = "digits"
     """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...)."""
@@ -20,15 +20,15 @@ class DataConfig:
     download: bool = False
     """Fetch Tiny ImageNet (237 MB) into the cache if it is not there."""
     cache: Path = Path(os.environ.get("DOUBLEVIT_CACHE") or platformdirs.user_cache_path("doublevit"))
-    """Where decoded photos and downloads are kept."""
+    """Where decoded images and downloads are kept."""
     size: int = 224
-    """Side in pixels at which photos of a folder are stored: shorter side resized, then centre crop."""
+    """Side in pixels at which images of a folder are stored: shorter side resized, then centre crop."""
     val_fraction: float = 0.2
-    """Share of each class kept for validation where the source has no split of its own."""
+    """Fraction of each class kept for validation where the source has no split of its own."""
     split_seed: int = 0
     """Seed of that split."""
     per_class: int | None = None
-    """Train on this many photos a class only (the same ones every time; fewer are a subset of more)."""
+    """Train on this many images a class only (the same ones every time; fewer are a subset of more)."""
     skip_bad: bool = False
     """Leave out files that cannot be read, count and name them, instead of stopping at the first."""
 

@@ -1,19 +1,21 @@
-"""The noun that everything after decoding speaks: photos, labels, class names, and where they came from."""
+"""The noun that everything after decoding speaks: images, labels, class names, and where they came from."""
 
 import dataclasses
 
+import msgspec
 import numpy as np
 
+from doublevit.data.identity import DatasetId, Subset
 from doublevit.errors import UserError
 from doublevit.images import Images
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Photos at their own resolution, with labels.
+    """Images at their own resolution, with labels.
 
     `images` uint8 (N, H, W, 3), often memory-mapped; `labels` int64 (N,), ranks in `class_ids`;
-    `class_ids` the folder names or wnids; `class_names` what a person calls them; `source` where the photos came from.
+    `class_ids` the folder names or wnids; `class_names` what a person calls them; `id` which images these are.
 
     Raises:
         ValueError: shapes, types or label range do not fit together.
@@ -23,7 +25,7 @@ class Dataset:
     labels: np.ndarray
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
-    source: str
+    id: DatasetId
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[-1] != 3:
@@ -43,7 +45,7 @@ class Dataset:
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def first(self, count: int) -> "Dataset":
-        """The first `count` samples, copied into memory; the source says so.
+        """The first `count` samples, copied into memory; its `id` says so.
 
         Raises:
             UserError: there are fewer.
@@ -52,10 +54,10 @@ class Dataset:
             raise UserError(f"--photos {count}: expected 1 to {len(self):,}, as many as there are")
         if count == len(self):
             return self
-        return dataclasses.replace(self.subset(np.arange(count)), source=f"{self.source}, first {count:,}")
+        return self._part(np.arange(count), Subset("first", count))
 
     def stratified(self, count: int, seed: int = 0) -> "Dataset":
-        """`count` samples drawn by `seed`, of each class its share, in their old order; the source says so.
+        """`count` samples drawn by `seed`, classes in proportion, in their old order; its `id` says so.
 
         A smaller count gives a subset of a larger one's. Which classes get one more is drawn as well.
 
@@ -66,12 +68,13 @@ class Dataset:
             raise UserError(f"--samples {count}: expected 1 to {len(self):,}, as many as there are")
         if count == len(self):
             return self
-        chosen = np.sort(self._strata(seed)[:count])
-        source = f"{self.source}, {count:,} of {len(self):,} stratified by class, seed {seed}"
-        return dataclasses.replace(self.subset(chosen), source=source)
+        return self._part(np.sort(self._strata(seed)[:count]), Subset("stratified", count, seed))
+
+    def _part(self, indices: np.ndarray, subset: Subset) -> "Dataset":
+        return dataclasses.replace(self.subset(indices), id=msgspec.structs.replace(self.id, subset=subset))
 
     def _strata(self, seed: int) -> np.ndarray:
-        """All samples in an order of which every beginning holds of each class its share, to one sample."""
+        """All samples in an order of which every beginning holds the classes in proportion, to one sample."""
         random = np.random.default_rng([seed, len(self)])
         shuffled = random.permutation(len(self))
         shuffled = shuffled[np.argsort(self.labels[shuffled], kind="stable")]

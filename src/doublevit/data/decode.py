@@ -34,7 +34,7 @@ def decode(data: bytes) -> np.ndarray:
 def decode_jpeg(data: bytes) -> np.ndarray:
     """The same for plain JPEG files that need no turning, several times as fast and free of Python's lock.
 
-    Bit for bit what `decode` gives (a test compares them on real photos).
+    Bit for bit what `decode` gives (a test compares them on real images).
     """
     if not data.startswith(JPEG_START):
         return decode(data)

@@ -1,18 +1,22 @@
 """scikit-learn's bundled handwritten digits: 1,797 scans of 8 x 8 pixels, the data set that needs no network."""
 
+import zlib
+
 import numpy as np
 from PIL import Image
 
 from doublevit.data.config import DataConfig
 from doublevit.data.dataset import Dataset, Splits
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 
+SOURCE = "scikit-learn's bundled digits"
 SIZE = 32  # enlarged from 8, so that patches, crops and blurs have pixels to work on
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def load(config: DataConfig) -> Splits:
-    """The digits as RGB photos of 32 x 32, a share of each class (`val_fraction`, by `split_seed`) in "val"."""
+    """The digits as RGB images of 32 x 32, a fraction of each class (`val_fraction`, by `split_seed`) in "val"."""
     from sklearn.datasets import load_digits  # slow imports that only this source needs
     from sklearn.model_selection import train_test_split
 
@@ -23,8 +27,15 @@ def load(config: DataConfig) -> Splits:
     splits = train_test_split(
         np.arange(len(images)), test_size=config.val_fraction, random_state=config.split_seed, stratify=digits.target
     )
-    whole = Dataset(images, digits.target.astype(np.int64), tuple("0123456789"), NAMES, "scikit-learn's bundled digits")
-    return {name: whole.subset(np.sort(indices)) for name, indices in zip(("train", "val"), splits, strict=True)}
+    labels = digits.target.astype(np.int64)
+    parts = zip(("train", "val"), map(np.sort, splits), strict=True)
+    return {split: _dataset(split, images[indices], labels[indices]) for split, indices in parts}
+
+
+def _dataset(split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
+    checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
+    identity = DatasetId(SOURCE, f"{checksum:08x}", split)
+    return Dataset(images, labels, tuple("0123456789"), NAMES, identity)
 
 
 def _enlarge(scan: np.ndarray) -> np.ndarray:

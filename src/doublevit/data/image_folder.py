@@ -1,4 +1,4 @@
-"""Any folder of photos: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
+"""Any folder of images: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
 
 import functools
 from pathlib import Path
@@ -16,7 +16,7 @@ Classes = dict[str, list[str]]
 
 
 def listing(config: DataConfig) -> Listing:
-    """What there is to decode, each photo to be stored at `config.size`.
+    """What there is to decode, each image to be stored at `config.size`.
 
     Raises:
         UserError: the folder is missing or laid out otherwise.
@@ -83,7 +83,7 @@ def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
 
 
 def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classes]:
-    """Part each class by `val_fraction` and `split_seed`; both parts get at least one photo."""
+    """Part each class by `val_fraction` and `split_seed`; both parts get at least one image."""
     splits: dict[str, Classes] = {"train": {}, "val": {}}
     for label, (name, members) in enumerate(classes.items()):
         if len(members) < 2:

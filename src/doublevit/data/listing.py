@@ -1,12 +1,21 @@
-"""A data set before decoding: what each source has to say of its files."""
+"""A data set before decoding: what each source lists; and its decoding into arrays on disk, on all cores."""
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
+from doublevit import progress
+from doublevit.data.decode import BadImage
+from doublevit.errors import UserError
+
 STORE_VERSION = 1  # of the layout that `store` writes; a new one gets new stores
+CHUNK = 64  # images that a thread decodes into one buffer and writes in one go
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +49,89 @@ class Listing:
         parts = [STORE_VERSION, self.fingerprint, self.side, self.class_ids, self.class_names, skip_bad]
         parts += [(split, entries.names, entries.labels.tolist()) for split, entries in self.splits.items()]
         return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+
+
+def decode_split(listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None]) -> int:
+    """Decode a split into `<split>-images.npy` and `<split>-labels.npy` in the folder `part`; returns how many images.
+
+    `on_bad` is told of each file that cannot be read; it may raise to stop, or return to leave the file out.
+
+    Raises:
+        UserError: a class has no image left.
+    """
+    entries = listing.splits[split]
+    path = part / f"{split}-images.npy"
+    shape = (len(entries.names), listing.side, listing.side, 3)
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    good = np.ones(len(entries.names), dtype=bool)
+    with path.open("r+b") as file:
+        for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset):
+            for position, why in bad.items():
+                on_bad(f"{entries.names[position]} ({why})")
+                good[position] = False
+            bar.advance(len(positions))
+    if not good.all():
+        _keep_only(good, path)
+    np.save(part / f"{split}-labels.npy", entries.labels[good])
+    _require_all_classes(listing, split, entries.labels[good])
+    return int(good.sum())
+
+
+def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) -> Iterator[tuple[range, dict[int, str]]]:
+    """Write all images into the open `file`, the first at byte `start`, on all cores.
+
+    Yields the positions of each finished chunk and what was wrong with the bad ones among them.
+    """
+
+    def decode_chunk(positions: range) -> tuple[range, dict[int, str]]:
+        images, bad = _thread_buffer(CHUNK, listing.side)[: len(positions)], {}
+        for image, position in zip(images, positions, strict=True):
+            try:
+                image[:] = listing.decode(listing.read(names[position]))
+            except (BadImage, OSError, UserError) as error:
+                bad[position] = str(error)
+        _write_at(file, images, start + positions.start * image.nbytes)
+        return positions, bad
+
+    chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from pool.map(decode_chunk, chunks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_at(file: int, array: np.ndarray, offset: int) -> None:
+    rest = array.data.cast("B")
+    while rest:  # one call writes at most 2 GiB, and less on a disk that is filling up
+        written = os.pwrite(file, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def _keep_only(good: np.ndarray, path: Path) -> None:
+    """Rewrite the array in `path` without the rows that are not `good`, a little at a time."""
+    images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
+    part = path.with_suffix(".part")
+    kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(rows), *images.shape[1:]))
+    for start in range(0, len(rows), CHUNK):
+        kept[start : start + CHUNK] = images[rows[start : start + CHUNK]]
+    kept.flush()
+    part.replace(path)
+
+
+_buffers = threading.local()
+
+
+def _thread_buffer(count: int, side: int) -> np.ndarray:
+    """This thread's own uint8 (count, side, side, 3), used again and again: touching fresh memory is slow."""
+    if getattr(_buffers, "images", np.empty(0)).shape != (count, side, side, 3):
+        _buffers.images = np.zeros((count, side, side, 3), np.uint8)
+    images: np.ndarray = _buffers.images
+    return images
+
+
+def _require_all_classes(listing: Listing, split: str, labels: np.ndarray) -> None:
+    counts = np.bincount(labels, minlength=len(listing.class_ids))
+    if not counts.all():
+        empty = listing.class_ids[int(counts.argmin())]
+        raise UserError(f"{listing.source}: no readable photo of class {empty!r} is left in {split}")

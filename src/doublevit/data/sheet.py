@@ -14,16 +14,16 @@ WIDE_TILE, LINE, LETTERS = 194, 14, 34  # where there is text below each picture
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
-def contact_sheet(dataset: Dataset, classes: int = 10, photos: int = 8) -> Image.Image:
-    """A row of the first `photos` of each of up to `classes` classes, spread over all of them, with their names."""
-    photos = min(photos, int(np.bincount(dataset.labels).max()))
+def contact_sheet(dataset: Dataset, classes: int = 10, images_per_class: int = 8) -> Image.Image:
+    """A row of the first `images` of each of up to `classes` classes, spread over all of them, with their names."""
+    images_per_class = min(images_per_class, int(np.bincount(dataset.labels).max()))
     shown = spread(dataset, classes)
-    sheet = Image.new("RGB", (photos * TILE, len(shown) * (TILE + CAPTION)), PAPER)
+    sheet = Image.new("RGB", (images_per_class * TILE, len(shown) * (TILE + CAPTION)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, label in enumerate(shown):
         top = row * (TILE + CAPTION)
         draw.text((2, top), f"{label}  {dataset.class_names[label]}  ({dataset.class_ids[label]})", fill=INK)
-        for column, index in enumerate(np.flatnonzero(dataset.labels == label)[:photos]):
+        for column, index in enumerate(np.flatnonzero(dataset.labels == label)[:images_per_class]):
             sheet.paste(_tile(dataset.images[index]), (column * TILE, top + CAPTION))
     return sheet
 
@@ -47,7 +47,7 @@ def _tile(image: np.ndarray, size: int = TILE) -> Image.Image:
 
 
 def spread(dataset: Dataset, count: int) -> np.ndarray:
-    """Up to `count` classes that have photos, spread over all of them."""
+    """Up to `count` classes that have images, spread over all of them."""
     present = np.unique(dataset.labels)
     return present[np.unique(np.linspace(0, len(present) - 1, min(count, len(present))).round().astype(int))]
 
@@ -65,3 +65,8 @@ def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Ima
             draw.multiline_text((left + 2, top + WIDE_TILE), "\n".join(lines), fill=INK, font_size=LINE - 3, spacing=3)
         top += height
     return sheet
+
+
+def first_name(name: str) -> str:
+    """The first of the names that a class has: "goldfish" of "goldfish, Carassius auratus"."""
+    return name.partition(",")[0].strip() or name

@@ -1,4 +1,4 @@
-"""Photos decoded once, into arrays on disk that are memory-mapped from then on.
+"""Images decoded once, into arrays on disk that are memory-mapped from then on.
 
 A store is a folder in the cache: meta.json and, for each split, `<split>-images.npy` uint8 (N, S, S, 3) and
 `<split>-labels.npy` int64 (N,). Its name ends in a fingerprint of all that it was made from, so a changed source
@@ -6,22 +6,38 @@ gets a store of its own; it appears whole or not at all.
 """
 
 import contextlib
-import json
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
+import msgspec
 import numpy as np
 
-from doublevit import progress
+from doublevit import progress, strict_json
 from doublevit.data.dataset import Dataset, Splits
-from doublevit.data.fill import decode_split
-from doublevit.data.listing import STORE_VERSION, Listing
+from doublevit.data.identity import DatasetId
+from doublevit.data.listing import STORE_VERSION, Listing, decode_split
 from doublevit.errors import UserError
 from doublevit.files import require_space, whole_folder, writable_folder, write_text
+
+
+class StoredSplit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A split's number of images, and the CRC-32 of its two arrays."""
+
+    count: int
+    crc32: int
+
+
+class StoreMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What meta.json holds; `skipped` names the files that were left out, and why."""
+
+    version: int
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    splits: dict[str, StoredSplit]
+    skipped: tuple[str, ...]
 
 
 def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
@@ -51,8 +67,7 @@ def open_store(folder: Path, source: str) -> Splits:
         UserError: files are missing or have another size than they should.
     """
     meta = read_meta(folder)
-    source += f" ({len(meta['skipped'])} bad files left out)" if meta["skipped"] else ""
-    return {split: _open_split(folder, split, meta, source) for split in meta["splits"]}
+    return {split: _open_split(folder, split, meta, source) for split in meta.splits}
 
 
 def read_all(listing: Listing, skip_bad: bool) -> None:
@@ -78,32 +93,30 @@ def verify(folder: Path) -> None:
     Raises:
         UserError: a split differs.
     """
-    for split, noted in read_meta(folder)["splits"].items():
-        if _checksum(folder, split) != noted["crc32"]:
+    for split, stored in read_meta(folder).splits.items():
+        if _checksum(folder, split) != stored.crc32:
             raise UserError(f"{folder}: {split} has changed since it was written; delete the folder and prepare again")
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """What a store says of itself.
+def read_meta(folder: Path) -> StoreMeta:
+    """The meta.json of a store.
 
     Raises:
-        UserError: there is no readable meta.json.
+        UserError: there is none that can be read.
     """
     try:
-        meta = dict(json.loads((folder / "meta.json").read_text()))
-        return {key: meta[key] for key in ("class_ids", "class_names", "splits", "skipped")}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return strict_json.decode((folder / "meta.json").read_bytes(), StoreMeta)
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no prepared data ({error}); delete it and prepare again") from error
 
 
-def _open_split(folder: Path, split: str, meta: dict[str, Any], source: str) -> Dataset:
+def _open_split(folder: Path, split: str, meta: StoreMeta, source: str) -> Dataset:
     try:
-        noted = meta["splits"][split]
         images = np.load(folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
-        source = f"{source}, {split} [{noted['crc32']:08x}]"  # other photos in the same place are told apart
-        return Dataset(images, labels, tuple(meta["class_ids"]), tuple(meta["class_names"]), source)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        identity = DatasetId(source, f"{meta.splits[split].crc32:08x}", split, skipped=len(meta.skipped))
+        return Dataset(images, labels, meta.class_ids, meta.class_names, identity)
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 
 
@@ -129,14 +142,9 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
         on_bad = skipped.append if skip_bad else _stop_at_bad
-        meta = {
-            "version": STORE_VERSION,
-            "class_ids": listing.class_ids,
-            "class_names": listing.class_names,
-            "splits": {split: _write_split(listing, split, part, bar, on_bad) for split in listing.splits},
-            "skipped": skipped,
-        }
-        write_text(part / "meta.json", json.dumps(meta, indent=1))
+        splits = {split: _write_split(listing, split, part, bar, on_bad) for split in listing.splits}
+        meta = StoreMeta(STORE_VERSION, listing.class_ids, listing.class_names, splits, tuple(skipped))
+        write_text(part / "meta.json", strict_json.pretty(meta))
     _tell_skipped(skipped)
 
 
@@ -153,8 +161,8 @@ def _tell_skipped(skipped: list[str]) -> None:
 
 def _write_split(
     listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None]
-) -> dict[str, int]:
-    return {"count": decode_split(listing, split, part, bar, on_bad), "crc32": _checksum(part, split)}
+) -> StoredSplit:
+    return StoredSplit(decode_split(listing, split, part, bar, on_bad), _checksum(part, split))
 
 
 def _checksum(folder: Path, split: str) -> int:

@@ -1,4 +1,4 @@
-"""Tiny ImageNet (Stanford CS231n): 200 classes of 64 x 64 photos, 500 each to train on, 10,000 to validate with.
+"""Tiny ImageNet (Stanford CS231n): 200 classes of 64 x 64 images, 500 each to train on, 10,000 to validate with.
 
 Read from the official zip as it is, from an unpacked official folder, or downloaded. The class index is the rank of
 the wnid when sorted; validation labels come from val_annotations.txt.

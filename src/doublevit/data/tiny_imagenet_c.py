@@ -1,6 +1,6 @@
 """Tiny-ImageNet-C as published: `<corruption>/<severity>/<wnid>/test_N.JPEG`, in a folder or in a tar.
 
-Its photos are other crops than Tiny ImageNet's val photos (hendrycks/robustness, issue 39): accuracy on val is no
+Its images are other crops than Tiny ImageNet's val images (hendrycks/robustness, issue 39): accuracy on val is no
 matched clean reference.
 """
 
@@ -11,23 +11,52 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, natural
+from doublevit.data.archive import Files, FolderFiles, TarFiles, natural
 from doublevit.data.decode import BadImage, decode_jpeg
-from doublevit.data.encoded import EncodedImages
-from doublevit.data.tar import TarFiles
+from doublevit.data.identity import Cell
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
+from doublevit.images import MadeOnDemand
 
 REPAIRED = "https://zenodo.org/records/8206060/files/"
 FIFTEEN = Download(f"{REPAIRED}Tiny-ImageNet-C.tar", "f9c9a9dbdc11469f0b850190f7ad8be1", "Tiny-ImageNet-C.tar")
 FOUR = Download(f"{REPAIRED}Tiny-ImageNet-C-extra.tar", "0db0588d243cf403ef93449ec52b70eb", "Tiny-ImageNet-C-extra.tar")
 LEVELS = ("1", "2", "3", "4", "5")
 IMAGE_NAMES = (".jpeg", ".jpg", ".png")
-MANIFEST = "corrupted.json"
-"""What `doublevit data corrupt` leaves in the sets that it writes in the same layout."""
 
-Cell = tuple[str, int]
-"""Corruption and severity."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedImages(MadeOnDemand):
+    """The images `names` in `files`, which lie at `path`; `side` is their (height, width).
+
+    Raises:
+        UserError: on indexing, if an image cannot be read, or has another size.
+    """
+
+    path: Path
+    files: Files
+    names: list[str]
+    side: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.names), *self.side, 3
+
+    def make(self, indices: np.ndarray) -> np.ndarray:
+        images = np.empty((len(indices), *self.side, 3), np.uint8)
+        for image, index in zip(images, indices.tolist(), strict=True):
+            image[:] = self._decode(self.names[index])
+        return images
+
+    def _decode(self, name: str) -> np.ndarray:
+        try:
+            image = decode_jpeg(self.files.read(name))
+            (height, width), found = self.side, image.shape
+            if found != self.shape[1:]:
+                raise BadImage(f"expected {width} x {height} pixels, found {found[1]} x {found[0]}")
+            return image
+        except (BadImage, OSError, MemoryError, UserError) as error:
+            raise UserError(f"{self.path}: cannot read {name} ({error}); fetch or make the set again") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +75,7 @@ class PublishedFiles:
 
     @functools.cached_property
     def side(self) -> tuple[int, ...]:
-        """(height, width) of the first photo.
+        """(height, width) of the first image.
 
         Raises:
             UserError: it cannot be read.
@@ -58,11 +87,11 @@ class PublishedFiles:
             raise UserError(f"{self.path}: cannot read {name} ({error}); fetch or make the set again") from error
 
     def images(self, cell: Cell, side: tuple[int, ...], count: int | None = None) -> EncodedImages:
-        """A cell's photos, or the first `count` of them; `side` is their (height, width)."""
+        """A cell's images, or the first `count` of them; `side` is their (height, width)."""
         return EncodedImages(self.path, self.files, self.cells[cell][:count], side)
 
     def labels(self, cell: Cell, class_ids: tuple[str, ...]) -> np.ndarray:
-        """Ranks of the photos' classes in `class_ids`, which has them all: int64 (N,)."""
+        """Ranks of the images' classes in `class_ids`, which has them all: int64 (N,)."""
         rank = {class_id: label for label, class_id in enumerate(class_ids)}
         return np.array([rank[class_of(name)] for name in self.cells[cell]], dtype=np.int64)
 
@@ -93,21 +122,11 @@ def open_published(path: Path) -> PublishedFiles:
     return PublishedFiles(path, files, dict(cells))
 
 
-def require_no_manifest(files: PublishedFiles) -> None:
-    """Raise `UserError` for a home-made set that would be taken for the published one: packed, or below a folder."""
-    inner = next((name for name in files.files.names if name.rpartition("/")[2] == MANIFEST), None)
-    if inner is not None:
-        raise UserError(
-            f"{files.path} holds a home-made set ({inner}); pass the very folder that doublevit data corrupt wrote,"
-            " unpacked if it is packed"
-        )
-
-
 def fetch_published(cache: Path, *, four: bool) -> Path:
     """The repaired archive (Zenodo 8206060), downloaded now or before: that of the fifteen, or of the other `four`."""
     return fetch(FOUR if four else FIFTEEN, cache / "downloads")
 
 
 def class_of(name: str) -> str:
-    """The folder that a photo lies in."""
+    """The folder that an image lies in."""
     return name.split("/")[-2]

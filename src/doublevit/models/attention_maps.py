@@ -1,6 +1,6 @@
-"""What a network looks at: attention of its class token over the photo, layer by layer and through all of them.
+"""What a network looks at: attention of its class token over the image, layer by layer and through all of them.
 
-Rollout (Abnar and Zuidema 2020) follows attention from the last layer to the photo: each layer's weights, the mean of
+Rollout (Abnar and Zuidema 2020) follows attention from the last layer to the image: each layer's weights, the mean of
 its heads, count half and the residual connection half. Here it goes through cross attention too, from one branch into
 the other: a branch's tokens are followed to the patches of both.
 """
@@ -25,7 +25,7 @@ from doublevit.models.double_vit import DoubleViT
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
-    """Shares of attention over a photo, (rows, columns) of patches, and which these are; they sum to at most 1."""
+    """Shares of attention over an image, (rows, columns) of patches, and which these are; they sum to at most 1."""
 
     title: str
     shares: torch.Tensor
@@ -36,7 +36,7 @@ def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]
     """Maps of one image (1, 3, H, W): of last layers, of cross attention, and rollout where it is defined.
 
     Raises:
-        UserError: the network is no ViT, DeiT, PiT or DoubleViT: its attention cannot be laid over a photo.
+        UserError: the network is no ViT, DeiT, PiT or DoubleViT: its attention cannot be laid over an image.
     """
     backbone = model.backbone
     _require_tokens(backbone if isinstance(backbone, DoubleViT) else backbone.network)
@@ -44,10 +44,10 @@ def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]
         model.eval()(image)
     layers = iter([weights[0].mean(dim=0) for weights in seen])  # (queries, keys) each
     if isinstance(backbone, DoubleViT):
-        return _of_two(backbone, layers)
+        return _maps_of_double_vit(backbone, layers)
     if isinstance(backbone.network, PoolingVisionTransformer):
-        return _of_stages(backbone.network, list(layers))
-    return _of_one(backbone.network, list(layers))
+        return _maps_of_pit(backbone.network, list(layers))
+    return _maps_of_vit(backbone.network, list(layers))
 
 
 @contextlib.contextmanager
@@ -77,8 +77,8 @@ def _through(layer: torch.Tensor, followed: torch.Tensor) -> torch.Tensor:
     return (layer @ followed + followed) / 2
 
 
-def _of_one(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
-    """Of a ViT: what it classifies from looked at these patches."""
+def _maps_of_vit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
+    """Maps of a ViT: the patches that the tokens it classifies from looked at."""
     if len(layers) != len(network.blocks):
         raise UserError("attention is followed through one row of layers only, not through parallel or pooling ones")
     last, rollout = (_read(network, rows) for rows in (layers[-1], rolled_out(layers)))
@@ -96,8 +96,8 @@ def _read(network: Any, rows: torch.Tensor) -> torch.Tensor:
     return rows[: 2 if is_distilled(network) else 1]
 
 
-def _of_stages(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
-    """Of a PiT, whose patches grow from stage to stage: each stage's last layer."""
+def _maps_of_pit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
+    """Maps of a PiT, whose patches grow from stage to stage: of each stage's last layer."""
     prefix, maps = network.cls_token.shape[1], []
     depths = [len(stage.blocks) for stage in network.transformers]
     for number, last in enumerate(itertools.accumulate(depths), 1):
@@ -117,8 +117,8 @@ class _Stream:
             self.followed = _through(self.last, self.followed)
 
 
-def _of_two(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[AttentionMap]:
-    """Of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
+def _maps_of_double_vit(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[AttentionMap]:
+    """Maps of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
     vits = {"fine": network.fine.vit, "coarse": network.coarse.vit}
     sizes = [vit.num_prefix_tokens + vit.patch_embed.num_patches for vit in vits.values()]
     start = torch.eye(sum(sizes), device=next(network.parameters()).device)

@@ -11,9 +11,8 @@ from torch import nn
 
 from doublevit.errors import UserError, unknown
 from doublevit.models.config import BACKBONES, Backbone
-from doublevit.models.hub import hub_file
-from doublevit.models.preprocess import Normalise
-from doublevit.models.weights import fit_state, read_state, weight_file
+from doublevit.models.preprocess import Normalize
+from doublevit.models.weights import fit_state, hub_file, read_state, weight_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Network:
     module: Any  # an nn.Module with the methods that timm gives its own
     image_size: int
     interpolation: str
-    normalise: Normalise
+    normalize: Normalize
 
 
 class SingleBackbone(nn.Module):
@@ -34,7 +33,7 @@ class SingleBackbone(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.normalise = network.normalise
+        self.normalize = network.normalize
         self.network: Any = network.module
 
     @property
@@ -47,7 +46,7 @@ class SingleBackbone(nn.Module):
         return {"backbone": self.network}
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        tokens = self.network.forward_features(self.normalise(images))
+        tokens = self.network.forward_features(self.normalize(images))
         if is_distilled(self.network):
             return tokens[:, 0], tokens[:, 1]
         return (self.network.forward_head(tokens, pre_logits=True),)
@@ -79,7 +78,7 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
     _check_patches(name, module, side)
     if weights != "none":
         fit_state(module, read_state(path), path, spare=whole - set(module.state_dict()))
-    return Network(module, side, config.interpolation, Normalise(config.mean, config.std))
+    return Network(module, side, config.interpolation, Normalize(config.mean, config.std))
 
 
 def resolve(name: str) -> Backbone:

@@ -1,27 +1,86 @@
-"""The model that everything else speaks to, and its making from a `ModelConfig`."""
+"""A whole model: resizing, one or two networks, and heads that turn features into logits."""
 
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from timm.data import ImageNetInfo
 from torch import nn
 
 from doublevit.errors import UserError
-from doublevit.models import freeze, heads
+from doublevit.models import freeze
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
-from doublevit.models.backbones import Network, SingleBackbone, create
+from doublevit.models.backbones import Network, SingleBackbone, create, is_distilled
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
 from doublevit.models.preprocess import Resize
 from doublevit.models.top_k import TopK
+
+DROPOUT = 0.4  # the paper's released code
+
+
+def linear(width: int, classes: int) -> nn.Module:
+    """(B, width) -> (B, classes), starting from zero logits (as Dosovitskiy et al. 2020 fine-tune)."""
+    layer = nn.Linear(width, classes)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def paper_single(width: int, classes: int) -> nn.Module:
+    """The released code's head for one network: (B, width) -> (B, classes)."""
+    return nn.Sequential(
+        nn.Dropout(DROPOUT),
+        nn.Linear(width, 1024),
+        nn.ReLU(),
+        nn.Linear(1024, 256),
+        nn.ReLU(),
+        nn.Linear(256, classes),
+    )
+
+
+def paper_double(width: int, classes: int) -> nn.Module:
+    """The released code's head for DoubleViT: (B, width) -> (B, classes)."""
+    return nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, classes))
+
+
+HEAD_MAKERS = {"linear": linear, "paper-single": paper_single, "paper-double": paper_double}
+
+
+def pretrained_heads(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
+    """The network's own ImageNet classifiers, cut to the rows of the given wnids: (B, D) -> (B, classes) each.
+
+    Raises:
+        UserError: the network has no classifier of ImageNet's 1000 classes, or a class is none of them.
+    """
+    classifiers = network.get_classifier() if is_distilled(network) else (network.get_classifier(),)
+    if not all(isinstance(layer, nn.Linear) and layer.out_features == 1000 for layer in classifiers):
+        raise UserError(
+            "the pretrained head needs a checkpoint with ImageNet's 1000 classes; this one has no such head"
+        )
+    rank = {wnid: index for index, wnid in enumerate(ImageNetInfo().label_names())}
+    foreign = next((name for name in class_ids if name not in rank), None)
+    if foreign is not None:
+        raise UserError(
+            f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use --model.head linear"
+        )
+    rows = torch.tensor([rank[wnid] for wnid in class_ids])
+    return [_cut(layer, rows) for layer in classifiers]
+
+
+def _cut(layer: nn.Linear, rows: torch.Tensor) -> nn.Linear:
+    cut = nn.Linear(layer.in_features, len(rows))
+    cut.load_state_dict({"weight": layer.weight.detach()[rows], "bias": layer.bias.detach()[rows]})
+    return cut
 
 
 class Classifier(nn.Module):
     """Images (B, 3, H, W) of any size, float in [0, 1] or uint8 -> logits (B, classes).
 
     Resizing and normalising are part of it, so attacks, corruptions and prediction all speak pixels. It is
-    differentiable in float images; bytes are the faster way in for photos as they are stored.
+    differentiable in float images; bytes are the faster way in for images as they are stored.
     """
 
     def __init__(self, resize: Resize, backbone: SingleBackbone | DoubleViT, heads: Sequence[nn.Module]) -> None:
@@ -69,11 +128,11 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
         config = dataclasses.replace(config, weights="none", coarse_weights=None)
     keep = config.head == "pretrained"
     fine = create(config.backbone, config.weights, config.image_size, with_classifier=keep)
-    classifiers = heads.pretrained(fine.module, class_ids) if keep else []
+    classifiers = pretrained_heads(fine.module, class_ids) if keep else []
     fine.module.reset_classifier(0)
     backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config)
     if not classifiers:
-        classifiers = [heads.HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
+        classifiers = [HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
     freeze.apply(config.freeze, backbone.branches())
     model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
     if config.image_size is not None:

@@ -102,7 +102,7 @@ class ModelConfig:
     freeze: str = "none"
     """none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
     top_k: str = NONE
-    """Sparse attention: each query's K keys of highest score only. none, K, a share (10%), or one for each stage of
+    """Sparse attention: each query's K keys of highest score only. none, K, a fraction (10%), or one for each stage of
     a PiT (32,16,8)."""
     cross: CrossConfig = CrossConfig()
 

@@ -1,4 +1,4 @@
-"""A model's first layer: photos of any size to what the network was trained on."""
+"""A model's first layer: images of any size to what the network was trained on."""
 
 import functools
 
@@ -61,7 +61,7 @@ def resize_weights(old: int, new: int, mode: str, device: torch.device) -> torch
         return F.interpolate(identity, size=(new, old), mode=mode, antialias=True)[0, 0].to(device)
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """(images - mean) / std with the checkpoint's own constants, for floats in [0, 1] or bytes: (B, 3, H, W) float."""
 
     mean: torch.Tensor

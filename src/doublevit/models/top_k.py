@@ -41,14 +41,27 @@ def keys_kept(part: int | fractions.Fraction, keys: int) -> int:
     return max(1, min(keys, part if isinstance(part, int) else math.ceil(part * keys)))
 
 
-def alike(text: str) -> str:
-    """What is written, as rows say it: always in the same way."""
-    return str(TopK.parse(text) or NONE)
+Recorded = tuple[int | float, ...] | None
+"""As results record it: keys (int) or fractions of them (float) for each stage, or one for all; None is dense."""
 
 
-def mention(text: str, lead: str) -> str:
-    """`lead` and what a row says of sparse attention: ", top-k 16"; nothing where it was dense."""
-    return "" if text == NONE else f"{lead}top-k {text}"
+def recorded(text: str) -> Recorded:
+    """What is written, as results record it."""
+    top_k = TopK.parse(text)
+    if top_k is None:
+        return None
+    return tuple(part if isinstance(part, int) else float(part) for part in top_k.parts)
+
+
+def show(top_k: Recorded) -> str:
+    """What is recorded, as it is written: "none", "16", "10%", "32,16,8"."""
+    parts = (str(part) if isinstance(part, int) else f"{100 * part:g}%" for part in top_k or ())
+    return ",".join(parts) or NONE
+
+
+def mention(top_k: Recorded, lead: str = "") -> str:
+    """`lead` and the sparse attention: ", top-k 16"; nothing where it is dense."""
+    return f"{lead}top-k {show(top_k)}" if top_k else ""
 
 
 def _part(text: str, complaint: str) -> int | fractions.Fraction:

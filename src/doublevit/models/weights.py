@@ -1,13 +1,22 @@
-"""Weights from outside: read without running any code in them, fitted to a network, or refused in one line."""
+"""Pretrained weights: found or fetched, read without running any code in them, fitted to a network, or refused.
 
+Those of timm's networks come from the Hugging Face hub; what is in its cache needs no connection.
+"""
+
+import os
 import pickle
+import socket
 import sys
 import warnings
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import huggingface_hub
 import safetensors.torch
 import torch
+from huggingface_hub.constants import ENDPOINT
 from torch import nn
 
 from doublevit.errors import UserError
@@ -15,6 +24,8 @@ from doublevit.errors import UserError
 State = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pth")
 WRAPPERS = ("state_dict", "model")  # what training scripts put around the weights
+FILE_NAME = "model.safetensors"
+WAIT = 5.0  # seconds; the hub's own client would try for most of a minute before it gave up
 
 
 def read_state(path: Path) -> State:
@@ -108,3 +119,33 @@ def _misshapen(wanted: State, state: State) -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def hub_file(name: str, config: Any) -> Path:
+    """The weight file of a timm pretrained configuration, downloaded if it never was.
+
+    Raises:
+        UserError: timm has no weights for it, or they are not here and the hub cannot be reached.
+    """
+    if not config.hf_hub_id:
+        raise UserError(f"timm has no weights for {name}; pass --model.weights FILE, or none to train from scratch")
+    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, FILE_NAME)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        _require_connection()
+        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, FILE_NAME))
+    except Exception as error:  # the client, the server and the sockets below raise a dozen unrelated kinds
+        raise UserError(
+            f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they"
+            " stay in the cache), pass --model.weights FILE (.safetensors or .pth),"
+            " or --model.weights none to train from scratch"
+        ) from error
+
+
+def _require_connection() -> None:
+    """Raise OSError at once where there is no way to the hub; behind a proxy only the client can tell."""
+    if any(key.lower() in ("https_proxy", "all_proxy") for key in os.environ):
+        return
+    address = urlsplit(ENDPOINT)
+    socket.create_connection((address.hostname or "", address.port or 443), timeout=WAIT).close()

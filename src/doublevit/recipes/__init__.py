@@ -1,4 +1,4 @@
-"""Recipes, which hold everything that a run needs to know, and studies of many: data, no code to run."""
+"""Recipes: everything that a run needs to know, as data."""
 
 from doublevit.recipes.named import RECIPES, get_recipe
 from doublevit.recipes.recipe import Recipe, from_dict, to_dict

@@ -1,14 +1,13 @@
 """A recipe: everything that a run needs to know, as data."""
 
 import dataclasses
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from doublevit import strict_json
 from doublevit.augment import AugmentConfig
 from doublevit.data.config import DataConfig
 from doublevit.errors import UserError
@@ -24,7 +23,7 @@ class Recipe:
     name: tyro.conf.Suppress[str]
     note: tyro.conf.Suppress[str]
     seed: int = 0
-    """Decides every draw: new weights, order of the photos, augmentation, dropout."""
+    """Decides every draw: new weights, order of the images, augmentation, dropout."""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
@@ -53,40 +52,22 @@ class Recipe:
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON can hold it."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+    return dict(strict_json.to_builtins(recipe))
 
 
 def from_dict(entries: Mapping[str, Any]) -> Recipe:
     """The recipe that `to_dict` wrote.
 
     Raises:
-        UserError: a field is unknown, missing or of another kind: another version wrote it.
+        UserError: a field is unknown, missing or of another type: another version wrote it; or values do not fit
+            together.
     """
     try:
-        recipe: Recipe = _build(Recipe, entries)
-    except (TypeError, KeyError, AttributeError) as error:
+        return strict_json.convert(entries, Recipe)
+    except ValueError as error:
+        if isinstance(error.__cause__, UserError):  # of a config's own checks, which name the flag
+            raise error.__cause__ from None
         raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
-    return recipe
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """`value`, read from JSON, as the field type `kind`: dataclasses, tuples and paths need making."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], inner) for name, inner in value.items()})
-    if isinstance(kind, types.UnionType):
-        return None if value is None else _build(kind.__args__[0], value)
-    if typing.get_origin(kind) is tuple:
-        return tuple(value)
-    return Path(value) if kind is Path else value
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -110,15 +91,15 @@ NO_MATTER = ("name", "note", "data.cache", "data.download")
 
 
 def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Of all fields that decide what a run gives, those in which two recipes differ, with both values."""
-    mine, others = flat(recipe), flat(other)
+    """The fields that decide what a run gives and in which two recipes differ, with both values."""
+    values, others = flat(recipe), flat(other)
     return {
-        path: (value, others[path]) for path, value in mine.items() if path not in NO_MATTER and value != others[path]
+        path: (value, others[path]) for path, value in values.items() if path not in NO_MATTER and value != others[path]
     }
 
 
 def _changed(part: Any, changes: Mapping[str, Any]) -> Any:
-    """All changes of a part at once, so that values are checked together."""
+    """The part with all changes made at once, so that values are checked together."""
     values: dict[str, Any] = {path: value for path, value in changes.items() if "." not in path}
     for name in {path.partition(".")[0] for path in changes if "." in path}:
         inner = {path.partition(".")[2]: value for path, value in changes.items() if path.startswith(f"{name}.")}
@@ -133,3 +114,16 @@ def _flat(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{field.name}.")
         else:
             yield prefix + field.name, value
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """So that the run can be resumed and evaluated from any folder."""
+    where, model = recipe.data, recipe.model
+    where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())
+    weights = [_absolute_weights(entry) for entry in (model.weights, model.coarse_weights)]
+    model = dataclasses.replace(model, weights=weights[0] or "hub", coarse_weights=weights[1])
+    return dataclasses.replace(recipe, data=where, model=model)
+
+
+def _absolute_weights(entry: str | None) -> str | None:
+    return entry if entry in (None, "hub", "none") else str(Path(str(entry)).expanduser().absolute())

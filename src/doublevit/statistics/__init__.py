@@ -1,7 +1,16 @@
-"""What right answers on some photos say about the truth: intervals, tests of pairs, resampling, several seeds."""
+"""What right answers on some images say about the truth: intervals, tests of pairs, resampling, several seeds."""
 
-from doublevit.statistics.many import Spread, holm, over_seeds
-from doublevit.statistics.proportions import FEW, Z_95, Estimate, mcnemar, paired_difference, wilson_interval
+from doublevit.statistics.proportions import (
+    FEW,
+    Z_95,
+    Estimate,
+    Spread,
+    holm,
+    mcnemar,
+    over_seeds,
+    paired_difference,
+    wilson_interval,
+)
 from doublevit.statistics.resampling import ROUNDS, Statistic, bootstrap, paired_bootstrap
 from doublevit.statistics.robustness import (
     change_difference,

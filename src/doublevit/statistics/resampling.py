@@ -28,9 +28,9 @@ def bootstrap(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0)
 
 
 def bootstrap_test(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0) -> tuple[Estimate, float]:
-    """What `bootstrap` gives, and the two-sided p value that the statistic is nought, from the same drawings.
+    """What `bootstrap` gives, and the two-sided p value that the statistic is zero, from the same drawings.
 
-    That is Wald's, with the standard deviation of the drawings as its standard error: counting drawings beyond nought
+    That is Wald's, with the standard deviation of the drawings as its standard error: counting drawings beyond zero
     would give no p below 1 / 1000, and a correction for many comparisons needs smaller ones.
     """
     measured = np.concatenate([group.mean(axis=1) for group in groups])[None]
@@ -42,21 +42,21 @@ def bootstrap_test(groups: Sequence[np.ndarray], statistic: Statistic, seed: int
     return Estimate(value, float(low), float(high)), p
 
 
-def paired_bootstrap(hits: np.ndarray, other_hits: np.ndarray, seed: int = 0) -> Estimate:
-    """How much higher the mean of `hits` is than that of `other_hits` on the same photos, with its 95 % interval.
+def paired_bootstrap(scores: np.ndarray, others: np.ndarray, seed: int = 0) -> Estimate:
+    """How much higher the mean of `scores` is than that of `others` on the same images, with its 95 % interval.
 
-    For right or wrong alone, `paired_difference` keeps its coverage better where few photos differ; this also takes
-    scores, such as the share of a photo's corruptions that were recognised.
+    For right or wrong alone, `paired_difference` keeps its coverage better where few images differ; this also takes
+    scores, such as the fraction of an image's corruptions that were recognised.
 
     Args:
-        hits: what each photo counts, bool or float (N,).
-        other_hits: the same of the other model.
+        scores: what each image counts, bool or float (N,).
+        others: the same of the other model.
         seed: of the drawing.
 
     Raises:
-        ValueError: these are not of the same photos, or of none.
+        ValueError: these are not of the same images, or of none.
     """
-    return bootstrap([differences(hits, other_hits)[None]], lambda means: means[:, 0], seed)
+    return bootstrap([differences(scores, others)[None]], lambda means: means[:, 0], seed)
 
 
 def _resampled_means(group: np.ndarray, seed: list[int]) -> np.ndarray:

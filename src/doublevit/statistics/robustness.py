@@ -1,7 +1,7 @@
-"""What right answers on corrupted photos say together, of one model and of two.
+"""What right answers on corrupted images say together, of one model and of two.
 
-A cell is a corruption at a severity. Cells are bool (C, N), whether each of N photos was recognised in each of C cells;
-photos are drawn, cells are not: intervals are about other photos, not about other corruptions.
+A cell is a corruption at a severity. Cells are bool (C, N), whether each of N images was recognised in each of C cells;
+images are drawn, cells are not: intervals are about other images, not about other corruptions.
 """
 
 from collections.abc import Sequence
@@ -11,63 +11,63 @@ import numpy as np
 from doublevit.statistics.proportions import Estimate, differences
 from doublevit.statistics.resampling import bootstrap, bootstrap_test
 
-EQUAL = 1e-9  # the spread, as a share of the numbers themselves, below which they are the same but for rounding
+EQUAL = 1e-9  # the spread, as a fraction of the numbers themselves, below which they are the same but for rounding
 Pair = tuple[np.ndarray, np.ndarray]
-"""A model's hits on clean photos, bool (M,), and on cells, bool (C, N)."""
+"""Whether a model recognised clean images, bool (M,), and those of cells, bool (C, N)."""
 
 
 def mean_accuracy(cells: np.ndarray, matched: bool = True) -> Estimate:
     """The mean accuracy over cells, bool (C, N), with its 95 % interval.
 
     Args:
-        cells: whether each photo was recognised in each cell.
-        matched: as for `relative_change`, to have photos drawn as it draws them; the value is the same.
+        cells: whether each image was recognised in each cell.
+        matched: as for `relative_change`, to have images drawn as it draws them; the value is the same.
     """
-    groups = [cells] if matched else [cells[:0], cells]  # none in the place of the clean photos
+    groups = [cells] if matched else [cells[:0], cells]  # none in the place of the clean images
     return bootstrap(groups, lambda means: means.mean(axis=1))
 
 
 def relative_change(clean: np.ndarray, cells: np.ndarray, matched: bool = True) -> Estimate:
     """The paper's robustness: (mean accuracy over cells - clean accuracy) / clean accuracy, with its 95 % interval.
 
-    A share: -0.13 is what the paper prints as -13.0 %.
+    A fraction: -0.13 is what the paper prints as -13.0 %.
 
     Args:
-        clean: whether each clean photo was recognised, bool (M,).
-        cells: whether each photo was recognised in each cell, bool (C, N).
-        matched: whether the clean photos are those of the cells, so that they are drawn together.
+        clean: whether each clean image was recognised, bool (M,).
+        cells: whether each image was recognised in each cell, bool (C, N).
+        matched: whether the clean images are those of the cells, so that they are drawn together.
 
     Raises:
-        ValueError: no clean photo was recognised, so that there is nothing to divide by.
+        ValueError: no clean image was recognised, so that there is nothing to divide by.
     """
     _require_right(clean)
     return bootstrap(_groups(clean[None], cells, matched), lambda means: _change(means[:, :1], means[:, 1:]))
 
 
-def change_difference(one: Pair, other: Pair, matched: bool = True) -> tuple[Estimate, float]:
-    """How much higher one model's relative change is than another's on the same photos; the p value that it is not.
+def change_difference(own: Pair, other: Pair, matched: bool = True) -> tuple[Estimate, float]:
+    """How much higher one model's relative change is than another's on the same images; the p value that it is not.
 
     Both come from the same drawings: the 95 % percentile interval, and Wald's two-sided p value.
 
     Args:
-        one: its hits on clean photos and on cells.
-        other: those of the other model, of the same photos and as many cells.
-        matched: whether the clean photos are those of the cells, so that they are drawn together.
+        own: what it recognised of clean images and of cells.
+        other: those of the other model, of the same images and as many cells.
+        matched: whether the clean images are those of the cells, so that they are drawn together.
 
     Raises:
-        ValueError: the two are not of the same photos, or one recognised no clean photo.
+        ValueError: the two are not of the same images, or one recognised no clean image.
     """
-    shapes = [[hits.shape for hits in pair] for pair in (one, other)]
+    shapes = [[correct.shape for correct in pair] for pair in (own, other)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"expected two models on the same photos and cells, found {shapes[0]} and {shapes[1]}")
-    for clean, _ in (one, other):
+    for clean, _ in (own, other):
         _require_right(clean)
 
     def difference(means: np.ndarray) -> np.ndarray:
         cells, others = np.split(means[:, 2:], 2, axis=1)
         return _change(means[:, :1], cells) - _change(means[:, 1:2], others)
 
-    both = np.stack([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    both = np.stack([own[0], other[0]]), np.concatenate([own[1], other[1]])
     return bootstrap_test(_groups(*both, matched), difference)
 
 
@@ -77,7 +77,7 @@ def relative_error(cells: np.ndarray, reference: np.ndarray, names: Sequence[str
     Hendrycks and Dietterich's (2019) corruption error, with a model that was measured in the place of AlexNet.
 
     Args:
-        cells: whether each photo was recognised in each cell, bool (C, N).
+        cells: whether each image was recognised in each cell, bool (C, N).
         reference: the same of the reference model, bool (C, N).
         names: the corruption of each cell.
 
@@ -98,20 +98,20 @@ def relative_error(cells: np.ndarray, reference: np.ndarray, names: Sequence[str
 
 
 def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
-    """The p value that two models' mean scores of the same photos are equal: Student's paired t test, two-sided.
+    """The p value that two models' mean scores of the same images are equal: Student's paired t test, two-sided.
 
     Where every score differs by the same, the sign test's.
 
     Args:
-        scores: of each photo, float (N,), such as the share of its corruptions that were recognised.
+        scores: of each image, float (N,), such as the fraction of its corruptions that were recognised.
         others: the same of the other model.
 
     Raises:
-        ValueError: these are not of the same photos, or of fewer than two.
+        ValueError: these are not of the same images, or of fewer than two.
     """
     gaps = differences(scores, others)
     if not gaps.any():
-        return 1.0  # where the test would divide nought by nought
+        return 1.0  # where the test would divide zero by zero
     if len(scores) < 2:
         raise ValueError("expected the scores of at least two photos, found 1")
     if np.ptp(gaps) < EQUAL * np.abs(gaps).max():
@@ -122,13 +122,13 @@ def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
 
 
 def _groups(clean: np.ndarray, cells: np.ndarray, matched: bool) -> list[np.ndarray]:
-    """What is drawn together: all if the clean photos are those of the cells."""
+    """What is drawn together: all if the clean images are those of the cells."""
     return [np.concatenate([clean, cells])] if matched else [clean, cells]
 
 
 def _change(clean: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Accuracies (rounds, 1) and (rounds, C) -> relative changes (rounds,)."""
-    some = np.where(clean[:, 0] > 0, clean[:, 0], np.nan)  # a drawing in which no clean photo is right says nothing
+    some = np.where(clean[:, 0] > 0, clean[:, 0], np.nan)  # a drawing in which no clean image is right says nothing
     return cells.mean(axis=1) / some - 1
 
 

@@ -11,9 +11,9 @@ class TrainConfig:
     """How to train."""
 
     epochs: int = 10
-    """Passes over the training photos; 0 evaluates the model as it is built."""
+    """Passes over the training images; 0 evaluates the model as it is built."""
     batch_size: int = 32
-    """Photos per step, over all processes together."""
+    """Images per step, over all processes together."""
     accumulate: int = 1
     """Parts that a step's batch is computed in, to save memory; the step stays the same (batch norm sees the parts)."""
     optimiser: Literal["adam", "adamw"] = "adam"
@@ -29,9 +29,9 @@ class TrainConfig:
     warmup_epochs: float = 0.0
     """Epochs over which the rates first rise from zero."""
     label_smoothing: float = 0.0
-    """Share of the target spread over all classes."""
+    """Fraction of the target spread over all classes."""
     consistency: float = 12.0
-    """Weight of the Jensen-Shannon divergence between the views of a photo, where the policy makes several."""
+    """Weight of the Jensen-Shannon divergence between the views of an image, where the policy makes several."""
     clip_norm: float | None = None
     """Largest norm of a step's gradient."""
     narrow_epochs: float = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate.utils import reduce
 
-from doublevit.processes import this_process
+from doublevit.device import this_process
 
 AGREE_EVERY = 10  # steps between two rounds of agreement, where several processes must stop at the same one
 

@@ -2,49 +2,68 @@
 
 All that is random is a function of (seed, step), so a run that was stopped and resumed ends with the same weights as
 one that was not. Several processes make the same steps as one, up to rounding, but for dropout, which each draws for
-its own photos, and batch norm, which each computes over its own (the running statistics are the first one's).
+its own images, and batch norm, which each computes over its own (the running statistics are the first one's).
 """
 
 import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
+import numpy as np
 from accelerate.utils import broadcast, broadcast_object_list
 
-from doublevit import checkpoint
-from doublevit.checkpoint import Progress
-from doublevit.evaluate import Measured, predict
 from doublevit.progress import Bar, bar, console
+from doublevit.runs import checkpoint
+from doublevit.runs.checkpoint import Progress
+from doublevit.runs.predictions import Predictions
 from doublevit.statistics import wilson_interval
-from doublevit.train.batches import epoch_batches
 from doublevit.train.interrupt import Interrupt, Stopped
-from doublevit.train.meter import Meter, diverged
-from doublevit.train.step import train_step
-from doublevit.train.training import Training
+from doublevit.train.step import Meter, diverged, train_step
+from doublevit.train.training import Training, epoch_batches
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
 LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU wait
 
 
-def train(training: Training) -> Measured | None:
+class Validated(Protocol):
+    """What a validation gives: predictions for the images of a data set."""
+
+    @property
+    def predictions(self) -> Predictions: ...
+
+
+Result = TypeVar("Result", bound=Validated)
+Validate = Callable[..., Result]
+"""The validation of an epoch: (model, images, what matrix products run in, between=callback) -> predictions.
+
+It is handed in, so that training knows no evaluator; it calls `between` between batches, which may raise to stop.
+"""
+
+
+def train(training: Training, validate: Validate[Result]) -> Result | None:
     """Train to the last epoch, from the run's last checkpoint if it has one.
 
-    Returns what the trained model says of the validation photos, or None where there was nothing left to train.
+    Returns what the last validation gave, or None where there was nothing left to train.
 
     Raises:
         Stopped: the user asked for an end; everything is saved.
         UserError: the loss is not finite, or the disk is full; the last good checkpoint stays.
     """
-    meter, measured = Meter(training.accelerator.device), None
+    meter, validated = Meter(training.accelerator.device), None
     with Interrupt() as interrupt:
         done = _begin(training)
         try:
             while done.epoch < training.config.epochs:
                 meter.start()
                 _train_epoch(training, done, meter, interrupt)
-                measured = _finish_epoch(training, done, meter, interrupt)
+                trained = meter.read()
+                _agree_on_buffers(training)
+                validated = validate(training.model, training.splits["val"], training.dtype, between=interrupt.check)
+                _finish_epoch(training, done, trained, validated.predictions.correct(1))
         except Stopped:
             _save(training, done)
             raise Stopped(training.run.path) from None
-    return measured
+    return validated
 
 
 def _begin(training: Training) -> Progress:
@@ -53,7 +72,7 @@ def _begin(training: Training) -> Progress:
     begun = broadcast_object_list([checkpoint.exists(folder)])[0]  # one answer for all, before one of them writes
     if begun:
         checkpoint.load_weights(folder, "last", training.model)
-        done = checkpoint.load_state(folder, training.optimiser)
+        done = checkpoint.load_state(folder, training.optimizer)
     training.accelerator.wait_for_everyone()
     if not begun:
         _save(training, done)
@@ -86,35 +105,34 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
     now = meter.read()
     progress.say(f"loss {now['loss']:.3f} top-1 {now['top1']:.1%}")
     if training.accelerator.is_main_process:
-        rates = sorted({group["lr"] for group in training.optimiser.param_groups})
+        rates = sorted({group["lr"] for group in training.optimizer.param_groups})
         training.run.log({"step": done.step, "loss": now["loss"], "learning_rates": rates})
 
 
-def _finish_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> Measured:
-    """Validate, log, save; only then is the epoch done."""
-    trained = meter.read()
-    _agree_on_buffers(training)
-    measured = predict(training.model, training.splits["val"], training.dtype, between=interrupt.check)
-    hits = measured.predictions.hits(1)
+def _finish_epoch(training: Training, done: Progress, trained: dict[str, float | None], correct: np.ndarray) -> None:
+    """Log and save; only then is the epoch done.
+
+    `trained` are the figures of the training images, `correct` tells which validation images were recognised.
+    """
+    top1 = float(correct.mean())
     done.epoch += 1
-    best = bool(hits.mean() > done.best)
-    done.best = max(done.best, float(hits.mean()))
+    best = top1 > done.best
+    done.best = max(done.best, top1)
     if training.accelerator.is_main_process:
-        low, high = wilson_interval(int(hits.sum()), len(hits))
+        low, high = wilson_interval(int(correct.sum()), len(correct))
         entry = {
             "photos": len(training.splits["train"]),
             "train": trained,
-            "val_top1": float(hits.mean()),
+            "val_top1": top1,
             "val_low": low,
             "val_high": high,
         }
         training.run.log({"step": done.step, "epoch": done.epoch, **entry})
         console.print(
-            f"epoch {done.epoch}/{training.config.epochs}: top-1 {hits.mean():.1%} on val"
-            f" (95 % interval {low:.1%} to {high:.1%}, n = {len(hits):,})"
+            f"epoch {done.epoch}/{training.config.epochs}: top-1 {top1:.1%} on val"
+            f" (95 % interval {low:.1%} to {high:.1%}, n = {len(correct):,})"
         )
     _save(training, done, best=best)
-    return measured
 
 
 def _save(training: Training, done: Progress, *, best: bool = False) -> None:
@@ -122,7 +140,7 @@ def _save(training: Training, done: Progress, *, best: bool = False) -> None:
     if training.accelerator.is_main_process:
         if not all(parameter.isfinite().all() for parameter in training.model.parameters() if parameter.requires_grad):
             raise diverged()
-        checkpoint.save(training.run.checkpoints, training.model, training.optimiser, done, best=best)
+        checkpoint.save(training.run.checkpoints, training.model, training.optimizer, done, best=best)
 
 
 def _agree_on_buffers(training: Training) -> None:

@@ -1,21 +1,29 @@
-"""Everything that stays the same while a model is trained."""
+"""Everything that stays the same while a model is trained: data, augmentation, optimizer, rates; and its batches."""
 
 import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from doublevit.augment import AugmentConfig
-from doublevit.augment.mixing import Mixing
+from doublevit.augment.draws import draw_table
+from doublevit.augment.mixing import Mixing, soft_labels
 from doublevit.augment.policies import Augmentation, make_augmentation
-from doublevit.data.batches import steps_per_epoch
+from doublevit.data.batches import gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
+from doublevit.device import choose, on_cpu
 from doublevit.models.classifier import Classifier
-from doublevit.precision import choose
-from doublevit.processes import on_cpu
-from doublevit.run_folder import RunFolder
+from doublevit.models.preprocess import to_bytes
+from doublevit.runs.folder import RunFolder
 from doublevit.train.config import TrainConfig
-from doublevit.train.optimise import make_optimiser
+
+# Several small batches are augmented at once, since each operation costs the same few calls: 512 images of 64 x 64.
+PIXELS_AT_ONCE = 512 * 64 * 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +32,13 @@ class Training:
 
     model: Classifier
     wrapped: torch.nn.Module  # the model as accelerate has prepared it, on several processes
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     accelerator: Accelerator
     splits: Splits
     config: TrainConfig
     augment: AugmentConfig
     augmentation: Augmentation
-    mixing: Mixing | None  # of photos in pairs
+    mixing: Mixing | None  # of images in pairs
     run: RunFolder
     seed: int
 
@@ -55,7 +63,115 @@ def prepare(
 ) -> Training:
     """Put the model on its device, and on as many processes as were launched."""
     accelerator = Accelerator(cpu=on_cpu())
-    wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, config))
+    wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
-    return Training(model, wrapped, optimiser, accelerator, splits, config, augment, augmentation, mixing, run, seed)
+    return Training(model, wrapped, optimizer, accelerator, splits, config, augment, augmentation, mixing, run, seed)
+
+
+def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW over what is trained, in groups for pretrained and new layers; each remembers its `base_lr`.
+
+    AdamW's decay leaves out norms and biases (every parameter of one dimension) and position embeddings and tokens.
+    """
+    pretrained = [parameter for branch in model.backbone.branches().values() for parameter in branch.parameters()]
+    known = set(map(id, pretrained))
+    new = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    groups = _groups(pretrained, config.backbone_lr, config) + _groups(new, config.head_lr, config)
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, fused=True)
+
+
+def rate_factor(step: int, total: int, per_epoch: int, config: TrainConfig) -> float:
+    """What the base rates are multiplied by at `step` (from 0) of `total`, in 0..1."""
+    warmup = config.warmup_epochs * per_epoch
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    if config.schedule == "cosine-per-epoch":
+        step -= step % per_epoch
+    done = max(0.0, step - warmup) / max(1.0, total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group its base rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def _groups(parameters: Iterable[nn.Parameter], rate: float, config: TrainConfig) -> list[dict[str, object]]:
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    undecayed = [p for p in trained if config.optimiser == "adamw" and (p.ndim <= 1 or p.shape[0] == 1)]
+    undecayed_ids = set(map(id, undecayed))
+    decayed = [parameter for parameter in trained if id(parameter) not in undecayed_ids]
+    groups = ((decayed, config.weight_decay), (undecayed, 0.0))
+    return [
+        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay} for members, decay in groups if members
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingBatch:
+    """What a step is made on.
+
+    `images`: uint8 (B, views, 3, H, W); `labels`: the class with the greatest fraction, int64 (B,); `targets`: the
+    same, or float32 (B, classes) where images are blended; `indices`: of the samples in the data set, int64 (B,).
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    targets: torch.Tensor
+    indices: torch.Tensor
+
+    def split(self, size: int) -> "list[TrainingBatch]":
+        """Parts of `size` images; the last may be smaller."""
+        columns = (getattr(self, field.name).split(size) for field in dataclasses.fields(self))
+        return [TrainingBatch(*part) for part in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[TrainingBatch]:
+    """This process's part of the epoch's batches from number `first` on."""
+    dataset, accelerator = training.splits["train"], training.accelerator
+    draws = draw_table(training.seed, epoch, len(dataset), training.columns)
+    process = (accelerator.process_index, accelerator.num_processes)
+    batches = training_batches(len(dataset), training.config.batch_size, training.seed, epoch, *process)
+    batches, at_once = itertools.islice(batches, first, None), _batches_at_once(training)
+    while group := list(itertools.islice(batches, at_once)):
+        yield from _augmented(training, np.concatenate(group), draws).split(len(group[0]))
+
+
+def _batches_at_once(training: Training) -> int:
+    """How many batches to augment in one go."""
+    side = training.model.resize.size
+    height, width = (side, side) if training.augment.place == "input" else training.splits["train"].images.shape[1:3]
+    pixels = height * width
+    return max(1, PIXELS_AT_ONCE // (pixels * training.config.batch_size // training.accelerator.num_processes))
+
+
+def _augmented(training: Training, indices: np.ndarray, draws: np.ndarray) -> TrainingBatch:
+    """The samples at `indices`, each by its own row of the draws."""
+    own = draws[indices]
+    labels, images = _views(training, indices, own)
+    positions = torch.from_numpy(indices)
+    if training.mixing is None:
+        return TrainingBatch(images, labels, labels, positions)
+    own = own[:, -training.mixing.columns :]
+    partners = training.mixing.partners(own, len(draws))
+    other_labels, others = _views(training, partners, draws[partners])
+    mixed, fraction = training.mixing(images[:, 0], others[:, 0], own)
+    targets = soft_labels(labels, other_labels, fraction, len(training.splits["train"].class_ids))
+    return TrainingBatch(mixed[:, None], targets.argmax(dim=1), targets, positions)
+
+
+def _views(training: Training, indices: np.ndarray, draws: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels (n,) and augmented views uint8 (n, views, 3, H, W), on the training's device."""
+    batch = gather(training.splits["train"], indices).to(training.accelerator.device)
+    images = batch.images
+    if training.augment.place == "input":
+        images = to_bytes(training.model.resize(images))
+    return batch.labels, training.augmentation(images, draws[:, : training.augmentation.columns])

@@ -1,12 +1,15 @@
-"""Small things on images of bytes that every operation needs, each in its fastest form."""
+"""What operations on images of bytes share: rounding, filling and Pillow's interpolations, each in its fastest form."""
+
+from typing import Any
 
 import numpy as np
 import torch
 
 # Pillow cuts off what is behind the point, in float64. In float32 a weighted sum of equal levels can end just below
 # that level, and would lose it: so sums are raised by a little first. Of true fractions, which are spread evenly, that
-# lifts as small a share over a whole number.
+# lifts as small a fraction over a whole number.
 RAISE = 5e-4
+NEAREST, BILINEAR, BICUBIC = range(3)
 
 
 def cut_off(pixels: torch.Tensor) -> torch.Tensor:
@@ -30,3 +33,13 @@ def put_rows(images: torch.Tensor, index: torch.Tensor, rows: torch.Tensor) -> N
     if images.shape[1] % 8 == 0:
         images, rows = images.view(torch.int64), rows.view(torch.int64)
     images.index_copy_(0, index, rows)
+
+
+def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
+    """Weights of the neighbours at -1, 0, 1 and 2 for a source `fraction` beyond 0: Keys' cubic with a = -1.
+
+    `fraction` is an array or a tensor of any shape, and so are the weights.
+    """
+    rest = 1 - fraction
+    near, far = fraction * rest, fraction * fraction * rest
+    return far - near, 1 - fraction * fraction - far, fraction * (1 + near), -far

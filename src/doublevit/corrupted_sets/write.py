@@ -1,0 +1,173 @@
+"""Writing a corrupted set to disk on all cores, cell by cell; what is finished is kept, whatever happens then.
+
+Cells are made in hidden folders, which get their names when they are whole.
+"""
+
+import concurrent.futures
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import filelock
+import msgspec
+import numpy as np
+
+from doublevit import progress
+from doublevit.corrupted_sets.layout import (
+    CHECKSUM,
+    CLEAN_IMAGES,
+    IMAGES,
+    PHOTOS,
+    TEXTURES,
+    cell_folder,
+    checksum,
+    describe_images,
+    missing_cells,
+    read_descriptions,
+)
+from doublevit.corrupted_sets.manifest import Manifest
+from doublevit.corrupted_sets.workers import Job, make, processes
+from doublevit.corruptions.textures import Textures
+from doublevit.data.dataset import Dataset
+from doublevit.data.identity import Cell
+from doublevit.errors import UserError
+from doublevit.files import require_space, writable_folder
+
+BLOCK = 4096  # bytes that a small file takes on most disks
+CHUNK = 250  # images that a process corrupts and writes at a time
+Task = concurrent.futures.Future[int]
+
+
+def write(
+    clean: Dataset, manifest: Manifest, textures: Textures, root: Path, cells: Sequence[Cell], workers: int
+) -> int:
+    """Write cells into `root`, those that are not there yet; returns how many those were.
+
+    Raises:
+        UserError: `root` holds another set or something else, or its disk is full or not writable.
+    """
+    writable_folder(root, "the corrupted set")
+    with _alone(root), _in_one_line(root):
+        _begin(root, manifest, clean, cells)
+        missing = missing_cells(root, cells)
+        _require_space(root, manifest, len(missing))
+        if missing:
+            try:
+                _write_clean_images(root, clean)
+                with processes(Job(root, manifest, clean.labels, textures), workers) as pool:
+                    write_cells(pool, root, manifest, missing)
+            finally:
+                clear(root, missing)
+    return len(missing)
+
+
+def _begin(root: Path, manifest: Manifest, clean: Dataset, cells: Sequence[Cell]) -> None:
+    """Put down the manifest, before any cell, or see that the one that is there is of the same set."""
+    images, before = describe_images(clean), Manifest.read(root)
+    if before is None:
+        if any(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != PHOTOS):
+            raise UserError(f"{root} is not empty, and holds no set to go on with; choose another --output")
+        np.save(root / PHOTOS, images)
+    elif (name := before.differs_in(manifest)) or not np.array_equal(read_descriptions(root), images):
+        raise UserError(
+            f"{root} holds a set with another {name.replace('_', ' ') if name else 'look of the clean photos'}; choose"
+            " another --output"
+        )
+    asked = dict.fromkeys((*(before.cells if before else ()), *cells))
+    msgspec.structs.replace(manifest, cells=tuple(asked)).write(root)
+
+
+def _require_space(root: Path, manifest: Manifest, cells: int) -> None:
+    size = int(np.prod(manifest.side)) * 3
+    per_image = size if manifest.kept_as == "store" else -(-size // 6 // BLOCK) * BLOCK
+    clean = manifest.count * size
+    require_space(
+        root, cells and cells * manifest.count * per_image + clean, f"writing {cells * manifest.count:,} photos"
+    )
+
+
+def _write_clean_images(root: Path, clean: Dataset) -> None:
+    """The clean images in a file that every worker maps."""
+    with (root / CLEAN_IMAGES).open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": clean.images.shape}
+        np.lib.format.write_array_header_2_0(file, header)
+        for start in range(0, len(clean), CHUNK):
+            file.write(np.ascontiguousarray(clean.images[np.arange(start, min(start + CHUNK, len(clean)))]).data)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    try:
+        with filelock.FileLock(root / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise UserError(f"another process is writing {root}; wait for it, or choose another --output") from None
+
+
+@contextlib.contextmanager
+def _in_one_line(root: Path) -> Iterator[None]:
+    """Disks that fill up, and workers that are killed."""
+    advice = "finished cells are kept: give the same command again"
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot write {error.filename or root} ({error.strerror}); make room or remove what is in the way"
+        raise UserError(f"{what}; {advice}") from error
+    except BrokenProcessPool as error:
+        raise UserError(f"a worker process died while writing {root}; {advice}, with fewer --workers") from error
+
+
+def write_cells(pool: concurrent.futures.Executor, root: Path, manifest: Manifest, cells: list[Cell]) -> None:
+    """One cell after the other; the next one is begun before the last pieces of one are done."""
+    count, before = manifest.count, None
+    with progress.bar("corrupting", len(cells) * count) as bar:
+        for cell in cells:
+            part = _empty_part(root, cell, manifest)
+            chunks = (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+            tasks = [pool.submit(make, cell, chunk, part) for chunk in chunks]
+            if before is not None:
+                _finish(root, manifest, *before, bar)
+            before = cell, tasks
+        if before is not None:
+            _finish(root, manifest, *before, bar)
+
+
+def _finish(root: Path, manifest: Manifest, cell: Cell, tasks: list[Task], bar: progress.Bar) -> None:
+    """Wait for all pieces of a cell, and give it its name."""
+    bar.say(f"{cell[0]} {cell[1]}")
+    for task in concurrent.futures.as_completed(tasks):
+        bar.advance(task.result())
+    part = _part(root, cell)
+    if manifest.kept_as == "store":
+        (part / CHECKSUM).write_text(checksum(part / IMAGES))
+    part.rename(cell_folder(root, cell))
+
+
+def _part(root: Path, cell: Cell) -> Path:
+    """Where a cell lies until it is whole."""
+    whole = cell_folder(root, cell)
+    return whole.with_name(f".{whole.name}.part")
+
+
+def clear(root: Path, cells: list[Cell]) -> None:
+    """Take away what is not whole."""
+    for name in (CLEAN_IMAGES, TEXTURES):
+        (root / name).unlink(missing_ok=True)
+    for cell in cells:
+        shutil.rmtree(_part(root, cell), ignore_errors=True)
+
+
+def _empty_part(root: Path, cell: Cell, manifest: Manifest) -> Path:
+    """A fresh hidden folder beside where the cell will be."""
+    part = _part(root, cell)
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir(parents=True)
+    if manifest.kept_as == "store":
+        shape = (manifest.count, *manifest.side, 3)
+        np.lib.format.open_memmap(part / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    else:
+        for class_id in manifest.class_ids:
+            (part / class_id).mkdir()
+    return part

@@ -1,0 +1,120 @@
+"""Weather: snow, frost and fog laid over an image."""
+
+import numpy as np
+
+from doublevit.corruptions.blur import blur_along, zoom_matrix
+from doublevit.corruptions.config import Constants
+from doublevit.corruptions.draws import CorruptionDraws, to_normal, to_range, to_uniform
+from doublevit.corruptions.levels import cut_off, to_levels
+from doublevit.corruptions.textures import Textures
+from doublevit.errors import UserError
+
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of red, green and blue (ITU-R BT.601)."""
+FIRST_WIBBLE = 100.0  # of heights; only their ratio matters, since the map is stretched to 0..1
+
+
+def draw_flakes(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`flakes`: normal, float32 (N, H, W); `angle` of the wind: float32 (N,), degrees."""
+    mean, deviation = constants[:2]
+    size = images[0, ..., 0].size
+    words = draws.words(2 + size + size % 2)
+    flakes = to_normal(words[:, 2:])[:, :size] * np.float32(deviation) + np.float32(mean)
+    return {"flakes": flakes.reshape(images.shape[:3]), "angle": to_range(words[:, 0], -135, -45)}
+
+
+def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Snow falls, and lies: the whiter the image is there, the more."""
+    _, _, zoom, threshold, radius, deviation, kept = constants
+    height, width = images.shape[1:3]
+    layer = zoom_matrix(height, zoom) @ flakes @ zoom_matrix(width, zoom).T
+    layer[layer < threshold] = 0
+    falling = blur_along(to_levels(layer)[..., None], radius, deviation, angle).astype(np.float32)
+    falling += falling[:, ::-1, ::-1]  # twice, the second time turned by half a circle
+    values = images.astype(np.float32)
+    white = np.maximum(values, (values @ GREY * np.float32(1.5) + np.float32(127.5))[..., None])
+    values *= np.float32(kept)
+    white *= np.float32(1 - kept)
+    values += white
+    values += falling
+    return cut_off(values)
+
+
+def require_room(textures: Textures, scale: float, height: int, width: int) -> None:
+    """Raise `UserError` unless images of a size can be cut from every texture, scaled, at more than one place."""
+    least = np.min([picture.shape[:2] for picture in textures.scaled(scale)], axis=0)
+    if height >= least[0] or width >= least[1]:
+        raise UserError(
+            f"frost: photos of {width} x {height} are too large for the {textures.name}: expected less than"
+            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller photos (--data.size)"
+        )
+
+
+def draw_crops(
+    draws: CorruptionDraws, images: np.ndarray, constants: Constants, textures: Textures
+) -> dict[str, np.ndarray]:
+    """`texture`, by number, and `row` and `column` of the crop in it, scaled: int (N,) each."""
+    uniform = to_uniform(draws.words(3)).astype(np.float64)
+    pictures = textures.scaled(constants[2])
+    texture = (uniform[:, 0] * len(pictures)).astype(int)
+    # As published, the last row and the last column that would fit are never the first of a crop.
+    room = np.array([picture.shape[:2] for picture in pictures]) - images.shape[1:3]
+    row, column = (uniform[:, 1:] * room[texture]).astype(int).T
+    return {"texture": texture, "row": row, "column": column}
+
+
+def frost(
+    images: np.ndarray,
+    constants: Constants,
+    textures: Textures,
+    texture: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+) -> np.ndarray:
+    """Ice flowers on the window."""
+    of_image, of_ice, scale = constants
+    pictures, ice = textures.scaled(scale), np.empty_like(images)
+    height, width = images.shape[1:3]
+    for crop, number, top, left in zip(ice, texture.tolist(), row.tolist(), column.tolist(), strict=True):
+        crop[:] = pictures[number][top : top + height, left : left + width]
+    values = images * np.float64(of_image)
+    values += ice * np.float64(of_ice)
+    return cut_off(values)
+
+
+def draw_plasma(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
+    """`plasma`: heights in 0..1, float32 (N, H, W), cut from a square whose side is a power of two."""
+    _, decay = constants
+    height, width = images.shape[1:3]
+    side = 1 << (max(height, width) - 1).bit_length()
+    heights = plasma_fractal(to_range(draws.words(side**2 - 1), -1, 1), side, decay)
+    return {"plasma": heights[:, :height, :width]}
+
+
+def fog(images: np.ndarray, constants: Constants, plasma: np.ndarray) -> np.ndarray:
+    """Brighter, and paler, where the fog is thick; the brightest value stays as bright as it was."""
+    strength = np.float32(255 * constants[0])
+    brightest = images.max(axis=(1, 2, 3)).astype(np.float32)
+    values = plasma[..., None] * strength + images
+    values *= (brightest / (brightest + strength))[:, None, None, None]
+    return cut_off(values)
+
+
+def plasma_fractal(uniform: np.ndarray, side: int, decay: float) -> np.ndarray:
+    """Height maps by diamonds and squares on a torus, stretched to 0..1 each: (N, side**2 - 1) -> (N, side, side)."""
+    heights = np.zeros((len(uniform), side, side), np.float32)
+    used, step, wibble = 0, side, FIRST_WIBBLE
+    while step >= 2:
+        half, cells = step // 2, (side // step) ** 2
+        wibbles = uniform[:, used : used + 3 * cells].reshape(-1, 3, side // step, side // step)
+        wibbles = wibbles * np.float32(wibble**2)  # as published, the amplitude counts twice
+        used += 3 * cells
+        corners, centres = heights[:, ::step, ::step], heights[:, half::step, half::step]
+        rows, columns = corners + np.roll(corners, -1, axis=1), corners + np.roll(corners, -1, axis=2)
+        centres[:] = (rows + np.roll(rows, -1, axis=2)) / 4 + wibbles[:, 0]
+        heights[:, ::step, half::step] = (centres + np.roll(centres, 1, axis=1) + columns) / 4 + wibbles[:, 1]
+        heights[:, half::step, ::step] = (centres + np.roll(centres, 1, axis=2) + rows) / 4 + wibbles[:, 2]
+        step, wibble = half, wibble / decay
+    heights -= heights.min(axis=(1, 2), keepdims=True)
+    heights /= heights.max(axis=(1, 2), keepdims=True)
+    return heights

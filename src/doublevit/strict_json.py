@@ -1,0 +1,77 @@
+"""JSON read strictly into typed values: what is missing, unknown or of another kind is named by its path."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+Value = TypeVar("Value")
+
+
+def decode(text: bytes | str, kind: type[Value]) -> Value:
+    """The value that JSON `text` holds, a dataclass or `msgspec.Struct` all the way down.
+
+    Raises:
+        ValueError: it is no JSON, or does not fit `kind`; the message ends in the path of what is wrong.
+    """
+    try:
+        raw = msgspec.json.decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return convert(raw, kind)
+
+
+def convert(raw: Any, kind: type[Value]) -> Value:
+    """The same of what a JSON reader has made of the text.
+
+    Raises:
+        ValueError: as `decode`.
+    """
+    value = msgspec.convert(raw, kind, dec_hook=_from_json)
+    _require_known(raw, to_builtins(value), "$")
+    return value
+
+
+def to_builtins(value: Any) -> Any:
+    """The value as dicts, lists, strings and numbers, as a JSON writer takes them."""
+    return msgspec.to_builtins(value, enc_hook=_to_json)
+
+
+def encode(value: Any) -> bytes:
+    """One line of JSON; keys are in the order of the fields."""
+    return msgspec.json.encode(value, enc_hook=_to_json)
+
+
+def canonical(value: Any) -> bytes:
+    """JSON that is the same for equal values: keys are sorted."""
+    return msgspec.json.encode(value, order="sorted", enc_hook=_to_json)
+
+
+def pretty(value: Any) -> str:
+    """JSON for a file that people may look into."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_to_json), indent=1).decode() + "\n"
+
+
+def _from_json(kind: type, raw: Any) -> Any:
+    """A value of a type that msgspec does not know: a path is written as text."""
+    if kind is Path and isinstance(raw, str):
+        return Path(raw)
+    raise ValueError(f"Expected `{kind.__name__}`, got `{type(raw).__name__}`")
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _require_known(raw: Any, known: Any, path: str) -> None:
+    """Raise `ValueError` for keys that conversion has passed over, as it does in dataclasses."""
+    if isinstance(raw, dict) and isinstance(known, dict):
+        for key, inner in raw.items():
+            if key not in known:
+                raise ValueError(f"unknown field `{key}` - at `{path}`")
+            _require_known(inner, known[key], f"{path}.{key}")
+    elif isinstance(raw, list) and isinstance(known, list | tuple):
+        for number, pair in enumerate(zip(raw, known, strict=False)):
+            _require_known(*pair, f"{path}[{number}]")
