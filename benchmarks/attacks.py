@@ -3,7 +3,7 @@
     pip install --no-deps torchattacks pyautoattack
     python benchmarks/attacks.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors
 
-All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalise, on the same photos of
+All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalise, on the same images of
 64 pixels with the same epsilon and steps (Linf PGD, 10 steps of epsilon/4 from a random start). They take turns, batch
 by batch, so that whatever else the machine does hits all. Ours is what `doublevit evaluate` does with a batch: attack,
 look whether the images are in ball and box, predict afresh. The peers are called as their documentation says.
@@ -22,24 +22,25 @@ import torch.nn.functional as F
 import tyro
 
 from doublevit import data
-from doublevit.adversarial.plan import Stage
-from doublevit.adversarial.setting import Setting, attack_batch, make_setting
-from doublevit.adversarial.trial import clean_predictions
-from doublevit.attacks.config import AttackConfig, parts_of
-from doublevit.attacks.foolbox.surroundings import import_foolbox
+from doublevit.attacks.catalogue import parts_of
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.foolbox_attack import import_foolbox
+from doublevit.attacks.foolbox_hyperparameters import Pgd
+from doublevit.attacks.hyperparameters import Parameters
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.knobs.parameters import Parameters
-from doublevit.attacks.knobs.white_box import Pgd
 from doublevit.attacks.make import make
 from doublevit.attacks.victim import frozen
+from doublevit.evaluators.attacks.plan import Stage
+from doublevit.evaluators.attacks.runner import Target, attack_batch
+from doublevit.evaluators.attacks.sanity_checks import clean_predictions
 from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import get_recipe
-from doublevit.results import Predictions
+from doublevit.runs.predictions import Predictions
 from doublevit.statistics import bootstrap
 
 STEPS, RELATIVE_STEP = 10, 0.25
 SIX = tuple(levels / 255 for levels in (0.25, 0.5, 1, 2, 4, 8))
-KNOBS = Parameters(pgd=Pgd(STEPS, RELATIVE_STEP))
+PGD = Parameters(pgd=Pgd(STEPS, RELATIVE_STEP))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,26 +62,26 @@ class Options:
     epsilon_of_autoattack: float = 1 / 255
     """For AutoAttack."""
     batch: int = 32
-    """Photos at a time."""
+    """Images at a time."""
     cache: Path = data.DataConfig().cache
     """Where the decoded store is kept."""
 
 
 Fooling = Callable[[Samples], torch.Tensor]
-"""Photos that are right -> images."""
+"""Images that are right -> perturbed images."""
 
 
 def plain_loop(model: Classifier, epsilon: float) -> Fooling:
     """The loop that one writes by hand."""
 
     def run(samples: Samples) -> torch.Tensor:
-        photos = samples.images
-        images = (photos + torch.empty_like(photos).uniform_(-epsilon, epsilon)).clamp(0, 1)
+        clean = samples.images
+        images = (clean + torch.empty_like(clean).uniform_(-epsilon, epsilon)).clamp(0, 1)
         for _ in range(STEPS):
             images.requires_grad_()
             (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), samples.labels), images)
             images = images.detach() + RELATIVE_STEP * epsilon * gradient.sign()
-            images = torch.maximum(torch.minimum(images, photos + epsilon), photos - epsilon).clamp(0, 1)
+            images = torch.maximum(torch.minimum(images, clean + epsilon), clean - epsilon).clamp(0, 1)
         return images
 
     return run
@@ -102,19 +103,19 @@ def torchattacks_own(model: Classifier, epsilon: float) -> Fooling:
     return lambda samples: attack(samples.images, samples.labels)
 
 
-def ours(setting: Setting, clean: Predictions, epsilons: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Photos' indices -> the smallest epsilon at which each fell, infinite where it stands."""
-    attack = make("pgd", "linf", KNOBS)
+def ours(target: Target, clean: Predictions, epsilons: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
+    """Images' indices -> the smallest epsilon that broke each, infinite where it is robust."""
+    attack = make("pgd", "linf", PGD)
 
     def run(indices: np.ndarray) -> np.ndarray:
-        fell = np.full(len(indices), np.inf)
-        with frozen(setting.victim):
+        min_epsilon = np.full(len(indices), np.inf)
+        with frozen(target.victim):
             for epsilon in epsilons:
-                left = np.flatnonzero(fell > epsilon)
+                left = np.flatnonzero(min_epsilon > epsilon)
                 stage = Stage("pgd", "pgd", (epsilon,), 1)
-                outcome, _ = attack_batch(setting, attack, (stage, 0), indices[left], clean)
-                fell[left] = outcome.fell
-        return fell
+                outcome, _ = attack_batch(target, attack, (stage, 0), indices[left], clean)
+                min_epsilon[left] = outcome.min_epsilon
+        return min_epsilon
 
     return run
 
@@ -126,14 +127,14 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def stand(setting: Setting, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def robust(target: Target, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """Which images are taken for what they are, bool (B,)."""
-    return (setting.victim.predict(images).argmax(dim=1) == labels).numpy()
+    return (target.victim.predict(images).argmax(dim=1) == labels).numpy()
 
 
-def one_epsilon(options: Options, setting: Setting, model: Classifier, clean: Predictions) -> None:
-    """The same photos, the ones that are right, by all in turn."""
-    right = np.flatnonzero(clean.hits(1))
+def one_epsilon(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
+    """The same images, the ones that are right, by all in turn."""
+    right = np.flatnonzero(clean.correct(1))
     batches = np.array_split(right, -(-len(right) // options.batch))
     foolbox = foolboxs_own(model, [options.epsilon])
     peers: dict[str, Fooling] = {
@@ -141,38 +142,38 @@ def one_epsilon(options: Options, setting: Setting, model: Classifier, clean: Pr
         "foolbox": lambda samples: foolbox(samples)[0],
         "torchattacks": torchattacks_own(model, options.epsilon),
     }
-    mine = ours(setting, clean, [options.epsilon])
+    attack = ours(target, clean, [options.epsilon])
     seconds: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
-    standing: dict[str, list[np.ndarray]] = {name: [] for name in ("ours", *peers)}
+    still_right: dict[str, list[np.ndarray]] = {name: [] for name in ("ours", *peers)}
     for indices in batches:
-        samples = setting.samples(indices)
-        took, fell = timed(lambda indices=indices: mine(indices))
+        samples = target.samples(indices)
+        took, min_epsilon = timed(lambda indices=indices: attack(indices))
         seconds["ours"].append(took)
-        standing["ours"].append(np.isinf(fell))
+        still_right["ours"].append(np.isinf(min_epsilon))
         for name, peer in peers.items():
             took, images = timed(lambda peer=peer, samples=samples: peer(samples))
             seconds[name].append(took)
-            standing[name].append(stand(setting, images.detach(), samples.labels))
+            still_right[name].append(robust(target, images.detach(), samples.labels))
     size = f"{options.epsilon * 255:g}/255"
     print(f"one epsilon, {size}, {len(right)} right of {options.photos} photos, {len(batches)} turns")
     for name in peers:
         report(name, seconds["ours"], seconds[name])
-        compare(name, len(clean.labels), np.concatenate(standing["ours"]), np.concatenate(standing[name]))
+        compare(name, len(clean.labels), np.concatenate(still_right["ours"]), np.concatenate(still_right[name]))
 
 
-def report(name: str, mine: list[float], theirs: list[float]) -> None:
+def report(name: str, ours: list[float], theirs: list[float]) -> None:
     """Our time as a ratio to a peer's: median and quartiles over the turns."""
-    ratios = [our / their for our, their in zip(mine, theirs, strict=True)]
+    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     print(
-        f"  ours {sum(mine):.0f} s, {name} {sum(theirs):.0f} s; ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f})"
+        f"  ours {sum(ours):.0f} s, {name} {sum(theirs):.0f} s; ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f})"
     )
 
 
-def compare(name: str, count: int, mine: np.ndarray, theirs: np.ndarray) -> None:
-    """Robust accuracies of all photos, and their difference with its paired 95 % interval."""
+def compare(name: str, count: int, ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Robust accuracies of all images, and their difference with its paired 95 % interval."""
     padded = np.zeros((2, count))
-    padded[0, : len(mine)], padded[1, : len(theirs)] = mine, theirs
+    padded[0, : len(ours)], padded[1, : len(theirs)] = ours, theirs
     estimate = bootstrap([padded], lambda means: means[:, 0] - means[:, 1])
     print(
         f"  robust accuracy: ours {padded[0].mean():.2%}, {name} {padded[1].mean():.2%};"
@@ -180,47 +181,49 @@ def compare(name: str, count: int, mine: np.ndarray, theirs: np.ndarray) -> None
     )
 
 
-def six_epsilons(options: Options, setting: Setting, model: Classifier, clean: Predictions) -> None:
-    """All photos, wrong ones too for Foolbox, which is not told; ours leaves out what is wrong and what has fallen."""
+def six_epsilons(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
+    """All images, wrong ones too for Foolbox, which is not told; ours leaves out what is wrong and what is broken."""
     indices = np.arange(options.photos_of_six)
-    mine, theirs = ours(setting, clean, SIX), foolboxs_own(model, SIX)
+    attack, theirs = ours(target, clean, SIX), foolboxs_own(model, SIX)
     seconds: tuple[list[float], list[float]] = ([], [])
-    stands = np.zeros((2, len(SIX)))
+    counts = np.zeros((2, len(SIX)))
     for batch in np.array_split(indices, -(-len(indices) // options.batch)):
-        right = batch[clean.hits(1)[batch]]
-        took, fell = timed(lambda right=right: mine(right))
+        right = batch[clean.correct(1)[batch]]
+        took, min_epsilon = timed(lambda right=right: attack(right))
         seconds[0].append(took)
-        stands[0] += [(fell > epsilon).sum() for epsilon in SIX]
-        samples = setting.samples(batch)
+        counts[0] += [(min_epsilon > epsilon).sum() for epsilon in SIX]
+        samples = target.samples(batch)
         took, images = timed(lambda samples=samples: theirs(samples))
         seconds[1].append(took)
-        stands[1] += [stand(setting, part.detach(), samples.labels).sum() for part in images]
+        counts[1] += [robust(target, part.detach(), samples.labels).sum() for part in images]
     print(f"six epsilons, {len(indices)} photos")
     report("foolbox", *seconds)
-    for epsilon, one, other in zip(SIX, *(stands / len(indices)), strict=True):
-        print(f"  {epsilon * 255:g}/255: ours {one:.1%}, foolbox {other:.1%}")
+    for epsilon, our, other in zip(SIX, *(counts / len(indices)), strict=True):
+        print(f"  {epsilon * 255:g}/255: ours {our:.1%}, foolbox {other:.1%}")
 
 
-def autoattack(options: Options, setting: Setting, clean: Predictions) -> None:
+def autoattack(options: Options, target: Target, clean: Predictions) -> None:
     """Our standard AutoAttack and pyautoattack's."""
     from pyautoattack import AutoAttack
 
-    epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.hits(1)[: options.photos_of_autoattack])
+    epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.correct(1)[: options.photos_of_autoattack])
     left, start = right, time.perf_counter()
-    with frozen(setting.victim):
+    with frozen(target.victim):
         for part in parts_of("autoattack"):
             attack, stage = make(part, "linf", Parameters()), Stage(part, "autoattack", (epsilon,), 1)
             batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
-            outcomes = [attack_batch(setting, attack, (stage, 0), batch, clean)[0] for batch in batches]
-            left = np.concatenate([outcome.indices[np.isinf(outcome.fell)] for outcome in outcomes] or [left])
-            print(f"  {part}: {len(left)} of {options.photos_of_autoattack} stand, {time.perf_counter() - start:.0f} s")
-    samples, start = setting.samples(right), time.perf_counter()
+            outcomes = [attack_batch(target, attack, (stage, 0), batch, clean)[0] for batch in batches]
+            left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])
+            print(
+                f"  {part}: {len(left)} of {options.photos_of_autoattack} robust, {time.perf_counter() - start:.0f} s"
+            )
+    samples, start = target.samples(right), time.perf_counter()
     theirs = AutoAttack(
-        setting.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
+        target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
     )
     images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
     print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")
-    compare("pyautoattack", options.photos_of_autoattack, np.isin(right, left), stand(setting, images, samples.labels))
+    compare("pyautoattack", options.photos_of_autoattack, np.isin(right, left), robust(target, images, samples.labels))
 
 
 def main() -> None:
@@ -233,13 +236,13 @@ def main() -> None:
     model = build(dataclasses.replace(recipe.model, weights=str(options.weights)), photos.class_ids).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(True)  # as a network comes; ours freezes them itself
-    setting = make_setting(model, photos, AttackConfig(("pgd",), parameters=KNOBS), 0)
-    clean = clean_predictions(setting, 100)
-    print(f"{torch.get_num_threads()} threads; clean accuracy {clean.hits(1).mean():.1%}")
-    one_epsilon(options, setting, model, clean)
-    six_epsilons(options, setting, model, clean)
+    target = Target.of(model, photos, AttackConfig(("pgd",), parameters=PGD), 0)
+    clean = clean_predictions(target, 100)
+    print(f"{torch.get_num_threads()} threads; clean accuracy {clean.correct(1).mean():.1%}")
+    one_epsilon(options, target, model, clean)
+    six_epsilons(options, target, model, clean)
     if options.photos_of_autoattack:
-        autoattack(options, setting, clean)
+        autoattack(options, target, clean)
 
 
 if __name__ == "__main__":

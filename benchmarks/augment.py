@@ -27,7 +27,7 @@ from doublevit import data
 from doublevit.augment import OPERATION_SETS
 from doublevit.augment.augmix import AugMix
 from doublevit.augment.draws import draw_table
-from doublevit.augment.policies import Stage
+from doublevit.augment.policies import AugmentStage
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 from doublevit.models.preprocess import Resize
 
@@ -55,7 +55,7 @@ def timms_nine() -> Callable[[Image.Image], Image.Image]:
     return timm.AugMixAugment(timm.augmix_ops(3, settings, names))
 
 
-def ours(stage: Stage, images: torch.Tensor) -> Callable[[], torch.Tensor]:
+def ours(stage: AugmentStage, images: torch.Tensor) -> Callable[[], torch.Tensor]:
     """Our stage on the whole batch, with fresh draws every time."""
     epochs = iter(range(10**9))
     return lambda: stage(images, draw_table(0, next(epochs), len(images), stage.columns))
@@ -133,7 +133,7 @@ def compare_on_gpu(photos: np.ndarray, turns: int) -> None:
     import timm as models
 
     network = models.create_model("vit_base_patch16_224").cuda()
-    optimiser = torch.optim.Adam(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters())
     images = torch.from_numpy(photos[:128]).permute(0, 3, 1, 2).cuda()
     pixels = torch.rand(128, 3, 224, 224, device="cuda")
     augment = ours(AugMix(OPERATION_SETS["timm"], 3.0, 3, -1, 1.0), images)
@@ -141,8 +141,8 @@ def compare_on_gpu(photos: np.ndarray, turns: int) -> None:
     def step() -> None:
         with torch.autocast("cuda", dtype=torch.bfloat16):
             network(pixels).logsumexp(1).mean().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     seconds = {}
     for name, work in (("augment", augment), ("step", step)):

@@ -26,12 +26,10 @@ import threadpoolctl
 import tyro
 
 from doublevit import data
-from doublevit.corrupted.manifest import Manifest
-from doublevit.corrupted.write import write
+from doublevit.corrupted_sets.manifest import Manifest
+from doublevit.corrupted_sets.write import write
 from doublevit.corruptions import COMMON, SEVERITIES, textures
-from doublevit.corruptions.apply import corrupt
-from doublevit.corruptions.lazy import CorruptedImages
-from doublevit.corruptions.registry import CORRUPTIONS
+from doublevit.corruptions.apply import CORRUPTIONS, CorruptedImages, corrupt
 
 CELLS = [(name, severity) for name in COMMON for severity in SEVERITIES]
 ALONE, CHUNK = 400, 500  # photos at a time: on one core, and by each process of many
@@ -165,15 +163,15 @@ def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> 
         np.save(photos, clean.images[np.arange(len(clean))])
         measured("all cells in memory", lambda: in_memory(photos, len(clean), ice, options.workers))
         manifest = Manifest(
-            clean.source,
-            len(clean),
-            clean.images.shape[1:3],
-            clean.class_ids,
-            clean.class_names,
-            0,
-            "tiny",
-            ice.name,
-            "jpeg",
+            source=str(clean.id),
+            count=len(clean),
+            side=clean.images.shape[1:3],
+            class_ids=clean.class_ids,
+            class_names=clean.class_names,
+            seed=0,
+            constants="tiny",
+            frost=ice.name,
+            kept_as="jpeg",
         )
         root = Path(folder) / "set"
         count = len(CELLS) * len(clean)
@@ -184,10 +182,10 @@ def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
     """Seconds of an evaluation on clean photos and on photos corrupted on the fly, in turns."""
     import torch
 
-    from doublevit.evaluate import predict
+    from doublevit.device import choose
+    from doublevit.evaluators.prediction import predict
     from doublevit.models import ModelConfig
     from doublevit.models.classifier import build
-    from doublevit.precision import choose
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name, count = ("vit-b16", 5000) if device.type == "cuda" else ("vit-ti16", 400)

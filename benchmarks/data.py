@@ -21,7 +21,7 @@ from torchvision.datasets import ImageFolder
 
 from doublevit import data
 from doublevit.data.batches import gather, training_batches
-from doublevit.models.preprocess import Normalise, Resize
+from doublevit.models.preprocess import Normalize, Resize
 
 BATCH = 32
 HALF = (0.5, 0.5, 0.5)
@@ -41,7 +41,7 @@ class Options:
 
 def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
     """Batches as the training loop gets them, and as the network sees them."""
-    resize, normalise = Resize(size, "bilinear"), Normalise(HALF, HALF)
+    resize, normalise = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
         for indices in training_batches(len(dataset), BATCH, 0, epoch):
             images = gather(dataset, indices).images

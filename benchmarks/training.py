@@ -21,17 +21,16 @@ import torch.nn.functional as F
 import tyro
 from torchvision.transforms import v2
 
-from doublevit import data, jobs
+from doublevit import data
 from doublevit.augment import AugmentConfig
 from doublevit.data.batches import gather
-from doublevit.evaluate import _predict_batch
+from doublevit.evaluators.prediction import _predict_batch
+from doublevit.jobs.load import load_data_and_model
 from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
-from doublevit.run_folder import RunFolder
-from doublevit.train.batches import epoch_batches
-from doublevit.train.meter import Meter
-from doublevit.train.step import train_step
-from doublevit.train.training import Training, prepare
+from doublevit.runs.folder import RunFolder
+from doublevit.train.step import Meter, train_step
+from doublevit.train.training import Training, epoch_batches, prepare
 
 BATCH, EVALUATION_BATCH = 32, 100
 
@@ -61,7 +60,7 @@ class PlainLoop:
             parameter.requires_grad_(False)
         head = list(self.model.head.parameters())
         backbone = [p for name, p in self.model.named_parameters() if p.requires_grad and not name.startswith("head")]
-        self.optimiser = torch.optim.Adam([{"params": backbone, "lr": 1e-4}, {"params": head, "lr": 1e-3}])
+        self.optimizer = torch.optim.Adam([{"params": backbone, "lr": 1e-4}, {"params": head, "lr": 1e-3}])
         self.augment = v2.Compose([v2.RandomCrop(64, padding=2), v2.RandomHorizontalFlip()])
         self.dtype = dtype
 
@@ -75,8 +74,8 @@ class PlainLoop:
         """One training step."""
         self.model.train()
         F.cross_entropy(self.forward(self.augment(images)), labels).backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
     @torch.inference_mode()
     def evaluate(self, images: torch.Tensor) -> torch.Tensor:
@@ -94,7 +93,7 @@ def make_ours(options: Options) -> Training:
         augment=AugmentConfig("basic"),  # what the plain loop does
         model=dataclasses.replace(recipe.model, weights=str(options.weights)),
     )
-    splits, model = jobs._materials(recipe)
+    splits, model = load_data_and_model(recipe)
     return prepare(model, splits, recipe.train, recipe.augment, RunFolder(Path()), recipe.seed)
 
 
@@ -136,7 +135,7 @@ def main() -> None:
     for turn in range(options.steps // 4 + 2):
         indices = np.arange(turn * EVALUATION_BATCH, (turn + 1) * EVALUATION_BATCH)
         times["ours"].append(
-            timed(lambda indices=indices: _predict_batch(training.model, val, indices, training.dtype))
+            timed(lambda indices=indices: _predict_batch(training.model, gather(val, indices), training.dtype))
         )
         images = gather(val, indices).images
         times["plain"].append(timed(lambda images=images: plain.evaluate(images)))

@@ -13,13 +13,14 @@ from torch import nn
 
 from doublevit.attacks import checks
 from doublevit.attacks.balls import NORMS, OutsideError, distance, project, require_inside
+from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, TRANSFERABLE, parts_of
 from doublevit.attacks.checks import Finding
-from doublevit.attacks.config import ATTACKS, ENSEMBLES, TRANSFERABLE, AttackConfig, parts_of
-from doublevit.attacks.draws import Draws
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
+from doublevit.attacks.foolbox_hyperparameters import Pgd
+from doublevit.attacks.hyperparameters import AutoPgd, Parameters
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.knobs.parameters import Parameters
-from doublevit.attacks.knobs.white_box import AutoPgd, Pgd
 from doublevit.attacks.make import make
 from doublevit.attacks.victim import Victim, cross_entropy, frozen, require_pixels
 from doublevit.errors import UserError
@@ -45,7 +46,7 @@ def digits(count: int, start: int = 0) -> Samples:
     found = load_digits()
     images = torch.from_numpy(found.images[start : start + count] / 16).float()[:, None].repeat(1, 3, 1, 1)
     labels = torch.from_numpy(found.target[start : start + count]).long()
-    return Samples(images, labels, Draws(0, np.arange(count)))
+    return Samples(images, labels, AttackDraws(0, np.arange(count)))
 
 
 def known(net: nn.Module) -> Samples:
@@ -327,11 +328,11 @@ def test_gradients_are_of_pixels_alone_and_parameters_come_back(net):
 
 
 def test_draws_depend_on_sample_seed_repetition_and_name_alone():
-    draws = Draws(0, np.arange(5))
+    draws = AttackDraws(0, np.arange(5))
     first = draws.uniform("a", 3)
     np.testing.assert_array_equal(draws.at(np.array([3, 1])).uniform("a", 3), first[[3, 1]])
-    for others in (Draws(1, np.arange(5)), dataclasses.replace(draws, repeat=1)):
+    for others in (AttackDraws(1, np.arange(5)), dataclasses.replace(draws, repeat=1)):
         assert not np.isclose(others.uniform("a", 3), first).any()
         assert others.batch_seed("a") != draws.batch_seed("a")
     assert not np.isclose(draws.uniform("b", 3), first).any()
-    assert abs(Draws(0, np.arange(4000)).normal("a", 3).mean()) < 0.03
+    assert abs(AttackDraws(0, np.arange(4000)).normal("a", 3).mean()) < 0.03

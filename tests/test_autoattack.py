@@ -10,16 +10,13 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import nn
 
-from doublevit.attacks.autoattack import losses
-from doublevit.attacks.autoattack.apgd import Apgd
-from doublevit.attacks.autoattack.climb import Climb, Point, checkpoints, direction
-from doublevit.attacks.autoattack.fab import Fab
-from doublevit.attacks.autoattack.hyperplane import to_hyperplane
-from doublevit.attacks.autoattack.square import Square, share
-from doublevit.attacks.autoattack.squares import SQUARES, hill
 from doublevit.attacks.balls import distance, require_inside, size
-from doublevit.attacks.draws import Draws
-from doublevit.attacks.interface import Attack, Samples
+from doublevit.attacks.draws import AttackDraws
+from doublevit.attacks.interface import AttackFunction, Samples
+from doublevit.attacks.own import losses
+from doublevit.attacks.own.apgd import Apgd, Climb, ClimbPoint, checkpoints, direction
+from doublevit.attacks.own.fab import Fab, to_hyperplane
+from doublevit.attacks.own.square import SQUARES, Square, fraction, hill
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.errors import UserError
 
@@ -88,7 +85,7 @@ def samples(net: nn.Module) -> Samples:
 
 
 def make_samples(images: torch.Tensor, labels: torch.Tensor) -> Samples:
-    return Samples(images, labels, Draws(0, np.arange(len(labels))))
+    return Samples(images, labels, AttackDraws(0, np.arange(len(labels))))
 
 
 def linear(classes: int, shape: Sequence[int] = (3, 8, 8), count: int = 12) -> tuple[nn.Module, Samples]:
@@ -111,7 +108,7 @@ def standing(model: nn.Module, images: torch.Tensor, samples: Samples) -> torch.
     return model(images).argmax(dim=1) == samples.labels
 
 
-def quick(norm: str) -> dict[str, Attack]:
+def quick(norm: str) -> dict[str, AttackFunction]:
     return {
         "apgd-ce": Apgd(norm, steps=20, restarts=2),
         "apgd-dlr": Apgd(norm, "dlr", steps=20),
@@ -168,7 +165,7 @@ def test_checkpoints_are_the_papers():
 def climb_of(values: Sequence[float]) -> Climb:
     """A climb of one sample whose losses were these; each image holds the number of its step."""
     points = [
-        Point(
+        ClimbPoint(
             torch.full((1, 1, 1, 1), float(step)), torch.tensor([value]), torch.zeros(1, 1, 1, 1), torch.tensor([False])
         )
         for step, value in enumerate(values)
@@ -181,7 +178,7 @@ def climb_of(values: Sequence[float]) -> Climb:
 
 def test_a_step_goes_on_for_a_quarter_of_the_way_of_the_last():
     for before, gradient, part, expected in ((0.46, 1, 0.75, 0.525), (0.46, -3, 0.75, 0.495), (0.1, 1, 1, 0.52)):
-        point = Point(*(torch.full((1, 1, 1, 1), value) for value in (0.5, 0.0, float(gradient), 0.0)))
+        point = ClimbPoint(*(torch.full((1, 1, 1, 1), value) for value in (0.5, 0.0, float(gradient), 0.0)))
         climb = Climb.at(point, point.images, torch.zeros(1), torch.zeros(1), 0.02)
         climb.strides, climb.before = torch.tensor([0.02]), torch.full((1, 1, 1, 1), before)
         for norm in DUAL:
@@ -260,7 +257,7 @@ def test_fab_finds_the_exact_distance(norm: str):
 
 @pytest.mark.parametrize("norm", DUAL)
 def test_fabs_steps_are_the_papers(norm: str):
-    """By hand, in exact distances: 1.05 of one, back to beta of that, on to the boundary with a share of alpha."""
+    """By hand, in exact distances: 1.05 of one, back to beta of that, on to the boundary with a fraction of alpha."""
     model, samples = linear(2)
     for beta, alpha in ((0.9, 0.055 / 1.055), (0.5, 0.1)):
         place = 1.05 * beta
@@ -328,10 +325,10 @@ def smallest(image: np.ndarray, normal: np.ndarray, gap: float, norm: str) -> fl
     return float(np.sqrt(solved.fun))
 
 
-def test_squares_shares_are_the_published_ones():
+def test_squares_fractions_are_the_published_ones():
     expected = {0: 1, 10: 1, 11: 2, 50: 2, 51: 4, 200: 4, 201: 8, 500: 8, 501: 16, 1000: 16, 1001: 32, 2001: 64}
     expected |= {4000: 64, 4001: 128, 6001: 256, 8000: 256, 8001: 512, 9999: 512}
-    assert {query: 0.8 / share(query, 0.8) for query in expected} == pytest.approx(expected)
+    assert {query: 0.8 / fraction(query, 0.8) for query in expected} == pytest.approx(expected)
 
 
 def test_sides_of_squares():
@@ -369,7 +366,7 @@ def test_an_l2_square_takes_its_budget_from_another():
 
 @pytest.mark.parametrize("norm", DUAL)
 @pytest.mark.parametrize("name", NAMES)
-def test_images_stay_in_the_ball_and_fallen_samples_stay_fallen(norm: str, name: str, net: nn.Module, samples: Samples):
+def test_images_stay_in_the_ball_and_broken_samples_stay_broken(norm: str, name: str, net: nn.Module, samples: Samples):
     few, epsilons = samples.at(torch.arange(0, 200, 4)), [0.0, *(EPSILON[norm] * k for k in (0.3, 0.6, 0.9))]
     found = quick(norm)[name](Victim(net), few, epsilons)
     assert torch.equal(found[0], few.images)
@@ -392,12 +389,12 @@ def test_batches_do_not_matter(norm: str, name: str, net: nn.Module, samples: Sa
     with frozen(victim.model):
         whole = attack(victim, few, epsilons)
         for count in (1, 4):
-            parts = [attack(victim, few.at(places), epsilons) for places in torch.arange(7).split(count)]
+            parts = [attack(victim, few.at(indices), epsilons) for indices in torch.arange(7).split(count)]
             for images, again in zip(whole, zip(*parts, strict=True), strict=True):
                 torch.testing.assert_close(torch.cat(again), images, atol=1e-5, rtol=0)
 
 
-def shown(attack: Attack, model: nn.Module, samples: Samples, epsilons: Sequence[float]) -> list[torch.Tensor]:
+def shown(attack: AttackFunction, model: nn.Module, samples: Samples, epsilons: Sequence[float]) -> list[torch.Tensor]:
     counting = Counting(model).eval()
     attack(Victim(counting), samples, epsilons)
     return counting.seen

@@ -13,14 +13,22 @@ import torch
 from torch import nn
 
 from doublevit.attacks.balls import project, require_inside, size
-from doublevit.attacks.draws import Draws
-from doublevit.attacks.foolbox.attack import arguments, make_foolbox
-from doublevit.attacks.foolbox.catalogue import CLASSES, FOOLBOX, LEFT_OUT, repeatable
-from doublevit.attacks.foolbox.surroundings import import_foolbox, seeded
+from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.draws import AttackDraws
+from doublevit.attacks.foolbox_attack import arguments, import_foolbox, make_foolbox, seeded
+from doublevit.attacks.foolbox_hyperparameters import (
+    BlendedNoise,
+    Boundary,
+    CarliniWagner,
+    ElasticNet,
+    GaussianBlur,
+    HopSkipJump,
+    Noise,
+    Pgd,
+    SaltAndPepper,
+)
+from doublevit.attacks.hyperparameters import LIMITS, Parameters
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.knobs.black_box import BlendedNoise, Boundary, GaussianBlur, HopSkipJump, Noise, SaltAndPepper
-from doublevit.attacks.knobs.parameters import LIMITS, Parameters, Pgd
-from doublevit.attacks.knobs.white_box import CarliniWagner, ElasticNet
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError
 
@@ -38,7 +46,7 @@ QUICK = Parameters(
     gaussian_blur=GaussianBlur(steps=20),
 )
 SMALL_AND_LARGE = {"linf": (0.02, 0.4), "l2": (0.1, 5.0), "l1": (1.0, 60.0)}
-PAIRS = [(name, norm) for name, entry in FOOLBOX.items() for norm in entry.norms or (None,)]
+PAIRS = [(name, norm) for name, spec in FOOLBOX.items() for norm in spec.norms or (None,)]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,8 @@ def victim(digits: tuple[torch.Tensor, torch.Tensor]) -> Victim:
 def samples(victim: Victim, digits: tuple[torch.Tensor, torch.Tensor]) -> Samples:
     """A dozen that are classified rightly."""
     images, labels = digits[0][1500:], digits[1][1500:]
-    places = (victim.predict(images).argmax(1) == labels).nonzero()[:12, 0]
-    return Samples(images[places], labels[places], Draws(3, places.numpy()))
+    indices = (victim.predict(images).argmax(1) == labels).nonzero()[:12, 0]
+    return Samples(images[indices], labels[indices], AttackDraws(3, indices.numpy()))
 
 
 def fooled(victim: Victim, images: torch.Tensor, samples: Samples) -> torch.Tensor:
@@ -89,11 +97,10 @@ def fooled(victim: Victim, images: torch.Tensor, samples: Samples) -> torch.Tens
 
 def test_every_class_of_foolbox_has_a_name_or_a_reason() -> None:
     there = {item.__name__ for item in vars(foolbox.attacks).values() if inspect.isclass(item)}
-    named = {name for classes in CLASSES.values() for name in classes}
+    named = {name for spec in FOOLBOX.values() for name in spec.class_names}
     assert named | set(LEFT_OUT) == there
     assert not named & set(LEFT_OUT)
-    assert set(CLASSES) == set(FOOLBOX)
-    assert all(len(CLASSES[name]) in (1, len(entry.norms)) for name, entry in FOOLBOX.items())
+    assert all(len(spec.class_names) in (1, len(spec.norms)) for spec in FOOLBOX.values())
 
 
 OTHER_DEFAULTS = {
@@ -146,7 +153,7 @@ def test_knobs_reach_foolbox() -> None:
 
 
 def test_names_are_there_without_torch() -> None:
-    code = "import sys, doublevit.attacks.foolbox.catalogue; print({'torch', 'foolbox', 'numpy'} & set(sys.modules))"
+    code = "import sys, doublevit.attacks.catalogue; print({'torch', 'foolbox', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
 
 
@@ -185,7 +192,7 @@ def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Vict
     torch.rand(5), np.random.rand(3)
     alone = make_foolbox(name, norm, QUICK)(victim, samples, (large,))
     assert torch.equal(alone[0], found[-1])
-    other = Samples(samples.images, samples.labels, Draws(4, samples.draws.indices))
+    other = Samples(samples.images, samples.labels, AttackDraws(4, samples.draws.indices))
     elsewhere = make_foolbox(name, norm, QUICK)(victim, other, (small, large))
     if repeatable(name, QUICK):
         assert not torch.equal(elsewhere[-1], found[-1])
@@ -289,7 +296,7 @@ def test_pgd_reaches_the_worst_case_of_a_linear_model(norm: str, dual: str, epsi
     weight = torch.randn(192, generator=generator)
     images = torch.rand(6, 3, 8, 8, generator=generator) * 0.1 + 0.45  # far from black and white: nothing is cut
     margins = (images.flatten(1) - 0.5) @ weight
-    attacked = Samples(images, (margins < 0).long(), Draws(0, np.arange(6)))
+    attacked = Samples(images, (margins < 0).long(), AttackDraws(0, np.arange(6)))
     network = Linear(weight).eval()
     # In L2 the random start fades with each step, geometrically.
     parameters = Parameters(pgd=Pgd(steps=60, relative_step=0.5))
@@ -311,7 +318,7 @@ class Brightness(nn.Module):
 def test_photos_without_a_start_stay_and_others_are_attacked(name: str) -> None:
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1
     images[::2] += 0.8
-    attacked = Samples(images, torch.tensor([0, 1] * 3), Draws(0, np.arange(6)))
+    attacked = Samples(images, torch.tensor([0, 1] * 3), AttackDraws(0, np.arange(6)))
     parameters = dataclasses.replace(QUICK, blended_noise=BlendedNoise(5, 5))
     (found,) = make_foolbox(name, "l2", parameters)(Victim(Brightness().eval()), attacked, [100.0])
     assert torch.equal(found[::2], images[::2])
@@ -330,7 +337,7 @@ class Deaf(nn.Module):
 def test_a_gradient_that_vanishes_spoils_only_its_own_photo() -> None:
     images = torch.full((4, 3, 8, 8), 0.05)
     images[::2] += 0.8
-    attacked = Samples(images, torch.tensor([0, 1] * 2), Draws(0, np.arange(4)))
+    attacked = Samples(images, torch.tensor([0, 1] * 2), AttackDraws(0, np.arange(4)))
     network = Victim(Deaf().eval())
     (found,) = make_foolbox("vat", "l2", QUICK)(network, attacked, [2.0])
     assert torch.equal(found[::2], images[::2])
@@ -340,7 +347,7 @@ def test_a_gradient_that_vanishes_spoils_only_its_own_photo() -> None:
 @pytest.mark.parametrize(("name", "norm"), [pair for pair in PAIRS if FOOLBOX[pair[0]].kind == "white-box"])
 def test_a_model_without_gradients_gives_no_errors(name: str, norm: str) -> None:
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.8
-    attacked = Samples(images, torch.zeros(3, dtype=torch.int64), Draws(0, np.arange(3)))
+    attacked = Samples(images, torch.zeros(3, dtype=torch.int64), AttackDraws(0, np.arange(3)))
     (found,) = make_foolbox(name, norm, QUICK)(Victim(Deaf().eval()), attacked, [0.01])
     require_inside(found, images, norm, 0.01)
     if name in ("cw", "ead"):

@@ -1,1 +1,1 @@
-"""Attacks: (model, photos, epsilon) -> images in that ball and in [0, 1]; and checks that expose broken evaluations."""
+"""Attacks: (model, images, epsilon) -> images in that ball and in [0, 1]; and checks that expose broken evaluations."""

@@ -1,4 +1,4 @@
-"""The ball around a photo that an attack may move it in, and the box [0, 1] of all photos."""
+"""The ball around an image that an attack may move it in, and the box [0, 1] of all images."""
 
 import torch
 
@@ -11,7 +11,7 @@ class OutsideError(RuntimeError):
 
 
 def distance(images: torch.Tensor, others: torch.Tensor, norm: str) -> torch.Tensor:
-    """Of each pair of images (B, ...) the norm of the difference, (B,)."""
+    """The norm of the difference of each pair of images (B, ...), (B,)."""
     return size(images - others, norm)
 
 

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 
 from doublevit.attacks.balls import distance
-from doublevit.attacks.interface import Attack, Samples
+from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, cross_entropy
 
-FORWARD_PASSES = 5  # over the same photos
+FORWARD_PASSES = 5  # over the same images
 SAME = 1e-4  # relative to the logits' spread: what float32 sums in another order may differ by
-FEW = 0.03  # of the photos: more than this is no accident of rounding
-HUGE = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # of the diameter of the box: any photo can become grey
+FEW = 0.03  # of the images: more than this is no accident of rounding
+HUGE = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # of the diameter of the box: any image can become gray
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """A named sign that a robust accuracy may be wrong, and what was seen, in a sentence.
 
-    It is about one `attack` at one `epsilon`, or about all where these are not said.
+    It is about one `attack` at one `epsilon`, or about all where these are None.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Finding:
 
     def speaks_against(self, attacks: Collection[str], epsilon: float) -> bool:
         """Whether it is about one of these attacks at that epsilon; at 0 only what is about all of them is."""
-        ours = self.attack is None or (self.attack in attacks and epsilon > 0)
-        return ours and self.epsilon in (None, epsilon)
+        about_these = self.attack is None or (self.attack in attacks and epsilon > 0)
+        return about_these and self.epsilon in (None, epsilon)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
@@ -51,14 +51,14 @@ def short_steps(name: str, steps: tuple[int, float] | None) -> Iterator[Finding]
         )
 
 
-def before(victim: Victim, samples: Samples, norm: str, strong: Attack | None) -> list[Finding]:
-    """What a few photos show before the attacks.
+def before(victim: Victim, samples: Samples, norm: str, strong: AttackFunction | None) -> list[Finding]:
+    """What a few images show before the attacks.
 
     Args:
         victim: the model, its parameters frozen.
-        samples: photos.
+        samples: images.
         norm: of the attacks to come.
-        strong: an attack that should fool any model when epsilon is huge; None where the model is wrong on the photos.
+        strong: an attack that should fool any model when epsilon is huge; None where the model is wrong on the images.
     """
     found = list(outputs(victim, samples, victim.predict(samples.images)))
     if strong is None:
@@ -69,7 +69,7 @@ def before(victim: Victim, samples: Samples, norm: str, strong: Attack | None) -
 
 
 def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[Finding]:
-    """Not finite, constant, probabilities, or different when asked again."""
+    """Not finite, constant, probabilities, or different in a further pass."""
     if not torch.isfinite(logits).all():
         bad = (~torch.isfinite(logits)).any(dim=1).sum().item()
         yield Finding(
@@ -97,7 +97,7 @@ def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[
 
 
 def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
-    """Of the cross-entropy in the pixels: not finite, or nothing at all."""
+    """Gradients of the cross-entropy in the pixels that are not finite, or zero."""
     _, _, gradient = victim.gradient(samples.images, samples.labels, cross_entropy)
     finite = torch.isfinite(gradient).flatten(1).all(dim=1)
     if not finite.all():
@@ -105,31 +105,31 @@ def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
         yield Finding(
             "non-finite", f"the gradients of {bad} of {len(finite)} photos are not finite (overflow in 16 bits?)"
         )
-    nothing = (gradient.flatten(1).abs().amax(dim=1) == 0).sum().item()
-    if nothing > FEW * len(samples):
+    zeros = (gradient.flatten(1).abs().amax(dim=1) == 0).sum().item()
+    if zeros > FEW * len(samples):
         yield Finding(
             "zero-gradient",
-            f"the gradient of {nothing} of {len(samples)} photos is zero: something in the model rounds or saturates,"
+            f"the gradient of {zeros} of {len(samples)} photos is zero: something in the model rounds or saturates,"
             " and white-box attacks are blind to it",
         )
 
 
-def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: Attack) -> Iterator[Finding]:
-    """Accuracy that is left where the ball is so large that every photo could become grey."""
+def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: AttackFunction) -> Iterator[Finding]:
+    """Accuracy that is left where the ball is so large that every image could become gray."""
     corners = torch.ones_like(samples.images[:1]), torch.zeros_like(samples.images[:1])
     epsilon = HUGE[norm] * distance(*corners, norm).item()
     (attacked,) = strong(victim, samples, [epsilon])
-    standing = (victim.predict(torch.nan_to_num(attacked)).argmax(dim=1) == samples.labels).sum().item()
-    if standing:
+    robust = (victim.predict(torch.nan_to_num(attacked)).argmax(dim=1) == samples.labels).sum().item()
+    if robust:
         yield Finding(
             "huge-epsilon",
-            f"{standing} of {len(samples)} photos stand at a {norm} epsilon of {epsilon:g}, where none should:"
+            f"{robust} of {len(samples)} photos stand at a {norm} epsilon of {epsilon:g}, where none should:"
             " the attack does not get at the model",
         )
 
 
 def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
-    """Whether photos are right, bool (N,), by the usual evaluation and by the attack's way to the model."""
+    """Whether images are right, bool (N,), in the usual evaluation and as the attack sees the model."""
     differing = int((usual != attacked).sum())
     if differing > max(1, FEW * len(usual)):
         yield Finding(
@@ -140,7 +140,7 @@ def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
 
 
 def black_box_wins(white: np.ndarray, black: np.ndarray, epsilon: float, where: str) -> Iterator[Finding]:
-    """Which photos fell, bool (N,), to attacks with gradients and to those without, in one ball, for people `where`."""
+    """Which images attacks with gradients broke, bool (N,), and which those without, in one ball called `where`."""
     won = int((black & ~white).sum())
     if won > max(1, 0.002 * len(white)):
         yield Finding(
@@ -152,21 +152,21 @@ def black_box_wins(white: np.ndarray, black: np.ndarray, epsilon: float, where: 
 
 
 def damage(count: int, where: str, attack: str) -> Iterator[Finding]:
-    """Images or logits that were not finite, `count` of them, in an attack: for people `where`."""
+    """Images or logits that were not finite, `count` of them, in an attack at what people call `where`."""
     if count:
         text = f"{count} images or their logits were not finite under {where} (overflow in 16 bits?)"
         yield Finding("non-finite", text, attack)
 
 
-def restarts(fallen: Sequence[int], count: int, where: str, attack: str, epsilon: float) -> Iterator[Finding]:
-    """How many of `count` photos each repetition of an attack has felled: the last should find no more."""
-    if len(fallen) > 1 and fallen[-1] > max(1, 0.01 * count):
-        text = f"repetition {len(fallen)} of {where} still felled {fallen[-1]} of {count} photos: repeat it more often"
+def restarts(broken: Sequence[int], count: int, where: str, attack: str, epsilon: float) -> Iterator[Finding]:
+    """How many of `count` images each repetition of an attack has broken: the last should find no more."""
+    if len(broken) > 1 and broken[-1] > max(1, 0.01 * count):
+        text = f"repetition {len(broken)} of {where} still felled {broken[-1]} of {count} photos: repeat it more often"
         yield Finding("restarts", text, attack, epsilon)
 
 
 def distinct(findings: Iterable[Finding]) -> list[Finding]:
-    """One of each name about each attack and epsilon: the first."""
+    """The first finding of each name about each attack and epsilon."""
     first: dict[tuple[str, str | None, float | None], Finding] = {}
     for finding in findings:
         first.setdefault((finding.name, finding.attack, finding.epsilon), finding)

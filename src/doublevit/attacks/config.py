@@ -5,19 +5,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from doublevit.attacks.autoattack.names import ENSEMBLES, PARTS
-from doublevit.attacks.entry import Entry
+from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX, LEFT_OUT, parts_of, repeatable, spec_of
 from doublevit.attacks.epsilons import parse_all
-from doublevit.attacks.foolbox.catalogue import CLASSES, FOOLBOX, LEFT_OUT, repeatable
-from doublevit.attacks.knobs.parameters import Parameters, field_of
+from doublevit.attacks.hyperparameters import Parameters, field_of
 from doublevit.errors import UserError, unknown
-
-ATTACKS: dict[str, Entry] = FOOLBOX | PARTS
-
-TRANSFERABLE = tuple(
-    name for name, entry in FOOLBOX.items() if entry.kind == "white-box" and (name == "fgsm" or not entry.shared)
-)
-"""Attacks that go as far as the ball allows; others stop at the border of the model that they see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +22,15 @@ class AttackConfig:
     epsilons: tuple[str, ...] = ()
     """Sizes in units of the pixel range, such as 0.5/255 1/255; for linf 0 and 0.25/255 to 8/255 if not given."""
     space: Literal["photo", "input"] = "photo"
-    """What is perturbed: the photo at its own resolution, or resized to the network's input."""
+    """What is perturbed: the image at its own resolution, or resized to the network's input."""
     independent: bool = False
-    """Attack all that is right by every attack at every epsilon; if not, what fell is spared larger and later ones."""
+    """Run every attack at every epsilon on all that is right; if not, broken images are spared what comes later."""
     restarts: int = 1
     """Times that attacks with random draws are run on what is left."""
     batch_size: int = 32
-    """Photos attacked at a time; random draws of Foolbox's attacks depend on it."""
+    """Images attacked at a time; random draws of Foolbox's attacks depend on it."""
     save_images: bool = False
-    """Keep the worst image of every photo (float32, in the run's folder) and a contact sheet."""
+    """Keep the worst variant of every image (float32, in the run's folder) and a contact sheet."""
     parameters: Annotated[Parameters, tyro.conf.arg(name="")] = Parameters()
 
     def __post_init__(self) -> None:
@@ -61,47 +52,31 @@ class AttackConfig:
         return parse_all(self.epsilons, self.norm)
 
     def parameters_of(self, name: str) -> dict[str, Any]:
-        """The knobs of an attack, or those of an ensemble's parts by their names."""
+        """The hyperparameters of an attack, or those of an ensemble's parts by their names."""
         parts = parts_of(name)
         return self.parameters.of(name) if parts == (name,) else {part: self.parameters.of(part) for part in parts}
 
     def require_classes(self, count: int) -> None:
         """Raise `UserError` where an attack needs more classes than the `count` that there are."""
         for name in self.names:
-            fitting = [part for part in parts_of(name) if ATTACKS[part].classes <= count]
+            fitting = [part for part in parts_of(name) if ATTACKS[part].min_classes <= count]
             lacking = [part for part in parts_of(name) if part not in fitting]
             if lacking:
                 instead = f"; give --attack.names {' '.join(fitting)}" if fitting else ""
-                least = ATTACKS[lacking[0]].classes
+                least = ATTACKS[lacking[0]].min_classes
                 raise UserError(f"--attack.names {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
 
     def times(self, attack: str) -> int:
         """How often an attack is run: once where it would do the same again."""
-        again = repeatable(attack, self.parameters) if attack in FOOLBOX else PARTS[attack].random
-        return self.restarts if again else 1
+        return self.restarts if repeatable(attack, self.parameters) else 1
 
     def _require_used(self) -> None:
-        """No knob is turned of an attack that is not run."""
+        """Raise `UserError` where hyperparameters are given of an attack that is not run."""
         used = {field_of(part) for name in self.names for part in parts_of(name)}
         for field in dataclasses.fields(self.parameters):
             if getattr(self.parameters, field.name) != field.default and field.name not in used:
                 flag = field.name.replace("_", "-")
                 raise UserError(f"--attack.{flag}...: no attack of --attack.names has these parameters")
-
-
-def parts_of(name: str) -> tuple[str, ...]:
-    """The attacks that an ensemble is made of; an attack itself."""
-    return ENSEMBLES.get(name, (name,))
-
-
-def entry_of(name: str) -> Entry:
-    """What is to be known of an attack, or of the first part of an ensemble, whose parts share their norms."""
-    return ATTACKS[parts_of(name)[0]]
-
-
-def is_control(name: str) -> bool:
-    """Whether it is noise, which shows what a perturbation does that is not aimed."""
-    return entry_of(name).kind == "noise"
 
 
 def _require_known(name: str, norm: str) -> None:
@@ -110,11 +85,11 @@ def _require_known(name: str, norm: str) -> None:
         left_out = next((there for there in LEFT_OUT if there.lower().removesuffix("attack") == plain), None)
         if left_out is not None:
             raise UserError(f"attack {name} is left out ({left_out}): {LEFT_OUT[left_out]}")
-        ours = next((ours for ours, classes in CLASSES.items() if name in classes), name.lower())
+        ours = next((ours for ours, spec in FOOLBOX.items() if name in spec.class_names), name.lower())
         if ours in ATTACKS or ours in ENSEMBLES:
             raise UserError(f"unknown attack {name!r}; here it is called {ours}")
         raise unknown("attack", name, [*ATTACKS, *ENSEMBLES])
-    norms = entry_of(name).norms
+    norms = spec_of(name).norms
     if norms and norm not in norms:
         raise UserError(
             f"--attack.names {name}: it has no norm {norm}, only {', '.join(norms)}; add --attack.norm {norms[0]}"

@@ -7,10 +7,10 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class AttackDraws:
     """What is drawn for each sample of a batch.
 
-    `indices` int64 (B,) are the samples' places in their data set; `repeat` counts repetitions of an attack.
+    `indices` int64 (B,) are the samples' indices in their data set; `repeat` counts repetitions of an attack.
     """
 
     seed: int
@@ -35,6 +35,6 @@ class Draws:
         key = [self.seed, self.repeat, zlib.crc32(name.encode()), *self.indices]
         return int(np.random.default_rng(key).integers(2**31))
 
-    def at(self, places: np.ndarray) -> "Draws":
+    def at(self, chosen: np.ndarray) -> "AttackDraws":
         """The draws of some of the samples."""
-        return dataclasses.replace(self, indices=self.indices[places])
+        return dataclasses.replace(self, indices=self.indices[chosen])

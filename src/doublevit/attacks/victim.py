@@ -16,7 +16,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class Victim(nn.Module):
     """Images (B, 3, H, W) in [0, 1] -> float32 logits (B, classes).
 
-    Gradients are float32 too: in bfloat16 attacks that look for the nearest boundary felled fewer photos.
+    Gradients are float32 too: in bfloat16 attacks that look for the nearest boundary broke fewer images.
 
     Raises:
         UserError: the model is in training mode: dropout and batch statistics would make the attack random.
@@ -44,7 +44,7 @@ class Victim(nn.Module):
         return torch.cat([self(part) for part in images.split(batch_size)])
 
     def gradient(self, images: torch.Tensor, labels: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, ...]:
-        """Of each sample the logits, the loss (B,) and the loss's gradient in the image, all detached."""
+        """The logits, the loss (B,) and the loss's gradient in the image for each sample, all detached."""
         images = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self(images)
@@ -60,7 +60,7 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient in the block; afterwards each does as before.
+    """No parameter requires a gradient in the block; afterwards each does as before.
 
     Attacks differentiate by pixels only; gradients of the weights cost a third of their time.
     """
@@ -70,8 +70,8 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter, asked in before:
-            parameter.requires_grad_(asked)
+        for parameter, required in before:
+            parameter.requires_grad_(required)
 
 
 def require_pixels(images: torch.Tensor) -> None:

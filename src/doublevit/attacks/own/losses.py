@@ -1,7 +1,7 @@
 """What attacks make large: margins, and the difference of logits ratio, which no scaling of the logits changes.
 
 Croce and Hein (2020), "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
-attacks", section 4. Each loss takes logits (B, classes) and labels (B,) and gives one number a sample, (B,).
+attacks", section 4. Each loss takes logits (B, classes) and labels (B,) and gives a number per sample, (B,).
 """
 
 import torch
@@ -28,7 +28,7 @@ def margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     require_classes(logits, 2, "the margin")
     others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
-    return others.max(dim=1).values - _of(logits, labels)
+    return others.max(dim=1).values - _logit_of(logits, labels)
 
 
 def dlr(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ def towards(targets: torch.Tensor) -> Loss:
     """The loss: logit of the target minus logit of the label. `targets` int64 (B,) are the samples' targets."""
 
     def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return _of(logits, targets) - _of(logits, labels)
+        return _logit_of(logits, targets) - _logit_of(logits, labels)
 
     return loss
 
@@ -67,10 +67,10 @@ def targeted_dlr(targets: torch.Tensor) -> Loss:
 
 
 def likely_targets(logits: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Of each sample the `count` most likely classes that are not the label, or all there are, (count, B)."""
+    """The `count` most likely classes of each sample that are not the label, or all there are, (count, B)."""
     others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
     return others.topk(min(count, logits.shape[1] - 1), dim=1).indices.T
 
 
-def _of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def _logit_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     return logits.gather(1, classes.unsqueeze(1)).squeeze(1)

@@ -1,6 +1,6 @@
-"""The knobs of attacks by gradients. No torch and no Foolbox here, so that `--help` stays quick.
+"""The hyperparameters of Foolbox's attacks. No torch and no Foolbox here, so that `--help` stays quick.
 
-Defaults are those of Foolbox 3.3.4, except where a docstring says what Foolbox's own is, and of AutoAttack.
+Defaults are those of Foolbox 3.3.4, except where a docstring says what Foolbox's own is.
 """
 
 import dataclasses
@@ -8,19 +8,19 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Pgd:
-    """Projected gradient descent: many small steps from a random place in the ball."""
+    """Projected gradient descent: many small steps from a random point of the ball."""
 
     steps: int | None = None
     """Gradient steps; if not given, 40 for pgd in linf and 50 for all others."""
     relative_step: float | None = None
     """Length of a step, relative to epsilon; if not given, 1/30 for pgd in linf and 1/40 for all others."""
     random_start: bool = True
-    """Start at a random place in the ball, instead of the photo."""
+    """Start at a random point of the ball, instead of the image."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """The basic iterative method: steps from the photo itself."""
+    """The basic iterative method: steps from the image itself."""
 
     steps: int = 10
     """Gradient steps."""
@@ -51,7 +51,7 @@ class VirtualAdversarial:
     steps: int = 10
     """Power iterations; Foolbox names no default."""
     step: float = 1.0
-    """L2 length of the trial step; Foolbox: 1e-6, which float32 loses in photos."""
+    """L2 length of the trial step; Foolbox: 1e-6, which float32 loses in images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,22 +125,86 @@ class DecoupledNorm:
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoPgd:
-    """All Auto-PGDs."""
+class HopSkipJump:
+    """HopSkipJump: along the boundary, its direction estimated from decisions alone."""
 
-    steps: int = 100
-    """Gradient steps of each run."""
-    targets: int = 9
-    """Classes that apgd-dlr-t aims at."""
-    eot: int = 20
-    """Passes whose mean is a gradient of apgd-ce-eot and apgd-dlr-eot."""
+    steps: int = 32
+    """Steps along the boundary; Foolbox: 64. 32 cost some 13,000 queries per image, 64 some 36,000."""
+    initial_queries: int = 100
+    """Queries in the first step; they grow with the root of the steps."""
 
 
 @dataclasses.dataclass(frozen=True)
-class FastAdaptiveBoundary:
-    """FAB."""
+class Boundary:
+    """The boundary attack: a random walk along the boundary."""
+
+    steps: int = 5000
+    """Steps of the walk, each about one query per image; Foolbox: 25,000."""
+    spherical_step: float = 0.01
+    """First step sideways, relative to the distance."""
+    source_step: float = 0.01
+    """First step towards the image, relative to the distance."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Noise of size epsilon, drawn until it fools."""
+
+    repeats: int = 100
+    """Draws at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SaltAndPepper:
+    """Black and white pixels, more and more of them."""
+
+    steps: int = 1000
+    """Amounts of noise that are tried, each one query per image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BlendedNoise:
+    """The image blended with a picture of noise."""
+
+    directions: int = 1000
+    """Pictures of noise that are tried until one is taken for another class."""
+    steps: int = 1000
+    """Points on the way to it that are tried, each one query per image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianBlur:
+    """Gaussian blur, stronger and stronger."""
 
     steps: int = 100
-    """Steps towards each class."""
-    targets: int = 9
-    """Classes that it aims at."""
+    """Strengths that are tried, each one query per image; Foolbox: 1000."""
+    largest_sigma: float | None = None
+    """Standard deviation of the strongest blur, in pixels; if not given, the image's longer side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """Less and less contrast."""
+
+    binary_search_steps: int = 15
+    """Steps of the search for the least change that fools."""
+    target: float = 0.5
+    """Grey without any contrast: 0 is black, 1 white."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spatial:
+    """Shifts and turns of the whole image."""
+
+    max_translation: float = 3.0
+    """Largest shift, in pixels."""
+    max_rotation: float = 30.0
+    """Largest turn, in degrees."""
+    num_translations: int = 5
+    """Shifts that are tried along each side."""
+    num_rotations: int = 5
+    """Turns that are tried."""
+    grid_search: bool = True
+    """Try all shifts with all turns; otherwise random ones."""
+    random_steps: int = 100
+    """Random shifts and turns that are tried without grid search."""

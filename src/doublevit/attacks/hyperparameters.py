@@ -1,31 +1,26 @@
-"""The knobs of all attacks, and what they may be. No torch and no Foolbox here."""
+"""The hyperparameters of all attacks, and what they may be. No torch and no Foolbox here: `--help` stays quick."""
 
 import dataclasses
 from typing import Any
 
-from doublevit.attacks.knobs.black_box import (
+from doublevit.attacks.foolbox_hyperparameters import (
     BlendedNoise,
     Boundary,
-    Contrast,
-    GaussianBlur,
-    HopSkipJump,
-    Noise,
-    SaltAndPepper,
-    Spatial,
-    Squares,
-)
-from doublevit.attacks.knobs.white_box import (
-    AutoPgd,
     CarliniWagner,
+    Contrast,
     DecoupledNorm,
     DeepFool,
     Descent,
     ElasticNet,
-    FastAdaptiveBoundary,
     FastMinimumNorm,
+    GaussianBlur,
+    HopSkipJump,
     MomentumDescent,
+    Noise,
     Pgd,
+    SaltAndPepper,
     SparseDescent,
+    Spatial,
     VirtualAdversarial,
 )
 from doublevit.errors import UserError
@@ -61,10 +56,10 @@ LIMITS: dict[str, tuple[float, float]] = {
     "max_translation": (0, 1e4),
     "max_rotation": (0, 180),
 }
-"""Of each field the lowest and highest value that does something, whichever attack it is of."""
+"""The lowest and the highest value of each field that does something, in whichever attack."""
 
 PAPER = Pgd(steps=10)
-"""Of the attack called paper: it cannot be turned."""
+"""The attack called paper: nobody can change it."""
 
 PGD_DEFAULTS = {("pgd", "linf"): (40, 1 / 30), ("paper", "linf"): (40, 1 / 30)}
 OTHER_PGD_DEFAULTS = (50, 1 / 40)
@@ -72,8 +67,38 @@ OTHER_PGD_DEFAULTS = (50, 1 / 40)
 
 
 @dataclasses.dataclass(frozen=True)
+class AutoPgd:
+    """All Auto-PGDs."""
+
+    steps: int = 100
+    """Gradient steps of each run."""
+    targets: int = 9
+    """Classes that apgd-dlr-t aims at."""
+    eot: int = 20
+    """Passes whose mean is a gradient of apgd-ce-eot and apgd-dlr-eot."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FastAdaptiveBoundary:
+    """FAB."""
+
+    steps: int = 100
+    """Steps towards each class."""
+    targets: int = 9
+    """Classes that it aims at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SquareHyperparameters:
+    """The Square attack."""
+
+    queries: int = 5000
+    """Predictions for each image."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Parameters:
-    """The knobs of each attack that has some."""
+    """The hyperparameters of each attack that has any."""
 
     pgd: Pgd = Pgd()
     adam_pgd: Pgd = Pgd()
@@ -98,30 +123,30 @@ class Parameters:
     spatial: Spatial = Spatial()
     apgd: AutoPgd = AutoPgd()
     fab: FastAdaptiveBoundary = FastAdaptiveBoundary()
-    square: Squares = Squares()
+    square: SquareHyperparameters = SquareHyperparameters()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             attack = field.name.replace("_", "-")
-            for knob, value in dataclasses.asdict(getattr(self, field.name)).items():
-                _check(f"--attack.{attack}.{knob.replace('_', '-')}", value, LIMITS.get(knob))
+            for parameter, value in dataclasses.asdict(getattr(self, field.name)).items():
+                _check(f"--attack.{attack}.{parameter.replace('_', '-')}", value, LIMITS.get(parameter))
 
     def of(self, name: str) -> dict[str, Any]:
-        """The knobs of the attack called `name` by their fields' names; none for an attack without knobs."""
-        knobs = PAPER if name == "paper" else getattr(self, field_of(name), None)
-        return {} if knobs is None else dataclasses.asdict(knobs)
+        """The hyperparameters of the attack called `name` by their fields' names; empty for an attack without any."""
+        chosen = PAPER if name == "paper" else getattr(self, field_of(name), None)
+        return {} if chosen is None else dataclasses.asdict(chosen)
 
     def steps_of(self, name: str, norm: str) -> tuple[int, float] | None:
         """How many gradient steps an attack takes, and how long each is relative to epsilon; None if it has no such."""
-        knobs = self.of(name)
-        if not {"steps", "relative_step"} <= knobs.keys():
+        chosen = self.of(name)
+        if not {"steps", "relative_step"} <= chosen.keys():
             return None
         steps, step = PGD_DEFAULTS.get((name, norm), OTHER_PGD_DEFAULTS)
-        return knobs["steps"] or steps, knobs["relative_step"] or step
+        return chosen["steps"] or steps, chosen["relative_step"] or step
 
 
 def field_of(name: str) -> str:
-    """The field of `Parameters` that holds an attack's knobs, if it has some."""
+    """The field of `Parameters` that holds the hyperparameters of an attack, if it has any."""
     family = next((family for family in ("apgd", "fab") if name.startswith(f"{family}-")), name)
     return family.replace("-", "_")
 

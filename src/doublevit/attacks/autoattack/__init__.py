@@ -1,1 +1,0 @@
-"""AutoAttack: Auto-PGD, FAB and Square, each from its paper."""

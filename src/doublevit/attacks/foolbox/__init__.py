@@ -1,1 +1,0 @@
-"""Foolbox's attacks by name."""

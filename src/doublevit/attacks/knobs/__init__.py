@@ -1,1 +1,0 @@
-"""The parameters of attacks, typed, with their defaults. No torch here."""

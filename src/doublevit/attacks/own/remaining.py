@@ -1,0 +1,66 @@
+"""The samples that an attack has not broken yet: broken ones cost no further step."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from doublevit.attacks.interface import Samples
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+State = TypeVar("State", bound="DataclassInstance")
+
+
+class Remaining:
+    """Samples that leave as they are broken, each with the image that broke it.
+
+    `images` (B, 3, H, W) is the last image that was put for each sample, at first the clean one; `indices` int64 (n,)
+    are the samples that remain. What broke a sample in a small ball is in any larger one too, so one object serves all
+    restarts, targets and (ascending) epsilons.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+        self.images = samples.images.clone()
+        self.indices = torch.arange(len(samples), device=samples.images.device)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def current(self) -> Samples:
+        """The samples that remain."""
+        return self.samples.at(self.indices)
+
+    def put(self, images: torch.Tensor) -> None:
+        """Keep an image for each sample that remains, (n, 3, H, W), until a better one comes."""
+        self.images[self.indices] = images
+
+    def drop(self, images: torch.Tensor, broken: torch.Tensor) -> torch.Tensor | None:
+        """Keep for good the images (n, 3, H, W) where `broken` bool (n,), and let those samples go.
+
+        Returns:
+            Which of the n remain, int64; None when all do.
+        """
+        if not broken.any():
+            return None
+        self.images[self.indices[broken]] = images[broken]
+        left = (~broken).nonzero().squeeze(1)
+        self.indices = self.indices[left]
+        return left
+
+
+def select(state: State, indices: torch.Tensor) -> State:
+    """A dataclass of tensors (n, ...) and of further such dataclasses, for some of its samples."""
+    parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return dataclasses.replace(state, **{name: _select(part, indices) for name, part in parts.items()})
+
+
+def _select(part: Any, indices: torch.Tensor) -> Any:
+    return part[indices] if isinstance(part, torch.Tensor) else select(part, indices)
+
+
+def choose(mask: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The first samples (n, ...) where `mask` bool (n,), else the second."""
+    return torch.where(mask.view(-1, *[1] * (first.ndim - 1)), first, second)
