@@ -15,25 +15,29 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from conftest import copied
-from doublevit import evaluate as evaluating
-from doublevit.adapt.adaptation import Adaptation
-from doublevit.adapt.config import AdaptConfig
-from doublevit.adapt.layers import Statistics, layers_of
 from doublevit.cli import main
-from doublevit.corrupted.config import RobustnessConfig
+from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.data import DataConfig
 from doublevit.data.batches import shuffled_batches
 from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
-from doublevit.evaluate import predict, predict_adapted
+from doublevit.evaluators import prediction
+from doublevit.evaluators.adaptation import adaptation
+from doublevit.evaluators.adaptation.adaptation import Adaptation, predict_with
+from doublevit.evaluators.adaptation.batch_norm import BatchNormStatistics, layers_of
+from doublevit.evaluators.adaptation.config import AdaptConfig
+from doublevit.evaluators.evaluator import EvalModel
+from doublevit.evaluators.prediction import predict
 from doublevit.jobs.evaluate import evaluate
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.train import start
 from doublevit.models.config import ModelConfig
 from doublevit.recipes import get_recipe
-from doublevit.results import Predictions, Row
-from doublevit.robustness import bench
-from doublevit.run_folder import RunFolder
+from doublevit.runs.conditions import CheckpointId, Clean, Corruption, CorruptionMean, ModelId
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.row import Row
 
 CLASSES = 4
 BATCH = AdaptConfig("batch", batch_size=8)
@@ -74,7 +78,7 @@ def photos(count: int = 20, seed: int = 0, size: int = 9) -> Dataset:
     """Sorted by class; each class has a brightness of its own, so that batches of one class would be unlike."""
     random, labels = np.random.default_rng(seed), np.sort(np.arange(count) % CLASSES)
     images = (random.integers(0, 100, (count, size, size, 3)) + 50 * labels[:, None, None, None]).astype(np.uint8)
-    return Dataset(images, labels, tuple("abcd"), tuple("abcd"), f"made {count} {seed}")
+    return Dataset(images, labels, tuple("abcd"), tuple("abcd"), DatasetId(f"made {count} {seed}"))
 
 
 def tensors(dataset: Dataset) -> torch.Tensor:
@@ -304,8 +308,8 @@ def test_networks_of_timm(name, layers):
             return self.network(images.double() / 255)
 
     model, dataset = Pixels(), photos(4, size=75)
-    described = Adaptation(AdaptConfig("batch", prior=0), 2).describe(model)
-    assert described == f"batch norm: {layers} layers, batch of 100, N=0, seed 2"
+    identity = Adaptation(AdaptConfig("batch", prior=0), 2).identify(model)
+    assert str(identity) == f"batch norm: {layers} layers, batch of 100, N=0, seed 2"
     found = adapted(model, dataset, AdaptConfig("batch", prior=0))
     model.train()
     with torch.no_grad():
@@ -314,21 +318,21 @@ def test_networks_of_timm(name, layers):
 
 def test_statistics_of_half_precision_are_in_full():
     values = (torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.1 + 20).bfloat16()
-    found = Statistics.of(values)
+    found = BatchNormStatistics.of(values)
     assert found.mean.dtype == found.variance.dtype == torch.float32
     variance, mean = torch.var_mean(values.double(), (0, 2, 3), correction=0)
     assert torch.allclose(found.mean.double(), mean, rtol=1e-6)
     assert torch.allclose(found.variance.double(), variance, rtol=1e-4)
-    assert Statistics.of(values.double()).mean.dtype == torch.float64
+    assert BatchNormStatistics.of(values.double()).mean.dtype == torch.float64
 
 
 def test_pooling_is_exact_far_from_zero():
     """Means a thousand times the spread, many parts of unlike sizes, as NumPy has it for all values together."""
     random = np.random.default_rng(0)
     parts = [torch.from_numpy(random.normal(1000 + n, 1, (n, 2)).astype(np.float32)) for n in range(2, 40)]
-    pool = Statistics.of(parts[0])
+    pool = BatchNormStatistics.of(parts[0])
     for part in parts[1:]:
-        pool = pool.pooled(Statistics.of(part))
+        pool = pool.pooled(BatchNormStatistics.of(part))
     whole = np.concatenate(parts).astype(np.float64)
     assert pool.count == len(whole)
     assert np.allclose(pool.mean, whole.mean(0), rtol=1e-7)
@@ -338,9 +342,7 @@ def test_pooling_is_exact_far_from_zero():
 @pytest.mark.parametrize("config", [BATCH, SET, MOMENTUM])
 def test_any_evaluation_batch_size_gives_the_same_in_the_photos_order(config):
     model, dataset = Small().train(), photos()  # what it is left in by a training makes no difference
-    found = [
-        predict_adapted(model, dataset, torch.float32, Adaptation(config, 0), size, "").predictions for size in (3, 64)
-    ]
+    found = [predict_with(Adaptation(config, 0), evaluated(model, size), dataset, "").predictions for size in (3, 64)]
     expected = adapted(model, dataset, config).log_softmax(1).gather(1, torch.from_numpy(dataset.labels)[:, None])[:, 0]
     for predictions in found:
         assert np.array_equal(predictions.labels, dataset.labels)
@@ -393,11 +395,21 @@ def test_descriptions_tell_all_that_decides_a_value():
         *(AdaptConfig("set", prior, size) for prior in (0, 16) for size in (10, 100)),
         *(AdaptConfig("momentum", 16, 10, batches, momentum) for batches in (None, 1) for momentum in (0.1, 0.1000001)),
     ]
-    texts = {config.describe(20, seed) for config in configs for seed in (0, 1)}
+    network = nn.Sequential(*[nn.BatchNorm2d(1) for _ in range(20)])
+    identities = [Adaptation(config, seed).identify(network) for config in configs for seed in (0, 1)]
+    texts = set(map(str, identities))
+    assert len(set(identities)) == 2 * len(configs)
     assert len(texts) == 2 * len(configs)
     assert "batch norm: 20 layers, batch of 100, N=16, seed 0" in texts
     assert "batch norm: 20 layers, whole set in batches of 100, N=16, seed 0" in texts
     assert "batch norm: 20 layers, all batches of 10, momentum 0.1, seed 1" in texts
+
+
+def evaluated(network: nn.Module, batch_size: int) -> EvalModel:
+    weights = CheckpointId(which="last", name="epoch-001", digest="0" * 8)
+    return EvalModel(
+        network, ModelId(model="m", seed=0, checkpoint=weights, precision="float32"), torch.float32, batch_size
+    )
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +431,7 @@ def options(run: Path, adapt: AdaptConfig, **more: object) -> Evaluate:
 
 
 def values(rows: list[Row]) -> list[tuple[object, ...]]:
-    return [(row.adapted, tuple(sorted(row.condition.items())), row.metric, row.value) for row in rows]
+    return [(row.adapted, row.condition, row.metric, row.value) for row in rows]
 
 
 def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
@@ -428,29 +440,31 @@ def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
     configs = [AdaptConfig(), *(dataclasses.replace(config, batch_size=20) for config in (BATCH, SET, MOMENTUM))]
     results = [evaluate(options(path, config)) for config in configs]
     rows = RunFolder(path).rows()
-    assert [rows.index(row) for result in results for row in result.clean + result.cells + result.together] == list(
-        range(len(rows))
-    )
-    assert [result.clean[0].adapted for result in results] == [
-        "",
+    assert [rows.index(row) for result in results for row in result.rows] == list(range(len(rows)))
+    assert results[0].rows[0].adapted is None
+    assert [str(result.rows[0].adapted) for result in results[1:]] == [
         "batch norm: 15 layers, batch of 20, N=16, seed 0",
         "batch norm: 15 layers, whole set in batches of 20, N=16, seed 0",
         "batch norm: 15 layers, all batches of 20, momentum 0.1, seed 0",
     ]
-    files = {RunFolder(path).predictions(row) for row in rows if row.condition["kind"] != "corruptions"}
+    files = {RunFolder(path).predictions_path(row) for row in rows if row.is_accuracy}
     assert len(files) == len(configs) * 3
     for result in results:
-        adapted_as = {row.adapted for row in result.clean + result.cells + result.together}
+        adapted_as = {row.adapted for row in result.rows}
         assert len(adapted_as) == 1
-        for row in result.clean + result.cells:
-            assert Predictions.load(RunFolder(path).predictions(row)).hits(int(row.metric[-1])).mean() == row.value
-    means = [next(row.value for row in result.together if row.metric == "mean top-1") for result in results]
+        for row in result.of_kind(Clean) + result.of_kind(Corruption):
+            assert (
+                Predictions.load(RunFolder(path).predictions_path(row)).correct(int(row.metric[-1])).mean() == row.value
+            )
+    means = [
+        next(row.value for row in result.of_kind(CorruptionMean) if row.metric == "mean top-1") for result in results
+    ]
     assert min(means[1:]) > means[0]  # a short training's running statistics are far behind its weights
 
-    monkeypatch.setattr(bench, "predict", None)
-    monkeypatch.setattr(bench, "predict_adapted", None)
+    monkeypatch.setattr(adaptation, "predict", None)
+    monkeypatch.setattr(adaptation, "predict_batches", None)
     again = [evaluate(options(path, config)) for config in configs]
-    assert [result.cells for result in again] == [result.cells for result in results]
+    assert [result.of_kind(Corruption) for result in again] == [result.of_kind(Corruption) for result in results]
     assert RunFolder(path).rows() == rows
     assert weights == {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
 
@@ -459,7 +473,8 @@ def test_a_cell_alone_is_what_it_is_among_others(norm_run, tmp_path):
     both = evaluate(options(copied(norm_run, tmp_path / "both"), SET))
     alone = options(copied(norm_run, tmp_path / "alone"), SET)
     alone = evaluate(dataclasses.replace(alone, batch_size=7, robustness=RobustnessConfig(("snow",), (2,))))
-    assert values(alone.cells) == [value for value in values(both.cells) if ("corruption", "snow") in value[1]]
+    snow = [row for row in both.of_kind(Corruption) if row.condition.corruption == "snow"]
+    assert values(alone.of_kind(Corruption)) == values(snow)
 
 
 def test_relative_to_plain_rows_only(norm_run, tmp_path):
@@ -470,12 +485,12 @@ def test_relative_to_plain_rows_only(norm_run, tmp_path):
     evaluate(options(path, AdaptConfig()))
     evaluate(options(path, SET))
     result = evaluate(options(path, BATCH, relative_to=path))
-    relative = next(row for row in result.together if row.metric == "error relative to another model")
-    assert relative.adapted == result.clean[0].adapted
+    relative = next(row for row in result.of_kind(CorruptionMean) if row.metric == "error relative to another model")
+    assert relative.adapted == result.rows[0].adapted
     plain_rows = [row for row in RunFolder(path).rows() if not row.adapted]
     errors = [
-        1 - np.array([row.value for row in rows if row.metric == "top-1" and row.condition["kind"] == "corruption"])
-        for rows in (result.cells, plain_rows)
+        1 - np.array([row.value for row in rows if row.metric == "top-1" and isinstance(row.condition, Corruption)])
+        for rows in (result.of_kind(Corruption), plain_rows)
     ]
     assert relative.value == pytest.approx((errors[0] / errors[1]).mean())
 
@@ -484,7 +499,7 @@ def test_relative_to_plain_rows_only(norm_run, tmp_path):
 def test_processes_adapt_as_one(config, monkeypatch):
     """One after the other, as torchrun would at once: five of them, of which two have no batch of their own."""
     model, dataset, collected = Small(), photos(), []
-    alone = predict_adapted(model, dataset, torch.float32, Adaptation(config, 0), 4, "").predictions
+    alone = predict_with(Adaptation(config, 0), evaluated(model, 4), dataset, "").predictions
 
     def gather_object(parts: list[object]) -> list[object]:
         collected.extend(parts)
@@ -493,12 +508,13 @@ def test_processes_adapt_as_one(config, monkeypatch):
         return collected
 
     world = 5
-    monkeypatch.setattr(evaluating, "gather_object", gather_object)
+    monkeypatch.setattr(prediction, "gather_object", gather_object)
     for rank in range(world):
         state = types.SimpleNamespace(process_index=rank, num_processes=world)
-        monkeypatch.setattr(evaluating, "this_process", lambda state=state: state)
+        for module in (prediction, adaptation):
+            monkeypatch.setattr(module, "this_process", lambda state=state: state)
         with contextlib.suppress(InterruptedError):
-            together = predict_adapted(model, dataset, torch.float32, Adaptation(config, 0), 4, "").predictions
+            together = predict_with(Adaptation(config, 0), evaluated(model, 4), dataset, "").predictions
     assert np.array_equal(together.classes, alone.classes)
     assert np.allclose(together.label_log_probability, alone.label_log_probability, atol=1e-6)
 
@@ -509,7 +525,7 @@ def test_at_the_command_line(norm_run, tmp_path, capsys):
     main(["evaluate", str(path), *arguments, "--severities", "1", "--seed", "5"])
     captured = capsys.readouterr()
     said = "batch norm: 15 layers, whole set in batches of 100, N=4, seed 5"
-    assert " ".join(captured.out.split()).count(f"adapted: {said}") == 3  # below each table
+    assert " ".join(captured.out.split()).count(f"adapted: {said}") == 5  # below each table
     assert f"adapted to each set of photos: {said}" in " ".join(captured.err.split())
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", str(path), "--adapt.method", "set", "--attack.names", "pgd"])

@@ -12,25 +12,31 @@ import torch
 from filelock import FileLock
 
 from conftest import copied, in_two_processes
-from doublevit.adversarial import evaluation, setting
-from doublevit.adversarial.campaign import Campaign
-from doublevit.adversarial.plan import plan
-from doublevit.adversarial.standing import Outcome, Standing
-from doublevit.adversarial.transfer import Party
+from doublevit import strict_json
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.knobs.black_box import Noise
-from doublevit.attacks.knobs.parameters import Parameters
-from doublevit.attacks.knobs.white_box import Pgd
+from doublevit.attacks.foolbox_hyperparameters import Noise, Pgd
+from doublevit.attacks.hyperparameters import Parameters
 from doublevit.cli import main
 from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
-from doublevit.evaluate import Subject
-from doublevit.jobs.evaluate import evaluate
-from doublevit.jobs.opening import open_run
-from doublevit.jobs.options import Evaluate, Transfer
-from doublevit.jobs.transfer import transfer
-from doublevit.results import Predictions, Row, read_lines
-from doublevit.run_folder import RunFolder
+from doublevit.evaluators.accuracy import CleanEvaluator
+from doublevit.evaluators.attacks import runner
+from doublevit.evaluators.attacks.evaluator import AttackEvaluator
+from doublevit.evaluators.attacks.journal import FOLDER
+from doublevit.evaluators.attacks.plan import plan
+from doublevit.evaluators.attacks.runner import AttackRunner
+from doublevit.evaluators.attacks.state import AttackState, Outcome
+from doublevit.evaluators.evaluator import is_done
+from doublevit.jobs.evaluate import Evaluated, evaluate, transfer
+from doublevit.jobs.load import load_run
+from doublevit.jobs.options import Evaluate, TransferOptions
+from doublevit.jsonl import read_lines
+from doublevit.runs.conditions import Attack, Transfer
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.results import Results
+from doublevit.runs.row import Row
 
 SIZES = ("0", "1/255", "4/255", "16/255")
 QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
@@ -40,7 +46,7 @@ QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
 def _few_photos_in_trials() -> Iterator[None]:
     """The checks before attacks look at eight photos: half of what the rest here costs was for 32."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("doublevit.adversarial.trial.PHOTOS", 8)
+        patch.setattr("doublevit.evaluators.attacks.sanity_checks.IMAGES", 8)
         yield
 
 
@@ -57,24 +63,29 @@ def options(run: Path, *names: str, **more: object) -> Evaluate:
 
 
 def values(rows: list[Row]) -> list[tuple[object, ...]]:
-    return [(json.dumps(row.condition, sort_keys=True), row.value, row.low, row.high, row.findings) for row in rows]
+    return [(row.condition, row.value, row.low, row.high, row.findings) for row in rows]
 
 
 def by_epsilon(rows: list[Row], attack: str) -> dict[float, Row]:
-    return {row.condition["epsilon"]: row for row in rows if row.condition["attack"] == attack}
+    return {row.condition.epsilon: row for row in rows if row.condition.attack == attack}
+
+
+def attacks(evaluated: Evaluated) -> Evaluated:
+    """The rows of attacks alone."""
+    return dataclasses.replace(evaluated, rows=evaluated.of_kind(Attack))
 
 
 @pytest.fixture(scope="module")
 def attacked(digits_run, tmp_path_factory):
     """pgd and, as a control, noise; with images."""
     path = copied(digits_run, tmp_path_factory.mktemp("attacked"))
-    return path, evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+    return path, attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
 
 
 def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     path, result = attacked
-    opened = open_run(path, options(path))
-    model, photos = opened.bench.model.eval(), opened.photos
+    loaded = load_run(path, options(path))
+    model, photos = loaded.network.eval(), loaded.dataset
     pixels = torch.from_numpy(np.asarray(photos.images)).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         right = (model(pixels).argmax(dim=1).numpy() == photos.labels).mean()
@@ -86,10 +97,23 @@ def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     for row in result.rows:
         assert row.low <= row.value <= row.high
         assert (row.metric, row.count, row.precision) == ("robust top-1", 40, "float32")
-        predictions = Predictions.load(RunFolder(path).predictions(row))
-        assert predictions.hits(1).mean() == pytest.approx(row.value)
+        predictions = Predictions.load(RunFolder(path).predictions_path(row))
+        assert predictions.correct(1).mean() == pytest.approx(row.value)
         np.testing.assert_array_equal(predictions.labels, photos.labels)
-    assert [row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"] == result.rows
+    assert [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] == result.rows
+
+
+def test_what_is_to_be_measured_is_what_rows_say(attacked):
+    """All conditions that are listed without the network are those of the rows, and so all are done."""
+    path, result = attacked
+    loaded = load_run(path, options(path))
+    config = options(path, "pgd", "uniform-noise", save_images=True).attack
+    evaluator = AttackEvaluator(config)
+    expected = evaluator.conditions(loaded.model.id, loaded.dataset)
+    assert [each.key.condition for each in expected] == [row.condition for row in result.rows]
+    assert is_done(evaluator, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
+    other = AttackEvaluator(config, seed=1)
+    assert not is_done(other, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
 
 
 def test_noise_is_a_control_of_its_own(attacked):
@@ -97,7 +121,7 @@ def test_noise_is_a_control_of_its_own(attacked):
     pgd = by_epsilon(attacked[1].rows, "pgd")
     assert rows[16 / 255].value > pgd[16 / 255].value + 0.2
     assert rows[0.0].value == pgd[0.0].value
-    assert "after" not in rows[16 / 255].condition
+    assert rows[16 / 255].condition.after == ()
     assert not attacked[1].findings
 
 
@@ -108,29 +132,29 @@ def test_images_are_those_that_fooled(attacked):
 def test_images_of_attacks_in_a_row_are_those_that_fooled_first(digits_run, tmp_path):
     """fgsm, which makes images for all epsilons at once, after pgd: what pgd felled stays as it was."""
     path = copied(digits_run, tmp_path)
-    attacked = evaluate(options(path, "pgd", "fgsm", epsilons=("0", "2/255", "4/255"), save_images=True)).attacked
+    attacked = attacks(evaluate(options(path, "pgd", "fgsm", epsilons=("0", "2/255", "4/255"), save_images=True)))
     last = by_epsilon(attacked.rows, "fgsm")
     require_images_that_fooled(path, dataclasses.replace(attacked, rows=list(last.values())), "fgsm")
 
 
-def require_images_that_fooled(path: Path, result: evaluation.Attacked, attack: str = "pgd") -> None:
+def require_images_that_fooled(path: Path, result: Evaluated, attack: str = "pgd") -> None:
     folder = next(folder for folder in sorted((path / "attacks").iterdir()) if folder.name.endswith("-0"))
     images, index = np.load(folder / "images.npy"), json.loads((folder / "index.json").read_text())
-    opened = open_run(path, options(path))
-    photos = np.asarray(opened.photos.images).transpose(0, 3, 1, 2).astype(np.float32) / 255
-    model = opened.bench.model.eval()
+    loaded = load_run(path, options(path))
+    photos = np.asarray(loaded.dataset.images).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    model = loaded.network.eval()
     with torch.no_grad():
         predicted = model(torch.from_numpy(images)).argmax(dim=1).numpy()
-    rows, ids = by_epsilon(result.rows, attack), opened.photos.class_ids
-    for image, photo, guess, label, entry in zip(images, photos, predicted, opened.photos.labels, index, strict=True):
+    rows, ids = by_epsilon(result.rows, attack), loaded.dataset.class_ids
+    for image, photo, guess, label, entry in zip(images, photos, predicted, loaded.dataset.labels, index, strict=True):
         assert entry["label"] == ids[label]
-        if entry["fell_at"] is None:
+        if entry["min_epsilon"] is None:
             assert guess == label
         else:
             assert entry["predicted"] == ids[guess] != ids[label]
-            assert np.abs(image - photo).max() <= entry["fell_at"] + 1e-6
+            assert np.abs(image - photo).max() <= entry["min_epsilon"] + 1e-6
     for size, row in rows.items():
-        standing = [entry["fell_at"] is None or entry["fell_at"] > size for entry in index]
+        standing = [entry["min_epsilon"] is None or entry["min_epsilon"] > size for entry in index]
         assert np.mean(standing) == pytest.approx(row.value)
     from PIL import Image
 
@@ -142,19 +166,19 @@ def require_images_that_fooled(path: Path, result: evaluation.Attacked, attack: 
 def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
     path, result = attacked
     rows = RunFolder(path).rows()
-    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", lambda *_: pytest.fail("attacked again"))
-    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", lambda *_: pytest.fail("attacked again"))
+    again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(result.rows)
     assert RunFolder(path).rows() == rows
     monkeypatch.undo()
-    anew = evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)).attacked
+    anew = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)))
     assert values(anew.rows) == values(result.rows)
 
 
 def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
     """Stopped in the middle of an epsilon: what was finished is not repeated, and the end is the same."""
     path, calls = copied(digits_run, tmp_path), []
-    attack_batch = setting.attack_batch
+    attack_batch = runner.attack_batch
 
     def counted(*arguments):
         calls.append(arguments[3])
@@ -162,14 +186,14 @@ def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return attack_batch(*arguments)
 
-    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", counted)
+    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", counted)
     with pytest.raises(KeyboardInterrupt):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
     journal = next((path / "attacks").glob("*.jsonl"))
     assert len(list(read_lines(journal))) == 3
     with journal.open("a") as file:
         file.write('{"key": [0, 1')  # as a kill in the middle of a line leaves it
-    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True)).attacked
+    again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(attacked[1].rows)
     whole = len(list(read_lines(next((attacked[0] / "attacks").glob("*.jsonl")))))
     assert len(calls) == whole + 1
@@ -177,13 +201,27 @@ def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
     np.testing.assert_array_equal(*images)
 
 
+LINE = (
+    '{"key": [0, 0, 0], "indices": [%s], "min_epsilon": [%s], "classes": [], "probabilities": [],'
+    ' "label_log_probability": [], "damaged": 0, "seconds": 1}'
+)
+
+ONE_ANSWER_FOR_TWO = (
+    '{"key": [0, 0, 0], "indices": [1, 2], "min_epsilon": [0.5, 0.5], "classes": [[3]], "probabilities": [[0.9]],'
+    ' "label_log_probability": [-3.0], "damaged": 0, "seconds": 1}'
+)
+
+
 @pytest.mark.parametrize(
     "line",
     [
         '{"key": [0, 0, 0], "indices": [1]}',
-        '{"key": [0, 0, 0], "indices": [1, 2], "fell": [null], "damaged": 0, "seconds": 1}',
-        '{"key": [0, 0, 0], "indices": [1], "fell": [NaN], "damaged": 0, "seconds": 1}',
-        '{"key": [0, 0, 0], "indices": [99], "fell": [null], "damaged": 0, "seconds": 1}',
+        LINE % ("1, 2", "null"),
+        LINE % ("1", "NaN"),
+        LINE % ("99", "null"),
+        LINE % ("1", "0.5"),
+        LINE % ("1", "Infinity"),
+        ONE_ANSWER_FOR_TWO,
     ],
 )
 def test_a_damaged_journal_is_said(attacked, tmp_path, line):
@@ -202,7 +240,7 @@ def test_images_that_are_gone_are_said(attacked, tmp_path, damage):
     damage(next((path / "attacks").glob("*-0")) / "images.npy")
     with pytest.raises(UserError, match=r"images.npy is missing or damaged; add --no-resume"):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
-    again = evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)).attacked
+    again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)))
     assert values(again.rows) == values(attacked[1].rows)
     assert RunFolder(path).rows() == RunFolder(attacked[0]).rows()  # the same but for seconds: not added again
 
@@ -217,13 +255,13 @@ def test_one_evaluation_at_a_time(attacked):
 def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[str, float, int]]:
     """Which attack was shown how many photos at which epsilon."""
     calls = []
-    attack_batch = setting.attack_batch
+    attack_batch = runner.attack_batch
 
     def recorded(*arguments):
         calls.append((arguments[2][0].attack, arguments[2][0].epsilons, len(arguments[3])))
         return attack_batch(*arguments)
 
-    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", recorded)
+    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
     evaluate(options(path, *names, batch_size=40, **more))
     monkeypatch.undo()
     return calls
@@ -244,9 +282,9 @@ def test_independent_attacks_see_every_photo_that_is_right(digits_run, attacked,
     path = copied(digits_run, tmp_path)
     calls = shown(path, monkeypatch, "pgd", "fgsm", independent=True)
     assert [count for _, _, count in calls] == [right] * 6
-    rows = [row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"]
-    assert {row.condition["budgets"] for row in rows} == {"independent"}
-    assert not any("after" in row.condition for row in rows)
+    rows = [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)]
+    assert {row.condition.budgets for row in rows} == {"independent"}
+    assert not any(row.condition.after for row in rows)
 
 
 def test_chains_by_hand():
@@ -274,18 +312,20 @@ def predictions(*first: int) -> Predictions:
     return Predictions(np.zeros(len(first), np.int64), classes, np.ones((len(first), 1)), np.zeros(len(first)))
 
 
-def test_standing_by_hand():
-    standing = Standing.of(predictions(0, 0, 1, 0))
-    assert standing.fell.tolist() == [np.inf, np.inf, 0, np.inf]
+def test_state_by_hand():
+    standing = AttackState.before(predictions(0, 0, 1, 0))
+    assert standing.min_epsilon.tolist() == [np.inf, np.inf, 0, np.inf]
     outcome = Outcome(np.array([0, 3]), np.array([0.2, np.inf]), predictions(5, 0), 0, 1.0)
-    assert standing.take(outcome, "pgd") == 1
-    assert standing.left(0.1).tolist() == [0, 1, 3]
-    assert standing.left(0.2).tolist() == [1, 3]
+    assert standing.update(outcome, "pgd") == 1
+    assert standing.robust(0.1).tolist() == [0, 1, 3]
+    assert standing.robust(0.2).tolist() == [1, 3]
     assert standing.predictions(0.1).classes[:, 0].tolist() == [0, 0, 1, 0]
     assert standing.predictions(0.2).classes[:, 0].tolist() == [5, 0, 1, 0]
-    assert standing.take(Outcome(np.array([0]), np.array([0.3]), predictions(6), 0, 1.0), "fgsm") == 0  # it fell before
-    assert standing.take(Outcome(np.array([0]), np.array([0.1]), predictions(7), 0, 1.0), "fgsm") == 1
-    assert standing.felled_by.tolist() == ["fgsm", "", "", ""]
+    assert (
+        standing.update(Outcome(np.array([0]), np.array([0.3]), predictions(6), 0, 1.0), "fgsm") == 0
+    )  # it fell before
+    assert standing.update(Outcome(np.array([0]), np.array([0.1]), predictions(7), 0, 1.0), "fgsm") == 1
+    assert standing.broken_by.tolist() == ["fgsm", "", "", ""]
     assert standing.predictions(0.1).classes[0, 0] == 7
     assert standing.clean.classes[0, 0] == 0
 
@@ -297,20 +337,20 @@ def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=6, targets=2))
     names = ("autoattack", "apgd-ce", "apgd-dlr-t", "fab-t", "square")
     config = {"independent": True, "parameters": dataclasses.replace(knobs, pgd=Pgd())}
-    rows = evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config)).attacked.rows
+    rows = attacks(evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config))).rows
     for size in (2 / 255, 4 / 255):
-        at_size = [row for row in rows if row.condition["epsilon"] == size]
-        whole = next(row for row in at_size if row.condition["attack"] == "autoattack")
-        parts = [row for row in at_size if row.condition.get("part_of") == "autoattack"]
-        alone = [row for row in at_size if row.condition["attack"] in names[1:] and "part_of" not in row.condition]
-        assert [row.condition["attack"] for row in parts] == list(names[1:])
-        assert [row.condition.get("after", []) for row in parts] == [list(names[1 : 1 + n]) for n in range(4)]
+        at_size = [row for row in rows if row.condition.epsilon == size]
+        whole = next(row for row in at_size if row.condition.attack == "autoattack")
+        parts = [row for row in at_size if row.condition.part_of == "autoattack"]
+        alone = [row for row in at_size if row.condition.attack in names[1:] and not row.condition.part_of]
+        assert [row.condition.attack for row in parts] == list(names[1:])
+        assert [row.condition.after for row in parts] == [names[1 : 1 + n] for n in range(4)]
         assert [row.value for row in parts] == sorted((row.value for row in parts), reverse=True)
         assert whole.value == parts[-1].value
         assert len(alone) == 4
         assert all(whole.value <= row.value for row in alone)
         assert whole.seconds == pytest.approx(sum(row.seconds for row in parts), abs=0.01)
-        assert whole.condition["parameters"]["square"] == {"queries": 30}
+        assert whole.condition.parameters["square"] == {"queries": 30}
 
 
 class Quantised(torch.nn.Module):
@@ -344,21 +384,26 @@ def test_masked_gradients_are_found_in_any_order(digits_run, tmp_path, names):
     path = copied(digits_run, tmp_path)
     attacked = under_attack(path, WrongGradients, *names, parameters=square, epsilons=("4/255", "16/255"))
     assert "black-box-wins" in {finding.name for finding in attacked.findings}
-    assert [row.condition["attack"] for row in attacked.rows] == ["pgd", "pgd", "square", "square"]
+    assert [row.condition.attack for row in attacked_rows(path)] == ["pgd", "pgd", "square", "square"]
     path = copied(digits_run, tmp_path / "sound")
     sound = under_attack(path, lambda model: model, *names, parameters=square, epsilons=("4/255", "16/255"))
     assert not sound.findings
 
 
-def under_attack(path: Path, wrap: type, *names: str, **more: object) -> evaluation.Attacked:
+def under_attack(path: Path, wrap: type, *names: str, **more: object) -> AttackEvaluator:
     chosen = options(path, *names, **more)
-    bench = open_run(path, chosen).bench
-    photos = open_run(path, chosen).photos
-    usual = bench.measure(photos).hits["top-1"]
-    model = wrap(bench.model)
-    return evaluation.Evaluation(
-        bench.run, model, bench.subject, photos, chosen.attack, 0, 100, resume=True, strict=chosen.strict
-    ).attack(usual)
+    loaded = load_run(path, chosen)
+    model = dataclasses.replace(loaded.model, network=wrap(loaded.network))
+    evaluator = AttackEvaluator(chosen.attack, 0, path / FOLDER, strict=chosen.strict)
+    for _ in evaluator.run(model, loaded.dataset, loaded.results):
+        pass
+    return evaluator
+
+
+def attacked_rows(path: Path) -> list[Row]:
+    """The newest row of each attack at each epsilon."""
+    newest = {strict_json.canonical(row.condition): row for row in RunFolder(path).rows()}
+    return [row for row in newest.values() if isinstance(row.condition, Attack)]
 
 
 def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
@@ -367,17 +412,15 @@ def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     attacked = under_attack(path, Quantised, "pgd", "square", parameters=square)
     names = {finding.name for finding in attacked.findings}
     assert {"zero-gradient", "huge-epsilon", "black-box-wins"} <= names
-    assert {"zero-gradient", "huge-epsilon"} <= {name for row in attacked.rows for name in row.findings}
+    assert {"zero-gradient", "huge-epsilon"} <= {name for row in attacked_rows(path) for name in row.findings}
     beaten = [finding.epsilon for finding in attacked.findings if finding.name == "black-box-wins"]
-    for row in attacked.rows:
-        assert ("black-box-wins" in row.findings) == (row.condition["epsilon"] in beaten)
-    kept = {json.dumps(row.condition, sort_keys=True): row for row in RunFolder(path).rows()}  # the newest of each
-    assert all(kept[json.dumps(row.condition, sort_keys=True)].findings == row.findings for row in attacked.rows)
+    for row in attacked_rows(path):
+        assert ("black-box-wins" in row.findings) == (row.condition.epsilon in beaten)
     with pytest.raises(UserError, match="--strict: zero-gradient: the gradient of"):
         under_attack(path, Quantised, "pgd", strict=True)
 
 
-class Normalised(torch.nn.Module):
+class Normalized(torch.nn.Module):
     """A model that wants its photos normalised by somebody else."""
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -389,42 +432,42 @@ class Normalised(torch.nn.Module):
 
 
 def test_normalisation_outside_is_found_on_the_attacks_way(digits_run, tmp_path):
-    attacked = under_attack(copied(digits_run, tmp_path), Normalised, "fgsm")
+    attacked = under_attack(copied(digits_run, tmp_path), Normalized, "fgsm")
     assert "clean-path" in {finding.name for finding in attacked.findings}
 
 
 def test_parameters_are_frozen_during_an_attack_and_come_back(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     chosen = options(path, "fgsm")
-    bench, photos = open_run(path, chosen).bench, open_run(path, chosen).photos
-    before = [parameter.requires_grad for parameter in bench.model.parameters()]
+    loaded = load_run(path, chosen)
+    network = loaded.network
+    before = [parameter.requires_grad for parameter in network.parameters()]
     assert any(before)
     seen = []
-    forward = bench.model.forward
-    bench.model.forward = lambda images, **more: (
-        seen.append(any(p.requires_grad for p in bench.model.parameters())),
+    forward = network.forward
+    network.forward = lambda images, **more: (
+        seen.append(any(p.requires_grad for p in network.parameters())),
         forward(images, **more),
     )[1]
-    usual = np.ones(len(photos), bool)
-    evaluation.Evaluation(bench.run, bench.model, bench.subject, photos, chosen.attack, 0, 100, True, False).attack(
-        usual
-    )
+    next(CleanEvaluator().run(loaded.model, loaded.dataset, loaded.results))
+    seen.clear()
+    list(AttackEvaluator(chosen.attack).run(loaded.model, loaded.dataset, loaded.results))
     assert seen
     assert not any(seen)
-    assert [parameter.requires_grad for parameter in bench.model.parameters()] == before
+    assert [parameter.requires_grad for parameter in network.parameters()] == before
 
 
 def test_at_the_networks_input(digits_run, tmp_path):
     """Digits of 8 pixels, a network of 32: the ball has sixteen times as many dimensions."""
     path = copied(digits_run, tmp_path)
-    photo = by_epsilon(evaluate(options(path)).attacked.rows, "pgd")
+    photo = by_epsilon(attacks(evaluate(options(path))).rows, "pgd")
     chosen = options(path, space="input", save_images=True)
-    inside = by_epsilon(evaluate(chosen).attacked.rows, "pgd")
+    inside = by_epsilon(attacks(evaluate(chosen)).rows, "pgd")
     assert inside[0.0].value == photo[0.0].value
     assert inside[4 / 255].value <= photo[4 / 255].value
-    assert {row.condition["space"] for row in inside.values()} == {"input"}
+    assert {row.condition.space for row in inside.values()} == {"input"}
     images = np.load(next((path / "attacks").glob("*-0")) / "images.npy", mmap_mode="r")
-    side = open_run(path, chosen).bench.model.resize.size
+    side = load_run(path, chosen).network.resize.size
     assert images.shape == (40, 3, side, side)
 
 
@@ -442,28 +485,30 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
         {"epsilons": few, "restarts": 2},
     ):
         evaluate(options(path, "pgd", "bim", **more))
-    rows = [row for row in RunFolder(path).rows() if row.condition.get("epsilon") == 4 / 255]
+    rows = [
+        row for row in RunFolder(path).rows() if isinstance(row.condition, Attack) and row.condition.epsilon == 4 / 255
+    ]
     assert len(rows) == 12
-    assert len({json.dumps([row.dataset, row.condition], sort_keys=True) for row in rows}) == 12
-    assert len({RunFolder(path).predictions(row) for row in rows}) == 12
+    assert len({strict_json.canonical([row.dataset, row.condition]) for row in rows}) == 12
+    assert len({RunFolder(path).predictions_path(row) for row in rows}) == 12
     for row in rows:
-        assert Predictions.load(RunFolder(path).predictions(row)).hits(1).mean() == pytest.approx(row.value)
-    assert {row.condition["restarts"] for row in rows if row.condition["attack"] == "bim"} == {1}
-    assert {row.condition["restarts"] for row in rows if row.condition["attack"] == "pgd"} == {1, 2}
+        assert Predictions.load(RunFolder(path).predictions_path(row)).correct(1).mean() == pytest.approx(row.value)
+    assert {row.condition.restarts for row in rows if row.condition.attack == "bim"} == {1}
+    assert {row.condition.restarts for row in rows if row.condition.attack == "pgd"} == {1, 2}
 
 
 def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, monkeypatch):
     path, turns = copied(digits_run, tmp_path), []
-    attack_batch = setting.attack_batch
+    attack_batch = runner.attack_batch
 
     def recorded(*arguments):
         turns.append((arguments[2][1], len(arguments[3])))
         return attack_batch(*arguments)
 
-    monkeypatch.setattr("doublevit.adversarial.campaign.attack_batch", recorded)
+    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
     knobs = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
-    once = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs)).attacked.rows
-    thrice = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs, restarts=3)).attacked.rows
+    once = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs)).of_kind(Attack)
+    thrice = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs, restarts=3)).of_kind(Attack)
     repeats, counts = zip(*turns[1:], strict=True)
     assert repeats == (0, 1, 2)
     assert counts[0] > counts[1] >= counts[2] >= round(thrice[0].value * 40)
@@ -480,12 +525,12 @@ def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
     return [first, folder / "second"]
 
 
-def transfer_options(runs: list[Path], *names: str, **more: object) -> Transfer:
+def transfer_options(runs: list[Path], *names: str, **more: object) -> TransferOptions:
     attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Parameters() if names else QUICK)
-    return Transfer(tuple(runs), samples=40, attack=attack, **more)
+    return TransferOptions(tuple(runs), samples=40, attack=attack, **more)
 
 
-def with_option(runs: list[Path], **option: object) -> Transfer:
+def with_option(runs: list[Path], **option: object) -> TransferOptions:
     chosen = transfer_options(runs)
     return dataclasses.replace(chosen, attack=dataclasses.replace(chosen.attack, **option))
 
@@ -493,34 +538,38 @@ def with_option(runs: list[Path], **option: object) -> Transfer:
 def test_transfer_has_its_findings(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
     rows = transfer(transfer_options(runs, "paper"))
-    assert {(row.condition["epsilon"] > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
+    assert {(row.condition.epsilon > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
     with pytest.raises(UserError, match="--strict: short-steps"):
         transfer(transfer_options(runs, "paper", strict=True))
 
 
-def test_images_of_a_sparse_network_are_told_apart(pair):
-    subject = Subject("first", 0, "last, x", "float32")
-    names = [Party(RunFolder(pair[0]), None, dataclasses.replace(subject, top_k=k)).name for k in ("none", "8")]
-    assert names == ["first (last, x)", "first (last, x, top-k 8)"]
+def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
+    runs = [copied(path, tmp_path) for path in pair]
+    dense, sparse = (transfer(transfer_options(runs, "fgsm", top_k=top_k)) for top_k in ("none", "8"))
+    assert {row.condition.made_on.top_k for row in dense} == {None}
+    assert {row.condition.made_on.top_k for row in sparse} == {(8,)}
+    assert {row.condition.made_on.checkpoint.which for row in sparse} == {"last"}
 
 
 def test_transfer_is_a_matrix(pair, monkeypatch):
     rows = transfer(transfer_options(pair))
-    found = {(row.condition["made_on"].split()[0], row.model, row.condition["epsilon"]): row.value for row in rows}
+    found = {(row.condition.made_on.model, row.model, row.condition.epsilon): row.value for row in rows}
     assert len(rows) == len(found) == 8
     for name in ("fresh", "second"):
         other = "second" if name == "fresh" else "fresh"
         assert found[name, name, 0.0] == found[other, name, 0.0]  # no attack yet
         assert found[name, name, 4 / 255] < found[other, name, 4 / 255] <= found[name, name, 0.0]
     for path in pair:
-        mine = [row for row in RunFolder(path).rows() if row.condition["kind"] == "transfer"]
+        mine = [row for row in RunFolder(path).rows() if isinstance(row.condition, Transfer)]
         assert {row.model for row in mine} == {path.name}
         assert len(mine) == 4
         for row in mine:
-            assert Predictions.load(RunFolder(path).predictions(row)).hits(1).mean() == pytest.approx(row.value)
-    monkeypatch.setattr("doublevit.adversarial.transfer._Shows.make", lambda *_: pytest.fail("attacked again"))
+            assert Predictions.load(RunFolder(path).predictions_path(row)).correct(1).mean() == pytest.approx(row.value)
+    monkeypatch.setattr(
+        "doublevit.evaluators.attacks.transfer._TransferBatch.make", lambda *_: pytest.fail("attacked again")
+    )
     assert values(transfer(transfer_options(pair))) == values(rows)
-    assert len([row for row in RunFolder(pair[0]).rows() if row.condition["kind"] == "transfer"]) == 4
+    assert len([row for row in RunFolder(pair[0]).rows() if isinstance(row.condition, Transfer)]) == 4
 
 
 @pytest.mark.parametrize(
@@ -553,7 +602,7 @@ def test_two_processes_attack_as_one(digits_run, tmp_path):
     arguments += ["--attack.epsilons", "0", "1/255", "4/255", "--attack.save-images"]
     in_two_processes(["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
-    rows = [[row for row in RunFolder(path).rows() if row.condition["kind"] == "attack"] for path in (one, two)]
+    rows = [[row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] for path in (one, two)]
     assert len(rows[0]) == 3
     assert values(rows[0]) == values(rows[1])
     images = [np.load(next((path / "attacks").glob("*-0")) / "images.npy") for path in (one, two)]
@@ -563,7 +612,7 @@ def test_two_processes_attack_as_one(digits_run, tmp_path):
 def dataset(counts: list[int]) -> Dataset:
     labels = np.repeat(np.arange(len(counts)), counts)
     names = tuple(map(str, range(len(counts))))
-    return Dataset(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, names, names, "some")
+    return Dataset(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, names, names, DatasetId("some"))
 
 
 def test_samples_are_of_each_class_its_share():
@@ -578,7 +627,7 @@ def test_samples_are_of_each_class_its_share():
     assert uneven.stratified(1000) is uneven
     few, more = (set(np.flatnonzero(np.isin(*chosen))) for chosen in nested())
     assert few < more
-    assert "40 of 1,000 stratified by class, seed 3" in photos.stratified(40, seed=3).source
+    assert str(photos.stratified(40, seed=3).id) == "some, 40 stratified by class, seed 3"
     with pytest.raises(UserError, match="--samples 1001: expected 1 to 1,000"):
         photos.stratified(1001)
 
@@ -595,14 +644,14 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
     main(["evaluate", str(pair[0]), *arguments])
     out = " ".join(capsys.readouterr().out.split())
-    assert "Accuracy under attack" in out
-    assert "linf 16/255" in out
+    assert "Under attack: fgsm (linf), by epsilon" in out
+    assert "16/255" in out
     assert "spatial" in out
-    assert "right and stays right" in out
+    assert "recognised and stay so" in out
     main(["transfer", *map(str, pair), "--samples", "30", "--attack.names", "fgsm", "--attack.epsilons", "16/255"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "made on, by fgsm" in out
-    assert "linf 16/255" in out
+    assert "made on" in out
+    assert "fgsm, linf 16/255" in out
     with pytest.raises(SystemExit) as end:
         main(["evaluate", "--help"])
     assert end.value.code == 0
@@ -613,7 +662,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Campaign, "_stage", stop)
+    monkeypatch.setattr(AttackRunner, "_stage", stop)
     with pytest.raises(SystemExit) as end:
         main(["evaluate", str(pair[0]), "--samples", "20", "--attack.names", "pgd"])
     assert end.value.code == 130

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from doublevit.cli import main
-from doublevit.cli.show import show
+from doublevit.cli.inspect import show
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.attention_maps import attention_maps, rolled_out, watched
 from doublevit.models.classifier import build
-from doublevit.report.overlay import SIDE, overlay
+from doublevit.report.sheets import SIDE, overlay
 
 IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

@@ -2,22 +2,30 @@ import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 
+from doublevit import strict_json
 from doublevit.augment import describe
 from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
-from doublevit.evaluate import Measured, Subject, accuracy_rows, predict
+from doublevit.evaluators.prediction import PredictionResult, accuracy, accuracy_rows, expected_accuracy, predict
 from doublevit.recipes import RECIPES, from_dict, to_dict
-from doublevit.results import Predictions
-from doublevit.run_folder import RunFolder
+from doublevit.runs.conditions import CheckpointId, Clean, ModelId
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.results import Results
+from doublevit.runs.row import row_from
 from doublevit.statistics import wilson_interval
 
-SUBJECT = Subject("model", 0, "last", "float32")
+MODEL = ModelId(
+    model="model", seed=0, checkpoint=CheckpointId(which="last", name="epoch-001", digest="0" * 8), precision="float32"
+)
 
 
 class Fixed(nn.Module):
@@ -37,16 +45,16 @@ def numbered(count: int, classes: int) -> tuple[Dataset, np.ndarray]:
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
     labels = np.random.default_rng(0).integers(0, classes, count)
     names = tuple(map(str, range(classes)))
-    return Dataset(images, labels, names, names, "numbered"), labels
+    return Dataset(images, labels, names, names, DatasetId("numbered")), labels
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 1000])
 def test_accuracies_are_scikit_learns_whatever_the_batch(batch_size):
     dataset, labels = numbered(301, 8)
     logits = torch.randn(301, 8, generator=torch.Generator().manual_seed(0))
-    measured = predict(Fixed(logits), dataset, torch.float32, batch_size)
-    predictions = measured.predictions
-    for row, k in zip(accuracy_rows(measured, SUBJECT, {"kind": "clean"}), (1, 3), strict=True):
+    found = predict(Fixed(logits), dataset, torch.float32, batch_size)
+    predictions = found.predictions
+    for row, k in zip(accuracy_rows(found, MODEL, Clean()), (1, 3), strict=True):
         assert (row.metric, row.count) == (f"top-{k}", 301)
         assert row.value == pytest.approx(top_k_accuracy_score(labels, logits.numpy(), k=k))
         assert row.low < row.value < row.high
@@ -82,26 +90,35 @@ def make_run(tmp_path: Path) -> RunFolder:
 
 
 def make_predictions() -> Predictions:
-    return Predictions(np.array([0, 1]), np.array([[0, 1], [0, 1]]), np.array([[0.9, 0.1]] * 2), np.array([-0.1, -2.3]))
+    """Of two images of three classes, the first three classes each."""
+    return Predictions(
+        np.array([0, 1]), np.array([[0, 1, 2]] * 2), np.array([[0.8, 0.1, 0.1]] * 2), np.array([-0.1, -2.3])
+    )
+
+
+def make_result() -> PredictionResult:
+    names = ("a", "b", "c")
+    dataset = Dataset(np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1]), names, names, DatasetId("data", "12345678"))
+    return PredictionResult(make_predictions(), dataset, 1.0)
 
 
 def test_rows_and_predictions_come_back_as_written(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
-    rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1, 2))
+    rows = accuracy_rows(make_result(), MODEL, Clean())
     run.add_results(rows, predictions)
     assert run.rows() == rows
-    loaded = Predictions.load(run.predictions(rows[0]))
+    loaded = Predictions.load(run.predictions_path(rows[0]))
     assert all(
         np.array_equal(getattr(loaded, f.name), getattr(predictions, f.name)) for f in dataclasses.fields(loaded)
     )
-    assert loaded.hits(1).tolist() == [True, False]
-    with pytest.raises(UserError, match="top-3"):
-        loaded.hits(3)
+    assert loaded.correct(1).tolist() == [True, False]
+    with pytest.raises(UserError, match="top-4"):
+        loaded.correct(4)
 
 
 def test_half_written_last_line_is_passed_over_and_mended(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
-    rows = accuracy_rows(Measured(predictions, "data", 1.0), SUBJECT, {"kind": "clean"}, top=(1,))
+    rows = accuracy_rows(make_result(), MODEL, Clean())
     run.add_results(rows, predictions)
     with (run.path / "results.jsonl").open("a") as file:
         file.write('{"model": "cut sho')
@@ -126,7 +143,7 @@ def test_pickled_predictions_are_refused(tmp_path):
 
 
 def test_run_that_cannot_be_written_leaves_its_name_free(tmp_path, monkeypatch):
-    monkeypatch.setattr("doublevit.run_folder.write_text", lambda *_: (_ for _ in ()).throw(UserError("full")))
+    monkeypatch.setattr("doublevit.runs.folder.write_text", lambda *_: (_ for _ in ()).throw(UserError("full")))
     with pytest.raises(UserError, match="full"):
         RunFolder.create({"name": "test"}, tmp_path, "mine")
     assert list(tmp_path.iterdir()) == []
@@ -162,3 +179,66 @@ def test_recipe_of_another_version_is_refused():
     entries = to_dict(RECIPES["digits-double"]) | {"colour": "blue"}
     with pytest.raises(UserError, match="not of this version"):
         from_dict(entries)
+
+
+def test_rows_hold_facts_and_come_back_from_json_as_they_were():
+    text = strict_json.encode(accuracy_rows(make_result(), MODEL, Clean())[0])
+    entry = json.loads(text)
+    assert entry["version"] == 2
+    assert entry["dataset"] == {"source": "data", "checksum": "12345678", "split": "", "subset": None, "skipped": 0}
+    assert entry["checkpoint"] == {"which": "last", "name": "epoch-001", "digest": "00000000"}
+    assert entry["condition"] == {"kind": "clean"}
+    assert (entry["adapted"], entry["top_k"]) == (None, None)
+    assert row_from(entry) == accuracy_rows(make_result(), MODEL, Clean())[0]
+
+
+def test_rows_of_version_1_are_refused_in_a_line_that_names_it(tmp_path):
+    run = make_run(tmp_path)
+    (run.path / "results.jsonl").write_text('{"model": "x", "dataset": "digits", "version": 1}\n')
+    with pytest.raises(
+        UserError, match=r"rows of version 1, and .* reads version 2: delete .* evaluate again"
+    ) as error:
+        run.rows()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"value": "high"}, r"Expected `float`, got `str` - at `\$.value`"),
+        ({"count": 0}, "count is 0"),
+        ({"colour": "blue"}, "colour"),
+        ({"condition": {"kind": "fogged"}}, r"Invalid value 'fogged' - at `\$.condition.kind`"),
+        ({"condition": {"kind": "clean", "fog": 1}}, "fog"),
+        ({"checkpoint": {"which": "first", "name": "x", "digest": "y"}}, r"at `\$.checkpoint.which`"),
+    ],
+)
+def test_what_is_no_row_is_named_by_its_path(tmp_path, change, words):
+    run = make_run(tmp_path)
+    entry = json.loads(strict_json.encode(accuracy_rows(make_result(), MODEL, Clean())[0])) | change
+    (run.path / "results.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(UserError, match=f"entry 1 is no row .*{words}"):
+        run.rows()
+
+
+@pytest.mark.parametrize("in_folder", [True, False])
+def test_done_is_all_rows_and_predictions_of_these_weights_and_images(tmp_path, in_folder):
+    found = make_result()
+    results = Results(make_run(tmp_path) if in_folder else None)
+    expected = expected_accuracy(MODEL, found.dataset, Clean())
+    assert results.find(expected) is None
+    results.add(accuracy(found, MODEL, Clean()))
+    assert [row.metric for row in results.find(expected).rows] == ["top-1", "top-3"]
+    assert results.find(expected).correct(1).tolist() == [True, False]
+    moved = dataclasses.replace(found.dataset, id=DatasetId("elsewhere", "12345678"))
+    assert results.find(expected_accuracy(MODEL, moved, Clean()))
+    others = [
+        expected_accuracy(msgspec.structs.replace(MODEL, top_k=(4,)), found.dataset, Clean()),
+        expected_accuracy(MODEL, dataclasses.replace(found.dataset, id=DatasetId("data", "87654321")), Clean()),
+        dataclasses.replace(expected, labels=np.array([1, 1])),
+        dataclasses.replace(expected, metrics=("top-1", "top-5")),
+    ]
+    assert not any(map(results.find, others))
+    if in_folder:
+        RunFolder(results._run.path).predictions_path(results.rows[0]).unlink()
+        assert results.find(expected) is None

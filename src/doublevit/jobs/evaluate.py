@@ -1,100 +1,101 @@
-"""Evaluation of a run's weights on clean and on corrupted photos."""
+"""Evaluation of a run's weights: on clean images, on corrupted ones, under attack, by transfer among runs."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from doublevit.adversarial.evaluation import Attacked, Evaluation
-from doublevit.corrupted.config import RobustnessConfig
-from doublevit.corrupted.opening import open_set
-from doublevit.corrupted.sets import CorruptedSet, condition_of, on_the_fly
+import numpy as np
+
+from doublevit.attacks.checks import Finding
+from doublevit.corrupted_sets.layout import describe_images
+from doublevit.corrupted_sets.sets import CorruptedSet, on_the_fly, open_set
 from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
-from doublevit.data.tiny_imagenet_c import Cell, fetch_published
+from doublevit.data.identity import Cell
+from doublevit.data.tiny_imagenet_c import fetch_published
+from doublevit.device import this_process
 from doublevit.errors import UserError
-from doublevit.jobs.opening import adapting, make_bench, measured_once, note_command, open_run
-from doublevit.jobs.options import Evaluate
-from doublevit.jobs.train import Trained
-from doublevit.models.top_k import alike, mention
-from doublevit.processes import this_process
-from doublevit.recipes import from_dict
-from doublevit.results import Row
-from doublevit.robustness.bench import Bench, Measurement, find, subject_of
-from doublevit.robustness.together import Cells, Robustness
-from doublevit.run_folder import RunFolder
+from doublevit.evaluators.accuracy import Cells, CleanEvaluator, CorruptionEvaluator
+from doublevit.evaluators.adaptation.adaptation import Adaptation
+from doublevit.evaluators.attacks.evaluator import AttackEvaluator
+from doublevit.evaluators.attacks.journal import FOLDER
+from doublevit.evaluators.attacks.transfer import TransferEvaluation
+from doublevit.evaluators.evaluator import Evaluator
+from doublevit.evaluators.prediction import accuracy
+from doublevit.jobs.load import LoadedRun, Trained, adapted, load_run, make_eval_model, note_command
+from doublevit.jobs.options import EvalOptions, Evaluate, TransferOptions
+from doublevit.models.top_k import recorded
+from doublevit.recipes import Recipe, from_dict
+from doublevit.runs.conditions import Clean, ModelId
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.results import Results
+from doublevit.runs.row import Row
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Rows of the clean photos, of every cell, and of the cells together; and of attacks."""
+    """Every row that was asked for, measured now or before, and what the checks of attacks have found."""
 
-    clean: list[Row]
-    cells: list[Row] = dataclasses.field(default_factory=list)
-    together: list[Row] = dataclasses.field(default_factory=list)
-    attacked: Attacked = dataclasses.field(default_factory=Attacked)
+    run: RunFolder
+    rows: list[Row]
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+
+    def of_kind(self, kind: type) -> list[Row]:
+        """The rows whose condition is of a kind, such as `Corruption`."""
+        return [row for row in self.rows if isinstance(row.condition, kind)]
 
 
 def finish(trained: Trained) -> Evaluated:
-    """Of a run's last weights on clean photos; what the last validation has said of them is not computed again."""
+    """Evaluate a run's last weights on clean images; what the last validation has predicted is not computed again."""
     if trained.measured is None:
         return evaluate(Evaluate(trained.run.path))
     note_command(trained.run)
-    bench = make_bench(trained.run, from_dict(trained.run.recipe()), trained.model, Evaluate(trained.run.path))
-    return Evaluated(bench.keep(trained.measured).rows)
+    recipe = from_dict(trained.run.recipe())
+    model = make_eval_model(trained.run, recipe, trained.model, EvalOptions())
+    result = accuracy(trained.measured, model.id, Clean())
+    if this_process().is_main_process and result.predictions is not None:
+        trained.run.add_results(result.rows, result.predictions)
+    return Evaluated(trained.run, list(result.rows))
 
 
 def evaluate(options: Evaluate) -> Evaluated:
-    """Of a run's "last" or "best" weights, added to its results.
-
-    Cells of corruptions that were measured before are not measured again, nor photos attacked that were.
+    """Measure a run's "last" or "best" weights, and add what is new to its results.
 
     Raises:
         UserError: something of what is asked for is not there, or does not fit.
     """
-    opened, robustness = adapting(open_run(options.run, options), options), options.robustness
-    bench, clean = opened.bench, opened.photos
-    corrupted = _corrupted_set(options, clean, opened.recipe.data.cache) if robustness.corruptions else None
-    other = robustness.relative_to
-    reference = _reference(other, corrupted, robustness.cells) if corrupted and other else None
-    note_command(bench.run)
-    alone = corrupted is None and not options.attack.names  # asked for once more, measured once more
-    before = bench.measure(clean) if alone else measured_once(opened)
-    cells, together = _corrupted_rows(bench, before, corrupted, robustness, reference) if corrupted else ([], [])
-    attacked = _attack(bench, clean, options).attack(before.hits["top-1"]) if options.attack.names else Attacked()
-    return Evaluated(before.rows, cells, together, attacked)
+    loaded = load_run(options.run, options)
+    model, adaptation = adapted(loaded.model, options)
+    evaluators = make_evaluators(options, loaded.dataset, loaded.recipe, loaded.run, adaptation)
+    note_command(loaded.run)
+    rows: list[Row] = []
+    for evaluator in evaluators:
+        for result in evaluator.run(model, loaded.dataset, loaded.results):
+            rows += result.rows
+    findings = [finding for each in evaluators if isinstance(each, AttackEvaluator) for finding in each.findings]
+    return Evaluated(loaded.run, rows, findings)
 
 
-def _corrupted_rows(
-    bench: Bench, before: Measurement, corrupted: CorruptedSet, config: RobustnessConfig, reference: Cells | None
-) -> tuple[list[Row], list[Row]]:
-    """Of every cell, and of the cells together."""
-    cells = bench.measure_cells(corrupted, config.cells)
-    name = _name(reference) if reference else ""
-    robustness = Robustness(before, cells, corrupted.matched, corrupted.condition, reference, name)
-    together = list(robustness.rows())
-    if this_process().is_main_process:
-        known = bench.run.rows()
-        bench.run.add_rows(row for row in together if row not in known)
-    return [row for cell in cells.values() for row in cell.rows], together
+def make_evaluators(
+    options: Evaluate, dataset: Dataset, recipe: Recipe, run: RunFolder, adaptation: Adaptation | None = None
+) -> list[Evaluator]:
+    """Clean images first, then what is asked for.
 
-
-def _attack(bench: Bench, clean: Dataset, options: Evaluate) -> Evaluation:
-    return Evaluation(
-        run=bench.run,
-        model=bench.model,
-        subject=bench.subject,
-        dataset=clean,
-        config=options.attack,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        resume=options.resume,
-        strict=options.strict,
-    )
-
-
-def _name(reference: Cells) -> str:
-    row = next(iter(reference.values())).rows[0]
-    return f"{row.model} ({row.checkpoint}, {row.precision}{mention(row.top_k, ', ')})"
+    Raises:
+        UserError: a corrupted set or reference is not there, or does not fit.
+    """
+    config = options.robustness
+    alone = not config.corruptions and not options.attack.names  # asked for once more, measured once more
+    evaluators: list[Evaluator] = [CleanEvaluator(adaptation, again=alone)]
+    if config.corruptions:
+        corrupted = _corrupted_set(options, dataset, recipe.data.cache)
+        reference = _reference(config.relative_to, corrupted, config.cells) if config.relative_to else (None, None)
+        evaluators.append(CorruptionEvaluator(corrupted, config.cells, adaptation, *reference))
+    if options.attack.names:
+        folder = run.path / FOLDER
+        attack = AttackEvaluator(options.attack, options.seed, folder, resume=options.resume, strict=options.strict)
+        evaluators.append(attack)
+    return evaluators
 
 
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:
@@ -106,16 +107,50 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
     return on_the_fly(clean, config, cache)
 
 
-def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> Cells:
+def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tuple[Cells, ModelId]:
     """The same cells, as another run was measured on them, always with the same weights, as trained: the newest."""
     run = RunFolder.open(path)
-    rows, top_k = run.rows(), alike(from_dict(run.recipe()).model.top_k)
-    as_trained = [row for row in reversed(rows) if not row.adapted and row.top_k == top_k]
-    for subject in dict.fromkeys(map(subject_of, as_trained)):
-        found = {cell: find(run, rows, corrupted.cell(cell), condition_of(corrupted, cell), subject) for cell in cells}
-        if all(found.values()):
-            return {cell: measurement for cell, measurement in found.items() if measurement}
+    results, top_k = Results(run), recorded(from_dict(run.recipe()).model.top_k)
+    as_trained = [row.model_id for row in reversed(results.rows) if not row.adapted and row.top_k == top_k]
+    for model in dict.fromkeys(as_trained):
+        expected = CorruptionEvaluator(corrupted, cells).expected_cells(model)
+        found = [result for each in expected if (result := results.find(each))]
+        if len(found) == len(cells):
+            return dict(zip(cells, found, strict=True)), model
     raise UserError(
         f"{path} was not measured on all of these corruptions with the same photos and draws; first give doublevit"
         f" evaluate {path} the same options without --relative-to"
     )
+
+
+def transfer(options: TransferOptions) -> list[Row]:
+    """Images made on each run, shown to all; a row for each pair, attack and epsilon, added to the results.
+
+    Raises:
+        UserError: a run cannot be loaded, or they are not on the same images.
+    """
+    loaded = [load_run(path, options) for path in options.runs]
+    for other in loaded[1:]:
+        _require_same_images(loaded[0], other)
+    for each in loaded:
+        note_command(each.run)
+    evaluation = TransferEvaluation(
+        models=[each.model for each in loaded],
+        dataset=loaded[0].dataset,
+        config=options.attack,
+        seed=options.seed,
+        journal_folder=loaded[0].run.path / FOLDER,  # beside the first run
+        resume=options.resume,
+        strict=options.strict,
+    )
+    return evaluation.run([each.results for each in loaded])
+
+
+def _require_same_images(first: LoadedRun, other: LoadedRun) -> None:
+    ours, theirs = first.dataset, other.dataset
+    same_kind = ours.class_ids == theirs.class_ids and ours.images.shape == theirs.images.shape
+    if not same_kind or not np.array_equal(describe_images(ours), describe_images(theirs)):
+        raise UserError(
+            f"{first.run.path} and {other.run.path} are not on the same photos"
+            f" ({ours.id}; {theirs.id}): images of one mean nothing to the other"
+        )

@@ -1,22 +1,24 @@
 """What an evaluation can be asked for; no torch is needed to read it."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from doublevit.adapt.config import AdaptConfig
-from doublevit.attacks.config import TRANSFERABLE, AttackConfig
-from doublevit.corrupted.config import RobustnessConfig
+from doublevit.attacks.catalogue import TRANSFERABLE
+from doublevit.attacks.config import AttackConfig
+from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
+from doublevit.evaluators.adaptation.config import AdaptConfig
 from doublevit.models.top_k import AS_TRAINED, TopK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measuring:
-    """Which weights, on which photos, and how."""
+class EvalOptions:
+    """Which weights, on which images, and how."""
 
     checkpoint: Literal["last", "best"] = "last"
     """last, or best: that was chosen on the same photos, so its accuracy is a little too good."""
@@ -56,7 +58,7 @@ class Measuring:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(Measuring):
+class Evaluate(EvalOptions):
     """Accuracy of a run on its validation photos: clean, corrupted or attacked; added to its results."""
 
     run: tyro.conf.Positional[Path]
@@ -80,7 +82,7 @@ class Evaluate(Measuring):
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer(Measuring):
+class TransferOptions(EvalOptions):
     """Accuracy of each run on images that were made to fool each other run: a black box's view, as a matrix."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -108,7 +110,7 @@ class Transfer(Measuring):
 
 
 @dataclasses.dataclass(frozen=True)
-class Attention:
+class AttentionOptions:
     """What a run's network looks at, as a PNG: a row for each photo, with maps of its attention and rollout over it.
 
     Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
@@ -138,3 +140,30 @@ class Attention:
     def picture(self) -> Path:
         """Where the PNG goes."""
         return self.output or self.run / "attention.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeedOptions:
+    """What a run's network costs on this machine: photos a second, memory, parameters, multiplications.
+
+    Photos a second and memory are those of inference and of whole training steps (forward, backward, optimiser; no
+    augmentation), the latter only if the recipe trains something. Photos are random, of the size of the run's own, or,
+    where those are not on this machine, of what the network sees. Memory is the most that tensors hold at a time; MACs
+    are the multiplications for one photo with dense attention. The numbers are added to the run's results. Let nothing
+    else run meanwhile, and compare numbers of one machine only.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    batch_size: int = 32
+    """Photos at a time."""
+    seconds: float = 3.0
+    """About how long to time inference, and as long again training; at least five batches of each are timed."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """What matrix products run in; if not given, as in training."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
+        if not 0 < self.seconds < math.inf:
+            raise UserError(f"--seconds: expected more than 0, found {self.seconds:g}")

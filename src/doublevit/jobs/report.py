@@ -6,19 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from doublevit.analysis.compare import compare_runs
+from doublevit.analysis.comparison import Comparison
 from doublevit.data import load
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.progress import bar
 from doublevit.recipes import from_dict
-from doublevit.report import galleries, plots
-from doublevit.report.collection import Collection, open_runs
-from doublevit.report.corrupted import measured_groups
-from doublevit.report.figures import Plot, all_plots
+from doublevit.report import plots
+from doublevit.report.figures import all_plots
 from doublevit.report.formats import FORMATS
-from doublevit.report.page import Picture, render
+from doublevit.report.galleries import every_gallery
 from doublevit.report.page.build import build_page
+from doublevit.report.page.content import render
+from doublevit.report.plots.style import Plot
 from doublevit.report.table import Table
 from doublevit.report.tables.every import every_table
 
@@ -26,7 +28,7 @@ PAGE = "report.html"
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """Where the page is, and what must be said of the files that it was made from."""
 
     page: Path
@@ -36,7 +38,7 @@ class Written:
 
 def write_report(
     paths: Sequence[Path], output: Path | None = None, files: Path | None = None, *, paper: bool = False
-) -> Written:
+) -> WrittenReport:
     """Write the page of some runs or of a study, and, into the folder `files`, every table and plot by itself.
 
     The page of one run, or of one study, is put into its folder if nothing else is said; of several, here.
@@ -44,22 +46,21 @@ def write_report(
     Raises:
         UserError: runs cannot be read or do not belong together, or the place cannot be written to.
     """
-    collection = open_runs(paths)
+    comparison = compare_runs(paths)
     output = output or (paths[0] / PAGE if len(paths) == 1 else Path(PAGE))
     writable_folder(output.absolute().parent, "the page")
-    tables = every_table(collection, paper=paper)
-    val, cache, remarks = _photos(collection)
-    drawn = _draw(collection, val)
-    pictures = _galleries(collection, val, cache)
-    page = build_page(collection, tables, drawn, pictures, remarks)
+    tables = every_table(comparison, paper=paper)
+    val, cache, remarks = _validation_images(comparison)
+    drawn = _draw(comparison, val)
+    page = build_page(comparison, tables, drawn, every_gallery(comparison, val, cache), remarks)
     write_text(output, render(page))
     written = _write_files(files, tables, drawn) if files else ()
-    return Written(output, page.remarks, written)
+    return WrittenReport(output, page.remarks, written)
 
 
-def _draw(collection: Collection, val: Dataset | None) -> list[Plot]:
+def _draw(comparison: Comparison, val: Dataset | None) -> list[Plot]:
     """Every plot, drawn now, which takes most of the time."""
-    found = list(all_plots(collection.as_trained, val.class_names if val else None))
+    found = list(all_plots(comparison, val.class_names if val else None))
     with bar("drawing", len(found), unit="plots") as progress:
         for plot in found:
             _ = plot.figure
@@ -67,27 +68,14 @@ def _draw(collection: Collection, val: Dataset | None) -> list[Plot]:
     return found
 
 
-def _photos(collection: Collection) -> tuple[Dataset | None, Path, list[str]]:
-    """The validation photos, where they are here (they are never fetched), the cache, and what must be said."""
+def _validation_images(comparison: Comparison) -> tuple[Dataset | None, Path, list[str]]:
+    """The validation images, where they are here (they are never fetched), the cache, and what must be said."""
     try:
-        config = from_dict(dict(collection.contenders[0].first.recipe)).data
+        config = from_dict(dict(comparison.methods[0].first.recipe)).data
         return load(dataclasses.replace(config, download=False))["val"], config.cache, []
     except (UserError, OSError) as error:
-        remark = f"the photos cannot be had, so none are shown, and classes are told by number ({error})"
+        remark = f"the images cannot be had, so none are shown, and classes are told by number ({error})"
         return None, Path(), [remark]
-
-
-def _galleries(collection: Collection, val: Dataset | None, cache: Path) -> Mapping[str, list[Picture]]:
-    shown = galleries.of_runs(collection.contenders)
-    found: dict[str, list[Picture]] = {"photos": [], "robustness": [], "errors": []}
-    if val is not None:
-        groups = measured_groups(collection.contenders)
-        found["photos"].append(galleries.photos(val))
-        found["robustness"] += [made for group in groups[:1] if (made := galleries.corruptions(val, group, cache))]
-        found["errors"] += [made for one in shown if (made := galleries.surest_mistakes(one, val, cache))]
-    found["attacks"] = [made for one in shown for made in galleries.attacked(one)]
-    found["attention"] = [made for one in shown for made in galleries.attention(one.first, one.label)]
-    return found
 
 
 def _write_files(folder: Path, tables: Mapping[str, Sequence[Table]], drawn: Sequence[Plot]) -> tuple[Path, ...]:

@@ -5,37 +5,36 @@ import dataclasses
 import fnmatch
 import os
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import safetensors
 import torch
 
-from doublevit import checkpoint, data
+from doublevit import data
 from doublevit.augment import AugmentConfig
 from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
+from doublevit.device import choose, this_process
 from doublevit.errors import UserError
-from doublevit.jobs.materials import tell_attention
-from doublevit.jobs.opening import note_command, subject_for
-from doublevit.jobs.options import Measuring
-from doublevit.jobs.speed_options import Speed
+from doublevit.evaluators.evaluator import EvalModel, open_results
+from doublevit.evaluators.speed.evaluator import SpeedEvaluator, TrainingWork
+from doublevit.jobs.load import model_id_for, note_command, tell_attention
+from doublevit.jobs.options import EvalOptions, SpeedOptions
 from doublevit.models.classifier import Classifier, build
-from doublevit.precision import choose
-from doublevit.processes import this_process
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict
-from doublevit.results import Row
-from doublevit.run_folder import RunFolder
-from doublevit.speed.measure import DATASET, Setting, inference_rows, random_photos, size_rows, training_rows
-from doublevit.train.batches import Batch
-from doublevit.train.meter import Meter
-from doublevit.train.step import train_step
-from doublevit.train.training import Training, prepare
+from doublevit.runs import checkpoint
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.row import Row
+from doublevit.train.step import Meter, train_step
+from doublevit.train.training import TrainingBatch, prepare
 
 
-def measure_speed(options: Speed) -> list[Row]:
-    """Speed, memory and size of a run's network, with new weights; all rows are added to its results at the end.
+def measure_speed(options: SpeedOptions) -> list[Row]:
+    """SpeedOptions, memory and size of a run's network, with new weights; all rows are added to its results at the end.
 
-    Training is whole steps of the recipe's optimiser on uint8 photos, one view each whatever the augmentation, which is
+    Training is whole steps of the recipe's optimizer on uint8 images, one view each whatever the augmentation, which is
     left out; attention is as narrow as at the end of training.
 
     Raises:
@@ -47,47 +46,56 @@ def measure_speed(options: Speed) -> list[Row]:
     run = RunFolder.open(options.run)
     recipe = from_dict(run.recipe())
     with _memory_errors(options.batch_size):
-        rows = _measure(_setting(run, recipe, options), run, recipe)
+        model = _model(run, recipe, options)
+        evaluator = _evaluator(recipe, options, _image_size(recipe, model), run, model)
+        (result,) = evaluator.run(model, None, open_results(run))
     note_command(run)
-    run.add_rows(rows)
-    return rows
+    return list(result.rows)
 
 
-def _measure(setting: Setting, run: RunFolder, recipe: Recipe) -> list[Row]:
-    trains = recipe.train.epochs > 0 and any(p.requires_grad for p in setting.model.parameters())
-    rows = inference_rows(setting)
-    if trains:
-        training, batch = _training(setting, run, recipe), _batch(setting)
-        meter = Meter(setting.images.device)
-        rows += training_rows(setting, lambda: train_step(training, batch, 0, meter), training.optimiser)
-    return rows + size_rows(setting, trains=trains)
+def make_speed_evaluator(run: RunFolder, recipe: Recipe, options: SpeedOptions, dataset: Dataset) -> SpeedEvaluator:
+    """What `measure_speed` measures of a run on images of the size of `dataset`, to be asked for its conditions."""
+    height, width = dataset.images.shape[1:3]
+    return _evaluator(recipe, options, (height, width), run, None)
 
 
-def _setting(run: RunFolder, recipe: Recipe, options: Speed) -> Setting:
-    device = this_process().device
-    model = _network(run, recipe).to(device)
-    return Setting(
-        model=model,
-        images=random_photos(options.batch_size, _pixels(recipe, model), device),
-        dtype=choose(options.precision or recipe.train.precision, device),
+def _evaluator(
+    recipe: Recipe, options: SpeedOptions, image_size: tuple[int, int], run: RunFolder, model: EvalModel | None
+) -> SpeedEvaluator:
+    def prepare_training(images: torch.Tensor) -> TrainingWork:
+        if model is None:
+            raise RuntimeError("an evaluator that was made without the model measures nothing")
+        return _training(model, images, recipe, run)
+
+    return SpeedEvaluator(
+        device=this_process().device,
+        image_size=image_size,
+        batch_size=options.batch_size,
         seconds=options.seconds,
-        subject=subject_for(run, recipe, Measuring(precision=options.precision)),
+        prepare_training=prepare_training if recipe.train.epochs else None,
     )
 
 
+def _model(run: RunFolder, recipe: Recipe, options: SpeedOptions) -> EvalModel:
+    device = this_process().device
+    network = _network(run, recipe).to(device)
+    identity = model_id_for(run, recipe, EvalOptions(precision=options.precision))
+    return EvalModel(network, identity, choose(options.precision or recipe.train.precision, device))
+
+
 def _network(run: RunFolder, recipe: Recipe) -> Classifier:
-    """The recipe's network for as many classes as the run's weights have, so that no photos are needed."""
+    """The recipe's network for as many classes as the run's weights have, so that no images are needed."""
     config = recipe.model
     if config.head == "pretrained":  # a linear layer too, that asks for the names of the classes
         config = dataclasses.replace(config, head="linear")
     torch.manual_seed(recipe.seed)
-    model = build(config, tuple(map(str, range(_count_classes(run)))), load_weights=False)
-    tell_attention(model)
-    return model
+    network = build(config, tuple(map(str, range(_count_classes(run)))), load_weights=False)
+    tell_attention(network)
+    return network
 
 
 def _count_classes(run: RunFolder) -> int:
-    path = run.checkpoints / checkpoint.name_of(run.checkpoints, "last") / checkpoint.WEIGHTS
+    path = run.checkpoints / checkpoint.identify(run.checkpoints, "last").name / checkpoint.WEIGHTS
     try:
         with safetensors.safe_open(path, "pt") as file:
             last = max(fnmatch.filter(file.keys(), "heads.0.*bias"))
@@ -96,34 +104,34 @@ def _count_classes(run: RunFolder) -> int:
         raise UserError(f"{path} is damaged ({error}): expected the weights of a run; train it again") from error
 
 
-def _pixels(recipe: Recipe, model: Classifier) -> tuple[int, int]:
-    """Height and width of the run's photos, where they are on this machine, or else of what the network sees."""
+def _image_size(recipe: Recipe, model: EvalModel) -> tuple[int, int]:
+    """Height and width of the run's images, where they are on this machine, or else of what the network sees."""
     try:
         shape = data.load(dataclasses.replace(recipe.data, download=False))["val"].images.shape
         return shape[1], shape[2]
     except UserError:
-        side = model.resize.size
+        side = cast(Classifier, model.network).resize.size
         console.print(f"the run's photos are not here: measuring on photos of {side} x {side} pixels", highlight=False)
         return side, side
 
 
-def _training(setting: Setting, run: RunFolder, recipe: Recipe) -> Training:
-    """What a training step needs; the batch is all that there is to train on."""
-    batch_size, labels = len(setting.images), np.zeros(len(setting.images), dtype=np.int64)
-    photos = Dataset(setting.images.permute(0, 2, 3, 1).cpu().numpy(), labels, ("0",), ("0",), DATASET)
+def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFolder) -> TrainingWork:
+    """Training steps on the batch, which is all that there is to train on."""
+    batch_size, labels = len(images), np.zeros(len(images), dtype=np.int64)
+    dataset = Dataset(images.permute(0, 2, 3, 1).cpu().numpy(), labels, ("0",), ("0",), DatasetId("random images"))
     config = dataclasses.replace(
         recipe.train,
         batch_size=batch_size,
         accumulate=min(recipe.train.accumulate, batch_size),
         narrow_epochs=0.0,
-        precision="bfloat16" if setting.dtype == torch.bfloat16 else "float32",
+        precision="bfloat16" if model.dtype == torch.bfloat16 else "float32",
     )
-    return prepare(setting.model, {"train": photos}, config, AugmentConfig("none"), run, recipe.seed)
-
-
-def _batch(setting: Setting) -> Batch:
-    labels = torch.zeros(len(setting.images), dtype=torch.int64, device=setting.images.device)
-    return Batch(setting.images[:, None], labels, labels, labels)
+    training = prepare(
+        cast(Classifier, model.network), {"train": dataset}, config, AugmentConfig("none"), run, recipe.seed
+    )
+    targets = torch.zeros(batch_size, dtype=torch.int64, device=images.device)
+    batch, meter = TrainingBatch(images[:, None], targets, targets, targets), Meter(images.device)
+    return TrainingWork(lambda: train_step(training, batch, 0, meter), training.optimizer)
 
 
 @contextlib.contextmanager

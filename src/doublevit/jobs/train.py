@@ -1,34 +1,25 @@
 """Training by a recipe, in a run folder."""
 
-import dataclasses
 from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
 
-from doublevit import checkpoint
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
+from doublevit.device import this_process
 from doublevit.errors import UserError
-from doublevit.evaluate import Measured
+from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
-from doublevit.jobs.materials import materials, tell_attention
+from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.models.classifier import Classifier
-from doublevit.processes import this_process
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
-from doublevit.run_folder import RunFolder, require_free
-from doublevit.summary.training import freeze_table, leak_warning
+from doublevit.recipes.recipe import with_absolute_paths
+from doublevit.runs import checkpoint
+from doublevit.runs.folder import RunFolder, require_free
 from doublevit.train import loop
+from doublevit.train.summary import freeze_table, leak_warning
 from doublevit.train.training import prepare
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A run that is trained to its end, and what its last validation gave, if that was just now."""
-
-    run: RunFolder
-    model: Classifier
-    measured: Measured | None
 
 
 def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
@@ -40,7 +31,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     """
     _check_early(recipe, runs, name)
     recipe = with_absolute_paths(recipe)
-    splits, model = materials(recipe)
+    splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
     run = _new_run(recipe, runs, name)
     return Trained(run, model, _train(recipe, run, model, splits))
@@ -50,7 +41,7 @@ def resume(path: Path) -> Trained:
     """Go on with a run from its last checkpoint; one that is trained to its end is left as it is."""
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
-    splits, model = materials(recipe, from_scratch=checkpoint.exists(run.checkpoints))
+    splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_crop(recipe, splits, model)
     return Trained(run, model, _train(recipe, run, model, splits))
 
@@ -75,19 +66,6 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
     recipe.augment.check_size(height, width)
 
 
-def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """So that the run can be resumed and evaluated from any folder."""
-    where, model = recipe.data, recipe.model
-    where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())
-    weights = [_absolute_weights(entry) for entry in (model.weights, model.coarse_weights)]
-    model = dataclasses.replace(model, weights=weights[0] or "hub", coarse_weights=weights[1])
-    return dataclasses.replace(recipe, data=where, model=model)
-
-
-def _absolute_weights(entry: str | None) -> str | None:
-    return entry if entry in (None, "hub", "none") else str(Path(str(entry)).expanduser().absolute())
-
-
 def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
     """Made by the first process and told to the others."""
     state = this_process()
@@ -95,11 +73,11 @@ def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
     return RunFolder(Path(broadcast_object_list(path)[0]))
 
 
-def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> Measured | None:
+def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> PredictionResult | None:
     training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
         tell_attention(model)
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
-    return loop.train(training)
+    return loop.train(training, predict)

@@ -1,0 +1,1 @@
+"""Batch-norm adaptation: statistics of the images that are evaluated in place of those of training."""

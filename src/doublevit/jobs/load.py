@@ -1,0 +1,123 @@
+"""What every job begins with: the data and the model of a recipe, or a run with its weights, images and results."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+import torch
+
+from doublevit import data
+from doublevit.data.dataset import Dataset, Splits
+from doublevit.device import choose, this_process
+from doublevit.evaluators.adaptation.adaptation import Adaptation
+from doublevit.evaluators.evaluator import EvalModel, open_results
+from doublevit.evaluators.prediction import PredictionResult
+from doublevit.jobs.options import EvalOptions, Evaluate
+from doublevit.models.classifier import Classifier, build, set_top_k
+from doublevit.models.top_k import AS_TRAINED, recorded
+from doublevit.progress import console, is_main_process
+from doublevit.recipes import Recipe, from_dict
+from doublevit.runs import checkpoint
+from doublevit.runs.conditions import ModelId
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.results import Results
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A run's weights in its `network`, as a `model` to be evaluated; the images asked for; the results so far."""
+
+    run: RunFolder
+    recipe: Recipe
+    network: Classifier
+    model: EvalModel
+    dataset: Dataset
+    results: Results
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run that is trained to its end, and what its last validation predicted, if that was just now."""
+
+    run: RunFolder
+    model: Classifier
+    measured: PredictionResult | None
+
+
+def load_data_and_model(recipe: Recipe, *, from_scratch: bool = False) -> tuple[Splits, Classifier]:
+    """Data and model; `from_scratch` where a checkpoint will fill the model, so that no other weights are fetched."""
+    splits = data.load(recipe.data)
+    torch.manual_seed(recipe.seed)
+    return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch)
+
+
+def load_run(path: Path, options: EvalOptions) -> LoadedRun:
+    """A run from its folder.
+
+    Raises:
+        UserError: there is none, or its model or images cannot be had.
+    """
+    run = RunFolder.open(path)
+    recipe = from_dict(run.recipe())
+    splits, network = load_data_and_model(recipe, from_scratch=True)
+    if options.top_k != AS_TRAINED:
+        set_top_k(network, options.top_k, "--top-k")
+    tell_attention(network)
+    dataset = options.subset(splits["val"])
+    checkpoint.load_weights(run.checkpoints, options.checkpoint, network)
+    model = make_eval_model(run, recipe, network.to(this_process().device), options)
+    return LoadedRun(run, recipe, network, model, dataset, open_results(run))
+
+
+def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options: EvalOptions) -> EvalModel:
+    """A network that has a run's weights, with the identity that rows will give it."""
+    dtype = choose(options.precision or recipe.train.precision, this_process().device)
+    return EvalModel(network, model_id_for(run, recipe, options), dtype, options.batch_size)
+
+
+def model_id_for(run: RunFolder, recipe: Recipe, options: EvalOptions) -> ModelId:
+    """A run's weights and how they are used, as rows name them; weights are told apart by their bytes."""
+    dtype = choose(options.precision or recipe.train.precision, this_process().device)
+    return ModelId(
+        model=run.path.resolve().name,
+        seed=recipe.seed,
+        checkpoint=checkpoint.identify(run.checkpoints, options.checkpoint),
+        precision=str(dtype).removeprefix("torch."),
+        top_k=recorded(recipe.model.top_k if options.top_k == AS_TRAINED else options.top_k),
+    )
+
+
+def adapted(model: EvalModel, options: Evaluate) -> tuple[EvalModel, Adaptation | None]:
+    """The model as it is evaluated, with batch norm adapted to each set of images where that is asked for.
+
+    Raises:
+        UserError: the network has no batch norm.
+    """
+    if options.adapt.method == "none":
+        return model, None
+    adaptation = Adaptation(options.adapt, options.seed)
+    identity = adaptation.identify(model.network)
+    if is_main_process():
+        console.print(f"adapted to each set of photos: {identity}")
+    return dataclasses.replace(model, id=msgspec.structs.replace(model.id, adapted=identity)), adaptation
+
+
+def note_command(run: RunFolder) -> None:
+    """Keep the command that adds results to a run, unless it is the one that made the run."""
+    if is_main_process() and _made_by(run) != sys.argv:
+        run.note_command()
+
+
+def tell_attention(network: Classifier) -> None:
+    """Say, where attention is sparse, how many keys are looked at in how many layers."""
+    if network.attention is not None and is_main_process():
+        console.print(f"sparse attention: {network.attention.describe()}", highlight=False)
+
+
+def _made_by(run: RunFolder) -> object:
+    try:
+        return json.loads((run.path / "environment.json").read_text())["command"]
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        return None

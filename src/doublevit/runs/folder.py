@@ -1,0 +1,207 @@
+"""The folder that a run leaves behind: what it takes to repeat it, its course, its weights, its results."""
+
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from doublevit import __version__, strict_json
+from doublevit.errors import UserError
+from doublevit.files import writable_folder, write_text
+from doublevit.jsonl import append_lines, read_lines
+from doublevit.runs.conditions import Attack, Corruption, Transfer
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.row import ROW_VERSION, OtherVersion, Row, row_from
+
+COMMANDS = "commands.jsonl"
+RECIPE_PARTS = ("data", "augment", "model", "train")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "foolbox",
+    "numpy",
+    "scipy",
+    "pillow",
+    "simplejpeg",
+    "scikit-learn",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A run's folder: recipe, environment and commands, log.jsonl, checkpoints/, results.jsonl, predictions/."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, recipe: Mapping[str, Any], runs: Path, name: str | None = None) -> "RunFolder":
+        """Make a new folder in `runs`, named after recipe and time or as told, and note recipe and environment.
+
+        Raises:
+            UserError: the name is taken, is no plain name, or the place is not writable.
+        """
+        writable_folder(runs, "the folder of all runs")
+        path = _new_folder(runs, name) if name else _dated_folder(runs, recipe["name"])
+        try:
+            write_text(path / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+            write_text(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        except BaseException:
+            shutil.rmtree(path)  # so that its name is free for the next try
+            raise
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run.
+
+        Raises:
+            UserError: there is no run at `path`.
+        """
+        if not (path / "recipe.json").is_file():
+            raise UserError(f"{path} is no run: expected a folder with recipe.json, as `doublevit run` leaves it")
+        return cls(path)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the weights lie."""
+        return self.path / "checkpoints"
+
+    def recipe(self) -> dict[str, Any]:
+        """The recipe as it was written when the run began.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.path / "recipe.json"
+        try:
+            recipe = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}); the run cannot be repeated") from error
+        if not isinstance(recipe, dict) or any(not isinstance(recipe.get(part), dict) for part in RECIPE_PARTS):
+            raise UserError(f"{path} is damaged: expected {', '.join(RECIPE_PARTS)}; the run cannot be repeated")
+        return recipe
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        """Add a line to log.jsonl, the course of the training."""
+        append_lines(self.path / "log.jsonl", [entry])
+
+    def note_command(self) -> None:
+        """Add this program's command to commands.jsonl, unless it was the last there."""
+        known = list(read_lines(self.path / COMMANDS))
+        if not known or known[-1].get("command") != sys.argv:
+            append_lines(self.path / COMMANDS, [environment()])
+
+    def cut_log(self, step: int) -> None:
+        """Forget what was logged after `step`: a resumed run writes it anew."""
+        path = self.path / "log.jsonl"
+        kept = [entry for entry in read_lines(path) if entry["step"] <= step]
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+    def add_results(self, rows: Sequence[Row], predictions: Predictions) -> None:
+        """Append rows to results.jsonl and put the predictions that they were all read from beside them."""
+        predictions.save(self.predictions_path(rows[0]))
+        self.add_rows(rows)
+
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Append rows that have no predictions of their own."""
+        append_lines(self.path / "results.jsonl", rows)
+
+    def predictions_path(self, row: Row) -> Path:
+        """Where the predictions lie that a row was read from."""
+        condition, key = row.condition, row.key
+        words = [condition.__struct_config__.tag]
+        if isinstance(condition, Corruption):
+            words += [condition.corruption, condition.severity]
+        elif isinstance(condition, Attack | Transfer):
+            words.append(condition.attack)
+        used = [key.dataset, condition, row.count, row.top_k, row.adapted]
+        digest = hashlib.sha256(strict_json.canonical(used)).hexdigest()[:8]
+        name = "-".join([*map(str, words), *row.checkpoint.weights, row.precision, digest])
+        return self.path / "predictions" / f"{name}.npz"
+
+    def rows(self) -> list[Row]:
+        """All rows of results.jsonl, oldest first; a half-written last line is passed over.
+
+        Raises:
+            UserError: a line is damaged, or a row is of another version of doublevit.
+        """
+        path, rows = self.path / "results.jsonl", []
+        for number, entry in enumerate(read_lines(path), 1):
+            try:
+                rows.append(row_from(entry))
+            except OtherVersion as version:
+                raise UserError(
+                    f"{path} holds rows of {version}, and this doublevit ({__version__}) reads version {ROW_VERSION}:"
+                    f" delete that file and evaluate again: doublevit evaluate {self.path}"
+                ) from None
+            except ValueError as error:
+                raise UserError(f"{path}, entry {number} is no row ({error}); remove that line") from error
+        return rows
+
+
+def read_predictions(path: Path, row: Row) -> Predictions:
+    """What was predicted for every image of a row's measurement, where they lie.
+
+    Raises:
+        UserError: the file is damaged, or is not of this row.
+    """
+    found = Predictions.load(path)
+    lengths = {len(array) for array in dataclasses.asdict(found).values() if array.ndim}
+    whole = lengths == {row.count} and found.classes.ndim == 2 and found.classes.shape == found.probabilities.shape
+    if not whole or int(found.correct(row.top).sum()) != round(row.value * row.count):
+        raise UserError(
+            f"{path} is not what its row in results.jsonl was read from (expected {row.value:.2%} of"
+            f" {row.count:,} right); delete it and evaluate again"
+        )
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """What it takes to repeat a run, besides the recipe: command, time, versions, machine."""
+    return {
+        "command": sys.argv,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "doublevit": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def require_free(runs: Path, name: str) -> None:
+    """Raise `UserError` unless a new run can have that name."""
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise UserError(f"{name!r} is no name for a run: letters, digits and . _ + - only, and no folder in it")
+    if (runs / name).exists():
+        raise UserError(
+            f"run folder {runs / name} exists; choose another --name,"
+            f" or go on with it: doublevit train --resume {runs / name}"
+        )
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    require_free(runs, name)
+    (runs / name).mkdir()
+    return runs / name
+
+
+def _dated_folder(runs: Path, recipe_name: str) -> Path:
+    base = f"{recipe_name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    for number in range(1, 100):
+        path = runs / (base if number == 1 else f"{base}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise UserError(f"a hundred runs named {base}: pass --name")
