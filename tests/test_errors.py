@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,25 +17,29 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, log_loss
 
 from conftest import copied
+from doublevit.analysis.calibration import binned, calibration
+from doublevit.analysis.classes import best_first, class_results, confusions, surest_mistakes, worst_first
+from doublevit.analysis.measured_images import measured_images
+from doublevit.analysis.measurements import fitting, saved_measurements
 from doublevit.attacks.config import AttackConfig
-from doublevit.cli.errors import errors
-from doublevit.corrupted.config import RobustnessConfig
-from doublevit.corrupted.manifest import home_made
+from doublevit.cli.inspect import errors
+from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.corruptions.apply import corrupt
+from doublevit.corruptions.config import VERSION
 from doublevit.data import DataConfig, load
+from doublevit.data.identity import DatasetId, Subset
 from doublevit.data.sheet import WIDE_TILE
 from doublevit.errors import UserError
 from doublevit.jobs.evaluate import evaluate
 from doublevit.jobs.options import Evaluate
 from doublevit.report import plots
-from doublevit.report.calibration import binned, calibration
-from doublevit.report.classes import best_first, class_results, confusions, worst_first
-from doublevit.report.conditions import fitting, kept
-from doublevit.report.gallery import COLUMNS, first_name, mistakes, mistakes_sheet
-from doublevit.report.photos import seen
-from doublevit.results import Predictions, Row
-from doublevit.run_folder import RunFolder
+from doublevit.report.sheets import COLUMNS, first_name, mistakes_sheet
+from doublevit.runs.conditions import AdaptationId, Clean, Corruption, CorruptionMean, CorruptionSource
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.row import Row
 from doublevit.statistics import bootstrap
+from made_runs import ADAPTATIONS, HOME_MADE, IMAGES, LAST, checkpoint, corruption, pgd, transfer
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NO_TORCH = """
@@ -46,7 +51,7 @@ class NoTorch:
             raise ImportError(f"{name} is not here")
 
 sys.meta_path.insert(0, NoTorch())
-from doublevit.cli.errors import errors
+from doublevit.cli.inspect import errors
 errors(sys.argv[1:])
 """
 
@@ -70,14 +75,14 @@ def answers(found: Predictions) -> tuple[np.ndarray, np.ndarray]:
 def test_classes_are_those_of_the_confusion_matrix():
     matrix = confusion_matrix(*answers(predictions()[0]), labels=range(4))
     results = class_results(*answers(predictions()[0]), 4)
-    assert [result.photos for result in results] == matrix.sum(axis=1).tolist()
+    assert [result.images for result in results] == matrix.sum(axis=1).tolist()
     assert [result.right for result in results] == matrix.diagonal().tolist()
-    assert [result.said for result in results] == matrix.sum(axis=0).tolist()
+    assert [result.answered for result in results] == matrix.sum(axis=0).tolist()
     for result in results[:3]:
-        interval = binomtest(result.right, result.photos).proportion_ci(method="wilson")
+        interval = binomtest(result.right, result.images).proportion_ci(method="wilson")
         assert (result.low, result.high) == pytest.approx(tuple(interval))
-    assert (results[3].photos, results[3].low, results[3].high) == (0, 0, 1)
-    assert results[3].said > 0
+    assert (results[3].images, results[3].low, results[3].high) == (0, 0, 1)
+    assert results[3].answered > 0
 
 
 def test_worst_and_best_classes_and_ties():
@@ -94,9 +99,9 @@ def test_confusions_are_those_of_the_matrix():
     pairs = confusions(*answers(predictions()[0]))
     expected = {(true, said): matrix[true, said] for true, said in zip(*np.nonzero(matrix), strict=True)}
     expected = {pair: count for pair, count in expected.items() if pair[0] != pair[1]}
-    assert {(pair.true, pair.said): pair.photos for pair in pairs} == expected
-    assert all(pair.share == pytest.approx(pair.photos / matrix[pair.true].sum()) for pair in pairs)
-    assert [pair.photos for pair in pairs] == sorted(expected.values(), reverse=True)
+    assert {(pair.true, pair.answer): pair.images for pair in pairs} == expected
+    assert all(pair.fraction == pytest.approx(pair.images / matrix[pair.true].sum()) for pair in pairs)
+    assert [pair.images for pair in pairs] == sorted(expected.values(), reverse=True)
     assert confusions(np.arange(3), np.arange(3)) == []
 
 
@@ -122,7 +127,7 @@ def test_a_bin_holds_its_upper_edge():
 def test_bins_are_those_of_scikit_learn(binning, strategy):
     found = predictions()[0]
     bins = getattr(calibration(found), binning)
-    accuracy, confidence = calibration_curve(found.hits(1), found.probabilities[:, 0], n_bins=15, strategy=strategy)
+    accuracy, confidence = calibration_curve(found.correct(1), found.probabilities[:, 0], n_bins=15, strategy=strategy)
     full = bins.counts > 0
     assert bins.accuracy[full] == pytest.approx(accuracy)
     assert bins.confidence[full] == pytest.approx(confidence, abs=1e-6)
@@ -137,7 +142,7 @@ def test_likelihood_and_confidence():
     found, shares = predictions()
     result = calibration(found)
     assert result.log_likelihood == pytest.approx(log_loss(found.labels, shares, labels=range(4)))
-    assert result.accuracy == found.hits(1).mean()
+    assert result.accuracy == found.correct(1).mean()
     assert result.confidence == pytest.approx(shares.max(axis=1).mean(), abs=1e-6)
 
 
@@ -167,27 +172,40 @@ def test_interval_holds_the_truth_in_spite_of_the_bias():
     assert 0 < calibrated.error.value <= calibrated.error.high
 
 
+FACTS = {
+    "model": "m",
+    "dataset": IMAGES,
+    "condition": Clean(),
+    "metric": "top-1",
+    "low": 0.1,
+    "high": 0.9,
+    "seed": 0,
+    "checkpoint": LAST,
+    "precision": "float32",
+    "seconds": 1.0,
+}
+
+
 def add(run: RunFolder, right: int = 3, *, of: int = 4, saved: bool = True, **changes: object) -> Row:
     """A measurement of made-up predictions."""
     labels = np.arange(of) % 2
-    said = np.where(np.arange(of) < right, labels, 1 - labels)
-    classes = np.stack([said, 1 - said], axis=1).astype(np.int32)
+    answers = np.where(np.arange(of) < right, labels, 1 - labels)
+    classes = np.stack([answers, 1 - answers], axis=1).astype(np.int32)
     found = Predictions(labels, classes, np.tile(np.float32([0.8, 0.2]), (of, 1)), np.log(np.full(of, 0.5)))
-    row = Row("m", "photos", {"kind": "clean"}, "top-1", right / of, 0.1, 0.9, of, 0, "last, epoch-1", "float32", 1.0)
-    row = dataclasses.replace(row, **changes)
+    row = Row(**(FACTS | {"value": right / of, "count": of} | changes))
     if saved:
-        run.add_results([row, dataclasses.replace(row, metric="top-3", value=1.0)], found)
+        run.add_results([row, msgspec.structs.replace(row, metric="top-3", value=1.0)], found)
     else:
         run.add_rows([row])
     return row
 
 
-def fog(severity: int) -> dict[str, object]:
-    return {"kind": "corruption", "corruption": "fog", "severity": severity, **home_made("tiny", 0, "generated")}
+def fog(severity: int) -> Corruption:
+    return corruption("fog", severity)
 
 
-def pgd(epsilon: float, norm: str = "linf", **more: object) -> dict[str, object]:
-    return {"kind": "attack", "attack": "pgd", "norm": norm, "epsilon": epsilon, "budgets": "nested"} | more
+MOMENTUM = AdaptationId(method="momentum", layers=53, batch_size=100, seed=3, batches=3, momentum=0.1)
+BEST = checkpoint("best", LAST.name, LAST.digest)
 
 
 @pytest.fixture
@@ -195,30 +213,28 @@ def run(tmp_path) -> RunFolder:
     """Rows of many conditions."""
     folder = RunFolder.create({"name": "m"}, tmp_path, "m")
     robust = {"metric": "robust top-1"}
+    mean = CorruptionMean(group="paper", corruptions=("fog",), severities=(3,), source=HOME_MADE)
     add(folder, 1)
-    add(folder, 1, checkpoint="best, epoch-1")
-    add(folder, 3, top_k="3")
+    add(folder, 1, checkpoint=BEST)
+    add(folder, 3, top_k=(3,))
     add(folder, 2, condition=fog(3))
-    momentum = "batch norm: 53 layers, 3 batches of 100, momentum 0.1, seed 3"
-    add(folder, 2, condition=fog(5), adapted=momentum)
+    add(folder, 2, condition=fog(5), adapted=MOMENTUM)
     add(folder, 2, condition=fog(5))
-    add(folder, 2, condition=fog(4), top_k="3")
+    add(folder, 2, condition=fog(4), top_k=(3,))
     add(folder, 2, condition=pgd(1 / 255), **robust)
     add(folder, 2, condition=pgd(1 / 255, budgets="independent"), **robust)
-    add(folder, 2, condition=pgd(0.5, "l2"), **robust)
-    add(folder, 2, condition=pgd(1 / 255, kind="transfer", made_on="other run (last, epoch-9)"), **robust)
-    add(folder, 2, condition={"kind": "corruptions", "of": "paper"}, metric="mean top-1", saved=False)
+    add(folder, 2, condition=pgd(0.5, norm="l2"), **robust)
+    add(folder, 2, condition=transfer(1 / 255, "other run"), **robust)
+    add(folder, 2, condition=mean, metric="mean top-1", saved=False)
     add(folder, 2, condition=fog(1), saved=False)
     return folder
 
 
 def test_the_method_of_an_adaptation_is_a_word(run):
     """Every adapted row says "batch norm"; only one of them is by batch."""
-    for how in ("batch of 100, N=16, seed 0", "whole set in batches of 100, N=0, seed 0"):
-        add(run, 2, condition=fog(2), adapted=f"batch norm: 53 layers, {how}")
-    assert [one.row.adapted for one in fitting(run, ["fog", "batch"])] == [
-        "batch norm: 53 layers, batch of 100, N=16, seed 0"
-    ]
+    for method in ("batch", "set"):
+        add(run, 2, condition=fog(2), adapted=ADAPTATIONS[method])
+    assert [found.row.adapted for found in fitting(run, ["fog", "batch"])] == [ADAPTATIONS["batch"]]
     assert len(fitting(run, ["fog", "set"])) == 1
 
 
@@ -250,7 +266,7 @@ def test_words_find_the_newest_that_has_them_all(run, words, name, fit):
 def test_the_newest_counts_as_measured_last(run):
     again = add(run, 1)  # the same condition as the oldest
     assert fitting(run, ["clean"])[-1].row == again
-    assert len(kept(run)) == 11
+    assert len(saved_measurements(run)) == 11
 
 
 @pytest.mark.parametrize("words", ["fog 2", "fog 1", "fogg", "mean", "paper", "10", "pgd 2/255", "n=5", "clean fog"])
@@ -265,35 +281,35 @@ def test_what_is_not_there_is_told_in_one_line(run, words):
 
 
 def test_folder_names_are_safe(run):
-    names = [one.folder_name for one in kept(run)]
+    names = [found.folder_name for found in saved_measurements(run)]
     assert len(set(names)) == len(names)
     assert {"clean", "clean-best", "clean-top-k=3", "fog-3", "pgd-linf-1-255", "pgd-l2-0.5"} <= {
         name[:-9] for name in names
     }
     assert all(not set(name) & set('/\\:*?"<>| %') for name in names)
-    add(run, top_k="10%")
-    assert kept(run)[-1].folder_name[:-9] == "clean-top-k=10pct"
+    add(run, top_k=(0.1,))
+    assert saved_measurements(run)[-1].folder_name[:-9] == "clean-top-k=10pct"
 
 
 def test_predictions_of_another_row_are_refused(run):
     row = add(run, 1)
     add_predictions = fitting(run, ["clean", "last", "top-k=none"])[-1]
     other, _ = predictions(2, 4)
-    other.save(run.predictions(row))
+    other.save(run.predictions_path(row))
     with pytest.raises(UserError, match=r"is not what its row in results\.jsonl was read from") as error:
         add_predictions.predictions()
     assert "\n" not in str(error.value)
 
 
-SEEDED = {"kind": "corruption", "severity": 3, **home_made("small", 5, "generated textures")}
+SEEDED = CorruptionSource(kind="home-made", constants="small", seed=5, version=VERSION)
 
 
-def measured_on(photos, **changes: object) -> tuple[Row, Predictions]:
-    """A row and predictions of some photos."""
-    classes = np.tile(np.arange(10, dtype=np.int32), (len(photos), 1))
-    found = Predictions(photos.labels, classes, np.ones((len(photos), 10)) / 10, np.zeros(len(photos)))
-    row = Row("m", photos.source, {"kind": "clean"}, "top-1", 0.1, 0, 1, len(photos), 0, "last, e", "float32", 1.0)
-    return dataclasses.replace(row, **changes), found
+def measured_on(images, **changes: object) -> tuple[Row, Predictions]:
+    """A row and predictions of some images."""
+    classes = np.tile(np.arange(10, dtype=np.int32), (len(images), 1))
+    found = Predictions(images.labels, classes, np.ones((len(images), 10)) / 10, np.zeros(len(images)))
+    row = Row(**(FACTS | {"dataset": images.id, "value": 0.1, "count": len(images)} | changes))
+    return row, found
 
 
 @pytest.fixture(scope="module")
@@ -302,49 +318,53 @@ def val():
 
 
 @pytest.mark.parametrize("part", ["all", "first", "stratified"])
-def test_the_very_photos_of_every_kind_of_subset(val, part):
-    photos = {"all": val, "first": val.first(30), "stratified": val.stratified(30, 7)}[part]
-    found = seen(*measured_on(photos), val, Path())
-    assert np.array_equal(found.images[np.arange(len(photos))], photos.images)
+def test_the_very_images_of_every_kind_of_subset(val, part):
+    images = {"all": val, "first": val.first(30), "stratified": val.stratified(30, 7)}[part]
+    found = measured_images(*measured_on(images), val, Path())
+    assert np.array_equal(found.images[np.arange(len(images))], images.images)
     assert (found.class_names, found.remark) == (NAMES, "")
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "frost"])
-def test_corrupted_photos_are_made_again(val, name, tmp_path):
+def test_corrupted_images_are_made_again(val, name, tmp_path):
     from doublevit.corruptions.config import table_for
 
-    photos = val.stratified(20, 1)
-    table = table_for(*val.images.shape[1:3]).name
-    condition = SEEDED | {"corruption": name, "constants": table}
-    found = seen(*measured_on(photos, condition=condition), val, tmp_path)
-    assert np.array_equal(found.images[np.arange(20)], corrupt(photos.images, name, 3, seed=5))
+    images = val.stratified(20, 1)
+    source = msgspec.structs.replace(SEEDED, constants=table_for(*val.images.shape[1:3]).name)
+    condition = corruption(name, 3, source)
+    found = measured_images(*measured_on(images, condition=condition), val, tmp_path)
+    assert np.array_equal(found.images[np.arange(20)], corrupt(images.images, name, 3, seed=5))
     assert found.remark == ""
-    for change in ({"saved": "JPEG, quality 85"}, {"corruptions_version": 0}, {"constants": "other"}):
-        found = seen(*measured_on(photos, condition=condition | change), val, tmp_path)
-        assert np.array_equal(found.images, photos.images)
+    for change in ({"saved_as": "JPEG, quality 85"}, {"version": 0}, {"constants": "other"}):
+        other = corruption(name, 3, msgspec.structs.replace(source, **change))
+        found = measured_images(*measured_on(images, condition=other), val, tmp_path)
+        assert np.array_equal(found.images, images.images)
         assert "shown clean" in found.remark
-    other_ice = measured_on(photos, condition=condition | {"frost": "published textures"})
-    assert ("shown clean" in seen(*other_ice, val, tmp_path).remark) == (name == "frost")
+    if name == "frost":
+        other = corruption(name, 3, source, frost="published textures")
+        assert "shown clean" in measured_images(*measured_on(images, condition=other), val, tmp_path).remark
 
 
-def test_attacked_photos_are_shown_clean_and_it_is_said(val):
-    found = seen(*measured_on(val, condition=pgd(0.1)), val, Path())
+def test_attacked_images_are_shown_clean_and_it_is_said(val):
+    found = measured_images(*measured_on(val, condition=pgd(0.1)), val, Path())
     assert np.array_equal(found.images, val.images)
     assert "shown clean" in found.remark
 
 
-def test_other_photos_are_never_shown(val):
-    other = dataclasses.replace(val, source="elsewhere")
+def test_other_images_are_never_shown(val):
+    other = dataclasses.replace(val, id=DatasetId("elsewhere"))
     shuffled = dataclasses.replace(val, labels=val.labels[::-1].copy())
     fewer = dataclasses.replace(val.subset(val.labels < 9), class_ids=val.class_ids[:9], class_names=NAMES[:9])
-    larger = dataclasses.replace(val.stratified(30), source=f"{val.source}, 30 of 400 stratified by class, seed 0")
+    wrong = msgspec.structs.replace(val.id, subset=Subset("stratified", 400, 0))
+    larger = dataclasses.replace(val.stratified(30), id=wrong)
     pairs = ((other, val), (shuffled, val), (larger, val), (val, val.first(30)), (val, fewer), (fewer, fewer))
-    for photos, there in pairs:
-        found = seen(*measured_on(photos), there, Path())
+    for images, there in pairs:
+        found = measured_images(*measured_on(images), there, Path())
         assert found.images is None
         assert found.class_names[3] == "class 3"
         assert "is not what was measured" in found.remark
-    published = seen(*measured_on(other, condition={"kind": "corruption", "set": "published"}), val, Path())
+    condition = corruption("fog", 3, CorruptionSource(kind="published"))
+    published = measured_images(*measured_on(other, condition=condition), val, Path())
     assert published.images is None
     assert published.class_names == NAMES
     assert "no gallery" in published.remark
@@ -354,8 +374,8 @@ def test_mistakes_are_the_surest_first():
     found = predictions()[0]
     wrong = [place for place in range(600) if found.classes[place, 0] != found.labels[place]]
     wrong.sort(key=lambda place: -found.probabilities[place, 0])
-    assert mistakes(found, 7).tolist() == wrong[:7]
-    assert sorted(mistakes(found, 600)) == sorted(wrong)
+    assert surest_mistakes(found, 7).tolist() == wrong[:7]
+    assert sorted(surest_mistakes(found, 600)) == sorted(wrong)
 
 
 def test_the_sheet_shows_those_photos(val):
@@ -372,11 +392,11 @@ def test_the_sheet_shows_those_photos(val):
 
 
 def test_captions_fit_and_name_the_class(monkeypatch, val):
-    from doublevit.report import gallery
+    from doublevit.report import sheets
 
     rows = []
-    sheet = gallery.captioned_sheet
-    monkeypatch.setattr(gallery, "captioned_sheet", lambda tiles: rows.extend(tiles) or sheet(tiles))
+    sheet = sheets.captioned_sheet
+    monkeypatch.setattr(sheets, "captioned_sheet", lambda tiles: rows.extend(tiles) or sheet(tiles))
     found = measured_on(val)[1]
     found.probabilities[:, 0] = 0.9999
     names = ("goldfish, Carassius auratus", *NAMES[1:])
@@ -431,11 +451,11 @@ def tell(capsys, *arguments: object) -> str:
 
 def test_the_command_end_to_end(measured, capsys):
     text = tell(capsys, measured, "--condition", "gaussian_noise", "3", "--worst", "4", "--mistakes", "5")
-    row = next(row for row in RunFolder(measured).rows() if row.condition["kind"] == "corruption")
-    found = Predictions.load(RunFolder(measured).predictions(row))
+    row = next(row for row in RunFolder(measured).rows() if isinstance(row.condition, Corruption))
+    found = Predictions.load(RunFolder(measured).predictions_path(row))
     first = text.splitlines()[0]
     assert first.startswith(
-        f"fresh, gaussian_noise 3: {row.value:.1%} of 120 photos right (95 % interval {row.low:.1%}"
+        f"fresh, gaussian_noise 3: {row.value:.1%} of 120 images right (95 % interval {row.low:.1%}"
     )
     assert "expected calibration error" in first
     (folder,) = (measured / "errors").glob("gaussian_noise-3-*")
@@ -453,7 +473,7 @@ def test_the_command_end_to_end(measured, capsys):
     expected = calibration(found)
     assert told["equal_width"]["expected_calibration_error"]["value"] == expected.equal_width.error.value
     assert sum(told["equal_mass"]["photos"]) == 120
-    assert told["measurement"]["condition"] == row.condition
+    assert told["measurement"]["condition"] == msgspec.to_builtins(row.condition)
     assert f"{expected.log_likelihood:.3f}" in text
     assert Image.open(folder / "mistakes.png").width == 5 * WIDE_TILE
     worst = text[text.index("Worst classes") : text.index("Best classes")]
@@ -463,8 +483,8 @@ def test_the_command_end_to_end(measured, capsys):
 
 def test_the_newest_clean_one_and_the_same_bytes_again(measured, capsys):
     text = tell(capsys, measured)
-    assert "of 120 photos right" in text
-    assert "120 of 360 stratified by class, seed 3" in text
+    assert "of 120 images right" in text
+    assert "120 stratified by class, seed 3" in text
     assert "newest of 2 that fit" in text
     folder = measured / "errors" / fitting(RunFolder(measured), ["clean"])[-1].folder_name
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -475,7 +495,7 @@ def test_the_newest_clean_one_and_the_same_bytes_again(measured, capsys):
 def test_attacks_are_told_as_such(measured, capsys):
     text = tell(capsys, measured, "--condition", "fgsm", "8/255")
     assert "fresh, fgsm linf 8/255: " in text
-    assert "remark: photos are shown clean, without what the attack did to them" in text
+    assert "remark: images are shown clean, without what the attack did to them" in text
     text = tell(capsys, measured, "--condition", "fgsm", "1/255", "--mistakes", "0")
     assert "remark" not in text
     assert "mistakes.png" not in text
@@ -490,7 +510,7 @@ def test_without_the_photos_numbers_remain(measured, tmp_path, capsys):
     recipe["data"] |= {"source": "tiny-imagenet", "path": str(tmp_path / "gone"), "download": True}
     (path / "recipe.json").write_text(json.dumps(recipe))
     text = tell(capsys, path)
-    assert "remark: the photos cannot be had" in text
+    assert "remark: the images cannot be had" in text
     assert "gone does not exist" in text
     assert "class 3" in text
     assert not stale.exists()

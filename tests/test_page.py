@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from conftest import copied
+from doublevit.analysis.compare import compare_runs
 from doublevit.cli import main
 from doublevit.corruptions import PAPER, SEVERITIES
+from doublevit.data.identity import DatasetId
 from doublevit.jobs.report import write_report
-from doublevit.report.collection import open_runs
 from doublevit.report.figures import all_plots
-from doublevit.report.study import Entry, Record, write_record
-from made_runs import PGD, corruption, make_run, measure, right
+from doublevit.runs.study_record import StudyEntry, StudyRecord, write_record
+from made_runs import SPEED, corruption, entry_of, make_run, measure, pgd, right
 
 HOSTILE = "a-run+with.marks_and-a-very-long-name-that-has-no-place-to-break-at-all-in-it"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -33,19 +34,18 @@ OVERFLOWING = """() => [...document.querySelectorAll('body *')]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three made runs with everything that a page can show but photos of their own."""
     folder = tmp_path_factory.mktemp("runs")
-    for place, name in enumerate(("first", "second", HOSTILE)):
+    for number, name in enumerate(("first", "second", HOSTILE)):
         run = make_run(folder, name)
-        measure(run, right(300 + 10 * place, 360))
-        for number, corrupted in enumerate(PAPER):
+        measure(run, right(300 + 10 * number, 360))
+        for index, corrupted in enumerate(PAPER):
             for severity in SEVERITIES:
                 measure(
-                    run, right(280 - 9 * number - (20 - 3 * place) * severity, 360), corruption(corrupted, severity)
+                    run, right(280 - 9 * index - (20 - 3 * number) * severity, 360), corruption(corrupted, severity)
                 )
         for level in (0, 1, 4, 8):
-            measure(run, right(300 - 30 * level, 360), PGD | {"epsilon": level / 255})
-        run.log({"step": 40, "loss": 1.5 - 0.1 * place, "learning_rates": [1e-3]})
-        speed = {"kind": "speed", "device": "a cpu", "batch_size": 32, "pixels": [8, 8]}
-        measure(run, right(1), speed, metric="inference images/s", value=100.0 + place, low=99.0, high=104.0)
+            measure(run, right(300 - 30 * level, 360), pgd(level / 255))
+        run.log({"step": 40, "loss": 1.5 - 0.1 * number, "learning_rates": [1e-3]})
+        measure(run, right(1), SPEED, metric="inference images/s", value=100.0 + number, low=99.0, high=104.0)
         train = {"loss": 1.0, "top1": 0.5, "images_per_second": 100.0}
         entry = {"epoch": 1, "photos": 1437, "train": train, "val_top1": 0.8, "val_low": 0.75, "val_high": 0.85}
         run.log({"step": 45, **entry})
@@ -137,7 +137,7 @@ def test_it_can_be_read_out(tab):
 
 def test_every_picture_is_whole(tab):
     sizes = tab.evaluate("[...document.images].map(image => [image.complete, image.naturalWidth])")
-    assert len(sizes) == 2  # photos, corruptions
+    assert len(sizes) == 2  # images, corruptions
     assert all(complete and width > 100 for complete, width in sizes)
 
 
@@ -153,16 +153,14 @@ def test_words_are_escaped(tmp_path):
     run = make_run(tmp_path, "one")
     row = measure(run, right(300, 360))
     for number in range(3):
-        condition = PGD | {"epsilon": number / 255, "attack": f"a{bad}"}
-        measure(run, right(200, 360), condition, findings=[f"b{bad}"])
+        condition = pgd(number / 255, attack=f"a{bad}")
+        measure(run, right(200, 360), condition, findings=(f"b{bad}",))
     (run.path / "commands.jsonl").write_text(json.dumps({"command": ["doublevit", f"</code>{bad}"]}) + "\n")
     environment = {"command": "no list", "libraries": [1], "platform": f"c{bad}"}
     (run.path / "environment.json").write_text(json.dumps(environment))
-    entries = [
-        Entry(f"d{bad}", "one", "one", "none", row, "", 0, f"e{bad}"),
-        Entry("", "f", "f", "none", None, f"g{bad}"),
-    ]
-    write_record(tmp_path, Record(f"h{bad}", f"i{bad}", "one", entries))
+    failed = StudyEntry(group="", cell="f", run="f", problem=f"g{bad}")
+    entries = (entry_of(row, "one", f"d{bad}", label=f"e{bad}"), failed)
+    write_record(tmp_path, StudyRecord(name=f"h{bad}", note=f"i{bad}", baseline="one", entries=entries))
     text = write_report([tmp_path], files=tmp_path / "files").page.read_text()
     assert "<img src=x" not in text
     escaped = "&lt;img src=x onerror=alert(1)&gt;"
@@ -188,7 +186,7 @@ def test_a_run_without_predictions_has_its_numbers_but_no_tests(tmp_path):
             measure(run, right(180, 360), corruption(corrupted, 3))
         shutil.rmtree(run.path / "predictions")
     text = write_report([tmp_path / "one", tmp_path / "two"], tmp_path / "page.html").page.read_text()
-    assert "recognises 83.3 % (95 % interval 79.1 to 86.8) of the 360 clean photos; the next is two; under" in text
+    assert "recognises 83.3 % (95 % interval 79.1 to 86.8) of the 360 clean images; the next is two; under" in text
     assert "50.0 % (n = 360; home-made, severity 3)" in text
     assert "nan" not in text.split("<script>")[0].split("</style>")[1]
 
@@ -199,8 +197,8 @@ def test_plots_leave_out_what_was_measured_otherwise(tmp_path):
         measure(run, right(150, of))
         for corrupted in PAPER:
             measure(run, right(100, of), corruption(corrupted, 3))
-    contenders = open_runs([tmp_path / name for name in ("one", "two", "other")]).contenders
-    severity, *_ = [plot for plot in all_plots(contenders, None) if plot.name == "severity"]
+    comparison = compare_runs([tmp_path / name for name in ("one", "two", "other")])
+    severity, *_ = [plot for plot in all_plots(comparison, None) if plot.name == "severity"]
     assert severity.caption.endswith("severity 3, without what was measured otherwise: other.")
     drawn = {text.get_text() for text in severity.figure.findobj(matplotlib.text.Text)}
     assert {"one", "two"} <= drawn
@@ -226,12 +224,12 @@ def test_caveats_that_apply_and_no_others(page, tmp_path):
     assert "n = 360" in text
     assert "pretrained on ImageNet" not in text  # the digits are from scratch
     run = make_run(tmp_path, "tiny", "ti-vit")
-    measure(run, right(1500, 2000), dataset="Tiny ImageNet from x, val [ac44c1fd]")
+    measure(run, right(1500, 2000), dataset=DatasetId("Tiny ImageNet from x", "ac44c1fd", "val"))
     text = write_report([run.path]).page.read_text()
-    assert "have seen photos of Tiny ImageNet&#39;s classes" in text
+    assert "have seen images of Tiny ImageNet&#39;s classes" in text
     assert "Home-made corruptions" not in text
-    assert "of few photos" not in text
-    assert "the photos cannot be had" in text
+    assert "of few images" not in text
+    assert "the images cannot be had" in text
 
 
 def test_without_torch(runs, tmp_path):

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from doublevit.report import paper
-from doublevit.report.paper import Check, Counted, bounds, checks, counted
+from doublevit.analysis import paper
+from doublevit.analysis.paper import Check, Counted, bounds, checks, counted
 
 
 def test_tables_are_those_of_the_paper(shared):
@@ -126,5 +126,5 @@ def test_accuracies_as_photos():
 
 
 def test_neither_paper_nor_statistics_need_torch():
-    code = "import doublevit.report.paper, doublevit.statistics, sys; sys.exit('torch' in sys.modules)"
+    code = "import doublevit.analysis.paper, doublevit.statistics, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,12 +13,13 @@ from matplotlib.text import Text
 from scipy.optimize import minimize
 from sklearn.metrics import confusion_matrix
 
+from doublevit.analysis.costs import Course
 from doublevit.attacks import epsilons
 from doublevit.report import plots
-from doublevit.report.plots import severity as severity_module
-from doublevit.report.plots.confusion import most_confused
-from doublevit.report.plots.labels import shortened, spread
-from doublevit.report.plots.style import COLOURS, columns, look, percent_axis, share_limits
+from doublevit.report.plots import curves as curves_module
+from doublevit.report.plots.mistakes import most_confused
+from doublevit.report.plots.names import shortened, spread
+from doublevit.report.plots.style import COLORS, columns, fraction_limits, look, percent_axis
 from doublevit.statistics import Estimate
 
 NAMES = (
@@ -36,11 +37,11 @@ def about(value: float, half: float = 0.02) -> Estimate:
     return Estimate(value, value - half, value + 1.5 * half)
 
 
-def course(name: str, epochs: int = 6, better: float = 0.0) -> plots.Course:
+def course(name: str, epochs: int = 6, better: float = 0.0) -> Course:
     val = tuple(about(0.8 + better - 0.5 / epoch) for epoch in range(1, epochs + 1))
     steps = tuple(np.linspace(0.05, epochs, 20 * epochs))
     losses = tuple(2 / (1 + step) + better for step in steps)
-    return plots.Course(name, tuple(range(1, epochs + 1)), tuple(one.value + 0.1 for one in val), val, steps, losses)
+    return Course(name, tuple(range(1, epochs + 1)), tuple(one.value + 0.1 for one in val), val, steps, losses)
 
 
 def severities(start: float) -> dict[int, Estimate]:
@@ -57,12 +58,16 @@ def severity(count: int) -> Figure:
 
 
 def robust(count: int) -> Figure:
-    points = [plots.Point(name, about(0.8 + 0.01 * at), about(0.08 * at)) for at, name in enumerate(NAMES[:count])]
+    points = [
+        plots.LabeledPoint(name, about(0.8 + 0.01 * at), about(0.08 * at)) for at, name in enumerate(NAMES[:count])
+    ]
     return plots.clean_against_robust(points)
 
 
 def throughput(count: int) -> Figure:
-    points = [plots.Point(name, about(9 * 2.0**at), about(0.8 - 0.03 * at)) for at, name in enumerate(NAMES[:count])]
+    points = [
+        plots.LabeledPoint(name, about(9 * 2.0**at), about(0.8 - 0.03 * at)) for at, name in enumerate(NAMES[:count])
+    ]
     return plots.throughput_against_accuracy(points)
 
 
@@ -159,19 +164,19 @@ def test_shortened_names_stay_different():
     assert found == ["a" * 20 + number + "…" + "b" * 20 for number in "12"]
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """WCAG 2's relative luminance."""
-    channels = np.array(to_rgb(colour))
+    channels = np.array(to_rgb(color))
     return float(
         np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
     )
 
 
-def test_looks_are_told_apart_without_colour_and_stand_on_light_and_dark():
+def test_looks_are_told_apart_without_color_and_stand_on_light_and_dark():
     assert len({(look(number)["marker"], look(number)["linestyle"]) for number in range(48)}) == 48
-    for colour in COLOURS:
-        assert 1.05 / (luminance(colour) + 0.05) >= 3
-        assert (luminance(colour) + 0.05) / (luminance("#1a1a1a") + 0.05) >= 3
+    for color in COLORS:
+        assert 1.05 / (luminance(color) + 0.05) >= 3
+        assert (luminance(color) + 0.05) / (luminance("#1a1a1a") + 0.05) >= 3
 
 
 def test_percent_axis_and_limits():
@@ -179,9 +184,9 @@ def test_percent_axis_and_limits():
     percent_axis(axes.yaxis)
     axes.set_yticks([0.3, 0.915, 1])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["30 %", "91.5 %", "100 %"]
-    assert share_limits([0.2, float("nan"), 0.7]) == pytest.approx((0.17, 0.73))
-    assert share_limits([0.0, 1.0]) == (-0.02, 1.02)
-    assert share_limits([]) == (-0.02, 1.02)
+    assert fraction_limits([0.2, float("nan"), 0.7]) == pytest.approx((0.17, 0.73))
+    assert fraction_limits([0.0, 1.0]) == (-0.02, 1.02)
+    assert fraction_limits([]) == (-0.02, 1.02)
 
 
 def test_intervals_reach_from_low_to_high():
@@ -196,16 +201,16 @@ def bars(axes) -> list[list[tuple[float, float]]]:
     return [[tuple(end) for end in segment] for lines in found for segment in lines.get_segments()]
 
 
-def lines_of(axes, colour: str) -> list:
-    return [line for line in axes.lines if line.get_color() == colour and line.get_transform() == axes.transData]
+def lines_of(axes, color: str) -> list:
+    return [line for line in axes.lines if line.get_color() == color and line.get_transform() == axes.transData]
 
 
 def test_training_curves_show_what_was_measured():
     one = course("one", 4)
     val = (one.val[0], one.val[1], None, one.val[3])
-    two = plots.Course("two", (1, 2, 3, 4), None, val, tuple(np.arange(1, 481) / 120), tuple(np.arange(480.0)))
+    two = Course("two", (1, 2, 3, 4), None, val, tuple(np.arange(1, 481) / 120), tuple(np.arange(480.0)))
     left, right = plots.training_curves([one, two]).axes
-    solid, dashed = lines_of(right, COLOURS[0])
+    solid, dashed = lines_of(right, COLORS[0])
     assert solid.get_ydata() == pytest.approx([estimate.value for estimate in one.val])
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
     assert dashed.get_ydata() == pytest.approx(one.train_top1)
@@ -213,17 +218,17 @@ def test_training_curves_show_what_was_measured():
     assert {(epoch, round(bound, 9)) for epoch, bound in band} == {
         (epoch, round(bound, 9)) for epoch, estimate in enumerate(one.val, 1) for bound in (estimate.low, estimate.high)
     }
-    (solid, *more) = lines_of(right, COLOURS[1])
+    (solid, *more) = lines_of(right, COLORS[1])
     assert np.isnan(solid.get_ydata()[2])
     assert not [line for line in more if line.get_linestyle() == "--"]
     assert bars(right) == [[(4, pytest.approx(val[3].low)), (4, pytest.approx(val[3].high))]]  # alone after the gap
-    (loss,) = lines_of(left, COLOURS[1])
+    (loss,) = lines_of(left, COLORS[1])
     assert loss.get_ydata() == pytest.approx(np.arange(480).reshape(120, 4).mean(axis=1))
     assert loss.get_xdata() == pytest.approx(np.arange(1, 481).reshape(120, 4).mean(axis=1) / 120)
 
 
 def test_a_single_epoch_has_intervals_side_by_side():
-    figure = plots.training_curves([course("one", 1), course("two", 1), plots.Course("bare", (), (), (), (), ())])
+    figure = plots.training_curves([course("one", 1), course("two", 1), Course("bare", (), (), (), (), ())])
     right = figure.axes[1]
     (one, two) = bars(right)
     assert [bound for _, bound in one] == pytest.approx([0.28, 0.33])
@@ -243,7 +248,7 @@ def test_severity_curves_show_what_was_measured():
     assert [axes.get_title() for axes in figure.axes] == ["fog", "snow"]
     assert fog.get_ylim() == snow.get_ylim()
     thin, clean, line = [
-        line for line in lines_of(fog, COLOURS[0]) if len(line.get_xdata()) and line.get_marker() not in ("_", "|")
+        line for line in lines_of(fog, COLORS[0]) if len(line.get_xdata()) and line.get_marker() not in ("_", "|")
     ]
     assert (clean.get_markerfacecolor(), clean.get_ydata().tolist()) == ("white", [0.95])
     assert line.get_xdata() == pytest.approx([1, 2, 3, 4, 5], abs=0.15)
@@ -251,10 +256,10 @@ def test_severity_curves_show_what_was_measured():
     assert thin.get_ydata() == pytest.approx([0.95, 0.8])
     assert bars(fog)[1][0][1] == pytest.approx(0.78)
     assert bars(fog)[1][1][1] == pytest.approx(0.83)
-    assert [0.5, 0.3] in [list(line.get_ydata()) for line in lines_of(snow, COLOURS[0])]  # 3 before 5
+    assert [0.5, 0.3] in [list(line.get_ydata()) for line in lines_of(snow, COLORS[0])]  # 3 before 5
     assert fog.get_ylim()[0] > 0.2  # a clean accuracy with nothing to compare is not shown
-    assert not lines_of(fog, COLOURS[1])
-    assert lines_of(fog, COLOURS[2])
+    assert not lines_of(fog, COLORS[1])
+    assert lines_of(fog, COLORS[2])
 
 
 def test_many_corruptions_are_panels_with_shared_axes():
@@ -265,13 +270,13 @@ def test_many_corruptions_are_panels_with_shared_axes():
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
     assert [axes.xaxis.get_label_text() != "" for axes in figure.axes] == [False] * 3 + [True] * 4
     assert len(words(figure)) == 1
-    assert {count: severity_module._wide(count) for count in (1, 5, 6, 15, 19)} == {1: 1, 5: 5, 6: 3, 15: 5, 19: 5}
+    assert {count: curves_module._wide(count) for count in (1, 5, 6, 15, 19)} == {1: 1, 5: 5, 6: 3, 15: 5, 19: 5}
 
 
 def test_robust_points_show_what_was_measured():
     nowhere = Estimate(np.nan, np.nan, np.nan)
-    points = [plots.Point("one", about(0.8), about(0.3)), plots.Point("two", about(0.8), nowhere)]
-    points.append(plots.Point("three", about(0.6), about(0.5)))
+    points = [plots.LabeledPoint("one", about(0.8), about(0.3)), plots.LabeledPoint("two", about(0.8), nowhere)]
+    points.append(plots.LabeledPoint("three", about(0.6), about(0.5)))
     axes = plots.clean_against_robust(points, "x", "y").axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "y")
     expected = [((0.78, 0.3), (0.83, 0.3)), ((0.8, 0.28), (0.8, 0.33))]
@@ -281,13 +286,13 @@ def test_robust_points_show_what_was_measured():
     assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist() == list(axes.get_xlim())
     assert axes.get_ylim()[1] >= axes.get_xlim()[1]  # so that the diagonal is seen
     assert axes.get_ylim()[0] <= min(axes.get_xlim()[0], 0.28)
-    assert not lines_of(axes, COLOURS[1])
-    assert lines_of(axes, COLOURS[2])[0].get_marker() == look(2)["marker"]
+    assert not lines_of(axes, COLORS[1])
+    assert lines_of(axes, COLORS[2])[0].get_marker() == look(2)["marker"]
 
 
 def test_names_cover_neither_points_nor_error_bars():
     places = [(0.6, 0.2), (0.62, 0.3), (0.85, 0.35), (0.88, 0.55), (0.7, 0.6)]
-    points = [plots.Point(name, about(x), about(y)) for name, (x, y) in zip(NAMES, places, strict=False)]
+    points = [plots.LabeledPoint(name, about(x), about(y)) for name, (x, y) in zip(NAMES, places, strict=False)]
     figure = plots.clean_against_robust(points)
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -305,11 +310,11 @@ def test_names_in_letters_that_the_font_lacks_give_no_warnings(count):
     names = [f"猫 {number}" for number in range(count)]
     figure = plots.epsilon_curves({name: {0.0: about(0.5), 0.1: about(0.4)} for name in names}, "l2", "title")
     assert names[0] in plots.inline_svg(figure, names[0])
-    plots.clean_against_robust([plots.Point(name, about(0.8), about(0.5)) for name in names])
+    plots.clean_against_robust([plots.LabeledPoint(name, about(0.8), about(0.5)) for name in names])
 
 
 def test_names_go_below_where_points_crowd():
-    figure = plots.clean_against_robust([plots.Point(name, about(0.8), about(0.5)) for name in NAMES[:4]])
+    figure = plots.clean_against_robust([plots.LabeledPoint(name, about(0.8), about(0.5)) for name in NAMES[:4]])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == shortened(NAMES[:4])
     assert len(words(figure)) == 4
     assert not cut_off(figure)
@@ -319,7 +324,7 @@ def test_names_go_below_where_points_crowd():
 @pytest.mark.parametrize(("fastest", "scale"), [(99, "linear"), (101, "log")])
 def test_speeds_over_more_than_a_decade_are_logarithmic(fastest, scale):
     speeds = (Estimate(10.0, 10.0, 10.0), Estimate(fastest, fastest, fastest))
-    points = [plots.Point(name, speed, about(0.5)) for name, speed in zip("ab", speeds, strict=True)]
+    points = [plots.LabeledPoint(name, speed, about(0.5)) for name, speed in zip("ab", speeds, strict=True)]
     axes = plots.throughput_against_accuracy(points).axes[0]
     assert axes.get_xscale() == scale
     assert axes.xaxis.get_major_formatter()(12000.0, 0) == "12,000"
@@ -333,11 +338,11 @@ def test_epsilons_stand_side_by_side():
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.25/255", "1/255", "8/255"]
     assert axes.get_xticks().tolist() == [0, 1, 2, 3]
-    line = lines_of(axes, COLOURS[0])[0]
+    line = lines_of(axes, COLORS[0])[0]
     assert line.get_xdata().tolist() == [0, 1, 3]
     assert line.get_ydata().tolist() == [0.9, 0.5, 0.1]
     assert bars(axes)[2] == [pytest.approx((3, 0.08)), pytest.approx((3, 0.13))]
-    assert lines_of(axes, COLOURS[1])[0].get_xdata().tolist() == [2]
+    assert lines_of(axes, COLORS[1])[0].get_xdata().tolist() == [2]
     many = plots.epsilon_curves({"one": {one / 255: about(0.5) for one in range(41)}}, "linf", "title")
     assert len(many.axes[0].get_xticks()) <= 20
     assert not cut_off(many)
@@ -380,10 +385,10 @@ def test_confusion_of_many_classes_shows_the_most_confused_and_the_rest():
     assert not cut_off(figure)
 
 
-def test_a_class_without_photos_says_so():
+def test_a_class_without_images_says_so():
     figure = plots.confusion(np.array([0, 0, 1]), np.array([0, 2, 1]), ["a", "b", "c"])
     assert np.ma.getmaskarray(figure.axes[0].findobj(QuadMesh)[0].get_array()).tolist() == [[0] * 3, [0] * 3, [1] * 3]
-    assert [text.get_position()[1] for text in figure.axes[0].texts if text.get_text() == "no photos"] == [2]
+    assert [text.get_position()[1] for text in figure.axes[0].texts if text.get_text() == "no images"] == [2]
 
 
 LABEL = 'accuracy of <a> & "b"'
@@ -434,15 +439,15 @@ def test_ids_are_of_one_figure_alone_and_references_lead_to_them(svgs):
         assert references(text) <= set(ids[name])
 
 
-def test_ink_takes_the_colour_of_the_page_and_data_keeps_theirs(svgs):
+def test_ink_takes_the_color_of_the_page_and_data_keeps_theirs(svgs):
     for text in svgs.values():
-        assert not any(colour in text.lower() for colour in ("#000000", "#222222", "#ffffff", "black", "white"))
-        assert "fill: currentColor" in elements(text)[0].get("style")  # what has no colour of its own: letters
+        assert not any(color in text.lower() for color in ("#000000", "#222222", "#ffffff", "black", "white"))
+        assert "fill: currentColor" in elements(text)[0].get("style")  # what has no color of its own: letters
     assert "stroke: currentColor" in svgs["bars"]
     assert "stroke: currentColor" in svgs["lines"]
     assert "#0072b2" in svgs["lines"]
     assert "stroke: #0072b2" in svgs["points"]
-    assert "fill: #111111" in svgs["cells"]  # upon cells that keep their colour
+    assert "fill: #111111" in svgs["cells"]  # upon cells that keep their color
 
 
 def test_equal_figures_give_equal_text(svgs):

@@ -6,43 +6,73 @@ import io
 import json
 import re
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from doublevit.analysis.compare import compare_rows, compare_runs
+from doublevit.analysis.comparison import Comparison, CorruptedComparison
+from doublevit.analysis.scores import Score, ScoreColumn, choose
+from doublevit.cli.study import write_study_tables
 from doublevit.corruptions import PAPER
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
-from doublevit.report.attacked import attacks
-from doublevit.report.collection import open_runs
-from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
+from doublevit.jobs.report import write_report
 from doublevit.report.formats import FORMATS, fitted, terminal
-from doublevit.report.groups import named
-from doublevit.report.readings import Reading, cells, choose
-from doublevit.report.study import Entry, Record, write_record
+from doublevit.report.page.sentence import result_sentence
 from doublevit.report.table import Cell, Column, Table, letter
 from doublevit.report.tables.accuracy import accuracy_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables
+from doublevit.report.tables.cells import score_cells
 from doublevit.report.tables.differences import difference_table
-from doublevit.report.tables.every import every_table
+from doublevit.report.tables.every import every_table, result_tables
 from doublevit.report.tables.robustness import robustness_table, severity_table
-from doublevit.report.tables.speed import speed_table
+from doublevit.report.tables.runs import speed_table
+from doublevit.runs.conditions import CorruptionMean
+from doublevit.runs.study_record import StudyEntry, StudyRecord, write_record
 from doublevit.statistics import change_difference
-from made_runs import PGD, corruption, make_run, measure, right
-
-PAPER_GROUP = named("paper")
-PUBLISHED = named("paper", published=True)
+from made_runs import (
+    ADAPTATIONS,
+    HOME_MADE,
+    LAST,
+    PETS,
+    PUBLISHED,
+    SPEED,
+    checkpoint,
+    corruption,
+    entry_of,
+    first,
+    make_run,
+    measure,
+    pgd,
+    right,
+    transfer,
+)
 
 
 def column(table: Table, name: str) -> list[Cell]:
-    place = [head.name for head in table.columns].index(name)
-    return [row[place] for row in table.rows]
+    index = [head.name for head in table.columns].index(name)
+    return [row[index] for row in table.rows]
 
 
-def reading(hits, sort="photos", **more) -> Reading:
-    hits = np.asarray(hits, bool)
-    return Reading(float(hits.mean()), 0.0, 1.0, len(hits), sort, sort, scores=hits, **more)
+def score(correct, key="images", **more) -> Score:
+    correct = np.asarray(correct, bool)
+    return Score(float(correct.mean()), 0.0, 1.0, len(correct), key, key, per_image=correct, **more)
+
+
+def cells(scores, **more) -> list[Cell]:
+    return score_cells(ScoreColumn(tuple(map(tuple, scores)), **more))
+
+
+def of_group(comparison: Comparison, name: str = "paper") -> CorruptedComparison:
+    return next(corrupted for corrupted in comparison.corrupted if corrupted.group.name == name)
+
+
+def robustness(comparison: Comparison, name: str = "paper") -> Table:
+    return robustness_table(comparison, of_group(comparison, name))
 
 
 @pytest.fixture
@@ -64,73 +94,87 @@ def test_choose_takes_what_most_have_and_else_the_largest():
 
 
 def test_the_best_is_marked_only_where_a_paired_test_bears_it_out():
-    far = cells([[reading(right(150))], [reading(right(180))], [reading(right(120))]])
+    far = cells([[score(right(150))], [score(right(180))], [score(right(120))]])
     assert [cell.best for cell in far] == [False, True, False]
-    near = cells([[reading(right(150))], [reading(right(152))], [reading(right(120))]])
+    near = cells([[score(right(150))], [score(right(152))], [score(right(120))]])
     assert not any(cell.best for cell in near)
-    # 5 of 5 discordant photos: p = 0.0625 exactly; 6 of 6: 0.03125, which Holm doubles for two such pairs
-    assert not any(cell.best for cell in cells([[reading(right(105))], [reading(right(100))]]))
-    assert [cell.best for cell in cells([[reading(right(106))], [reading(right(100))]])] == [True, False]
-    assert not any(cell.best for cell in cells([[reading(right(106))], [reading(right(100))], [reading(right(100))]]))
-    falling = cells([[reading(right(150))], [reading(right(180))]], rising=False)
+    # 5 of 5 discordant images: p = 0.0625 exactly; 6 of 6: 0.03125, which Holm doubles for two such pairs
+    assert not any(cell.best for cell in cells([[score(right(105))], [score(right(100))]]))
+    assert [cell.best for cell in cells([[score(right(106))], [score(right(100))]])] == [True, False]
+    assert not any(cell.best for cell in cells([[score(right(106))], [score(right(100))], [score(right(100))]]))
+    falling = cells([[score(right(150))], [score(right(180))]], rising=False)
     assert [cell.best for cell in falling] == [True, False]
 
 
-def test_other_photos_and_precision_get_footnotes_and_never_win():
+def test_other_images_and_precision_get_footnotes_and_never_win():
     half = {"precision": "bfloat16"}
-    column = cells([[reading(right(100))], [reading(right(100), **half)], [reading(right(390, 400), "more photos")]])
-    assert [cell.notes for cell in column] == [(), ("in bfloat16",), ("measured otherwise: more photos",)]
+    column = cells([[score(right(100))], [score(right(100), **half)], [score(right(390, 400), "more images")]])
+    assert [cell.notes for cell in column] == [(), ("in bfloat16",), ("measured otherwise: more images",)]
     assert not any(cell.best for cell in column)
 
 
 def test_several_seeds_are_a_mean_with_an_interval_for_the_seed():
     values = [
-        [reading(right(count)) for count in (150, 156, 162)],
-        [reading(right(count)) for count in (100, 101, 102)],
+        [score(right(count)) for count in (150, 156, 162)],
+        [score(right(count)) for count in (100, 101, 102)],
     ]
     values = [[dataclasses.replace(each, seed=seed) for seed, each in enumerate(row)] for row in values]
     first, second = cells(values)
     low, high = stats.t.interval(0.95, 2, loc=0.78, scale=0.03 / np.sqrt(3))
     assert (first.value, first.low, first.high) == pytest.approx((0.78, low, high))
-    assert first.notes == ("mean of 3 seeds; interval for the seed, not for the photos",)
+    assert first.notes == ("mean of 3 seeds; interval for the seed, not for the images",)
     assert stats.ttest_rel([0.75, 0.78, 0.81], [0.5, 0.505, 0.51]).pvalue < 0.05
     assert first.best
     assert not second.best
     # of seeds 0 1 2 and 2 3 only seed 2 is common: 162 against 161 of the same photos
-    other = [dataclasses.replace(reading(right(161)), seed=seed) for seed in (2, 3)]
+    other = [dataclasses.replace(score(right(161)), seed=seed) for seed in (2, 3)]
     assert not any(cell.best for cell in cells([values[0], other]))
 
 
 def test_accuracy_of_ways_of_use(tmp_path):
     run = make_run(tmp_path, "one", model__top_k="8")
-    measure(run, right(150), top_k="8")
-    measure(run, right(120), top_k="none")
-    measure(run, right(130), top_k="8", adapted="batch norm: 20 layers, batch of 100, N=16, seed 0")
-    table = accuracy_table(open_runs([run.path]).contenders)
+    measure(run, right(150), top_k=(8,))
+    measure(run, right(120), top_k=None)
+    measure(run, right(130), top_k=(8,), adapted=ADAPTATIONS["batch"])
+    table = accuracy_table(compare_runs([run.path]))
     assert [cell.text for cell in column(table, "model")] == ["one", "one, dense", "one, adapted (batch)"]
     assert [cell.text for cell in column(table, "top_k")] == ["top-k 8", "dense (trained top-k 8)", "top-k 8"]
     assert [cell.value for cell in column(table, "top1")] == [0.75, 0.6, 0.65]
 
 
-def cells_of(contender) -> Corrupted:
-    ((_, found),) = corrupted(contender.first, PAPER_GROUP).values()
-    return found
+@pytest.mark.parametrize("method", ["batch", "set", "momentum"])
+def test_the_method_of_adaptation_is_the_rows_own(tmp_path, method):
+    """Momentum moves by batches, and is not by batch."""
+    run = make_run(tmp_path, "one")
+    measure(run, right(100))
+    measure(run, right(130), adapted=ADAPTATIONS[method])
+    _, cell = column(accuracy_table(compare_runs([run.path])), "model")
+    assert cell.text == f"one, adapted ({method})"
+    assert cell.notes == (f"adapted: {ADAPTATIONS[method]}",)
+
+
+def test_two_adaptations_by_one_method_are_two_rows_that_can_be_told_apart(tmp_path):
+    run = make_run(tmp_path, "one")
+    measure(run, right(130), adapted=ADAPTATIONS["batch"])
+    measure(run, right(140), adapted=msgspec.structs.replace(ADAPTATIONS["batch"], prior=0.0))
+    labels = [cell.text for cell in column(accuracy_table(compare_runs([run.path])), "model")]
+    assert labels == [f"one, adapted (batch norm: 20 layers, batch of 100, N={prior}, seed 0)" for prior in (16, 0)]
 
 
 def test_the_newest_row_of_the_last_weights_counts(tmp_path):
     run = make_run(tmp_path, "one")
-    measure(run, right(10), checkpoint="last, epoch-001-step-0000005-11111111")
+    measure(run, right(10), checkpoint=checkpoint("last", "epoch-001-step-0000005", "11111111"))
     measure(run, right(100))
-    measure(run, right(120), checkpoint="best, epoch-001-step-0000005-11111111")
+    measure(run, right(120), checkpoint=checkpoint("best", "epoch-001-step-0000005", "11111111"))
     measure(run, right(101))
-    measure(run, right(102), checkpoint="best, epoch-001-step-0000010-00000000")
+    measure(run, right(102), checkpoint=checkpoint("best", LAST.name, LAST.digest))
     measure(run, right(101))
-    assert [cell.value for cell in column(accuracy_table(open_runs([run.path]).contenders), "top1")] == [0.505]
+    assert [cell.value for cell in column(accuracy_table(compare_runs([run.path])), "top1")] == [0.505]
 
 
 def test_robustness_is_the_papers(pair):
-    contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    comparison = compare_runs(pair)
+    table = robustness(comparison)
     by_hand = [np.mean([120 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200]
     by_hand.append(np.mean([130 - 4 * n - 2 * s for n in range(5) for s in (1, 3)]) / 200)
     assert [cell.value for cell in column(table, "average")] == pytest.approx(by_hand)
@@ -143,20 +187,20 @@ def test_robustness_is_the_papers(pair):
     assert [cell.value for cell in column(table, "relative_error")] == pytest.approx([1, relative])
     assert "severities 1 3, n = 200" in table.caption
     assert [cell.best for cell in column(table, "average")] == [False, True]
-    severities = severity_table(contenders, PAPER_GROUP)
+    severities = severity_table(comparison, of_group(comparison))
     assert column(severities, "severity3")[1].value == pytest.approx((130 - 8 - 6) / 200)
 
 
 def test_clean_accuracy_beside_corruptions_is_of_the_same_photos(pair):
-    measure(open_runs(pair).contenders[0].first.run, right(390, 400))
-    contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    measure(compare_runs(pair).methods[0].first.run, right(390, 400))
+    comparison = compare_runs(pair)
+    table = robustness(comparison)
     assert [(cell.value, cell.count) for cell in column(table, "clean")] == [(0.8, 200), (0.75, 200)]
 
 
 def test_differences_are_paired_and_corrected(pair):
-    contenders = open_runs(pair).contenders
-    table = difference_table(contenders, contenders[0], PAPER_GROUP)
+    comparison = compare_runs(pair)
+    table = difference_table(comparison)
     assert table is not None
     (clean,), (corrupted,) = column(table, "clean"), column(table, "corrupted")
     assert (clean.value, corrupted.value) == pytest.approx((-0.05, 0.05))
@@ -165,8 +209,8 @@ def test_differences_are_paired_and_corrected(pair):
         np.mean([right(of - 4 * n - 2 * s) for n in range(5) for s in (1, 3)], axis=0) for of in (130, 120)
     )
     ps = [cell.value for name in ("clean_p", "corrupted_p", "change_p") for cell in column(table, name)]
-    raw = [stats.binomtest(0, 10).pvalue, stats.ttest_rel(scores, others).pvalue]  # ten photos that only one knows
-    pairs = [(one.first.scores(rows.clean), rows.hits()) for one in contenders for rows in [cells_of(one)]]
+    raw = [stats.binomtest(0, 10).pvalue, stats.ttest_rel(scores, others).pvalue]  # ten images that only one knows
+    pairs = [scores[0].clean_and_cells() for scores in of_group(comparison).scores]
     changes = change_difference(pairs[1], pairs[0])[1]
     assert ps == pytest.approx(list(multipletests([*raw, changes], method="holm")[1]))
 
@@ -176,17 +220,15 @@ def test_attacks_by_epsilon_and_transfer(tmp_path):
         run = make_run(tmp_path, name)
         measure(run, right(150))
         for epsilon, count in zip((0.0, 1 / 255, 2 / 255), standing, strict=True):
-            measure(run, right(count), PGD | {"epsilon": epsilon})
+            measure(run, right(count), pgd(epsilon))
         for made_on, count in (("one", 20), ("two", 110)):
-            more = {"kind": "transfer", "epsilon": 1 / 255, "made_on": f"{made_on} (last, float32)"}
-            measure(run, right(count + (name == "two")), PGD | more)
-    contenders = open_runs([tmp_path / "one", tmp_path / "two"]).contenders
-    (attack,) = attacks(contenders)
-    (table,) = attack_tables(contenders, attack)
+            measure(run, right(count + (name == "two")), transfer(1 / 255, made_on))
+    comparison = compare_runs([tmp_path / "one", tmp_path / "two"])
+    (table,) = attack_tables(comparison)
     assert [head.head for head in table.columns] == ["model", "0", "1/255", "2/255"]
     assert [[cell.value for cell in row[1:]] for row in table.rows] == [[0.75, 0.45, 0.05], [0.7, 0.3, 0.045]]
     assert [cell.best for cell in table.rows[0]] == [False, True, True, False]
-    (matrix,) = transfer_tables(contenders)
+    (matrix,) = transfer_tables(comparison.transfers)
     assert [[cell.value for cell in row[1:]] for row in matrix.rows] == [[0.1, 0.105], [0.55, 0.555]]
 
 
@@ -194,38 +236,36 @@ def test_attacks_with_other_knobs_are_other_tables_and_findings_footnotes(tmp_pa
     for name, steps in (("one", 10), ("two", 10), ("three", 50)):
         run = make_run(tmp_path, name)
         measure(run, right(150))
-        findings = ["gradients vanish"] if name == "two" else []
+        findings = ("gradients vanish",) if name == "two" else ()
         measure(
             run,
             right(100),
-            PGD | {"epsilon": 1 / 255, "parameters": {"steps": steps, "other": None}},
+            pgd(1 / 255, parameters={"steps": steps, "other": None}),
             findings=findings,
         )
-    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    first, second = attack_tables(contenders, attacks(contenders)[0])
-    assert [row[0].text for row in first.rows] == ["one", "two"]
-    assert [row[1].notes for row in first.rows] == [(), ("not to be believed: gradients vanish",)]
+    usual, second = attack_tables(compare_runs([tmp_path / name for name in ("one", "two", "three")]))
+    assert [row[0].text for row in usual.rows] == ["one", "two"]
+    assert [row[1].notes for row in usual.rows] == [(), ("not to be believed: gradients vanish",)]
     assert [row[0].text for row in second.rows] == ["three"]
-    assert ("steps 10," in first.caption, "steps 50," in second.caption, "other" in first.caption) == (
+    assert ("steps 10," in usual.caption, "steps 50," in second.caption, "other" in usual.caption) == (
         True,
         True,
         False,
     )
-    assert first.name != second.name
+    assert usual.name != second.name
 
 
 def test_speed(tmp_path):
     run = make_run(tmp_path, "one")
     measure(run, right(150))
-    assert speed_table(open_runs([run.path]).contenders) is None
+    assert speed_table(compare_runs([run.path])) is None
     epoch = {"step": 45, "epoch": 1, "photos": 1437, "train": {"images_per_second": 100.0}}
     run.log(epoch)
     run.log(epoch | {"step": 90, "epoch": 2, "train": {"images_per_second": 50.0}})
-    condition = {"kind": "speed", "device": "a cpu", "batch_size": 32, "pixels": [8, 8]}
     for metric, value in (("inference images/s", 1234.5), ("MACs", 1.258e9), ("parameters", 5.7e6)):
-        row = measure(run, right(1), condition, metric=metric, value=value, low=value - 1, high=value + 1)
+        row = measure(run, right(1), SPEED, metric=metric, value=value, low=value - 1, high=value + 1)
         assert row.metric == metric
-    table = speed_table(open_runs([run.path]).contenders)
+    table = speed_table(compare_runs([run.path]))
     assert table is not None
     (row,) = table.rows
     assert row[1].value == pytest.approx((14.37 + 28.74) / 2)
@@ -290,8 +330,8 @@ def test_terminal(awkward):
 
 
 def test_a_narrow_terminal_gets_whole_numbers_without_intervals(pair):
-    contenders = open_runs(pair).contenders
-    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    comparison = compare_runs(pair)
+    table = robustness(comparison)
     shown = {}
     for width in (80, 200):
         console = Console(width=width, record=True, file=io.StringIO())
@@ -309,12 +349,12 @@ def test_footnotes_are_lettered():
 
 
 def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
-    tables = every_table(open_runs(pair), paper=True)
-    robustness = tables["robustness"][0]
-    assert robustness.groups[0] == "these runs"
-    assert [cell.interval != "" for cell in robustness.rows[-1][1:9]] == [True] * 6 + [False] * 2
-    assert robustness.groups[-1] == "the paper's own numbers"
-    paper = {row[0].text: row for row in robustness.rows}
+    tables = every_table(compare_runs(pair), paper=True)
+    table = tables["robustness"][0]
+    assert table.groups[0] == "these runs"
+    assert [cell.interval != "" for cell in table.rows[-1][1:9]] == [True] * 6 + [False] * 2
+    assert table.groups[-1] == "the paper's own numbers"
+    paper = {row[0].text: row for row in table.rows}
     assert [cell.text for cell in paper["PiT"][1:9]] == [
         "85.3",
         "67.6",
@@ -325,7 +365,7 @@ def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
         "71.4",
         "-16.3",
     ]
-    assert not any(cell.best for row in robustness.rows[2:] for cell in row)
+    assert not any(cell.best for row in table.rows[2:] for cell in row)
     (arithmetic,) = tables["paper"]
     stated = {row[0].text: row for row in arithmetic.rows}
     average = stated["Table 1, ViT: average of its five corruptions"]
@@ -339,7 +379,7 @@ def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
         (lambda run: (run / "recipe.json").unlink(), r"one is no run: expected a folder with recipe.json"),
         (
             lambda run: (run / "results.jsonl").write_text('{"version": 99}\n'),
-            r"results.jsonl holds rows of version 99, and this doublevit \(.*\) reads version 1; use the doublevit",
+            r"results.jsonl holds rows of version 99, and this doublevit \(.*\) reads version 2: delete that file",
         ),
         (
             lambda run: (run / "results.jsonl").write_text("half\n" + (run / "results.jsonl").read_text()),
@@ -350,31 +390,31 @@ def test_the_papers_rows_stand_below_ours_and_the_sums_are_checked(pair):
 def test_bad_runs_are_told_in_one_line(pair, damage, message):
     damage(pair[0])
     with pytest.raises(UserError, match=message) as error:
-        open_runs(pair)
+        compare_runs(pair)
     assert "\n" not in str(error.value)
 
 
 def test_a_half_written_last_line_is_left_out_with_a_warning(pair):
     path = pair[0] / "results.jsonl"
-    before = accuracy_table(open_runs(pair).contenders)
+    before = accuracy_table(compare_runs(pair))
     whole = path.read_text()
     path.write_text(whole + whole.splitlines()[-1][:50])
-    collection = open_runs(pair)
-    assert collection.remarks == (f"{path}: the last line is damaged and was left out",)
-    assert accuracy_table(collection.contenders) == before
+    comparison = compare_runs(pair)
+    assert comparison.remarks == (f"{path}: the last line is damaged and was left out",)
+    assert accuracy_table(comparison) == before
     path.write_text(whole + "damaged, with an end\n")
-    assert len(open_runs(pair).remarks) == 1
+    assert len(compare_runs(pair).remarks) == 1
     path.write_text(whole.rstrip("\n"))  # whole but for its end
-    assert open_runs(pair).remarks == ()
+    assert compare_runs(pair).remarks == ()
 
 
 def test_no_runs_and_runs_of_other_data_are_refused(pair, tmp_path):
     with pytest.raises(UserError, match="expected folders of runs or of a study, found none"):
-        open_runs([])
+        compare_runs([])
     other = make_run(tmp_path, "other")
-    measure(other, right(10), dataset="image folder pets, val [0123abcd]")
+    measure(other, right(10), dataset=PETS)
     with pytest.raises(UserError, match=r"one was measured on scikit-learn.*, other on image folder pets"):
-        open_runs([*pair, other.path])
+        compare_runs([*pair, other.path])
 
 
 def test_a_study_is_told_by_labels_with_seeds_together_and_its_baseline(tmp_path):
@@ -383,30 +423,32 @@ def test_a_study_is_told_by_labels_with_seeds_together_and_its_baseline(tmp_path
         for seed, count in enumerate(counts):
             name = f"{cell}-seed-{seed}" if seed else cell
             run = make_run(tmp_path, name, seed=seed)
-            entries.append(Entry("rows", cell, name, "none", measure(run, right(count)), "", seed, label))
+            entries.append(entry_of(measure(run, right(count)), cell, "rows", seed=seed, label=label))
         if not counts:
-            entries.append(Entry("rows", cell, cell, "none", None, "out of memory"))
-    write_record(tmp_path, Record("made", "a note", "base", entries))
-    collection = open_runs([tmp_path])
-    assert [(one.label, len(one.members)) for one in collection.contenders] == [("plain", 2), ("Base+Aug", 2)]
-    assert (collection.title, collection.note, collection.base.label) == ("made", "a note", "Base+Aug")
-    assert collection.remarks == ("lost failed: out of memory",)
-    (compared,) = every_table(collection)["comparison"]
+            entries.append(StudyEntry(group="rows", cell=cell, run=cell, problem="out of memory"))
+    write_record(tmp_path, StudyRecord(name="made", note="a note", baseline="base", entries=tuple(entries)))
+    comparison = compare_runs([tmp_path])
+    assert [(method.label, len(method.members)) for method in comparison.methods] == [("plain", 2), ("Base+Aug", 2)]
+    assert (comparison.title, comparison.note, comparison.methods[comparison.baseline].label) == (
+        "made",
+        "a note",
+        "Base+Aug",
+    )
+    assert comparison.remarks == ("lost failed: out of memory",)
+    (compared,) = every_table(comparison)["comparison"]
     assert compared.title == "Compared with Base+Aug"
     assert [cell.text for cell in column(compared, "model")] == ["plain"]
     assert column(compared, "clean")[0].value == pytest.approx(0.25)
-    write_record(tmp_path, Record("made", "", "base", entries[-1:]))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="base", entries=tuple(entries[-1:])))
     with pytest.raises(UserError, match="no cell of the study is done"):
-        open_runs([tmp_path])
+        compare_runs([tmp_path])
 
 
 def test_cells_in_any_order_are_compared_corruption_by_corruption(pair):
     lines = (pair[1] / "results.jsonl").read_text().splitlines(keepends=True)
-    contenders = open_runs(pair).contenders
-    before = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    before = robustness(compare_runs(pair))
     (pair[1] / "results.jsonl").write_text("".join([lines[0], *reversed(lines[1:])]))
-    contenders = open_runs(pair).contenders
-    assert robustness_table(contenders, contenders[0], PAPER_GROUP) == before
+    assert robustness(compare_runs(pair)) == before
 
 
 def test_less_relative_error_is_better_over_seeds(tmp_path):
@@ -418,28 +460,28 @@ def test_less_relative_error_is_better_over_seeds(tmp_path):
             row = measure(run, right(count + seed))
             for corrupted_by in PAPER:
                 measure(run, right(count - 20 + seed * seed), corruption(corrupted_by, 3))
-            entries.append(Entry("", cell, name, "none", row, "", seed))
-    write_record(tmp_path, Record("made", "", "base", entries))
-    made = open_runs([tmp_path])
-    table = robustness_table(made.contenders, made.base, PAPER_GROUP)
+            entries.append(entry_of(row, cell, seed=seed))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="base", entries=tuple(entries)))
+    made = compare_runs([tmp_path])
+    table = robustness(made)
     errors = column(table, "relative_error")
     assert [cell.best for cell in errors] == [False, True, False]
     by_hand = np.mean([(50 - seed * seed) / (70 - seed * seed) for seed in range(3)])
     assert errors[1].value == pytest.approx(by_hand)
-    compared = difference_table(made.contenders, made.base, PAPER_GROUP)
+    compared = difference_table(made)
     assert column(compared, "clean")[0].value == pytest.approx(0.1)
     assert column(compared, "clean")[0].notes == ("mean over 3 seeds, paired by seed; t test",)
 
 
-def test_seeds_that_differ_are_paired_by_seed_not_by_place(tmp_path):
+def test_seeds_that_differ_are_paired_by_seed_not_by_index(tmp_path):
     entries = []
     for cell, seeds in (("base", (0, 2)), ("other", (0, 1))):
         for seed in seeds:
             run = make_run(tmp_path, f"{cell}-{seed}", seed=seed)
-            entries.append(Entry("", cell, run.path.name, "none", measure(run, right(100 + 10 * seed)), "", seed))
-    write_record(tmp_path, Record("made", "", "base", entries))
-    collection = open_runs([tmp_path])
-    table = difference_table(collection.contenders, collection.base, None)
+            entries.append(entry_of(measure(run, right(100 + 10 * seed)), cell, seed=seed))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="base", entries=tuple(entries)))
+    comparison = compare_runs([tmp_path])
+    table = difference_table(comparison)
     assert [cell.value for cell in column(table, "clean")] == [0.0]  # of seed 0 alone
 
 
@@ -449,8 +491,7 @@ def test_precisions_are_never_mixed_in_a_change(tmp_path):
     for name in PAPER:
         measure(run, right(120), corruption(name, 3), precision="bfloat16")
     measure(run, right(190))  # in float32, and newer
-    contenders = open_runs([run.path]).contenders
-    table = robustness_table(contenders, contenders[0], PAPER_GROUP)
+    table = robustness(compare_runs([run.path]))
     assert (column(table, "clean")[0].value, column(table, "change")[0].value) == pytest.approx((0.9, 120 / 180 - 1))
 
 
@@ -458,19 +499,19 @@ def test_published_sets_are_told_apart_with_their_own_counts(tmp_path):
     for name, archive in (("one", "aaaaaaaa"), ("two", "bbbbbbbb"), ("three", "aaaaaaaa")):
         run = make_run(tmp_path, name)
         measure(run, right(800, 1000))
-        for place, corrupted_by in enumerate(PAPER):
-            condition = {"kind": "corruption", "corruption": corrupted_by, "severity": 3, "set": "published"}
-            photos = right(90 - 3 * len(name) - place, 100)
-            measure(run, photos, condition, dataset=f"Tiny-ImageNet-C {archive}, first 100")
-    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    table = robustness_table(contenders, contenders[0], PUBLISHED)
+        for number, corrupted_by in enumerate(PAPER):
+            dataset = first(100, DatasetId("Tiny-ImageNet-C", archive))
+            correct = right(90 - 3 * len(name) - number, 100)
+            measure(run, correct, corruption(corrupted_by, 3, PUBLISHED), dataset=dataset)
+    comparison = compare_runs([tmp_path / name for name in ("one", "two", "three")])
+    table = robustness(comparison, "paper-published")
     average = column(table, "average")
     assert [cell.count for cell in average] == [100, 100, 100]
     assert [cell.count for cell in column(table, "clean")] == [1000, 1000, 1000]
     assert "n = 100;" in table.caption
-    assert "OTHER photos" in table.caption
+    assert "OTHER images" in table.caption
     assert [bool(cell.notes) for cell in average] == [False, True, False]
-    compared = difference_table(contenders, contenders[0], PUBLISHED)
+    compared = difference_table(comparison)
     assert [cell.value is None for cell in column(compared, "change")] == [True, False]
 
 
@@ -478,9 +519,8 @@ def test_what_was_attacked_before_is_part_of_the_attack(tmp_path):
     for name, chain in (("one", "aaaaaaaa"), ("two", "bbbbbbbb"), ("three", "aaaaaaaa")):
         run = make_run(tmp_path, name)
         measure(run, right(150))
-        measure(run, right(100 + len(name)), PGD | {"epsilon": 1 / 255, "chain": chain})
-    contenders = open_runs([tmp_path / name for name in ("one", "two", "three")]).contenders
-    (table,) = attack_tables(contenders, attacks(contenders)[0])
+        measure(run, right(100 + len(name)), pgd(1 / 255, chain=chain))
+    (table,) = attack_tables(compare_runs([tmp_path / name for name in ("one", "two", "three")]))
     assert [bool(row[1].notes) for row in table.rows] == [False, True, False]
 
 
@@ -488,29 +528,24 @@ def test_an_attack_of_some_seeds_only_is_left_out(tmp_path):
     entries = []
     for seed in (0, 1):
         run = make_run(tmp_path, f"cell-{seed}", seed=seed)
-        entries.append(Entry("", "cell", run.path.name, "none", measure(run, right(100)), "", seed))
+        entries.append(entry_of(measure(run, right(100)), "cell", seed=seed))
         if seed == 0:
-            measure(run, right(50), PGD | {"epsilon": 1 / 255})
-    write_record(tmp_path, Record("made", "", "cell", entries))
-    assert every_table(open_runs([tmp_path]))["attacks"] == []
+            measure(run, right(50), pgd(1 / 255))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="cell", entries=tuple(entries)))
+    assert every_table(compare_runs([tmp_path]))["attacks"] == []
 
 
-def test_transfers_of_other_photos_are_other_tables(tmp_path):
+def test_transfers_of_other_images_are_other_tables(tmp_path):
     for name in ("one", "two"):
         run = make_run(tmp_path, name)
         measure(run, right(150))
-        for photos, steps in ((200, 10), (100, 50)):
+        for images, steps in ((200, 10), (100, 50)):
             for made_on in ("one", "two"):
-                condition = PGD | {
-                    "kind": "transfer",
-                    "epsilon": 1 / 255,
-                    "made_on": made_on,
-                    "parameters": {"steps": steps},
-                }
-                measure(run, right(50, photos), condition)
-    first, second = transfer_tables(open_runs([tmp_path / "one", tmp_path / "two"]).contenders)
-    assert ("n = 200" in first.caption, "steps 50" in second.caption) == (True, True)
-    assert {cell.count for row in first.rows for cell in row[1:]} == {200}
+                measure(run, right(50, images), transfer(1 / 255, made_on, parameters={"steps": steps}))
+    comparison = compare_runs([tmp_path / "one", tmp_path / "two"])
+    more, fewer = transfer_tables(comparison.transfers)
+    assert ("n = 200" in more.caption, "steps 50" in fewer.caption) == (True, True)
+    assert {cell.count for row in more.rows for cell in row[1:]} == {200}
 
 
 def test_equal_names_get_their_folders_before_them_and_a_run_twice_is_refused(tmp_path):
@@ -518,32 +553,32 @@ def test_equal_names_get_their_folders_before_them_and_a_run_twice_is_refused(tm
         (tmp_path / folder / "runs").mkdir(parents=True)
         measure(make_run(tmp_path / folder / "runs", "same"), right(100))
     paths = [tmp_path / folder / "runs" / "same" for folder in ("x", "y")]
-    assert [one.label for one in open_runs(paths).contenders] == ["x/runs/same", "y/runs/same"]
+    assert [method.label for method in compare_runs(paths).methods] == ["x/runs/same", "y/runs/same"]
     with pytest.raises(UserError, match="is named twice; name each run once"):
-        open_runs([paths[0], paths[0]])
+        compare_runs([paths[0], paths[0]])
 
 
 def test_a_damaged_run_of_a_study_is_left_out_with_a_remark(tmp_path):
     entries = []
     for cell in ("kept", "lost"):
         run = make_run(tmp_path, cell)
-        entries.append(Entry("", cell, cell, "none", measure(run, right(100))))
-    entries.append(dataclasses.replace(entries[0], cell="outside", run="../../kept"))
-    write_record(tmp_path, Record("made", "", "kept", entries))
+        entries.append(entry_of(measure(run, right(100)), cell))
+    entries.append(msgspec.structs.replace(entries[0], cell="outside", run="../../kept"))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="kept", entries=tuple(entries)))
     (tmp_path / "lost" / "recipe.json").unlink()
-    collection = open_runs([tmp_path])
-    assert [one.label for one in collection.contenders] == ["kept", "outside"]
-    assert {one.first.run.path for one in collection.contenders} == {tmp_path / "kept"}
-    assert len(collection.remarks) == 1
-    assert "lost is left out: " in collection.remarks[0]
+    comparison = compare_runs([tmp_path])
+    assert [method.label for method in comparison.methods] == ["kept", "outside"]
+    assert {method.first.run.path for method in comparison.methods} == {tmp_path / "kept"}
+    assert len(comparison.remarks) == 1
+    assert "lost is left out: " in comparison.remarks[0]
 
 
 def test_home_made_and_published_corruptions_are_other_tables(pair):
-    for place, corrupted_by in enumerate(PAPER):
-        condition = {"kind": "corruption", "corruption": corrupted_by, "severity": 3, "set": "published"}
-        run = open_runs(pair).contenders[0].first.run
-        measure(run, right(90 - place, 100), condition, dataset="Tiny-ImageNet-C aaaaaaaa")
-    names = [table.name for table in every_table(open_runs(pair))["robustness"]]
+    for number, corrupted_by in enumerate(PAPER):
+        run = compare_runs(pair).methods[0].first.run
+        dataset = DatasetId("Tiny-ImageNet-C", "aaaaaaaa")
+        measure(run, right(90 - number, 100), corruption(corrupted_by, 3, PUBLISHED), dataset=dataset)
+    names = [table.name for table in every_table(compare_runs(pair))["robustness"]]
     assert names == ["robustness-paper", "severity-paper", "robustness-paper-published", "severity-paper-published"]
 
 
@@ -553,35 +588,35 @@ def test_corruptions_that_make_no_whole_group_are_told_too(tmp_path):
         measure(run, right(150))
         for corrupted_by in ("fog", "gaussian_noise"):
             measure(run, right(100), corruption(corrupted_by, 3))
-    contenders = open_runs([tmp_path / "one", tmp_path / "two"]).contenders
-    (group,) = measured_groups(contenders)
-    assert (group.title, group.name) == ("fog and gaussian noise", "fog-gaussian_noise")
-    assert [cell.value for cell in column(robustness_table(contenders, contenders[0], group), "average")] == [0.5, 0.5]
+    comparison = compare_runs([tmp_path / "one", tmp_path / "two"])
+    (corrupted,) = comparison.corrupted
+    assert (corrupted.group.title, corrupted.group.name) == ("fog and gaussian noise", "fog-gaussian_noise")
+    assert [cell.value for cell in column(robustness(comparison, corrupted.group.name), "average")] == [0.5, 0.5]
 
 
 def test_the_best_weights_are_a_row_of_their_own_where_they_are_others(tmp_path):
     run = make_run(tmp_path, "one")
     measure(run, right(100))
-    measure(run, right(120), checkpoint="best, epoch-001-step-0000005-11111111")
-    table = accuracy_table(open_runs([run.path]).contenders)
+    measure(run, right(120), checkpoint=checkpoint("best", "epoch-001-step-0000005", "11111111"))
+    table = accuracy_table(compare_runs([run.path]))
     assert [cell.text for cell in column(table, "model")] == ["one", "one, best checkpoint"]
-    measure(run, right(100), checkpoint="best, epoch-001-step-0000010-00000000")  # now the last are the best
-    table = accuracy_table(open_runs([run.path]).contenders)
+    measure(run, right(100), checkpoint=checkpoint("best", LAST.name, LAST.digest))  # now the last are the best
+    table = accuracy_table(compare_runs([run.path]))
     assert [cell.value for cell in column(table, "top1")] == [0.5]
 
 
 def test_attacks_alone_tell_other_data_too(pair, tmp_path):
     run = make_run(tmp_path, "other")
-    measure(run, right(10), PGD | {"epsilon": 1 / 255}, dataset="image folder pets, val [0123abcd]")
+    measure(run, right(10), pgd(1 / 255), dataset=PETS)
     with pytest.raises(UserError, match="report these runs apart"):
-        open_runs([*pair, run.path])
+        compare_runs([*pair, run.path])
 
 
 def test_lost_and_damaged_predictions_are_remarked_on(pair):
     found = sorted((pair[0] / "predictions").iterdir())
     found[0].unlink()
     found[1].write_text("not an archive")
-    remarks = open_runs(pair).remarks
+    remarks = compare_runs(pair).remarks
     assert remarks == (
         f"{pair[0]}: the predictions of 2 of 11 measurements are missing or damaged: what takes them (tests, means,"
         " changes, plots) is left out; evaluate again to have it",
@@ -589,31 +624,170 @@ def test_lost_and_damaged_predictions_are_remarked_on(pair):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
-        ("value", "abc", 'value is "abc"'),
-        ("value", float("nan"), "value is NaN"),
-        ("dataset", 5, "dataset is 5"),
-        ("condition", {}, "condition is {}"),
+        ("value", "abc", "Expected `float`, got `str` - at `$.value`"),
+        ("value", float("nan"), "value nan"),
+        ("dataset", 5, "Expected `object | null`, got `int` - at `$.dataset`"),
+        ("condition", {}, "Object missing required field `kind` - at `$.condition`"),
         (
             "condition",
             {"kind": "corruption", "corruption": "fog", "severity": "high"},
-            'severity of its condition is "high"',
+            "Expected `int`, got `str` - at `$.condition.severity`",
         ),
         ("count", 0, "count is 0"),
-        ("more", 1, "unknown: more"),
+        ("more", 1, "Object contains unknown field `more`"),
     ],
 )
-def test_a_line_that_is_no_row_is_told_by_its_place(pair, name, value, told):
+def test_a_line_that_is_no_row_is_named_by_its_number(pair, name, value, message):
     path = pair[0] / "results.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([first, json.dumps(json.loads(rest[0]) | {name: value}) + "\n", *rest]))
-    with pytest.raises(UserError, match=re.escape(f"{path}, entry 2 is no row ({told}); remove that line")):
-        open_runs(pair)
+    with pytest.raises(
+        UserError, match=re.escape(f"{path}, entry 2 is no row (") + f".*{re.escape(message)}.*; remove that line"
+    ):
+        compare_runs(pair)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "5", "null", "{"])
 def test_a_damaged_recipe_is_told_in_one_line(pair, content):
     (pair[0] / "recipe.json").write_text(content)
     with pytest.raises(UserError, match=r"recipe.json is damaged.*; the run cannot be repeated"):
-        open_runs(pair)
+        compare_runs(pair)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Three cells on clean and corrupted images, one more of the same run as the second, and one that is not done."""
+    entries = []
+    for cell, clean, lost in (("base", 100, 20), ("near", 107, 21), ("far", 150, 40)):
+        run = make_run(tmp_path, cell)
+        entries.append(entry_of(measure(run, right(clean)), cell))
+        for corrupted_by in PAPER:
+            measure(run, right(clean - lost), corruption(corrupted_by, 3))
+    entries.append(msgspec.structs.replace(entries[1], cell="twin"))
+    entries.append(StudyEntry(group="", cell="late", run="late"))
+    write_record(tmp_path, StudyRecord(name="made", note="a note", baseline="base", entries=tuple(entries)))
+    return tmp_path
+
+
+def test_cells_of_one_run_are_all_shown_and_those_not_done_remarked_on(study):
+    comparison = compare_runs([study])
+    assert [method.label for method in comparison.methods] == ["base", "near", "far", "twin"]
+    assert comparison.remarks == ("late is not done yet",)
+    near, _, twin = difference_table(comparison).rows
+    assert twin[0].notes == ("the same run as near",)
+    assert twin[1:] == near[1:]
+    assert [method.label for method in comparison.shown_alone] == ["base", "near", "far"]
+
+
+def test_clean_and_corrupted_differences_are_one_family_and_shared_runs_count_once(study):
+    comparison = compare_runs([study])
+    table = difference_table(comparison)
+    assert "all 6 comparisons with base" in table.caption
+    family = [each.p for measure in comparison.differences.by_measure.values() for each in measure[1:3]]
+    assert family[0] == pytest.approx(stats.binomtest(0, 7).pvalue)
+    corrected = list(multipletests(family, method="holm")[1])
+    shown = [column(table, name)[number].value for name in ("clean_p", "corrupted_p", "change_p") for number in (0, 1)]
+    assert shown == pytest.approx(corrected)
+    assert corrected[0] > 0.03 > family[0]
+
+
+def test_the_page_and_the_studys_table_have_the_same_p_values(study):
+    comparison = compare_runs([study])
+    expected = [cell.value for cell in column(difference_table(comparison), "clean_p")]
+    paths = write_study_tables(study, comparison)
+    assert [path.name for path in paths] == ["study.csv", "study.md"]
+    differences = paths[0].read_text().partition("# differences\n")[2]
+    assert [float(row["clean_p"]) for row in csv.DictReader(io.StringIO(differences))] == expected
+    assert "late is not done yet" in paths[1].read_text()
+    page = write_report([study]).page.read_text()
+    assert all(f'data-value="{p}"' in page for p in expected)
+
+
+def test_the_sentence_has_the_p_value_of_the_table(tmp_path):
+    for name, count in (("base", 100), ("best", 107), ("other", 90)):
+        measure(make_run(tmp_path, name), right(count))
+    comparison = compare_runs([tmp_path / name for name in ("base", "best", "other")])
+    p = column(difference_table(comparison), "clean_p")[0].value
+    assert f"p = {p:.3f}, by Holm's method for 2 comparisons" in result_sentence(comparison)
+    assert comparison.lead(0, 1).estimate.value == pytest.approx(-comparison.lead(1, 0).estimate.value)
+
+
+def test_variants_that_no_entry_asks_for_belong_to_the_first_cell_of_their_run(tmp_path):
+    run = make_run(tmp_path, "a")
+    row = measure(run, right(100))
+    measure(run, right(120), adapted=ADAPTATIONS["momentum"])
+    measure(run, right(90), top_k=(4,))
+    entries = [entry_of(row, "first"), entry_of(row, "second")]
+    entries.append(msgspec.structs.replace(entries[1], cell="sparse", top_k=(4,)))
+    write_record(tmp_path, StudyRecord(name="made", note="", baseline="first", entries=tuple(entries)))
+    methods = compare_runs([tmp_path]).methods
+    assert [(method.label, method.same_as) for method in methods] == [
+        ("first", ""),
+        ("first, adapted (momentum)", ""),
+        ("second", "first"),
+        ("sparse, top-k 4", ""),
+    ]
+
+
+def test_rows_that_were_just_measured_are_shown_by_the_same_tables(tmp_path):
+    run = make_run(tmp_path, "one", model__top_k="8")
+    more = {"top_k": (8,), "adapted": ADAPTATIONS["momentum"]}
+    rows = [measure(run, right(150), **more)]
+    rows += [measure(run, right(100 - 10 * severity), corruption("fog", severity), **more) for severity in (1, 3)]
+    mean = CorruptionMean(group="", corruptions=("fog",), severities=(1, 3), source=HOME_MADE, clean="matched")
+    change = {"metric": "relative change of top-1", "value": -0.5, "low": -0.6, "high": -0.4}
+    rows += [measure(run, right(1), mean, **change, **more), measure(run, right(90), pgd(1 / 255), **more)]
+    rows += [measure(run, right(95), pgd(1 / 255, attack="apgd-ce", part_of="autoattack"), **more)]
+    tables = result_tables(compare_rows(run, rows), ("accuracy", "cells", "means", "attacks", "parts"))
+    names = [
+        "accuracy",
+        "cells-fog-one, adapted (momentum)",
+        "means",
+        "attack-pgd-linf",
+        "attack-autoattack-apgd-ce-linf",
+    ]
+    assert [table.name for table in tables] == names
+    accuracy, cells_, means, attack, part = tables
+    assert [cell.value for cell in accuracy.rows[0][1:4:2]] == [0.75, 200]
+    assert "adapted: batch norm: 20 layers, 3 batches of 100, momentum 0.1, seed 0" in accuracy.footnotes
+    assert accuracy.rows[0][-1].text == "top-k 8"
+    assert [cell.text for cell in cells_.rows[0]] == ["fog", "45.0", "35.0", "40.0"]
+    assert "home-made corruptions, constants tiny, seed 0" in cells_.caption
+    assert [cell.text for cell in means.rows[0][2:]] == [
+        "relative change of top-1",
+        "-50.0",
+        "clean accuracy on the same images",
+    ]
+    for words in ("n = 200", "epsilon in the image's own pixels", "spared larger epsilons and later attacks", "seed 0"):
+        assert words in attack.caption
+    assert "a part of autoattack" in part.title
+
+
+def test_frost_is_told_apart_only_where_there_is_frost(tmp_path):
+    for name, frost in (("one", "generated textures"), ("two", "published textures")):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        for corrupted_by in ("fog", "frost"):
+            more = {"frost": frost} if corrupted_by == "frost" else {}
+            measure(run, right(100), corruption(corrupted_by, 3, **more))
+    comparison = compare_runs([tmp_path / "one", tmp_path / "two"])
+    (corrupted,) = comparison.corrupted
+    average = column(robustness(comparison, corrupted.group.name), "average")
+    assert [cell.notes != () for cell in average] == [False, True]
+    assert "frost: published textures" in average[1].notes[0]
+    assert column(difference_table(comparison), "corrupted")[0].value is None
+
+
+def test_fetched_frost_textures_change_nothing_for_other_corruptions(tmp_path):
+    for name, frost in (("one", "generated textures"), ("two", "published textures")):
+        run = make_run(tmp_path, name)
+        measure(run, right(150))
+        measure(run, right(100), corruption("frost", 1, frost=frost))
+        for corrupted_by in PAPER:
+            measure(run, right(100), corruption(corrupted_by, 3))
+    comparison = compare_runs([tmp_path / "one", tmp_path / "two"])
+    assert [cell.notes for cell in column(robustness(comparison), "average")] == [(), ()]
+    assert "frost" not in robustness(comparison).caption
+    assert column(difference_table(comparison), "corrupted")[0].value == 0

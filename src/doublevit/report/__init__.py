@@ -1,1 +1,1 @@
-"""What is read from results: analyses, tables, plots. Nothing here imports torch: reports can be made anywhere."""
+"""How results look: tables, plots, galleries, the page. What is compared with what is decided in `analysis`."""

@@ -1,104 +1,68 @@
-"""The plots of a report: which there are to be had, made of what the files say."""
+"""The plots of a report: those that the measurements suffice for."""
 
-import dataclasses
 import functools
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
 
-from matplotlib.figure import Figure
-
+from doublevit.analysis.attacked import AttackSetting
+from doublevit.analysis.calibration import calibration
+from doublevit.analysis.classes import labels_and_answers
+from doublevit.analysis.comparison import MOST_RUNS, Comparison, CorruptedComparison
+from doublevit.analysis.corrupted import CorruptedScores
+from doublevit.analysis.costs import training_course
+from doublevit.analysis.descriptions import describe_speed
+from doublevit.analysis.evaluated import Method, predictions_of
+from doublevit.analysis.scores import Score
 from doublevit.report import plots
-from doublevit.report.attacked import Attack, attacks, by_sort
-from doublevit.report.calibration import calibration
-from doublevit.report.candidates import Candidate, Contender, predictions_of
-from doublevit.report.classes import labels_and_answers
-from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
-from doublevit.report.groups import Group
-from doublevit.report.measured import clean_rows, of_all_members, said_of_photos
-from doublevit.report.readings import Reading, choose
-from doublevit.report.tables.speed import device_of, speeds
-from doublevit.results import Row, read_lines
+from doublevit.report.plots.style import Plot
+from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-LOGGED = ("step", "epoch", "val_top1", "val_low", "val_high")
 FEWEST = 3
 """Epsilons of an attack that are worth a plot."""
-MOST_RUNS = 6
-"""Runs of which each has plots and galleries of its own, so that a page of many stays small."""
-One = TypeVar("One")
 
 
-@dataclasses.dataclass(frozen=True)
-class Plot:
-    """A figure, drawn when it is asked for; `name` is that of its files, `section` where it stands on the page."""
-
-    name: str
-    section: str
-    caption: str
-    draw: Callable[[], Figure]
-
-    @functools.cached_property
-    def figure(self) -> Figure:
-        """The figure, drawn once."""
-        return self.draw()
+def all_plots(comparison: Comparison, class_names: Sequence[str] | None) -> Iterator[Plot]:
+    """Every plot that there is enough for, of each network once, as it was trained; of several seeds the first."""
+    yield from _training(comparison)
+    for corrupted in comparison.corrupted[:1]:
+        yield from _corruptions(comparison, corrupted)
+    for attack, settings in comparison.attacks.items():
+        if not attack.part_of:
+            yield from _attack(comparison, settings[0])
+    yield from _speed(comparison)
+    for method in comparison.shown_alone[:MOST_RUNS]:
+        yield from _errors(method, class_names)
 
 
-def all_plots(contenders: Sequence[Contender], class_names: Sequence[str] | None) -> Iterator[Plot]:
-    """Every plot that the measurements suffice for; of several seeds the first is drawn."""
-    yield from _training(contenders)
-    for group in measured_groups(contenders)[:1]:
-        yield from _corruptions(contenders, group)
-    for attack in attacks(contenders):
-        yield from _attack(contenders, attack)
-    yield from _speed(contenders)
-    for contender in contenders[:MOST_RUNS]:
-        yield from _errors(contender, class_names)
-
-
-def _training(contenders: Sequence[Contender]) -> Iterator[Plot]:
-    courses = [course for one in contenders if one.first.as_trained and (course := _course(one))]
+def _training(comparison: Comparison) -> Iterator[Plot]:
+    courses = [course for method in comparison.shown_alone if (course := training_course(method))]
     if courses:
         caption = (
-            "Training: loss, and accuracy on training photos (as augmented, dashed) and validation photos (solid)."
+            "Training: loss, and accuracy on training images (as augmented, dashed) and validation images (solid)."
         )
         yield Plot("training", "training", caption, lambda: plots.training_curves(courses))
 
 
-def _course(one: Contender) -> plots.Course | None:
-    entries = list(read_lines(one.first.run.path / "log.jsonl"))
-    epochs = [entry for entry in entries if all(isinstance(entry.get(name), int | float) for name in LOGGED)]
-    if not epochs:
-        return None
-    per_epoch = epochs[-1]["step"] / epochs[-1]["epoch"]
-    steps = [entry for entry in entries if all(isinstance(entry.get(name), int | float) for name in ("step", "loss"))]
-    return plots.Course(
-        name=one.label,
-        epochs=tuple(entry["epoch"] for entry in epochs),
-        train_top1=tuple(_train_top1(entry) for entry in epochs),
-        val=tuple(Estimate(entry["val_top1"], entry["val_low"], entry["val_high"]) for entry in epochs),
-        loss_steps=tuple(entry["step"] / per_epoch for entry in steps),
-        losses=tuple(entry["loss"] for entry in steps),
-    )
-
-
-def _train_top1(entry: Mapping[str, Any]) -> float | None:
-    train = entry.get("train")
-    value = train.get("top1") if isinstance(train, dict) else None
-    return value if isinstance(value, int | float) else None
-
-
-def _corruptions(contenders: Sequence[Contender], group: Group) -> Iterator[Plot]:
-    options = [of_all_members(one, lambda member: corrupted(member, group)) for one in contenders]
-    chosen, left_out = _alike(contenders, choose(options), lambda one: one.said)
-    curves = {name: _by_severity(one, group) for name, one in chosen.items()}
-    clean = {name: _estimate(one.clean_reading()) for name, one in chosen.items()}
-    said = next(iter(chosen.values())).said
-    caption = f"Accuracy by severity (0: clean) under {group.title}; {said}{left_out}."
+def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iterator[Plot]:
+    group = corrupted.group
+    measured = [index for index in _shown(comparison) if corrupted.scores[index]]
+    usual = [index for index in measured if corrupted.clean.is_usual(index)]
+    if not usual:
+        return
+    left_out = _left_out(comparison, [index for index in measured if index not in usual])
+    chosen = {comparison.methods[index].label: corrupted.scores[index][0] for index in usual}
+    curves = {label: _by_severity(scores, group.corruptions) for label, scores in chosen.items()}
+    clean = {label: _estimate(scores.clean) for label, scores in chosen.items()}
+    caption = f"Accuracy by severity (0: clean) under {group.title}; {corrupted.usual.description}{left_out}."
     yield Plot("severity", "robustness", caption, lambda: plots.severity_curves(curves, clean))
     if len(chosen) < 2:
         return
-    points = [plots.Point(name, clean[name], _estimate(one.mean())) for name, one in chosen.items()]
+    points = [
+        plots.LabeledPoint(
+            comparison.methods[index].label, clean[comparison.methods[index].label], _of_score(scores[0])
+        )
+        for index, scores in ((index, corrupted.average.scores[index]) for index in usual)
+    ]
     titles = "clean top-1", f"mean top-1 under {group.title}"
     caption = (
         f"Clean accuracy against the mean under {group.title}; on the dashed line nothing would be lost{left_out}."
@@ -106,78 +70,88 @@ def _corruptions(contenders: Sequence[Contender], group: Group) -> Iterator[Plot
     yield Plot("clean-robust", "robustness", caption, lambda: plots.clean_against_robust(points, *titles))
 
 
-def _alike(
-    contenders: Sequence[Contender], chosen: Sequence[Sequence[One] | None], sort: Callable[[One], str]
-) -> tuple[dict[str, One], str]:
-    """What most have in common, of the first seed, by label; and words on what was therefore left out, and on seeds."""
-    first = [(one, mine[0]) for one, mine in zip(contenders, chosen, strict=True) if mine]
-    usual = next((word for word, _ in Counter(sort(mine) for _, mine in first).most_common(1)), "")
-    alike = {one.label: mine for one, mine in first if sort(mine) == usual}
-    missing = [one.label for one, mine in first if sort(mine) != usual]
-    seeds = ", of the first seed of each" if any(len(one.members) > 1 for one in contenders) else ""
-    return alike, seeds + (f", without what was measured otherwise: {', '.join(missing)}" if missing else "")
+def _shown(comparison: Comparison) -> list[int]:
+    """The indices of the methods that plots show."""
+    return [index for index in comparison.as_trained if index not in comparison.repeated]
 
 
-def _by_severity(one: Corrupted, group: Group) -> dict[str, dict[int, Estimate]]:
-    severities = sorted({severity for _, severity in one.cells})
-    return {name: {severity: _row(one.cells[name, severity]) for severity in severities} for name in group.corruptions}
+def _left_out(comparison: Comparison, indices: Sequence[int]) -> str:
+    """Words on what a plot leaves out, and on seeds."""
+    several = any(len(method.members) > 1 for method in comparison.shown_alone)
+    labels = ", ".join(comparison.methods[index].label for index in indices)
+    seeds = ", of the first seed of each" if several else ""
+    return seeds + (f", without what was measured otherwise: {labels}" if labels else "")
 
 
-def _attack(contenders: Sequence[Contender], attack: Attack) -> Iterator[Plot]:
-    options = [of_all_members(one, lambda member: by_sort(member, attack)) for one in contenders]
-    chosen, left_out = _alike(contenders, choose(options), lambda one: one.said)
-    curves = {name: {size: _estimate(found) for size, found in one.readings.items()} for name, one in chosen.items()}
-    name, norm = attack
+def _by_severity(scores: CorruptedScores, corruptions: Sequence[str]) -> dict[str, dict[int, Estimate]]:
+    return {
+        name: {severity: _estimate(scores.cells[name, severity]) for severity in scores.severities}
+        for name in corruptions
+    }
+
+
+def _attack(comparison: Comparison, setting: AttackSetting) -> Iterator[Plot]:
+    attack, norm = setting.attack, setting.attack.norm
+    shown = [index for index in _shown(comparison) if setting.scores[index]]
+    curves = {
+        comparison.methods[index].label: {
+            epsilon: _of_score(score) for epsilon, score in setting.scores[index][0].by_epsilon.items()
+        }
+        for index in shown
+    }
     if norm and max(map(len, curves.values()), default=0) >= FEWEST:
-        caption = f"Accuracy under {name} by epsilon; {next(iter(chosen.values())).said}{left_out}."
-        draw = functools.partial(plots.epsilon_curves, curves, norm, f"{name}, {norm}")
-        yield Plot(f"epsilon-{name}-{norm}", "attacks", caption, draw)
+        others = comparison.attacks[attack][1:]
+        missing = [index for index in _shown(comparison) if index not in shown and any(s.scores[index] for s in others)]
+        left_out = _left_out(comparison, missing)
+        caption = f"Accuracy under {attack.name} by epsilon; {setting.description}{left_out}."
+        draw = functools.partial(plots.epsilon_curves, curves, norm, f"{attack.name}, {norm}")
+        yield Plot(f"epsilon-{attack.name}-{norm}", "attacks", caption, draw)
 
 
-def _speed(contenders: Sequence[Contender]) -> Iterator[Plot]:
-    rows = choose([of_all_members(one, clean_rows) for one in contenders])
-    found = [
-        [(speed, mine[0]["top-1"])] if mine and "top-1" in mine[0] and speed else None
-        for one, mine in zip(contenders, rows, strict=True)
-        for speed in [speeds(one.first).get("inference images/s")]
-    ]
-    chosen, left_out = _alike(contenders, found, lambda pair: f"{device_of(pair[0])}; {said_of_photos(pair[1])}")
-    if len(chosen) > 1:
-        points = [plots.Point(name, _row(speed), _row(clean)) for name, (speed, clean) in chosen.items()]
-        speed, clean = next(iter(chosen.values()))
+def _speed(comparison: Comparison) -> Iterator[Plot]:
+    top1 = comparison.clean["top-1"]
+    speeds = {
+        index: speed
+        for index in _shown(comparison)
+        if top1.scores[index] and (speed := comparison.costs[index].rows.get("inference images/s"))
+    }
+    devices = [describe_speed(speed) for speed in speeds.values()]
+    usual_device = max(dict.fromkeys(devices), key=devices.count, default="")
+    alike = [index for index, speed in speeds.items() if top1.is_usual(index) and describe_speed(speed) == usual_device]
+    if len(alike) > 1:
+        points = [
+            plots.LabeledPoint(
+                comparison.methods[index].label, _estimate(speeds[index]), _of_score(top1.scores[index][0])
+            )
+            for index in alike
+        ]
+        left_out = _left_out(comparison, [index for index in speeds if index not in alike])
         caption = (
-            f"Inference speed against clean accuracy; up and to the right is better; {device_of(speed)};"
-            f" {said_of_photos(clean)}{left_out}."
+            f"Inference speed against clean accuracy; up and to the right is better; {usual_device};"
+            f" {top1.scores[alike[0]][0].description}{left_out}."
         )
         yield Plot("throughput", "speed", caption, lambda: plots.throughput_against_accuracy(points))
 
 
-def _errors(one: Contender, class_names: Sequence[str] | None) -> Iterator[Plot]:
-    row = most_clean(one.first)
-    predictions = predictions_of(one.first.run, row) if row else None
+def _errors(method: Method, class_names: Sequence[str] | None) -> Iterator[Plot]:
+    row = method.first.most_clean
+    predictions = predictions_of(method.first.run, row) if row else None
     if row is None or predictions is None:
         return
-    caption = f"{one.label}: how often it is right, by how sure it says it is (n = {row.count:,})."
-    yield Plot(
-        f"reliability-{one.label}", "errors", caption, lambda: plots.reliability(calibration(predictions), one.label)
-    )
+    label = method.label
+    caption = f"{label}: how often it is right, by how sure it says it is (n = {row.count:,})."
+    yield Plot(f"reliability-{label}", "errors", caption, lambda: plots.reliability(calibration(predictions), label))
     labels, answers = labels_and_answers(predictions)
-    names = class_names or [f"class {label}" for label in range(1 + int(max(labels.max(), answers.max())))]
+    names = class_names or [f"class {number}" for number in range(1 + int(max(labels.max(), answers.max())))]
     if len(names) > max(labels.max(), answers.max()):
-        caption = f"{one.label}: true classes in rows, answers in columns."
+        caption = f"{label}: true classes in rows, answers in columns."
         draw = functools.partial(plots.confusion, labels, answers, names)
-        yield Plot(f"confusion-{one.label}", "errors", caption, draw)
+        yield Plot(f"confusion-{label}", "errors", caption, draw)
 
 
-def most_clean(candidate: Candidate) -> Row | None:
-    """Top-1 on the most clean photos."""
-    found = clean_rows(candidate).values()
-    return max((rows["top-1"] for _, rows in found if "top-1" in rows), key=lambda row: row.count, default=None)
-
-
-def _row(row: Row) -> Estimate:
+def _estimate(row: Row) -> Estimate:
     return Estimate(row.value, row.low, row.high)
 
 
-def _estimate(found: Reading) -> Estimate:
-    return Estimate(found.value, found.low, found.high)
+def _of_score(score: Score) -> Estimate:
+    return Estimate(score.value, score.low, score.high)

@@ -1,81 +1,96 @@
-"""Photos for the page: what the data are, what corruptions make of them, mistakes, attacks, attention."""
+"""Images for the page: what the data are, what corruptions make of them, mistakes, attacks, attention."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
-from doublevit.corrupted.config import CorruptionConfig
-from doublevit.corrupted.sets import on_the_fly
-from doublevit.corrupted.sheet import corruption_sheet
+from doublevit.analysis.classes import surest_mistakes
+from doublevit.analysis.comparison import MOST_RUNS, Comparison
+from doublevit.analysis.corrupted import CorruptionGroup
+from doublevit.analysis.evaluated import Method, predictions_of
+from doublevit.analysis.measured_images import measured_images
+from doublevit.corrupted_sets.config import CorruptionConfig
+from doublevit.corrupted_sets.sets import on_the_fly
 from doublevit.corruptions import SEVERITIES
 from doublevit.data.dataset import Dataset
 from doublevit.data.sheet import contact_sheet
 from doublevit.errors import UserError
-from doublevit.report.candidates import Candidate, Contender, predictions_of
-from doublevit.report.figures import MOST_RUNS, most_clean
-from doublevit.report.gallery import mistakes, mistakes_sheet
-from doublevit.report.groups import Group
-from doublevit.report.page import Picture
-from doublevit.report.photos import seen
+from doublevit.report.page.content import Picture
+from doublevit.report.sheets import corruption_sheet, mistakes_sheet
 
-WIDEST = 1164  # pixels: six photos with captions
+WIDEST = 1164  # pixels: six images with captions
 HIGHEST = 4000
 QUALITY = 80
 MISTAKES = 12
 
 
-def photos(val: Dataset) -> Picture:
-    """Some classes of the validation photos."""
-    caption = f"Validation photos of {val.source}: some of {len(val.class_ids):,} classes, at their own size."
-    return picture(contact_sheet(val, classes=6), caption, "Rows of photos, one for each class, with class names")
+def examples(val: Dataset) -> Picture:
+    """Some classes of the validation images."""
+    caption = f"Validation images of {val.id.source}: some of {len(val.class_ids):,} classes, at their own size."
+    return picture(contact_sheet(val, classes=6), caption, "Rows of images, one for each class, with class names")
 
 
-def corruptions(val: Dataset, group: Group, cache: Path) -> Picture | None:
-    """One photo under each corruption of a group; None where such photos cannot be corrupted."""
+def corruptions(val: Dataset, group: CorruptionGroup, cache: Path) -> Picture | None:
+    """One image under each corruption of a group; None where such images cannot be corrupted."""
     config = CorruptionConfig(group.corruptions, SEVERITIES)
     try:
         sheet = corruption_sheet(on_the_fly(val, config, cache), 0, config)
     except UserError:
         return None
-    caption = "The first validation photo under each corruption, by severity, as this program makes them."
-    return picture(sheet, caption, f"A photo under {', '.join(config.names)}, at severities 1 to 5")
+    caption = "The first validation image under each corruption, by severity, as this program makes them."
+    return picture(sheet, caption, f"An image under {', '.join(config.names)}, at severities 1 to 5")
 
 
-def surest_mistakes(one: Contender, val: Dataset, cache: Path) -> Picture | None:
-    """What a network was surest of and wrong; None where the photos are not to be had, or there are none."""
-    row = most_clean(one.first)
-    predictions = predictions_of(one.first.run, row) if row else None
+def mistakes(method: Method, val: Dataset, cache: Path) -> Picture | None:
+    """What a network was surest of and wrong; None where the images are not to be had, or there are none."""
+    row = method.first.most_clean
+    predictions = predictions_of(method.first.run, row) if row else None
     if row is None or predictions is None:
         return None
-    shown, places = seen(row, predictions, val, cache), mistakes(predictions, MISTAKES)
-    if shown.images is None or not len(places):
+    shown, indices = measured_images(row, predictions, val, cache), surest_mistakes(predictions, MISTAKES)
+    if shown.images is None or not len(indices):
         return None
-    sheet = mistakes_sheet(shown.images, predictions, places, shown.class_names, f"{one.label}, clean photos")
-    said = (
-        f"{one.label}: the {len(places)} surest of {int((~predictions.hits(1)).sum()):,} mistakes (n = {row.count:,})."
-    )
-    return picture(sheet, said, f"Photos that {one.label} took for another class, with both classes named")
+    heading = f"{method.label}, clean images"
+    sheet = mistakes_sheet(shown.images, predictions, indices, shown.class_names, heading)
+    wrong = int((~predictions.correct(1)).sum())
+    caption = f"{method.label}: the {len(indices)} surest of {wrong:,} mistakes (n = {row.count:,})."
+    return picture(sheet, caption, f"Images that {method.label} took for another class, with both classes named")
 
 
-def attacked(one: Contender) -> Iterator[Picture]:
+def attacked(method: Method) -> Iterator[Picture]:
     """Adversarial images that were saved with the run."""
-    for path in sorted((one.first.run.path / "attacks").glob("*/sheet.png"))[-2:]:
-        caption = f"{one.label}: photos, what an attack made of them, and the difference, enlarged."
-        yield from _file(path, caption, f"Adversarial images against {one.label}, with what it took them for")
+    for path in sorted((method.first.run.path / "attacks").glob("*/sheet.png"))[-2:]:
+        caption = f"{method.label}: images, what an attack made of them, and the difference, enlarged."
+        yield from _file(path, caption, f"Adversarial images against {method.label}, with what it took them for")
 
 
-def attention(one: Candidate, label: str) -> Iterator[Picture]:
+def attention(method: Method) -> Iterator[Picture]:
     """Attention maps that `doublevit show attention` left in the run's folder."""
-    for path in sorted(one.run.path.glob("attention*.png"))[:2]:
-        caption = f"{label}: where it looks (doublevit show attention)."
-        yield from _file(path, caption, f"Photos with {label}'s attention laid over them")
+    for path in sorted(method.first.run.path.glob("attention*.png"))[:2]:
+        caption = f"{method.label}: where it looks (doublevit show attention)."
+        yield from _file(path, caption, f"Images with {method.label}'s attention laid over them")
 
 
-def of_runs(contenders: Sequence[Contender]) -> list[Contender]:
-    """The contenders whose own galleries are shown."""
-    return [one for one in contenders if one.first.as_trained][:MOST_RUNS]
+def every_gallery(comparison: Comparison, val: Dataset | None, cache: Path) -> dict[str, list[Picture]]:
+    """All pictures that there are, by the part of the page; those of single networks of the first few.
+
+    Args:
+        comparison: what is shown.
+        val: the validation images, where they can be had.
+        cache: the folder of downloaded data.
+    """
+    shown = [method for method in comparison.shown_alone if method.first.as_trained][:MOST_RUNS]
+    pictures: dict[str, list[Picture]] = {"images": [], "robustness": [], "errors": []}
+    if val is not None:
+        pictures["images"].append(examples(val))
+        groups = [corrupted.group for corrupted in comparison.corrupted[:1]]
+        pictures["robustness"] += [made for group in groups if (made := corruptions(val, group, cache))]
+        pictures["errors"] += [made for method in shown if (made := mistakes(method, val, cache))]
+    pictures["attacks"] = [made for method in shown for made in attacked(method)]
+    pictures["attention"] = [made for method in shown for made in attention(method)]
+    return pictures
 
 
 def picture(sheet: Image.Image, caption: str, description: str) -> Picture:

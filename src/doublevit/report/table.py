@@ -9,7 +9,7 @@ Value = float | int | str | None
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What stands at one place: `text` and `interval` for people, `value`, `low`, `high` and `count` for programs.
+    """What stands in one cell: `text` and `interval` for people, `value`, `low`, `high` and `count` for programs.
 
     `best` is for the best of its column, where a test bears that out; `notes` are footnotes, in words.
     """
@@ -69,7 +69,7 @@ class Table:
         """Each group's heading ("" without groups) and its rows."""
         headings = self.groups or ("",) * len(self.rows)
         for heading in dict.fromkeys(headings):
-            yield heading, [row for row, mine in zip(self.rows, headings, strict=True) if mine == heading]
+            yield heading, [row for row, own in zip(self.rows, headings, strict=True) if own == heading]
 
 
 def letter(number: int) -> str:
@@ -78,9 +78,9 @@ def letter(number: int) -> str:
     return (letter(more - 1) if more else "") + "abcdefghijklmnopqrstuvwxyz"[last]
 
 
-def text(said: object) -> Cell:
+def text(content: object) -> Cell:
     """A cell of words."""
-    return Cell(str(said), value=str(said))
+    return Cell(str(content), value=str(content))
 
 
 def number(value: float | int, form: str = ",") -> Cell:
@@ -88,8 +88,8 @@ def number(value: float | int, form: str = ",") -> Cell:
     return Cell(format(value, form), value=value)
 
 
-def share(value: float, low: float, high: float, count: int | None = None, digits: int = 1) -> Cell:
-    """A share in 0..1, shown in percent; bounds that are not known (NaN) are left out."""
+def fraction(value: float, low: float, high: float, count: int | None = None, digits: int = 1) -> Cell:
+    """A fraction in 0..1, shown in percent; bounds that are not known (NaN) are left out."""
     if math.isnan(low):
         return Cell(percent(value, digits), value=value, count=count)
     low, high = max(low, 0.0), min(high, 1.0)  # of a mean over few seeds they may be beyond
@@ -97,7 +97,7 @@ def share(value: float, low: float, high: float, count: int | None = None, digit
 
 
 def points(value: float, low: float, high: float, count: int | None = None) -> Cell:
-    """A difference or a change of shares, shown in percent with its sign."""
+    """A difference or a change of fractions, shown in percent with its sign."""
     return Cell(f"{100 * value:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", value, low, high, count)
 
 
@@ -107,7 +107,7 @@ def p_value(p: float) -> Cell:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """A share in percent, without the sign."""
+    """A fraction in percent, without the sign."""
     return f"{100 * value:.{digits}f}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from doublevit.report.formats.latex import latex
 from doublevit.report.formats.markdown import markdown
 from doublevit.report.formats.plain import as_csv, as_json
-from doublevit.report.formats.terminal import fitted, terminal
+from doublevit.report.formats.terminal import fitted, print_tables, terminal
 from doublevit.report.table import Table
 
 FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
@@ -16,4 +16,4 @@ FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
 }
 """Suffix of the file, and what makes its text."""
 
-__all__ = ["FORMATS", "fitted", "terminal"]
+__all__ = ["FORMATS", "fitted", "print_tables", "terminal"]

@@ -1,4 +1,4 @@
-"""Tables for programs: all digits, shares as shares, and beside each number its interval and count."""
+"""Tables for programs: all digits, fractions as fractions, and beside each number its interval and count."""
 
 import csv
 import io

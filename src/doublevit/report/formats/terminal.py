@@ -1,6 +1,7 @@
 """Tables in the terminal."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -10,8 +11,17 @@ from rich.text import Text
 
 from doublevit.report.table import Cell, Table, letter
 
-WIDEST = 1000
-NARROW = "Intervals are left out for want of room: they need a wider window, or another --format."
+WIDE, WIDEST = 200, 1000  # columns: where what is printed goes to no window; that no table needs more than
+NARROW = (
+    "Intervals are left out for want of room: they need a wider window, or a file: doublevit tables --format markdown."
+)
+
+
+def print_tables(tables: Iterable[Table], console: Console) -> None:
+    """Print tables one below the other, as wide as the window allows; all of them where there is no window."""
+    console.width = console.width if console.is_terminal else max(console.width, WIDE)
+    for table in tables:
+        console.print(fitted(table, console))
 
 
 def fitted(table: Table, console: Console) -> RichTable:

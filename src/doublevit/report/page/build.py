@@ -1,87 +1,146 @@
 """The page of some runs: sentence, tables, plots, galleries, caveats, how to repeat it."""
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from doublevit import __version__
+from doublevit.analysis.comparison import MOST_RUNS, Comparison
+from doublevit.analysis.evaluated import EvaluatedModel
+from doublevit.jsonl import read_lines
 from doublevit.report import plots
-from doublevit.report.candidates import Contender
-from doublevit.report.collection import Collection
-from doublevit.report.figures import MOST_RUNS, Plot
 from doublevit.report.page.caveats import caveats
 from doublevit.report.page.content import Figure, Page, Picture, Section
-from doublevit.report.page.repeat import commands, unnoted, version_table
 from doublevit.report.page.sentence import result_sentence
-from doublevit.report.table import Table
+from doublevit.report.plots.style import Plot
+from doublevit.report.table import Table, text, words
+from doublevit.runs.conditions import Clean
+from doublevit.runs.folder import COMMANDS, RunFolder
 
 TITLES = {
     "accuracy": "Clean accuracy",
     "robustness": "Common corruptions",
     "attacks": "Attacks",
-    "comparison": "Compared on the same photos",
+    "comparison": "Compared on the same images",
     "speed": "Speed and size",
     "training": "Training",
     "errors": "Errors and calibration",
-    "photos": "Photos",
+    "images": "Images",
     "attention": "Where they look",
     "paper": "The paper's arithmetic",
 }
 """Parts of the page that hold what was measured, in their order."""
+FOLDED = {"robustness": ("cells",)}
+"""Sections whose tables are shown when asked for, by the part that they stand in."""
 UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's
 FIRST_ONES = f"Shown for the first {MOST_RUNS} networks; doublevit errors RUN tells the same of each."
+VERSIONS = ("torch", "torchvision", "timm", "foolbox", "numpy")
 REPEAT = "Give these commands again, with the same versions and data: seeds decide all that is random."
 
 
 def build_page(
-    collection: Collection,
+    comparison: Comparison,
     tables: Mapping[str, Sequence[Table]],
     drawn: Iterable[Plot],
     pictures: Mapping[str, Sequence[Picture]],
     remarks: Sequence[str] = (),
 ) -> Page:
-    """Everything in its place; sections that would be empty are left out when the page is rendered.
+    """Everything where it belongs; sections that would be empty are left out when the page is rendered.
 
     Args:
-        collection: the runs.
+        comparison: the runs.
         tables: by section.
         drawn: plots, each of which names its section.
         pictures: galleries by section.
         remarks: what could not be had.
     """
-    contenders = collection.contenders
     figures = [(plot.section, _figure(plot)) for plot in drawn]
+    many = len(comparison.shown_alone) > MOST_RUNS
     parts = [
         Section(
             name,
             title,
-            (FIRST_ONES,) if name in ("errors", "attention") and len(collection.as_trained) > MOST_RUNS else (),
+            (FIRST_ONES,) if name in ("errors", "attention") and many else (),
             tables=tuple(tables.get(name, ())),
             figures=tuple(figure for section, figure in figures if section == name),
             pictures=tuple(pictures.get(name, ())),
-            folded=tuple(tables.get("cells", ())) if name == "robustness" else (),
+            folded=tuple(table for section in FOLDED.get(name, ()) for table in tables.get(section, ())),
         )
         for name, title in TITLES.items()
     ]
     run = Section("runs", "What was run", tables=tuple(tables["runs"]))
-    caveat = Section("caveats", "What the numbers do not say", points=tuple(caveats(contenders)))
-    repeat = _repeat(contenders)
+    caveat = Section("caveats", "What the numbers do not say", points=tuple(caveats(comparison)))
     return Page(
-        title=collection.title,
-        result=result_sentence(contenders),
+        title=comparison.title,
+        result=result_sentence(comparison),
         made=f"Made by doublevit {__version__} on {datetime.date.today():%Y-%m-%d}.",
-        sections=(*parts[:1], run, *parts[1:], caveat, repeat),
-        note=collection.note,
-        remarks=(*collection.remarks, *remarks),
+        sections=(*parts[:1], run, *parts[1:], caveat, _repeat(comparison)),
+        note=comparison.note,
+        remarks=(*comparison.remarks, *remarks),
     )
 
 
-def _repeat(contenders: Sequence[Contender]) -> Section:
-    missing = ", ".join(unnoted(contenders))
-    words = (REPEAT, *([UNNOTED.format(runs=missing)] if missing else []))
-    return Section("repeat", "How to repeat it", words, (version_table(contenders),), commands=commands(contenders))
+def _repeat(comparison: Comparison) -> Section:
+    missing = ", ".join(_unnoted(comparison))
+    paragraphs = (REPEAT, *([UNNOTED.format(runs=missing)] if missing else []))
+    table = _version_table(comparison)
+    return Section("repeat", "How to repeat it", paragraphs, (table,), commands=_all_commands(comparison))
 
 
 def _figure(plot: Plot) -> Figure:
     width = round(PIXELS_PER_INCH * plot.figure.get_figwidth())
     return Figure(plots.inline_svg(plot.figure, plot.caption), plot.caption, width)
+
+
+def _all_commands(comparison: Comparison) -> tuple[str, ...]:
+    """Every command that the runs were made and measured by, each once, in order."""
+    runs = [member.run for method in comparison.methods for member in method.members]
+    return tuple(dict.fromkeys(command for run in runs for command in _commands(run)))
+
+
+def _unnoted(comparison: Comparison) -> list[str]:
+    """Runs of which not all commands are known."""
+    members = [member for method in comparison.methods for member in method.members]
+    further = [member for member in members if any(not isinstance(row.condition, Clean) for row in member.rows)]
+    return list(dict.fromkeys(each.run.path.name for each in further if not (each.run.path / COMMANDS).exists()))
+
+
+def _version_table(comparison: Comparison) -> Table:
+    """Versions, machine and seed of each run."""
+    heads = ("run", "started", "doublevit", "python", *VERSIONS, "machine", "seed")
+    members = [member for method in comparison.methods for member in method.members]
+    rows = dict.fromkeys(tuple(map(text, _versions(member))) for member in members)
+    return Table("versions", "Versions", tuple(map(words, heads)), tuple(rows))
+
+
+def _versions(member: EvaluatedModel) -> list[object]:
+    made = _environment(member.run)
+    libraries = made.get("libraries")
+    libraries = libraries if isinstance(libraries, dict) else {}
+    before = [made.get(key, "-") for key in ("started", "doublevit", "python")]
+    versions = [libraries.get(name, "-") for name in VERSIONS]
+    return [member.run.path.name, *before, *versions, made.get("platform", "-"), member.seed]
+
+
+def _environment(run: RunFolder) -> Mapping[str, Any]:
+    try:
+        made = json.loads((run.path / "environment.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) else {}
+
+
+def _commands(run: RunFolder) -> Iterator[str]:
+    for entry in [_environment(run), *read_lines(run.path / COMMANDS)]:
+        arguments = entry.get("command")
+        if isinstance(arguments, list) and arguments:
+            program, *rest = map(str, arguments)
+            yield shlex.join(["doublevit" if _is_ours(program) else program, *rest])
+
+
+def _is_ours(program: str) -> bool:
+    return Path(program).name in ("doublevit", "__main__.py")

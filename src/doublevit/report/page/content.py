@@ -1,9 +1,19 @@
-"""What stands on the page, before it is HTML."""
+"""What stands on the page, and its HTML. Words are escaped; the plots' SVG, which is ours, is taken as it is."""
 
 import base64
 import dataclasses
 
-from doublevit.report.table import Table
+import jinja2
+
+from doublevit.report.table import Table, letter
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("doublevit.report.page"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +73,9 @@ class Page:
     sections: tuple[Section, ...]
     note: str = ""
     remarks: tuple[str, ...] = ()
+
+
+def render(page: Page) -> str:
+    """One self-contained HTML document: style and script inside, nothing fetched."""
+    sections = [section for section in page.sections if not section.empty]
+    return TEMPLATES.get_template("page.html").render(page=page, sections=sections, letter=letter)

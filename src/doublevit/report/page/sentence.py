@@ -1,69 +1,79 @@
 """The result in a sentence or two, with its interval."""
 
-from collections.abc import Sequence
-
-from doublevit.report.candidates import Contender
-from doublevit.report.corrupted import Corrupted, corrupted, measured_groups
-from doublevit.report.measured import of_all_members
-from doublevit.report.pairs import clean_differences
-from doublevit.report.readings import OTHERWISE, cells, choose
+from doublevit.analysis.comparison import Comparison, CorruptedComparison
+from doublevit.analysis.corrupted import CorruptedScores
+from doublevit.analysis.descriptions import describe_severities
+from doublevit.analysis.scores import ScoreColumn
 from doublevit.report.table import Cell
-from doublevit.report.tables.accuracy import accuracy_cells
+from doublevit.report.tables.cells import score_cell
 
 
-def result_sentence(contenders: Sequence[Contender]) -> str:
-    """Of the most accurate network: accuracy, its lead over the next, and accuracy on corrupted photos."""
-    shown = list(zip(accuracy_cells(contenders, "top-1"), contenders, strict=True))
-    known = [(cell, one) for cell, one in shown if isinstance(cell.value, float)]
-    if not known:
-        return "No accuracy on clean photos is known."
-    alike = [entry for entry in known if not any(note.startswith(OTHERWISE) for note in entry[0].notes)]
-    (best, one), *others = sorted(alike or known, key=lambda entry: -float(entry[0].value or 0))
-    runs = len({member.run.path for _, one in known for member in one.members})
-    ways = f" in {len(known)} ways of use" if len(known) > runs else ""
-    more = f"Of {runs} networks{ways}, " if len(known) > 1 else ""
-    said = f"{more}{one.label} recognises {_words(best, one)} of the {best.count:,} clean photos"
-    return f"{said}{_lead(one, others[0][1]) if others else ''}{_robust(one)}."
+def result_sentence(comparison: Comparison) -> str:
+    """The most accurate network: its accuracy, its lead over the next, and its accuracy on corrupted images."""
+    top1 = comparison.clean["top-1"]
+    if not top1.ranked:
+        return "No accuracy on clean images is known."
+    best, *others = top1.ranked
+    cell, label = score_cell(top1, best), comparison.methods[best].label
+    result = f"{_of_how_many(comparison, top1)}{label} recognises {_accuracy(cell, len(top1.scores[best]))}"
+    lead = _lead(comparison, best, others[0]) if others else ""
+    return f"{result} of the {cell.count:,} clean images{lead}{_robust(comparison, best)}."
 
 
-def _lead(one: Contender, next_: Contender) -> str:
-    found = clean_differences([one, next_], one)[1]
-    if found is None:
-        return f"; the next is {next_.label}"
-    lead = -found.estimate.value, -found.estimate.high, -found.estimate.low
-    points, low, high = (f"{round(100 * value, 1) + 0.0:.1f}" for value in lead)  # no "-0.0"
-    test = "McNemar's" if found.seeds == 1 else f"paired t test over {found.seeds} seeds,"
-    told = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
-    verdict = "" if found.p < 0.05 else ", no difference that can be told from chance"
+def _of_how_many(comparison: Comparison, top1: ScoreColumn) -> str:
+    known = [
+        method
+        for index, method in enumerate(comparison.methods)
+        if top1.scores[index] and index not in comparison.repeated
+    ]
+    if len(known) < 2:
+        return ""
+    runs = len({member.run.path for method in known for member in method.members})
+    uses = f" in {len(known)} ways of use" if len(known) > runs else ""
+    return f"Of {runs} networks{uses}, "
+
+
+def _accuracy(cell: Cell, seeds: int) -> str:
+    over = f", over {seeds} seeds" if seeds > 1 else ""
+    return f"{cell.text} % (95 % interval {cell.interval}{over})"
+
+
+def _lead(comparison: Comparison, best: int, next_: int) -> str:
+    label, difference = comparison.methods[next_].label, comparison.lead(best, next_)
+    if difference is None:
+        return f"; the next is {label}"
+    estimate, p = difference.estimate, difference.p if difference.corrected is None else difference.corrected
+    points, low, high = (f"{round(100 * v, 1) + 0.0:.1f}" for v in (estimate.value, estimate.low, estimate.high))
+    test = "McNemar's" if difference.seeds == 1 else f"paired t test over {difference.seeds} seeds,"
+    exactly = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    count = comparison.differences.count
+    corrected = f", by Holm's method for {count} comparisons" if difference.corrected is not None and count > 1 else ""
+    verdict = "" if p < 0.05 else ", no difference that can be told from chance"
     return (
-        f"; the next, {next_.label}, {points} points ({low} to {high}) less on the same photos ({test} {told}{verdict})"
+        f"; the next, {label}, {points} points ({low} to {high}) less on the same images"
+        f" ({test} {exactly}{corrected}{verdict})"
     )
 
 
-def _robust(one: Contender) -> str:
-    """What remains under the first group of corruptions that it was measured on."""
-    group = next(iter(measured_groups([one])), None)
-    chosen = choose([of_all_members(one, lambda member: corrupted(member, group))])[0] if group else None
-    if group is None or not chosen:
+def _robust(comparison: Comparison, best: int) -> str:
+    """What remains under the first group of corruptions that the network was measured on."""
+    corrupted = next((each for each in comparison.corrupted if each.scores[best]), None)
+    if corrupted is None:
         return ""
-    (mean,) = cells([[each.mean() for each in chosen]])
-    change, clean = chosen[0].change() if len(chosen) == 1 else None, chosen[0].clean
-    percent = f", a change of {100 * change.value:+.1f} % from {100 * clean.value:.1f} %" if change else ""
-    percent += f" of {_photos(chosen[0])}" if change else ""
+    first, mean = corrupted.scores[best][0], score_cell(corrupted.average, best)
     bounds = f"{mean.interval}; " if mean.interval else ""
-    return f"; under {group.title}, {mean.text} % ({bounds}n = {mean.count:,}{percent}; {_set(chosen[0])})"
+    details = f"{bounds}n = {mean.count:,}{_change(corrupted, best)}; {_set(first)}"
+    return f"; under {corrupted.group.title}, {mean.text} % ({details})"
 
 
-def _photos(one: Corrupted) -> str:
-    return "the same photos" if one.matched else f"{one.clean.count:,} other photos"
+def _change(corrupted: CorruptedComparison, index: int) -> str:
+    scores, changes = corrupted.scores[index], corrupted.change.scores[index]
+    if len(scores) > 1 or not changes:
+        return ""
+    clean = scores[0].clean
+    images = "the same images" if scores[0].matched else f"{clean.count:,} other images"
+    return f", a change of {100 * changes[0].value:+.1f} % from {100 * clean.value:.1f} % of {images}"
 
 
-def _set(one: Corrupted) -> str:
-    severities = sorted({severity for _, severity in one.cells})
-    strengths = f"severit{'ies' if len(severities) > 1 else 'y'} {' '.join(map(str, severities))}"
-    return f"{one.some.condition['set']}, {strengths}"
-
-
-def _words(cell: Cell, one: Contender) -> str:
-    seeds = f", over {len(one.members)} seeds" if len(one.members) > 1 else ""
-    return f"{cell.text} % (95 % interval {cell.interval}{seeds})"
+def _set(scores: CorruptedScores) -> str:
+    return f"{scores.source.kind}, {describe_severities(scores.severities)}"

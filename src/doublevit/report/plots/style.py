@@ -1,8 +1,10 @@
-"""How all plots look: colours that everybody can tell apart and that stand on white and on black, axes, files."""
+"""How all plots look: colors that everybody can tell apart and that stand on white and on black, axes, files."""
 
+import dataclasses
+import functools
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,13 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from doublevit.data.sheet import first_name
 from doublevit.files import whole_file
-from doublevit.report.gallery import first_name
 from doublevit.statistics import Estimate
 
 BLUE, ORANGE, DARK, GREY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
 """Of Okabe and Ito's palette, told apart in grey too."""
-COLOURS = (BLUE, ORANGE, "#009E73", "#B56390", "#A97400", "#757575")
+COLORS = (BLUE, ORANGE, "#009E73", "#B56390", "#A97400", "#757575")
 """Of runs: Okabe and Ito's, purple and orange darkened so that all have a contrast of 3 with white and with #1a1a1a."""
 MARKERS = "os^DvPX*<>ph"
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
@@ -31,10 +33,10 @@ SMALL = 9  # points
 
 
 def look(number: int) -> dict[str, Any]:
-    """Colour, marker and line style of the run of that number; marker and line tell 48 runs apart without colour."""
+    """Color, marker and line style of the run of that number; marker and line tell 48 runs apart without color."""
     count = len(MARKERS)
     return {
-        "color": COLOURS[number % len(COLOURS)],
+        "color": COLORS[number % len(COLORS)],
         "marker": MARKERS[number % count],
         "linestyle": LINES[(number + number // count) % len(LINES)],
     }
@@ -62,15 +64,15 @@ def reproducible() -> Iterator[None]:
 
 def columns(estimates: Sequence[Estimate | None]) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) and how far their intervals reach below and above them (2, n); NaN where there is none."""
-    rows = [(one.value, one.low, one.high) if one else (np.nan,) * 3 for one in estimates]
+    rows = [(each.value, each.low, each.high) if each else (np.nan,) * 3 for each in estimates]
     value, low, high = np.array(rows, dtype=float).reshape(-1, 3).T
     return value, np.maximum([value - low, high - value], 0)
 
 
-def draw_line(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], how: dict[str, Any]) -> None:
+def draw_line(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], how: dict[str, Any]) -> None:
     """A line through estimates, its markers with error bars."""
     value, reach = columns(estimates)
-    axes.errorbar(places, value, reach, **how, markersize=5, linewidth=1.4, elinewidth=0.9, capsize=2)
+    axes.errorbar(positions, value, reach, **how, markersize=5, linewidth=1.4, elinewidth=0.9, capsize=2)
 
 
 def aside(number: int, count: int) -> float:
@@ -79,12 +81,12 @@ def aside(number: int, count: int) -> float:
 
 
 def percent_axis(axis: Axis) -> None:
-    """Label shares as percent, with decimals only where ticks need them."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+    """Label fractions as percent, with decimals only where ticks need them."""
+    axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 6):g} %"))
 
 
-def share_limits(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
-    """Limits of an axis that shows these shares and a margin (of their range), but hardly goes below 0 or beyond 1."""
+def fraction_limits(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
+    """Limits of an axis that shows these fractions and a margin (of their range), and hardly more than 0 to 1."""
     there = np.array(values, dtype=float)
     there = there[np.isfinite(there)] if np.isfinite(there).any() else np.array([0, 1])
     beyond = max(margin * np.ptp(there), 0.01)
@@ -97,9 +99,9 @@ def plain(*several: Axes) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def percent(share: float) -> str:
-    """A share in words, with one decimal."""
-    return f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    """A fraction in words, with one decimal."""
+    return f"{100 * fraction:.1f} %"
 
 
 def broken(title: str, letters: int) -> str:
@@ -110,3 +112,18 @@ def broken(title: str, letters: int) -> str:
 def short(name: str) -> str:
     """The first of a class's names, cut off where it is long."""
     return textwrap.shorten(first_name(name), LETTERS, placeholder=" …") if len(name) > LETTERS else name
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A figure, drawn when it is asked for; `name` is that of its files, `section` where it stands on the page."""
+
+    name: str
+    section: str
+    caption: str
+    draw: Callable[[], Figure]
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """The figure, drawn once."""
+        return self.draw()

@@ -1,4 +1,4 @@
-"""A figure as part of an HTML page: it follows the page's colours and gets in the way of nothing else there."""
+"""A figure as part of an HTML page: it follows the page's colors and gets in the way of nothing else there."""
 
 import hashlib
 import io
@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 
 from doublevit.report.plots.style import DARK, reproducible
 
-INK = {"black", "#000000", DARK.lower()}  # axes and text: of the page's own colour
+INK = {"black", "#000000", DARK.lower()}  # axes and text: of the page's own color
 PAPER = {"white", "#ffffff"}  # gaps and hollow markers: nothing
-GLOBAL = "stroke-linejoin: round; stroke-linecap: butt; fill: currentColor"  # what is drawn without a colour is ink
+GLOBAL = "stroke-linejoin: round; stroke-linecap: butt; fill: currentColor"  # what is drawn without a color is ink
 
 
 def inline_svg(figure: Figure, label: str) -> str:
     """A figure as an <svg> element to be put into an HTML page, the same text for the same figure.
 
     It has no size (CSS scales it), no background, and no ids in common with other figures of the page. Ink and text
-    take the page's colour, so that they can be read on light and dark pages.
+    take the page's color, so that they can be read on light and dark pages.
 
     Args:
-        figure: to be drawn; black, "#222222" and white are replaced, other colours stay.
+        figure: to be drawn; black, "#222222" and white are replaced, other colors stay.
         label: what there is to see, for those who cannot see it.
     """
     buffer = io.StringIO()
@@ -33,7 +33,7 @@ def inline_svg(figure: Figure, label: str) -> str:
             if _local(child.tag) in ("metadata", "style"):  # its style would be that of the whole page
                 element.remove(child)
         element.tag = _local(element.tag)
-        _set_colours(element)
+        _set_colors(element)
     prefix = "p" + hashlib.sha256(ElementTree.tostring(root)).hexdigest()[:10] + "-"
     for element in root.iter():
         _rename(element, prefix)
@@ -52,10 +52,10 @@ def _local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _set_colours(element: ElementTree.Element) -> None:
+def _set_colors(element: ElementTree.Element) -> None:
     for name in ("fill", "stroke"):
         if name in element.attrib:
-            element.set(name, _colour(element.attrib[name]))
+            element.set(name, _color(element.attrib[name]))
     if "style" in element.attrib:
         pairs = (part.partition(":") for part in element.attrib["style"].split(";") if part.strip())
         element.set(
@@ -64,10 +64,10 @@ def _set_colours(element: ElementTree.Element) -> None:
 
 
 def _value(name: str, value: str) -> str:
-    return _colour(value) if name in ("fill", "stroke") else value
+    return _color(value) if name in ("fill", "stroke") else value
 
 
-def _colour(value: str) -> str:
+def _color(value: str) -> str:
     if value in INK:
         return "currentColor"
     return "none" if value in PAPER else value

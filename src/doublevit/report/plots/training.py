@@ -1,6 +1,5 @@
 """How runs went: loss and accuracy over epochs."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -9,35 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from doublevit.report.plots.labels import Named, name_lines, shortened
-from doublevit.report.plots.style import aside, columns, look, percent_axis, plain, share_limits
-from doublevit.statistics import Estimate
+from doublevit.analysis.costs import Course
+from doublevit.report.plots.names import Named, name_lines, shortened
+from doublevit.report.plots.style import aside, columns, fraction_limits, look, percent_axis, plain
 
 POINTS = 120  # of a loss curve, each a mean over its part of the steps
 MARKED = 8  # markers on a loss curve
 
 
-@dataclasses.dataclass(frozen=True)
-class Course:
-    """The course of a run.
-
-    `epochs` that are done, from 1; as many `train_top1` and `val`, shares of 1, none where it was not measured
-    (`train_top1` may be none altogether); `losses` at `loss_steps`, in epochs, which may be fractions.
-    """
-
-    name: str
-    epochs: tuple[int, ...]
-    train_top1: tuple[float | None, ...] | None
-    val: tuple[Estimate | None, ...]
-    loss_steps: tuple[float, ...]
-    losses: tuple[float, ...]
-
-
 def training_curves(courses: Sequence[Course]) -> Figure:
-    """Loss in training, and top-1 on training photos (dashed) and on validation photos (with 95 % intervals).
+    """Loss in training, and top-1 on training images (dashed) and on validation images (with 95 % intervals).
 
     Args:
-        courses: of at least one run; a run's place among them decides its colour and marker.
+        courses: of at least one run; a run's index among them decides its color and marker.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
@@ -46,9 +29,9 @@ def training_curves(courses: Sequence[Course]) -> Figure:
     for number, course in enumerate(courses):
         _draw_loss(left, course, number)
         _draw_top1(right, course, number, offsets[number])
-    last = max((place for course in courses for place in (*course.epochs, *course.loss_steps)), default=1)
+    last = max((at for course in courses for at in (*course.epochs, *course.loss_steps)), default=1)
     left.set(xlim=(0, last + (0.2 if single else 0.03 * last)), xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="top-1, 95 % interval", ylim=share_limits(_shares(courses)))
+    right.set(xlabel="epoch", ylabel="top-1, 95 % interval", ylim=fraction_limits(_fractions(courses)))
     left.set_title("training loss", fontsize=10)
     right.set_title("top-1: validation solid, training dashed", fontsize=10)
     left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -82,10 +65,10 @@ def _draw_top1(axes: Axes, course: Course, number: int, offset: float) -> None:
     alone = _alone(value)  # of which a band shows nothing
     axes.errorbar(epochs[alone], value[alone], reach[:, alone], fmt="none", ecolor=how["color"], capsize=2)
     if course.train_top1:
-        shares = np.array(course.train_top1, dtype=float)
-        marker = how["marker"] if len(shares) == 1 or _alone(shares).any() else ""
+        fractions = np.array(course.train_top1, dtype=float)
+        marker = how["marker"] if len(fractions) == 1 or _alone(fractions).any() else ""
         dashed = how | {"linestyle": "--", "marker": marker}
-        axes.plot(epochs, shares, **dashed, markersize=5, linewidth=1.1, markerfacecolor="white")
+        axes.plot(epochs, fractions, **dashed, markersize=5, linewidth=1.1, markerfacecolor="white")
 
 
 def _alone(values: np.ndarray) -> np.ndarray:
@@ -101,6 +84,6 @@ def _end(course: Course, offset: float) -> tuple[float, float]:
     return (course.epochs[there[-1]] + offset, float(value[there[-1]])) if len(there) else (math.nan,) * 2
 
 
-def _shares(courses: Sequence[Course]) -> list[float]:
-    bounds = [bound for course in courses for one in course.val if one for bound in (one.low, one.high)]
-    return bounds + [share for course in courses for share in course.train_top1 or () if share is not None]
+def _fractions(courses: Sequence[Course]) -> list[float]:
+    bounds = [bound for course in courses for each in course.val if each for bound in (each.low, each.high)]
+    return bounds + [fraction for course in courses for fraction in course.train_top1 or () if fraction is not None]

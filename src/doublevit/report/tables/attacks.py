@@ -1,73 +1,63 @@
-"""Adversarial accuracy by epsilon, and the transfer matrix."""
+"""Adversarial accuracy by epsilon, and transfer matrices."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from doublevit.report.attacked import Attack, Transfer, Under, by_sort, epsilon_words, transfers
-from doublevit.report.candidates import Contender
-from doublevit.report.measured import of_all_members
-from doublevit.report.readings import Reading, cells
-from doublevit.report.table import Cell, Column, Table, share, text, words
-from doublevit.results import Row
+from doublevit.analysis.attacked import AttackSetting, TransferMatrix
+from doublevit.analysis.comparison import Comparison
+from doublevit.analysis.descriptions import describe_epsilon
+from doublevit.report.table import Cell, Column, Table, fraction, text, words
+from doublevit.report.tables.cells import bold_note, method_cell, score_cells
+from doublevit.runs.row import Row
 
 CAPTION = (
-    "Share of photos in percent that are recognised and stay so, with 95 % intervals; {said}, n = {count:,}. An attack"
-    " bounds robustness from above: a stronger one may find more. Bold: better than every row that was measured alike,"
-    " by McNemar's test on the same photos (t test where there are several seeds; Holm, 5 %)."
+    "Fraction of images in percent that are recognised and stay so, with 95 % intervals; {description}, n = {count:,}."
+    " An attack bounds robustness from above: a stronger one may find more."
 )
 
 
-def attack_tables(contenders: Sequence[Contender], attack: Attack) -> Iterator[Table]:
-    """Of one attack: a table for each set of photos and knobs, with a column for each epsilon; the most used first."""
-    options = [(one, of_all_members(one, lambda member: by_sort(member, attack))) for one in contenders]
-    sorts = Counter(said for _, mine in options for said in mine)
-    for number, (said, _) in enumerate(sorts.most_common()):
-        kept = [(one, mine[said][1]) for one, mine in options if said in mine]
-        yield _attack_table(kept, attack, said, f"-{number + 1}" if number else "")
+def attack_tables(comparison: Comparison, *, parts: bool = False) -> Iterator[Table]:
+    """A table for each attack and setting, with a column for each epsilon; or for `parts` of ensembles of attacks."""
+    for attack, settings in comparison.attacks.items():
+        if bool(attack.part_of) == parts:
+            for number, setting in enumerate(settings):
+                yield _attack_table(comparison, setting, f"-{number + 1}" if number else "")
 
 
-def _attack_table(kept: Sequence[tuple[Contender, list[Under]]], attack: Attack, said: str, suffix: str) -> Table:
-    sizes = sorted({size for _, mine in kept for one in mine for size in one.readings})
-    columns = [cells([_at(mine, size) for _, mine in kept]) for size in sizes]
-    heads = tuple(Column(epsilon_words(attack, size), f"epsilon_{size:.6g}") for size in sizes)
-    name, norm = attack
-    _, (first, *_) = kept[0]
-    count = next(iter(first.readings.values())).count
+def _attack_table(comparison: Comparison, setting: AttackSetting, suffix: str) -> Table:
+    attack = setting.attack
+    measured = [index for index, scores in enumerate(setting.scores) if scores]
+    columns = [score_cells(setting.column(epsilon, comparison.repeated)) for epsilon in setting.epsilons]
+    heads = [Column(describe_epsilon(attack.norm, epsilon), f"epsilon_{epsilon:.6g}") for epsilon in setting.epsilons]
+    norm = f" ({attack.norm})" if attack.norm else ""
+    part = f", a part of {attack.part_of}" if attack.part_of else ""
     return Table(
-        name="-".join(filter(None, ["attack", name, norm])) + suffix,
-        title=f"Under attack: {name}{f' ({norm})' if norm else ''}, by epsilon",
+        name="-".join(filter(None, ["attack", attack.part_of, attack.name, attack.norm])) + suffix,
+        title=f"Under attack: {attack.name}{norm}{part}, by epsilon",
         columns=(words("model"), *heads),
-        rows=tuple(zip([text(one.label) for one, _ in kept], *columns, strict=True)),
-        caption=CAPTION.format(said=said, count=count),
-        groups=tuple(one.group for one, _ in kept),
+        rows=tuple(
+            (method_cell(comparison.methods[index]), *(column[index] for column in columns)) for index in measured
+        ),
+        caption=CAPTION.format(description=setting.description, count=setting.count) + bold_note(len(measured)),
+        groups=tuple(comparison.methods[index].group for index in measured),
     )
 
 
-def transfer_tables(contenders: Sequence[Contender]) -> Iterator[Table]:
-    """For every attack and epsilon above 0: made on the network at the left, shown to the one above."""
-    for number, transfer in enumerate(each for each in transfers(contenders) if each.epsilon):
-        yield _matrix(transfer, number)
-
-
-def _matrix(transfer: Transfer, number: int) -> Table:
-    shown = list(dict.fromkeys(to for _, to in transfer.rows))
-    made = list(dict.fromkeys(on for on, _ in transfer.rows))
-    rows = tuple((text(on), *(_accuracy(transfer.rows.get((on, to))) for to in shown)) for on in made)
-    epsilon = epsilon_words((transfer.name, transfer.norm), transfer.epsilon)
-    count = next(iter(transfer.rows.values())).count
-    return Table(
-        name=f"transfer-{number + 1}-{transfer.name}-{transfer.norm}",
-        title=f"Transfer: {transfer.name}, {transfer.norm} {epsilon}",
-        columns=(words("made on"), *(Column(to, to) for to in shown)),
-        rows=rows,
-        caption=f"Share of photos recognised in percent, of images made on the network at the left; {transfer.said},"
-        f" n = {count:,}.",
-    )
+def transfer_tables(matrices: Iterable[TransferMatrix]) -> Iterator[Table]:
+    """For every attack and epsilon: made on the network at the left, shown to the one above."""
+    for number, matrix in enumerate(matrices, 1):
+        shown_to = list(dict.fromkeys(to for _, to in matrix.rows))
+        made_on = list(dict.fromkeys(on for on, _ in matrix.rows))
+        rows = tuple((text(on), *(_accuracy(matrix.rows.get((on, to))) for to in shown_to)) for on in made_on)
+        attack, count = matrix.attack, next(iter(matrix.rows.values())).count
+        yield Table(
+            name=f"transfer-{number}-{attack.name}-{attack.norm}",
+            title=f"Transfer: {attack.name}, {attack.norm} {describe_epsilon(attack.norm, matrix.epsilon)}",
+            columns=(words("made on"), *(Column(to, to) for to in shown_to)),
+            rows=rows,
+            caption="Fraction of images recognised in percent, of images made on the network at the left;"
+            f" {matrix.description}, n = {count:,}.",
+        )
 
 
 def _accuracy(row: Row | None) -> Cell:
-    return share(row.value, row.low, row.high, row.count) if row else Cell("-")
-
-
-def _at(mine: list[Under], size: float) -> list[Reading]:
-    return [one.readings[size] for one in mine] if all(size in one.readings for one in mine) else []
+    return fraction(row.value, row.low, row.high, row.count) if row else Cell("-")

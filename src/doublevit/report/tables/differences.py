@@ -1,62 +1,55 @@
-"""Every network compared with a base, on the same photos."""
+"""Every network compared with the baseline, on the same images."""
 
-from collections.abc import Sequence
-
-from doublevit.report.candidates import Contender
-from doublevit.report.groups import Group
-from doublevit.report.pairs import Difference, change_differences, clean_differences, corrupted_differences
-from doublevit.report.table import Cell, Column, Table, p_value, points, text, words
-from doublevit.statistics import holm
+from doublevit.analysis.comparison import Comparison
+from doublevit.analysis.differences import Difference
+from doublevit.report.table import Cell, Column, Table, p_value, points, words
+from doublevit.report.tables.cells import method_cell
 
 CAPTION = (
-    "Points more than {base} on the same photos, with 95 % intervals. Clean: McNemar's test.{corrupted} p values are"
-    " corrected by Holm's method for the number of comparisons in this table ({count}). They are of these very"
-    " networks: what another seed would change is not in them, but where a footnote names several."
+    "Points more than {base} on the same images, with 95 % intervals. Clean: McNemar's test.{corrupted} p values are"
+    " corrected by Holm's method for all {count} comparisons with {base}, what several rows share counted once. They"
+    " are of these very networks: what another seed would change is not in them, but where a footnote names several."
 )
 CORRUPTED = (
-    " Corrupted: mean accuracy under {group}, paired bootstrap, and t test of the photos' means. % change: the paper's"
+    " Corrupted: mean accuracy under {group}, paired bootstrap, and t test of the images' means. % change: the paper's"
     " measure, in points, bootstrap."
 )
-HEADS = (("clean", "clean"), ("corrupted", "corrupted"), ("% change", "change"))
+HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
 
 
-def difference_table(contenders: Sequence[Contender], base: Contender, group: Group | None) -> Table | None:
+def difference_table(comparison: Comparison) -> Table | None:
     """Clean accuracy, and mean and change under a group of corruptions; None where there is nothing to compare."""
-    others = [number for number, one in enumerate(contenders) if one is not base]
-    columns = [clean_differences(contenders, base)]
-    if group:
-        columns += [compare(contenders, base, group) for compare in (corrupted_differences, change_differences)]
-    columns = [[column[number] for number in others] for column in columns]
-    made, count = _cells(columns)
-    if not count:
+    found, base = comparison.differences, comparison.methods[comparison.baseline]
+    if not found.count:
         return None
-    corrupted = CORRUPTED.format(group=group.title) if group else ""
-    names = [text(contenders[number].label) for number in others]
-    heads = [
-        column for head, name in HEADS[: len(columns)] for column in (Column(head, name), Column("p", f"{name}_p"))
-    ]
+    others = [index for index in range(len(comparison.methods)) if index != comparison.baseline]
+    rows = tuple(
+        (
+            method_cell(comparison.methods[index]),
+            *(cell for column in found.by_measure.values() for cell in _cells(column[index])),
+        )
+        for index in others
+    )
+    heads = [column for name in found.by_measure for column in (Column(HEADS[name], name), Column("p", f"{name}_p"))]
     return Table(
         name="differences",
         title=f"Compared with {base.label}",
         columns=(words("model"), *heads),
-        rows=tuple(zip(names, *made, strict=True)),
-        caption=CAPTION.format(base=base.label, count=count, corrupted=corrupted),
-        groups=tuple(contenders[number].group for number in others),
+        rows=rows,
+        caption=CAPTION.format(
+            base=base.label,
+            count=found.count,
+            corrupted=CORRUPTED.format(group=found.group.title) if found.group else "",
+        ),
+        groups=tuple(comparison.methods[index].group for index in others),
     )
 
 
-def _cells(columns: Sequence[Sequence[Difference | None]]) -> tuple[list[list[Cell]], int]:
-    """Two columns of cells for each, of differences and of corrected p values; and how many comparisons there are."""
-    known = [each.p for column in columns for each in column if each]
-    corrected = iter(holm(known))
-    made: list[list[Cell]] = []
-    for column in columns:
-        made.append([_difference(each) if each else Cell("-") for each in column])
-        made.append([p_value(next(corrected)) if each else Cell("-") for each in column])
-    return made, len(known)
-
-
-def _difference(found: Difference) -> Cell:
-    cell = points(found.estimate.value, found.estimate.low, found.estimate.high)
-    notes = (f"mean over {found.seeds} seeds, paired by seed; t test",) if found.seeds > 1 else ()
-    return Cell(cell.text, cell.interval, cell.value, cell.low, cell.high, notes=notes)
+def _cells(difference: Difference | None) -> tuple[Cell, Cell]:
+    if difference is None or difference.corrected is None:
+        return Cell("-"), Cell("-")
+    estimate = difference.estimate
+    cell = points(estimate.value, estimate.low, estimate.high)
+    notes = (f"mean over {difference.seeds} seeds, paired by seed; t test",) if difference.seeds > 1 else ()
+    shown = Cell(cell.text, cell.interval, cell.value, cell.low, cell.high, notes=notes)
+    return shown, p_value(difference.corrected)

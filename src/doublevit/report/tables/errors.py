@@ -2,29 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from doublevit.report.calibration import BINS, Binned, Calibration
-from doublevit.report.classes import ClassResult, Pair
-from doublevit.report.table import Cell, Column, Table, number, share, text, words
+from doublevit.analysis.calibration import BINS, Binned, Calibration
+from doublevit.analysis.classes import ClassResult, Confusion
+from doublevit.report.table import Cell, Column, Table, fraction, number, text, words
 
 WORST_NOTE = "the worst of many classes look worse than they are"
 
 
 def class_table(
-    name: str, title: str, results: Sequence[ClassResult], names: Sequence[str], taken: Mapping[int, Pair]
+    name: str, title: str, results: Sequence[ClassResult], names: Sequence[str], taken: Mapping[int, Confusion]
 ) -> Table:
     """Accuracy of some classes; `taken` says which other each was most often taken for."""
-    counts = (Column("right", "right"), Column("photos", "photos"), Column("accuracy, %", "accuracy"))
+    counts = (Column("right", "right"), Column("images", "images"), Column("accuracy, %", "accuracy"))
     heads = (words("class"), *counts, words("most taken for", "taken_for"))
     rows = tuple(_class_row(result, names, taken.get(result.label)) for result in results)
     return Table(name, title, heads, rows, WORST_NOTE if name.startswith("worst") else "")
 
 
-def pair_table(pairs: Sequence[Pair], names: Sequence[str]) -> Table:
+def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
     """Classes and what they were taken for."""
-    numbers = (Column("photos", "photos"), Column("of the class, %", "share_of_true"))
+    numbers = (Column("images", "images"), Column("of the class, %", "share_of_true"))
     heads = (words("true class", "true"), words("taken for", "said"), *numbers)
     rows = tuple(
-        (text(names[pair.true]), text(names[pair.said]), number(pair.photos), _percent(pair.share)) for pair in pairs
+        (text(names[pair.true]), text(names[pair.answer]), number(pair.images), _percent(pair.fraction))
+        for pair in pairs
     )
     return Table("confusions", "Most confused", heads, rows)
 
@@ -32,11 +33,11 @@ def pair_table(pairs: Sequence[Pair], names: Sequence[str]) -> Table:
 def calibration_table(found: Calibration) -> Table:
     """Calibration errors with intervals, and what stands beside them."""
     heads = (words("", "measure"), Column("%", "value"), words("if calibrated", "by_chance"))
-    largest, photos = found.equal_width.largest
+    largest, images = found.equal_width.largest
     rows = (
         (text("expected error, equal width"), *_error(found.equal_width)),
         (text("expected error, equal mass"), *_error(found.equal_mass)),
-        (text(f"largest error (bin of {photos:,})"), _percent(largest), Cell()),
+        (text(f"largest error (bin of {images:,})"), _percent(largest), Cell()),
         (text("mean confidence"), _percent(found.confidence), Cell()),
         (text("confidence less accuracy"), _percent(found.confidence - found.accuracy, "+.1f"), Cell()),
         (text("negative log-likelihood, nats"), number(found.log_likelihood, ".3f"), Cell()),
@@ -45,15 +46,15 @@ def calibration_table(found: Calibration) -> Table:
     return Table("calibration", "Calibration", heads, rows, caption)
 
 
-def _class_row(result: ClassResult, names: Sequence[str], pair: Pair | None) -> tuple[Cell, ...]:
-    taken = text(f"{names[pair.said]} ({pair.photos})" if pair else "")
-    counts = number(result.right), number(result.photos)
-    return (text(names[result.label]), *counts, share(result.accuracy, result.low, result.high), taken)
+def _class_row(result: ClassResult, names: Sequence[str], pair: Confusion | None) -> tuple[Cell, ...]:
+    taken = text(f"{names[pair.answer]} ({pair.images})" if pair else "")
+    counts = number(result.right), number(result.images)
+    return (text(names[result.label]), *counts, fraction(result.accuracy, result.low, result.high), taken)
 
 
 def _error(bins: Binned) -> tuple[Cell, Cell]:
     error, (mean, most) = bins.error, bins.by_chance
-    return share(error.value, error.low, error.high), text(f"{100 * mean:.1f} (up to {100 * most:.1f})")
+    return fraction(error.value, error.low, error.high), text(f"{100 * mean:.1f} (up to {100 * most:.1f})")
 
 
 def _percent(value: float, form: str = ".1f") -> Cell:

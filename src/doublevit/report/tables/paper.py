@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from doublevit.report.paper import COLUMNS_1, MINUTES_PER_EPOCH, TABLE_1, TABLE_2, VAL_PHOTOS, checks
+from doublevit.analysis.paper import COLUMNS_1, MINUTES_PER_EPOCH, TABLE_1, TABLE_2, VAL_IMAGES, checks
 from doublevit.report.table import Cell, Table, text, words
 from doublevit.statistics import wilson_interval
 
 GROUP = "the paper's own numbers"
-ASSUMED = f"the paper's; its interval assumes n = {VAL_PHOTOS:,}, which it does not say"
-APART = "The paper's rows are of other photos, weights and conditions: nothing is tested against them."
+ASSUMED = f"the paper's; its interval assumes n = {VAL_IMAGES:,}, which it does not say"
+APART = "The paper's rows are of other images, weights and conditions: nothing is tested against them."
 V100 = "on a Tesla V100, as section 4.1 says"
 
 
@@ -57,7 +57,11 @@ def _augmented(model: str) -> str:
 def _robustness() -> list[tuple[Cell, ...]]:
     average = COLUMNS_1.index("Average")  # of five measurements: no binomial interval is its own
     return [
-        (text(model), *map(_printed, texts[:average]), *(Cell(of, value=float(of) / 100) for of in texts[average:]))
+        (
+            text(model),
+            *map(_printed, texts[:average]),
+            *(Cell(digits, value=float(digits) / 100) for digits in texts[average:]),
+        )
         for model, texts in TABLE_1.items()
     ]
 
@@ -72,7 +76,7 @@ def _speed() -> list[tuple[Cell, ...]]:
 def _printed(digits: str) -> Cell:
     """A number in percent as it is printed."""
     value = float(digits) / 100
-    low, high = wilson_interval(round(value * VAL_PHOTOS), VAL_PHOTOS)
+    low, high = wilson_interval(round(value * VAL_IMAGES), VAL_IMAGES)
     return Cell(digits, f"{100 * low:.1f} to {100 * high:.1f}", value, low, high, notes=(ASSUMED,))
 
 

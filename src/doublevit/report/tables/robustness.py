@@ -1,149 +1,148 @@
-"""Accuracy on corrupted photos: the paper's Table 1, and by severity."""
+"""Accuracy on corrupted images: the paper's Table 1, by severity, and corruption by corruption."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from doublevit.report.candidates import Contender
-from doublevit.report.corrupted import Corrupted, corrupted
-from doublevit.report.groups import Group
-from doublevit.report.measured import of_all_members
-from doublevit.report.readings import Reading, cells, choose, same_seeds
-from doublevit.report.table import Cell, Column, Table, points, share, text, words
-from doublevit.statistics import relative_error
+from doublevit.analysis.comparison import Comparison, CorruptedComparison
+from doublevit.analysis.descriptions import describe_source
+from doublevit.analysis.evaluated import Method
+from doublevit.analysis.scores import Score
+from doublevit.report.table import Cell, Column, Table, fraction, points, text, words
+from doublevit.report.tables.cells import bold_note, method_cell, score_cells
+from doublevit.runs.conditions import CorruptionMean
+from doublevit.runs.row import Row
 
-Chosen = list[Corrupted]
 MOST_COLUMNS = 6
 """Corruptions that stand in columns of their own; of more, only their mean."""
+SHOWS = {"mean": fraction, "relative": points}
+"""By the first word of a metric."""
 
 
-def robustness_table(contenders: Sequence[Contender], base: Contender, group: Group) -> Table:
-    """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the base's."""
-    chosen = _chosen(contenders, group)
-    kept = [(contender, mine) for contender, mine in zip(contenders, chosen, strict=True) if mine]
+def robustness_table(comparison: Comparison, corrupted: CorruptedComparison) -> Table:
+    """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the baseline's."""
+    group, base = corrupted.group, comparison.methods[comparison.baseline]
     names = group.corruptions if len(group.corruptions) <= MOST_COLUMNS else ()
-    columns: list[tuple[Column, list[Cell]]] = [(Column("clean", "clean"), _column(kept, Corrupted.clean_reading))]
-    columns += [(Column(name.replace("_", " "), name), _column(kept, _mean_of(name))) for name in names]
-    columns.append((Column("average", "average"), _column(kept, Corrupted.mean)))
-    columns.append((Column("% change", "change"), _change_column(kept)))
-    bases = next((mine for contender, mine in kept if contender is base), None)
-    if bases and len(kept) > 1:
-        columns.append((Column(f"error / {base.label}'s", "relative_error"), _relative_column(kept, bases)))
-    heads = (words("model"), *(column for column, _ in columns))
-    rows = zip([text(contender.label) for contender, _ in kept], *(made for _, made in columns), strict=True)
-    groups = tuple(contender.group for contender, _ in kept)
-    return Table(
-        f"robustness-{group.name}", f"Robustness to {group.title}", heads, tuple(rows), _caption(kept, base), groups
+    columns = [(Column("clean", "clean"), score_cells(corrupted.clean))]
+    columns += [(Column(_spaced(name), name), score_cells(corrupted.of_corruption(name))) for name in names]
+    columns.append((Column("average", "average"), score_cells(corrupted.average)))
+    columns.append((Column("% change", "change"), score_cells(corrupted.change, points)))
+    if corrupted.scores[corrupted.baseline] and sum(map(bool, corrupted.scores)) > 1:
+        head = Column(f"error / {base.label}'s", "relative_error")
+        columns.append((head, score_cells(corrupted.relative_error, ratio)))
+    measured = sum(map(bool, corrupted.scores))
+    relative = (
+        " Relative error: mean over corruptions of the error summed over severities, divided by"
+        f" {base.label}'s (1 is equal, less is better)."
     )
+    caption = (
+        f"Accuracy in percent, with 95 % intervals; {_describe(corrupted)} % change: of the average against the clean"
+        f" accuracy, as a fraction of that (the paper's measure).{relative if measured > 1 else ''}"
+        f"{bold_note(measured, 'a paired test')}"
+    )
+    return _table(f"robustness-{group.name}", f"Robustness to {group.title}", comparison, corrupted, columns, caption)
 
 
-def severity_table(contenders: Sequence[Contender], group: Group) -> Table:
+def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Table:
     """Mean over the corruptions at each severity."""
-    kept = [(one, mine) for one, mine in zip(contenders, _chosen(contenders, group), strict=True) if mine]
-    severities = sorted({severity for _, mine in kept for _, severity in mine[0].cells})
-    columns = [
-        _column([(one, mine if _has(mine, severity) else []) for one, mine in kept], _mean_at(severity))
-        for severity in severities
+    columns = [(Column("clean", "clean"), score_cells(corrupted.clean))]
+    columns += [
+        (head, score_cells(corrupted.at_severity(severity)))
+        for head, severity in zip(_severity_heads(corrupted.severities), corrupted.severities, strict=True)
     ]
-    heads = (words("model"), Column("clean", "clean"), *_severity_columns(severities))
-    names = [text(contender.label) for contender, _ in kept]
-    rows = zip(names, _column(kept, Corrupted.clean_reading), *columns, strict=True)
-    groups = tuple(contender.group for contender, _ in kept)
-    title = f"By severity: mean over {group.title}"
-    return Table(f"severity-{group.name}", title, heads, tuple(rows), _photos_caption(kept), groups)
+    name, title = f"severity-{corrupted.group.name}", f"By severity: mean over {corrupted.group.title}"
+    return _table(name, title, comparison, corrupted, columns, _describe(corrupted))
 
 
-def cell_table(contender: Contender, group: Group) -> Table | None:
-    """One network, each corruption at each severity; None where it was not measured."""
-    options = _options(contender, group)
-    if not options:
-        return None
-    (one, *_) = choose([options])[0] or []
-    severities = sorted({severity for _, severity in one.cells})
+def cell_tables(comparison: Comparison) -> list[Table]:
+    """Each corruption at each severity, a table for each network as trained and each of the largest groups."""
+    tables = []
+    for index in comparison.as_trained:
+        for corrupted in comparison.corrupted:
+            if index not in comparison.repeated and corrupted.scores[index] and not _is_part(corrupted, comparison):
+                tables.append(_cell_table(comparison.methods[index], corrupted, index))
+    return tables
+
+
+def _cell_table(method: Method, corrupted: CorruptedComparison, index: int) -> Table:
+    group, scores = corrupted.group, corrupted.scores[index][0]
     rows = tuple(
-        (text(name.replace("_", " ")), *(share(*_numbers(one.mean(name, severity))) for severity in severities))
+        (
+            text(_spaced(name)),
+            *(_cell(scores.mean(name, severity)) for severity in scores.severities),
+            _cell(scores.mean(name)),
+        )
         for name in group.corruptions
     )
-    heads = (words("corruption"), *_severity_columns(severities))
-    seeds = ", of the first seed" if len(contender.members) > 1 else ""
-    title = f"{contender.label}: {group.title}"
-    caption = f"{one.said}, n = {one.some.count:,}{seeds}"
-    return Table(f"cells-{group.name}-{contender.label}", title, heads, rows, caption)
+    heads = (words("corruption"), *_severity_heads(scores.severities), Column("mean", "mean"))
+    seeds = ", of the first seed" if len(method.members) > 1 else ""
+    adapted = f"; adapted: {scores.model.adapted}" if scores.model.adapted else ""
+    caption = f"Top-1 in percent; {scores.description}, n = {scores.first.count:,}{seeds}{adapted}."
+    return Table(f"cells-{group.name}-{method.label}", f"{method.label}: {group.title}", heads, rows, caption)
 
 
-def _severity_columns(severities: Sequence[int]) -> list[Column]:
-    return [Column(f"severity {severity}", f"severity{severity}") for severity in severities]
+def mean_table(comparison: Comparison) -> Table | None:
+    """What was aggregated over corruptions when it was measured; None where nothing was."""
+    rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.means)
+    heads = (words("model"), words("corruptions"), words("metric"), Column("value", "value"), words("compared with"))
+    caption = "Means and changes in percent, errors as a ratio, with 95 % intervals for the images."
+    return Table("means", "Over corruptions and severities", heads, rows, caption) if rows else None
 
 
-def _numbers(found: Reading) -> tuple[float, float, float, int]:
-    return found.value, found.low, found.high, found.count
+def _mean_row(method: Method, row: Row, mean: CorruptionMean) -> tuple[Cell, ...]:
+    show = SHOWS.get(row.metric.split()[0], ratio)
+    images = {"matched": "the same images", "unmatched": "other images", None: ""}[mean.clean]
+    other = f"clean accuracy on {images}" if images else mean.relative_to.model if mean.relative_to else ""
+    group = mean.group or ", ".join(map(_spaced, mean.corruptions))
+    name = Cell(group, value=group, notes=(f"{describe_source(mean.source, mean.frost)}, n = {row.count:,}",))
+    value = show(row.value, row.low, row.high, row.count)
+    return method_cell(method), name, text(row.metric), value, text(other)
 
 
-def _options(contender: Contender, group: Group) -> dict[str, tuple[int, Chosen]]:
-    return of_all_members(contender, lambda candidate: corrupted(candidate, group))
-
-
-def _chosen(contenders: Sequence[Contender], group: Group) -> list[Chosen | None]:
-    return choose([_options(contender, group) for contender in contenders])
-
-
-Kept = Sequence[tuple[Contender, Chosen]]
-
-
-def _column(kept: Kept, read: Callable[[Corrupted], Reading]) -> list[Cell]:
-    return cells([[read(one) for one in mine] for _, mine in kept])
-
-
-def _change_column(kept: Kept) -> list[Cell]:
-    changes = [[one.change() for one in mine] for _, mine in kept]
-    return cells([[change for change in mine if change] for mine in changes], points)
-
-
-def _relative_column(kept: Kept, bases: Chosen) -> list[Cell]:
-    """Mean over corruptions of the error summed over severities, divided by the base's."""
-    pairs = [same_seeds(mine, bases) for _, mine in kept]
-    found = [[_relative(*pair) for pair in several] for several in pairs]
-    return cells([[one for one in several if one] for several in found], _ratio, rising=False)
-
-
-def _relative(one: Corrupted, base: Corrupted) -> Reading | None:
-    hits, others = one.hits(), base.hits()
-    if one.said != base.said or hits is None or others is None:
-        return None
-    try:
-        found = relative_error(hits, others, [name for name, _ in one.cells])
-    except ValueError:  # the reference makes no error on some corruption
-        return None
-    return one.reading(found)
-
-
-def _ratio(value: float, low: float, high: float, count: int | None = None) -> Cell:
+def ratio(value: float, low: float, high: float, count: int | None = None) -> Cell:
+    """A ratio with its interval."""
     return Cell(f"{value:.3f}", f"{low:.3f} to {high:.3f}", value, low, high, count)
 
 
-def _mean_of(name: str) -> Callable[[Corrupted], Reading]:
-    return lambda one: one.mean(name)
+def _table(
+    name: str,
+    title: str,
+    comparison: Comparison,
+    corrupted: CorruptedComparison,
+    columns: Sequence[tuple[Column, list[Cell]]],
+    caption: str,
+) -> Table:
+    """A row for each method that was measured on the group."""
+    measured = [index for index, scores in enumerate(corrupted.scores) if scores]
+    rows = tuple(
+        (method_cell(comparison.methods[index]), *(cells[index] for _, cells in columns)) for index in measured
+    )
+    heads = (words("model"), *(head for head, _ in columns))
+    return Table(name, title, heads, rows, caption, tuple(comparison.methods[index].group for index in measured))
 
 
-def _mean_at(severity: int) -> Callable[[Corrupted], Reading]:
-    return lambda one: one.mean(severity=severity)
-
-
-def _has(mine: Chosen, severity: int) -> bool:
-    return any(strength == severity for _, strength in mine[0].cells)
-
-
-def _caption(kept: Kept, base: Contender) -> str:
-    return (
-        f"Accuracy in percent, with 95 % intervals; {_photos_caption(kept)} % change: of the average against the clean"
-        " accuracy, as a share of that (the paper's measure). Relative error: mean over corruptions of the error"
-        f" summed over severities, divided by {base.label}'s (1 is equal, less is better). Bold: better than every"
-        " row that was measured alike, by a paired test on the same photos (t test over seeds where there are several;"
-        " Holm, 5 %)."
+def _is_part(corrupted: CorruptedComparison, comparison: Comparison) -> bool:
+    """Whether all of a group stands in the table of a larger one at the same severities."""
+    group, severities = corrupted.group, corrupted.severities
+    return any(
+        other.group.published == group.published
+        and {*group.corruptions} < {*other.group.corruptions}
+        and other.severities == severities
+        for other in comparison.corrupted
     )
 
 
-def _photos_caption(kept: Kept) -> str:
-    sorts = [one[0].said for _, one in kept]
-    usual = max(dict.fromkeys(sorts), key=sorts.count)
-    one = next(mine[0] for _, mine in kept if mine[0].said == usual)
-    clean = "" if one.matched else "; clean accuracy is of OTHER photos, so that % change mixes two effects"
-    return f"{usual}, n = {one.some.count:,}{clean}."
+def _severity_heads(severities: Sequence[int]) -> list[Column]:
+    return [Column(f"severity {severity}", f"severity{severity}") for severity in severities]
+
+
+def _cell(score: Score) -> Cell:
+    return fraction(score.value, score.low, score.high, score.count)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _describe(corrupted: CorruptedComparison) -> str:
+    usual = corrupted.usual
+    clean = "" if usual.matched else "; clean accuracy is of OTHER images, so that % change mixes two effects"
+    return f"{usual.description}, n = {usual.first.count:,}{clean}."

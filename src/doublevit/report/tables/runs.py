@@ -1,18 +1,26 @@
-"""What was run."""
+"""What was run, and what it costs: the paper's section 4.1."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import statistics
+from collections.abc import Mapping
 from typing import Any
 
-from doublevit.report.candidates import Contender
-from doublevit.report.table import Table, text, words
+from doublevit.analysis.comparison import Comparison
+from doublevit.analysis.costs import Costs
+from doublevit.analysis.descriptions import describe_attention
+from doublevit.analysis.evaluated import Method
+from doublevit.report.table import Cell, Column, Table, number, text, words
+from doublevit.report.tables.cells import method_cell
+from doublevit.runs.row import Row
 
-HEADS = ("model", "network", "weights", "trained", "augmentation", "attention", "seed")
+RUN_HEADS = ("model", "network", "weights", "trained", "augmentation", "attention", "seed")
 
 
-def run_table(contenders: Sequence[Contender]) -> Table:
+def run_table(comparison: Comparison) -> Table:
     """A line for each network: what it is, what it started from, how it was trained."""
-    rows = tuple(tuple(map(text, (one.label, *_words(one)))) for one in contenders)
-    return Table("runs", "What was run", tuple(map(words, HEADS)), rows, groups=tuple(one.group for one in contenders))
+    rows = tuple((method_cell(method), *map(text, _words(method))) for method in comparison.methods)
+    groups = tuple(method.group for method in comparison.methods)
+    return Table("runs", "What was run", tuple(map(words, RUN_HEADS)), rows, groups=groups)
 
 
 def network_words(model: Mapping[str, Any]) -> str:
@@ -23,15 +31,75 @@ def network_words(model: Mapping[str, Any]) -> str:
     return f"{branches}{cross}, {model['head']} head"
 
 
-def _words(one: Contender) -> tuple[str, ...]:
-    recipe = one.first.recipe
+def _words(method: Method) -> tuple[str, ...]:
+    recipe = method.first.recipe
     model, train, data = recipe["model"], recipe["train"], recipe["data"]
     weights = {"hub": "pretrained (hub)", "none": "from scratch"}.get(model["weights"], "pretrained (file)")
-    photos = f"{data['per_class']} photos a class" if data.get("per_class") else "all photos"
+    images = f"{data['per_class']} images a class" if data.get("per_class") else "all images"
     epochs = f"{train['epochs']} epoch{'s' if train['epochs'] != 1 else ''}"
     frozen = "" if model["freeze"] == "none" else f", {model['freeze']}"
-    trained = f"{epochs}, {photos}, {train['optimiser']}{frozen}" if train["epochs"] else "not trained"
+    trained = f"{epochs}, {images}, {train['optimiser']}{frozen}" if train["epochs"] else "not trained"
     augment = recipe["augment"]["policy"] if train["epochs"] else "-"
-    kept = one.first.top_k
-    seeds = " ".join(dict.fromkeys(str(member.recipe["seed"]) for member in one.members))
-    return network_words(model), weights, trained, augment, "dense" if kept == "none" else f"top-k {kept}", seeds
+    seeds = " ".join(dict.fromkeys(str(member.recipe["seed"]) for member in method.members))
+    return network_words(model), weights, trained, augment, describe_attention(method.first.top_k), seeds
+
+
+MILLION, GIGA = 1e6, 1e9
+METRICS = {
+    "inference images/s": Column("inference images/s", "inference_images_per_second"),
+    "training images/s": Column("training images/s", "training_images_per_second"),
+    "inference memory": Column("inference MB", "inference_bytes"),
+    "training memory": Column("training MB", "training_bytes"),
+    "parameters": Column("parameters, M", "parameters"),
+    "trained parameters": Column("trained, M", "trained_parameters"),
+    "MACs": Column("GMACs", "macs"),
+}
+"""The metrics of rows, and their columns."""
+SPEED_HEADS = (words("model"), Column("s/epoch", "seconds_per_epoch"), *METRICS.values())
+CAPTION = (
+    "Seconds for an epoch: of the training itself, as its log says, on the machine that it ran on, without validation."
+    " Everything else: doublevit speed, on {device}; images/s with 95 % intervals; memory: the most that tensors took,"
+    " weights included (with gradients and the optimizer's state, in training); MB: millions of bytes; GMACs: billions"
+    " of multiply-accumulate operations of one forward pass, attention counted as dense."
+)
+
+
+def speed_table(comparison: Comparison) -> Table | None:
+    """Networks as they were trained; None where nothing of it is known."""
+    pairs = [(comparison.methods[index], comparison.costs[index]) for index in comparison.as_trained]
+    known = [(method, costs) for method, costs in pairs if costs]
+    if not known:
+        return None
+    usual = next((device for _, costs in known for device in costs.devices), "")
+    rows = tuple(_row(method, costs, usual) for method, costs in known)
+    groups = tuple(method.group for method, _ in known)
+    return Table("speed", "What it costs", SPEED_HEADS, rows, CAPTION.format(device=usual or "-"), groups)
+
+
+def _row(method: Method, costs: Costs, usual: str) -> tuple[Cell, ...]:
+    notes = [f"on {device}" for device in costs.devices if device != usual]
+    notes += [f"sparse attention, {describe_attention(method.first.top_k)}"] if method.first.top_k else []
+    name = method_cell(method, tuple(notes))
+    return (name, _epoch(method, costs), *(_cell(costs.rows.get(metric), metric) for metric in METRICS))
+
+
+def _epoch(method: Method, costs: Costs) -> Cell:
+    if not costs.seconds_per_epoch:
+        return Cell("-")
+    count = method.first.recipe["data"].get("per_class")
+    notes = (f"an epoch of {count:,} images a class" if count else "an epoch of all images",)
+    return dataclasses.replace(number(statistics.fmean(costs.seconds_per_epoch), ",.1f"), notes=notes)
+
+
+def _cell(row: Row | None, metric: str) -> Cell:
+    if row is None:
+        return Cell("-")
+    if metric.endswith("images/s"):
+        interval = f"{row.low:,.1f} to {row.high:,.1f}"
+        return Cell(f"{row.value:,.1f}", interval, row.value, row.low, row.high, row.count)
+    return Cell(_short(row.value / (GIGA if metric == "MACs" else MILLION)), value=int(row.value))
+
+
+def _short(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""Accuracy under corruptions, by severity."""
+"""Accuracy as lines: by severity of corruptions, and by epsilon of an attack."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from doublevit.report.plots.labels import Named, name_lines, shortened
-from doublevit.report.plots.style import aside, draw_line, look, percent_axis, plain, share_limits
+from doublevit.attacks.epsilons import show
+from doublevit.report.plots.names import Named, name_lines, shortened
+from doublevit.report.plots.style import SMALL, aside, broken, draw_line, fraction_limits, look, percent_axis, plain
 from doublevit.statistics import Estimate
 
 Severities = Mapping[int, Estimate]
@@ -16,12 +17,12 @@ WORST = 5  # severity
 
 
 def severity_curves(accuracies: Mapping[str, Mapping[str, Severities]], clean: Mapping[str, Estimate]) -> Figure:
-    """A panel for each corruption, with a line for each run from clean photos (hollow) to severity 5.
+    """A panel for each corruption, with a line for each run from clean images (hollow) to severity 5.
 
     Args:
-        accuracies: by run, corruption and severity; what was not measured is not there. A run's place decides its look,
+        accuracies: by run, corruption and severity; what was not measured is not there. A run's index decides its look,
             so that runs of which there is nothing here keep the looks of the others as in other plots.
-        clean: by run, those of the photos without corruption.
+        clean: by run, those of the images without corruption.
     """
     corruptions = list(dict.fromkeys(name for of_run in accuracies.values() for name in of_run))
     wide = _wide(len(corruptions))
@@ -30,7 +31,7 @@ def severity_curves(accuracies: Mapping[str, Mapping[str, Severities]], clean: M
         panel.set_title(corruption, fontsize=10, parse_math=False)
         for number, (run, of_run) in enumerate(accuracies.items()):
             _draw_run(panel, of_run.get(corruption, {}), clean.get(run), number, aside(number, len(accuracies)))
-    limits = share_limits([bound for one in _shown(accuracies, clean) for bound in (one.low, one.high)])
+    limits = fraction_limits([bound for each in _shown(accuracies, clean) for bound in (each.low, each.high)])
     panels[0].set(xlim=(-0.4, WORST + 0.4), xticks=range(WORST + 1), ylim=limits)
     percent_axis(panels[0].yaxis)
     plain(*panels)
@@ -71,7 +72,9 @@ def _draw_run(axes: Axes, severities: Severities, clean: Estimate | None, number
 
 
 def _shown(accuracies: Mapping[str, Mapping[str, Severities]], clean: Mapping[str, Estimate]) -> list[Estimate]:
-    corrupted = [one for of_run in accuracies.values() for severities in of_run.values() for one in severities.values()]
+    corrupted = [
+        each for of_run in accuracies.values() for severities in of_run.values() for each in severities.values()
+    ]
     return corrupted + [clean[run] for run, of_run in accuracies.items() if of_run and run in clean]
 
 
@@ -86,3 +89,40 @@ def _named(accuracies: Mapping[str, Mapping[str, Severities]], corruption: str) 
         elif any(of_run.values()):
             lines.append(Named(name, look(number)))
     return lines
+
+
+LEVEL, MOST = 8, 20  # epsilons whose names find room side by side, and upright
+
+
+def epsilon_curves(curves: Mapping[str, Mapping[float, Estimate]], norm: str, title: str) -> Figure:
+    """Accuracy against epsilon, a line for each run; epsilons stand side by side, however far apart.
+
+    Args:
+        curves: by run and epsilon, a fraction of the pixel range; what was not measured is not there.
+            A run's index decides its look.
+        norm: "linf", "l2" or "l1".
+        title: what was attacked, and how.
+    """
+    epsilons = sorted({epsilon for curve in curves.values() for epsilon in curve})
+    rank = {epsilon: index for index, epsilon in enumerate(epsilons)}
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    figure.suptitle(broken(title, 90), fontsize=10, parse_math=False)
+    lines = []
+    for number, (name, curve) in enumerate(zip(shortened(list(curves)), curves.values(), strict=True)):
+        if curve:
+            positions, estimates = (
+                [rank[epsilon] for epsilon in sorted(curve)],
+                [curve[epsilon] for epsilon in sorted(curve)],
+            )
+            draw_line(axes, positions, estimates, look(number))
+            lines.append(Named(name, look(number), (positions[-1], estimates[-1].value)))
+    bounds = [bound for curve in curves.values() for each in curve.values() for bound in (each.low, each.high)]
+    axes.set(xlabel=f"epsilon ({norm}), not to scale", ylabel="top-1, 95 % interval", ylim=fraction_limits(bounds))
+    every = -(-len(epsilons) // MOST)
+    texts = [show(epsilon, norm) for epsilon in epsilons[::every]]
+    axes.set_xticks(range(0, len(epsilons), every), texts, fontsize=SMALL, rotation=0 if len(texts) <= LEVEL else 90)
+    percent_axis(axes.yaxis)
+    plain(axes)
+    name_lines(figure, axes, lines)
+    return figure

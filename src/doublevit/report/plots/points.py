@@ -9,18 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from doublevit.report.plots.beside import name_points
-from doublevit.report.plots.labels import Named, shortened
-from doublevit.report.plots.style import DARK, SMALL, columns, look, percent_axis, plain, share_limits
+from doublevit.report.plots.names import Named, name_points, shortened
+from doublevit.report.plots.style import DARK, SMALL, columns, fraction_limits, look, percent_axis, plain
 from doublevit.statistics import Estimate
 
 DECADE = 10
 SIZE = (6.5, 5)
-ROOM = 0.3  # for names beside the outer points, a share of the range
+ROOM = 0.3  # for names beside the outer points, a fraction of the range
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class LabeledPoint:
     """A model and what was measured of it; NaN where it was not, so that others keep their looks."""
 
     name: str
@@ -34,20 +33,20 @@ class Point:
 
 
 def clean_against_robust(
-    points: Sequence[Point], x_title: str = "clean top-1", y_title: str = "robust top-1"
+    points: Sequence[LabeledPoint], x_title: str = "clean top-1", y_title: str = "robust top-1"
 ) -> Figure:
     """Robust against clean accuracy, with 95 % intervals and the diagonal on which nothing is lost.
 
     Args:
-        points: of at least one model, shares of 1; a model's place decides its look.
+        points: of at least one model, fractions of 1; a model's index decides its look.
         x_title: what x is.
         y_title: what y is.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     x_bounds, y_bounds = _bounds([point.x for point in points]), _bounds([point.y for point in points])
-    x_limits = share_limits(x_bounds, ROOM)
-    axes.set(xlim=x_limits, ylim=share_limits([*y_bounds, *x_limits]), xlabel=x_title, ylabel=y_title)
+    x_limits = fraction_limits(x_bounds, ROOM)
+    axes.set(xlim=x_limits, ylim=fraction_limits([*y_bounds, *x_limits]), xlabel=x_title, ylabel=y_title)
     axes.plot(x_limits, x_limits, color=DARK, linestyle="--", linewidth=1)
     axes.annotate("no loss", (x_limits[1],) * 2, (4, 0), textcoords="offset points", va="center", fontsize=SMALL)
     percent_axis(axes.xaxis)
@@ -56,19 +55,19 @@ def clean_against_robust(
 
 
 def throughput_against_accuracy(
-    points: Sequence[Point], x_title: str = "images per second", y_title: str = "top-1"
+    points: Sequence[LabeledPoint], x_title: str = "images per second", y_title: str = "top-1"
 ) -> Figure:
     """Accuracy against speed, with intervals; speeds stand on a logarithmic axis where they span more than a decade.
 
     Args:
-        points: of at least one model, x in images per second, y a share of 1; a model's place decides its look.
+        points: of at least one model, x in images per second, y a fraction of 1; a model's index decides its look.
         x_title: what x is.
         y_title: what y is.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     speeds = _bounds([point.x for point in points]) or [1.0]
-    axes.set(ylim=share_limits(_bounds([point.y for point in points])), xlabel=x_title, ylabel=y_title)
+    axes.set(ylim=fraction_limits(_bounds([point.y for point in points])), xlabel=x_title, ylabel=y_title)
     if min(speeds) > 0 and max(speeds) > DECADE * min(speeds):
         axes.set(xscale="log", xlim=(min(speeds) / 1.5, max(speeds) * 1.5))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -81,10 +80,10 @@ def throughput_against_accuracy(
 
 
 def _bounds(estimates: Sequence[Estimate]) -> list[float]:
-    return [bound for one in estimates for bound in (one.low, one.high) if math.isfinite(bound)]
+    return [bound for each in estimates for bound in (each.low, each.high) if math.isfinite(bound)]
 
 
-def _finish(figure: Figure, axes: Axes, points: Sequence[Point], lines: list[Path]) -> None:
+def _finish(figure: Figure, axes: Axes, points: Sequence[LabeledPoint], lines: list[Path]) -> None:
     """Draw points with error bars both ways, and their names."""
     names, named = shortened([point.name for point in points]), []
     for number, point in enumerate(points):

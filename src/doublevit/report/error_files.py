@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from doublevit.analysis.calibration import Binned, Calibration
+from doublevit.analysis.classes import ClassResult, Confusion
 from doublevit.files import write_text
-from doublevit.report.calibration import Binned, Calibration
-from doublevit.report.classes import ClassResult, Pair
-from doublevit.results import Row
+from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
 CLASS_COLUMNS = ("class", "id", "name", "photos", "right", "accuracy", "low", "high", "said", "right_of_said")
@@ -22,35 +23,39 @@ PAIR_COLUMNS = ("true", "true_id", "true_name", "said", "said_id", "said_name", 
 
 
 def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str], names: Sequence[str]) -> None:
-    """Every class; shares are left empty where there is nothing to take a share of."""
+    """Every class; fractions are left empty where there is nothing to take a fraction of."""
     write_csv(path, CLASS_COLUMNS, (_class_cells(result, ids, names) for result in results))
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair], ids: Sequence[str], names: Sequence[str]) -> None:
+def write_pairs(path: Path, pairs: Iterable[Confusion], ids: Sequence[str], names: Sequence[str]) -> None:
     """Every pair of classes of which one was taken for the other."""
-    both = ((pair, (pair.true, pair.said)) for pair in pairs)
-    rows = ([cell for c in of for cell in (c, ids[c], names[c])] + [pair.photos, pair.share] for pair, of in both)
+    both = ((pair, (pair.true, pair.answer)) for pair in pairs)
+    rows = (
+        [cell for c in classes for cell in (c, ids[c], names[c])] + [pair.images, pair.fraction]
+        for pair, classes in both
+    )
     write_csv(path, PAIR_COLUMNS, rows)
 
 
 def write_calibration(path: Path, found: Calibration, row: Row) -> None:
     """All numbers of the calibration, and the measurement that they are of."""
-    told = {
-        "measurement": {key: value for key, value in dataclasses.asdict(row).items() if key != "version"},
+    facts = msgspec.to_builtins(row)
+    numbers = {
+        "measurement": {key: value for key, value in facts.items() if key != "version"},
         "accuracy": dataclasses.asdict(Estimate(row.value, row.low, row.high)),
         "mean_confidence": found.confidence,
         "mean_negative_log_likelihood": found.log_likelihood,
         "equal_width": _binned(found.equal_width),
         "equal_mass": _binned(found.equal_mass),
     }
-    write_text(path, json.dumps(told, indent=1) + "\n")
+    write_text(path, json.dumps(numbers, indent=1) + "\n")
 
 
 def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) -> list[object]:
-    shares = (result.accuracy, result.low, result.high) if result.photos else ("", "", "")
-    of_said = result.right / result.said if result.said else ""
+    fractions = (result.accuracy, result.low, result.high) if result.images else ("", "", "")
+    of_answered = result.right / result.answered if result.answered else ""
     label = result.label
-    return [label, ids[label], names[label], result.photos, result.right, *shares, result.said, of_said]
+    return [label, ids[label], names[label], result.images, result.right, *fractions, result.answered, of_answered]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -63,11 +68,11 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def _binned(bins: Binned) -> dict[str, Any]:
-    largest, photos = bins.largest
+    largest, images = bins.largest
     return {
         "expected_calibration_error": dataclasses.asdict(bins.error),
         "if_calibrated": {"mean": bins.by_chance[0], "percentile_95": bins.by_chance[1]},
-        "maximum_calibration_error": {"value": largest, "photos_in_its_bin": photos},
+        "maximum_calibration_error": {"value": largest, "photos_in_its_bin": images},
         "edges": bins.edges.tolist(),
         "photos": bins.counts.tolist(),
         "mean_confidence": _numbers(bins.confidence),

@@ -1,4 +1,4 @@
-"""Names of lines: at their ends where there is room, else in a legend below."""
+"""Names of lines and points: beside them where there is room, else in a legend below."""
 
 import dataclasses
 import math
@@ -9,7 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
 
 from doublevit.report.plots.style import GREY, SMALL, reproducible
 
@@ -20,11 +23,11 @@ BESIDE = 1.03  # where names begin, in widths of the axes
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A line or point: its name, its look (of `style.look`), and the place that is named, NaN if there is none."""
+    """A line or point: its name, its look (of `style.look`), and the position that is named, NaN if there is none."""
 
     name: str
     how: dict[str, Any]
-    place: tuple[float, float] = (math.nan, math.nan)
+    position: tuple[float, float] = (math.nan, math.nan)
 
 
 @reproducible()
@@ -33,7 +36,7 @@ def name_lines(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
 
     Call it last, when limits and titles are set.
     """
-    if len(lines) <= MOST and np.isfinite([line.place for line in lines]).all():
+    if len(lines) <= MOST and np.isfinite([line.position for line in lines]).all():
         _name_ends(figure, axes, lines)
     else:
         legend_below(figure, lines)
@@ -42,12 +45,12 @@ def name_lines(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
 def _name_ends(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
     figure.draw_without_rendering()  # so that the height of the axes is known
     line_height = 1.3 * SMALL * figure.dpi / 72 / axes.get_window_extent().height
-    places = np.array([line.place for line in lines])
-    wanted = axes.transAxes.inverted().transform(axes.transData.transform(places))[:, 1]
+    positions = np.array([line.position for line in lines])
+    wanted = axes.transAxes.inverted().transform(axes.transData.transform(positions))[:, 1]
     for line, height in zip(lines, spread(wanted, line_height, 0, 1), strict=True):
         axes.annotate(
             "",
-            line.place,
+            line.position,
             (BESIDE, height),
             textcoords="axes fraction",
             arrowprops={
@@ -110,3 +113,62 @@ def shortened(names: Sequence[str]) -> list[str]:
 def _cut(name: str, letters: int) -> str:
     tail = (letters - 1) // 2
     return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
+
+
+CLOSE, FAR, PADDING = 7, 12, 2  # from a point to its name, at least from other points to it, around it; in points
+SIDES = tuple((x, y) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)))
+ACROSS = {1: "left", 0: "center", -1: "right"}
+ALONG = {1: "bottom", 0: "center", -1: "top"}
+
+
+@reproducible()
+def name_points(figure: Figure, axes: Axes, points: Sequence[Named], lines: Sequence[Path]) -> None:
+    """Name points beside them, no name upon a line or close to another point or name; else all below the figure.
+
+    Call it last, when limits and titles are set.
+
+    Args:
+        figure: below which there may be a legend.
+        axes: in which the points lie.
+        points: all with a position.
+        lines: error bars and others, in the data's units.
+    """
+    figure.draw_without_rendering()  # so that the size of the axes is known
+    pixels = figure.dpi / 72
+    centres = axes.transData.transform(np.array([point.position for point in points]).reshape(-1, 2))
+    around = [Bbox([centre - FAR * pixels, centre + FAR * pixels]) for centre in centres]
+    drawn = [axes.transData.transform_path(line) for line in lines]
+    names: list[Text] = []  # none so close to another that it might be of the other's point
+    for number, point in sorted(
+        enumerate(points), key=lambda entry: -len(entry[1].name)
+    ):  # long ones while there is room
+        taken = around[:number] + around[number + 1 :] + [name.get_window_extent().padded(CLOSE) for name in names]
+        name = _placed(axes, point, taken, drawn)
+        if name is None:
+            for earlier in names:
+                earlier.remove()
+            legend_below(figure, points)
+            return
+        names.append(name)
+
+
+def _placed(axes: Axes, point: Named, taken: Sequence[Bbox], lines: Sequence[Path]) -> Text | None:
+    room = axes.get_window_extent()
+    for x, y in SIDES:
+        name = axes.annotate(
+            point.name,
+            point.position,
+            (CLOSE * x, CLOSE * y),
+            textcoords="offset points",
+            ha=ACROSS[x],
+            va=ALONG[y],
+            fontsize=SMALL,
+            parse_math=False,
+        )
+        name.set_in_layout(False)
+        box = name.get_window_extent().padded(PADDING)
+        inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+        if inside and not box.count_overlaps(taken) and not any(line.intersects_bbox(box, False) for line in lines):
+            return name
+        name.remove()
+    return None

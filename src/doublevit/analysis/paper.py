@@ -36,8 +36,8 @@ LARGER = "ViT_L_patch16_224_in21k"
 MINUTES_PER_EPOCH = {LARGER: "50", "DoubleViT": "20"}  # section 4.1, on a V100
 ERRORS = {LARGER: "20.1", "DoubleViT": "18.9"}  # section 4.1
 EPOCHS = {"section 3.4": "10", "section 5": "2"}
-VAL_PHOTOS = 10_000
-"""How many photos an accuracy is taken to be of: an assumption. The paper says nowhere how many it measured on. Tiny
+VAL_IMAGES = 10_000
+"""How many images an accuracy is taken to be of: an assumption. The paper says nowhere how many it measured on. Tiny
 ImageNet has so many for validation, and so has each severity of a corruption in Tiny ImageNet-C, though which of these
 it measured it does not say either. Its released code divides by 10,016."""
 
@@ -58,21 +58,21 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """An accuracy as photos: `right` of `count`, as near as its rounding allows, `count` being `VAL_PHOTOS`."""
+    """An accuracy as images: `right` of `count`, as near as its rounding allows, `count` being `VAL_IMAGES`."""
 
     table: int
     model: str
     column: str
     printed: str
     right: int
-    count: int = VAL_PHOTOS
+    count: int = VAL_IMAGES
 
 
 def counted() -> list[Counted]:
     """Every accuracy of a single measurement in both tables (no average, no change), for a binomial interval."""
     tables = ((1, COLUMNS_1[:6], TABLE_1), (2, COLUMNS_2, TABLE_2))
     return [
-        Counted(number, model, column, text, round(Decimal(text) * VAL_PHOTOS / 100))
+        Counted(number, model, column, text, round(Decimal(text) * VAL_IMAGES / 100))
         for number, columns, table in tables
         for model, texts in table.items()
         for column, text in zip(columns, texts, strict=False)
@@ -130,12 +130,12 @@ def _meet(one: tuple[Decimal, Decimal], other: tuple[Decimal, Decimal]) -> bool:
     return max(one[0], other[0]) < min(one[1], other[1])
 
 
-def _column(table: Mapping[str, Sequence[str]], place: int) -> dict[str, str]:
-    return {model: texts[place] for model, texts in table.items()}
+def _column(table: Mapping[str, Sequence[str]], index: int) -> dict[str, str]:
+    return {model: texts[index] for model, texts in table.items()}
 
 
-CLEAN, AVERAGE, CHANGE = (_column(TABLE_1, place) for place in (0, 6, 7))
-TOP_1, TOP_3 = (_column(TABLE_2, place) for place in (0, 1))
+CLEAN, AVERAGE, CHANGE = (_column(TABLE_1, index) for index in (0, 6, 7))
+TOP_1, TOP_3 = (_column(TABLE_2, index) for index in (0, 1))
 TWICE = (  # what it is, as it is printed in one place, in another
     ("ViT, clean: Table 1; Table 2 with Aug, as section 3.1 says of all", CLEAN["ViT"], TOP_1["ViT+Aug"]),
     ("ViT, clean: Table 1; Table 2 without Aug", CLEAN["ViT"], TOP_1["ViT"]),
@@ -159,9 +159,9 @@ RISING = (  # a claim, the numbers it is about, and the models in the order in w
     ("section 3.3: sparse attention lowers accuracy: ViT", TOP_1, ("ViT+Aug+Sparse", "ViT+Aug")),
     ("section 4.1: DoubleViT errs less than the larger ViT", ERRORS, ("DoubleViT", LARGER)),
     ("section 4.1: its epochs are shorter", MINUTES_PER_EPOCH, ("DoubleViT", LARGER)),
-    ("section 4.2: ViT is the worst of all models on clean photos", TOP_1, ("ViT", "InceptionResnetV2")),
+    ("section 4.2: ViT is the worst of all models on clean images", TOP_1, ("ViT", "InceptionResnetV2")),
     ("section 4.2: top 3 rises with cross attention", TOP_3, CROSS_2),
-    ("section 4.3: ViT is the worst of Table 1 on clean photos", CLEAN, ("ViT", "DoubleViT+2Cross")),
+    ("section 4.3: ViT is the worst of Table 1 on clean images", CLEAN, ("ViT", "DoubleViT+2Cross")),
     ("section 4.3: ViT is the most robust, by % change", CHANGE, ("DoubleViT+2Cross", "ViT")),
     ("section 4.3: PiT is the least robust, by % change", CHANGE, ("PiT", "DoubleViT")),
     ("PiT is the least robust, by average: not the paper's measure", AVERAGE, ("PiT", "DoubleViT")),

@@ -1,0 +1,89 @@
+"""The very images that a measurement was made on, found again; never others."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from doublevit.corrupted_sets.config import CorruptionConfig
+from doublevit.data.dataset import Dataset
+from doublevit.errors import UserError
+from doublevit.images import Images
+from doublevit.runs.conditions import Clean, Corruption
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.row import Row
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredImages:
+    """What is known of the images of a measurement.
+
+    `class_ids` and `class_names`; `images` uint8 (N, H, W, 3) in the order of the predictions, or None where they are
+    not to be had; `remark`, what must be said of either ("" if nothing).
+    """
+
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    images: Images | None = None
+    remark: str = ""
+
+
+def numbered(predictions: Predictions, remark: str) -> MeasuredImages:
+    """Classes by number, for want of the images that would name them."""
+    numbers = tuple(str(label) for label in range(_count_classes(predictions)))
+    return MeasuredImages(numbers, tuple(f"class {number}" for number in numbers), remark=remark)
+
+
+def measured_images(row: Row, predictions: Predictions, val: Dataset, cache: Path) -> MeasuredImages:
+    """What the predictions of a row were made on, of the run's validation images `val`."""
+    if _count_classes(predictions) <= len(val.class_ids):
+        part = _evaluated_part(row, val)
+        if part is not None and np.array_equal(part.labels, predictions.labels):
+            images, remark = _images(row, part, cache)
+            return MeasuredImages(val.class_ids, val.class_names, images, remark)
+        if isinstance(row.condition, Corruption) and row.condition.source.kind == "published":
+            remark = "no gallery: the published set's images are none of the run's own"
+            return MeasuredImages(val.class_ids, val.class_names, remark=remark)
+    return numbered(
+        predictions,
+        f"{val.id} is not what was measured ({row.dataset}): classes are told by number, and there is no gallery",
+    )
+
+
+def _count_classes(predictions: Predictions) -> int:
+    """The least number of classes that there can be."""
+    return 1 + int(max(predictions.labels.max(), predictions.classes.max()))
+
+
+def _evaluated_part(row: Row, val: Dataset) -> Dataset | None:
+    """The part of `val` that the row was measured on, if it was measured on one."""
+    if row.dataset is None or row.count > len(val):
+        return None
+    part, subset = val, row.dataset.subset
+    if subset is not None and subset.kind == "first":
+        part = val.first(row.count)
+    elif subset is not None:
+        part = val.stratified(row.count, subset.seed or 0)
+    return part if (part.id.key, len(part)) == (row.dataset.key, row.count) else None
+
+
+def _images(row: Row, part: Dataset, cache: Path) -> tuple[Images, str]:
+    if isinstance(row.condition, Corruption):
+        corrupted = _corrupted(row.condition, part, cache)
+        if corrupted is not None:
+            return corrupted, ""
+        return part.images, "images are shown clean: the model saw them corrupted"
+    is_clean = isinstance(row.condition, Clean)
+    return part.images, "" if is_clean else "images are shown clean, without what the attack did to them"
+
+
+def _corrupted(condition: Corruption, part: Dataset, cache: Path) -> Images | None:
+    """The same images made again, if all that decides them is the same."""
+    from doublevit.corrupted_sets.sets import condition_of, on_the_fly
+
+    cell = condition.corruption, condition.severity
+    try:
+        corrupted = on_the_fly(part, CorruptionConfig(cell[:1], cell[1:], condition.source.seed or 0), cache)
+    except UserError:
+        return None
+    return corrupted.cell(cell).images if condition_of(corrupted, cell) == condition else None

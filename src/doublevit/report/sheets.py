@@ -1,0 +1,77 @@
+"""Sheets of images: under corruptions, mistakes that a model was surest of, attention laid over images."""
+
+import textwrap
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+from doublevit.corrupted_sets.config import CorruptionConfig
+from doublevit.corrupted_sets.sets import OnTheFly
+from doublevit.data.sheet import INK, LETTERS, LINE, PAPER, WIDE_TILE, captioned_sheet, first_name, grid_sheet
+from doublevit.images import Images
+from doublevit.runs.predictions import Predictions
+
+COLUMNS = 6
+
+
+def corruption_sheet(corrupted: OnTheFly, index: int, config: CorruptionConfig) -> Image.Image:
+    """The image at `index` under each of some corruptions, by severity; the clean one above."""
+    indices = np.array([index])
+    rows = {"clean": [corrupted.clean.images[indices][0]]}
+    for name in config.names:
+        title = f"{name}\n({corrupted.frost})" if name == "frost" else name
+        rows[title] = [corrupted.cell((name, severity)).images[indices][0] for severity in config.severities]
+    return grid_sheet(rows, [str(severity) for severity in config.severities])
+
+
+def mistakes_sheet(
+    images: Images, predictions: Predictions, indices: np.ndarray, class_names: tuple[str, ...], heading: str
+) -> Image.Image:
+    """These images in rows of six, each with its true class and the answer; `heading` above all."""
+    captions = [_caption(predictions, index, class_names) for index in indices]
+    tiles = list(zip(images[indices], captions, strict=True))
+    rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+    return headed(captioned_sheet(rows), heading, LETTERS * min(COLUMNS, len(tiles)))
+
+
+def _caption(predictions: Predictions, index: int, class_names: tuple[str, ...]) -> list[str]:
+    true, answer = predictions.labels[index], predictions.classes[index, 0]
+    sure = np.floor(predictions.probabilities[index, 0] * 1000) / 10  # never more than was predicted
+    return [f"true: {first_name(class_names[true])}", f"said: {first_name(class_names[answer])} {sure:.1f} %"]
+
+
+def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
+    """A sheet with lines of text above it, broken after so many letters."""
+    lines = [part for line in heading.splitlines() for part in textwrap.wrap(line, letters)]
+    top = (LINE + 3) * len(lines) + LINE
+    whole = Image.new("RGB", (sheet.width, sheet.height + top), PAPER)
+    draw = ImageDraw.Draw(whole)
+    draw.multiline_text((4, LINE // 2), "\n".join(lines), fill=INK, font_size=LINE - 1, spacing=3)
+    whole.paste(sheet, (0, top))
+    return whole
+
+
+SIDE = WIDE_TILE - 2
+DIM, COVER = 0.6, 0.8  # the image's light where nothing is looked at; how much of it the brightest color hides
+BRIGHTEST = 97  # percentile: a few empty patches, where networks park attention (Darcet et al. 2023), outshine all
+
+
+def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """An image uint8 (H, W, 3) under a map (rows, columns), scaled up to its 97th percentile: uint8 (192, 192, 3).
+
+    Where all is looked at alike, nothing is bright. The image turns grey, so that all color is the map's: none where
+    least is looked at, yellow where most is.
+    """
+    grey = np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
+    least, most = weights.min(), np.percentile(weights, BRIGHTEST)
+    scaled = ((weights - least) / max(most - least, weights.mean() / 2, 1e-12)).clip(0, 1).astype(np.float32)
+    heat = np.asarray(Image.fromarray(scaled).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    colors = 255 * np.asarray(matplotlib.colormaps["inferno"](heat.ravel())).reshape(SIDE, SIDE, 4)[..., :3]
+    cover = COVER * heat[..., None]
+    return ((1 - cover) * DIM * grey + cover * colors).round().astype(np.uint8)
+
+
+def beside_overlays(image: np.ndarray) -> np.ndarray:
+    """An image uint8 (H, W, 3) as it stands beside its overlays: uint8 (192, 192, 3)."""
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
