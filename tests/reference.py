@@ -6,9 +6,9 @@ import torch
 import torchvision.transforms.functional as torchvision
 from PIL import Image
 
-from doublevit.augment import enhance, geometry, tone
-from doublevit.augment.interpolation import BICUBIC, BILINEAR, NEAREST
+from doublevit.augment import shifts, tone, warp
 from doublevit.augment.operations import NAMES, Applied
+from doublevit.augment.pixels import BICUBIC, BILINEAR, NEAREST
 
 FILL = (128, 128, 128)
 
@@ -23,18 +23,18 @@ EXACT = {
     "posterize": (tone.posterize, timm.posterize, BITS),
     "solarize": (tone.solarize, timm.solarize, LEVEL),
     "solarize-add": (tone.solarize_add, timm.solarize_add, LEVEL // 2),
-    "brightness": (enhance.brightness, timm.brightness, FACTOR),
-    "contrast": (enhance.contrast, timm.contrast, FACTOR),
-    "color": (enhance.color, timm.color, FACTOR),
-    "sharpness": (enhance.sharpness, timm.sharpness, FACTOR),
-    "hue": (enhance.hue, torchvision.adjust_hue, TURN),
+    "brightness": (tone.brightness, timm.brightness, FACTOR),
+    "contrast": (tone.contrast, timm.contrast, FACTOR),
+    "color": (tone.color, timm.color, FACTOR),
+    "sharpness": (tone.sharpness, timm.sharpness, FACTOR),
+    "hue": (tone.hue, torchvision.adjust_hue, TURN),
 }
 CLOSE = {
-    "rotate": (geometry.rotate, timm.rotate, DRAW.uniform(-180, 180, 200)),
-    "shear-x": (geometry.shear_x, timm.shear_x, DRAW.uniform(-0.99, 0.99, 200)),
-    "shear-y": (geometry.shear_y, timm.shear_y, DRAW.uniform(-0.99, 0.99, 200)),
-    "translate-x": (geometry.translate_x, timm.translate_x_rel, DRAW.uniform(-1.2, 1.2, 200)),
-    "translate-y": (geometry.translate_y, timm.translate_y_rel, DRAW.uniform(-1.2, 1.2, 200)),
+    "rotate": (warp.rotate, timm.rotate, DRAW.uniform(-180, 180, 200)),
+    "shear-x": (shifts.shear_x, timm.shear_x, DRAW.uniform(-0.99, 0.99, 200)),
+    "shear-y": (shifts.shear_y, timm.shear_y, DRAW.uniform(-0.99, 0.99, 200)),
+    "translate-x": (shifts.translate_x, timm.translate_x_rel, DRAW.uniform(-1.2, 1.2, 200)),
+    "translate-y": (shifts.translate_y, timm.translate_y_rel, DRAW.uniform(-1.2, 1.2, 200)),
 }
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import io
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -18,78 +20,92 @@ from rich.console import Console
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from doublevit import strict_json
+from doublevit.analysis.compare import compare_runs
 from doublevit.attacks.config import AttackConfig
 from doublevit.cli.study import study as command
-from doublevit.corrupted.config import RobustnessConfig
+from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
+from doublevit.evaluators.accuracy import CleanEvaluator
 from doublevit.jobs import report, train
-from doublevit.jobs.report import Written, write_report
-from doublevit.jobs.study import Book, Outlook, Request, clean, overview, run_study
-from doublevit.jobs.study.cost import Cost
-from doublevit.jobs.study.plan import make_plan
+from doublevit.jobs.load import Trained
+from doublevit.jobs.report import WrittenReport, write_report
 from doublevit.models.config import ModelConfig
-from doublevit.progress import console
+from doublevit.models.top_k import show
 from doublevit.recipes import Recipe, get_recipe, to_dict
-from doublevit.recipes.recipe import differences, with_changes
-from doublevit.recipes.studies import STUDIES
-from doublevit.recipes.study import Cell, Protocol, Study
-from doublevit.report.formats import terminal
-from doublevit.report.study import Entry, Line, Record, compare, read_record, study_table, write_record
-from doublevit.results import Predictions, Row
-from doublevit.run_folder import RunFolder
-from doublevit.statistics import Estimate
+from doublevit.recipes.recipe import differences, with_absolute_paths, with_changes
+from doublevit.report.formats.terminal import fitted
+from doublevit.report.tables.accuracy import accuracy_table
+from doublevit.report.tables.differences import difference_table
+from doublevit.runs.conditions import Clean
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.predictions import Predictions
+from doublevit.runs.row import Row
+from doublevit.runs.study_record import StudyEntry, StudyRecord, read_record, write_record
+from doublevit.studies.named import STUDIES
+from doublevit.studies.plan import StudyRequest, make_plan
+from doublevit.studies.run import run_study
+from doublevit.studies.study import Protocol, Study, StudyCell
 from doublevit.train.interrupt import Interrupt, Stopped
 
-PHOTOS = 60  # to validate
-FEW = {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": PHOTOS / 1797}
+IMAGES = 60  # to validate
+FEW = {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": IMAGES / 1797}
 TINY = Study(
     "tiny",
     "three networks on a few digits",
     "digits-double",
     "base",
     (
-        Cell("base", "base"),
-        Cell("dense", "top-k", {"model.top_k": "none"}, ("none", "4")),  # the base's own run
-        Cell("apart", "cross", {"model.cross.after": ()}),
-        Cell("sparse", "top-k", {"model.top_k": "4"}, ("none", "4")),
+        StudyCell("base", "base"),
+        StudyCell("dense", "top-k", {"model.top_k": "none"}, ("none", "4")),  # the base's own run
+        StudyCell("apart", "cross", {"model.cross.after": ()}),
+        StudyCell("sparse", "top-k", {"model.top_k": "4"}, ("none", "4")),
     ),
     {**FEW, "model.backbone": "vit-digits-8"},
 )
 LINES = [("base", "none"), ("dense", "none"), ("dense", "4"), ("apart", "none"), ("sparse", "none"), ("sparse", "4")]
 
 
-def request(folder: Path, study: Study = TINY, **asked: object) -> Request:
-    return Request(study, study.base_recipe(), folder, **asked)
+LABELS = ["base", "dense", "dense, top-k 4", "apart", "sparse, dense", "sparse"]
+"""How tables name the same."""
 
 
-def state(record: Record) -> dict[tuple[str, str], bool]:
-    return {(entry.cell, entry.top_k): entry.row is not None for entry in record.entries}
+def request(folder: Path, study: Study = TINY, **asked: object) -> StudyRequest:
+    return StudyRequest(study, study.base_recipe(), folder, **asked)
+
+
+def state(record: StudyRecord) -> dict[tuple[str, str], bool]:
+    return {(entry.cell, show(entry.top_k)): entry.measured for entry in record.entries}
+
+
+def row_of(folder: Path, entry: StudyEntry) -> Row:
+    """The newest top-1 on clean images of an entry."""
+    rows = [row for row in RunFolder(folder / entry.run).rows() if isinstance(row.condition, Clean)]
+    return [row for row in rows if (row.metric, row.top_k) == ("top-1", entry.top_k)][-1]
+
+
+def write_rows(run: Path, rows: list[Row]) -> None:
+    (run / "results.jsonl").write_bytes(b"".join(strict_json.encode(row) + b"\n" for row in rows))
 
 
 def sizes(folder: Path) -> dict[str, int]:
     return {path.parent.name: len(path.read_text().splitlines()) for path in folder.glob("*/results.jsonl")}
 
 
-def said(renderable: object) -> str:
-    with console.capture() as capture:
-        console.print(renderable)
-    return " ".join(capture.get().split())
+def files(folder: Path) -> dict[Path, int]:
+    """Every file of its runs, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*/**/*") if path.is_file()}
 
 
-def dry_run(asked: Request) -> str:
-    book = Book(asked)
-    return said(overview(book, Outlook(book)))
-
-
-@pytest.fixture(autouse=True)
-def _no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = Cost(1.0, 1.0, 1.0, dict.fromkeys(("as-trained", "none", "4", "8"), 1.0), {})
-    monkeypatch.setattr("doublevit.jobs.study.outlook.time_network", lambda *_: cost)
+def csv_table(folder: Path, name: str) -> dict[str, dict[str, str]]:
+    """The rows of a table of study.csv, by model."""
+    text = (folder / "study.csv").read_text().partition(f"# {name}\n")[2].partition("\n\n")[0]
+    return {row["model"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _photos_once() -> Iterator[None]:
+def _images_once() -> Iterator[None]:
     """The digits are enlarged once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
@@ -101,9 +117,9 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
     """What pages were asked for; none is drawn, which takes seconds."""
     asked: list[list[Path]] = []
 
-    def stub(paths: list[Path], *, paper: bool) -> Written:
+    def stub(paths: list[Path], *, paper: bool) -> WrittenReport:
         asked.append(paths)
-        return Written(paths[0] / "report.html", ("the photos [here] are gone",))
+        return WrittenReport(paths[0] / "report.html", ("the images [here] are gone",))
 
     monkeypatch.setattr(report, "write_report", stub)
     return asked
@@ -208,8 +224,8 @@ def test_runs_of_the_small_paper_are_found_whatever_command_made_them(tmp_path):
         ("double-2cross", "ti-double-2cross", {}),
     ):
         recipe = with_changes(get_recipe(own), {**asked, **changes})
-        RunFolder.create(to_dict(train.with_absolute_paths(recipe)), tmp_path / "s", name)
-    planned = {each.name: each for each in make_plan(Request(study, base, tmp_path / "s"))}
+        RunFolder.create(to_dict(with_absolute_paths(recipe)), tmp_path / "s", name)
+    planned = {each.name: each for each in make_plan(StudyRequest(study, base, tmp_path / "s"))}
     assert list(planned) == [cell.name for cell in study.cells]
     assert not any(each.problem for each in planned.values())
     assert len({each.run.path for each in planned.values()}) == len(planned) == 9
@@ -226,7 +242,11 @@ def test_changes_are_made_together_and_unknown_fields_refused():
 
 
 def test_users_options_come_between_the_studys_and_the_cells():
-    cells = (Cell("base", "base"), Cell("long", "x", {"train.epochs": 7}), Cell("vit", "x", recipe="paper-vit"))
+    cells = (
+        StudyCell("base", "base"),
+        StudyCell("long", "x", {"train.epochs": 7}),
+        StudyCell("vit", "x", recipe="paper-vit"),
+    )
     study = dataclasses.replace(TINY, cells=cells, changes=FEW)
     base = with_changes(study.base_recipe(), {"train.epochs": 2, "seed": 5})
     recipes = [study.recipe_of(cell, base) for cell in cells]
@@ -243,8 +263,8 @@ def test_all_cells_get_done_and_equal_ones_share_a_run(finished):
     assert sorted(path.parent.name for path in finished.glob("*/recipe.json")) == ["apart", "base", "sparse"]
     assert {entry.cell: entry.run for entry in record.entries}["dense"] == "base"
     for entry in record.entries:
-        assert entry.row.top_k == entry.top_k
-        assert entry.row in RunFolder(finished / entry.run).rows()
+        row = row_of(finished, entry)
+        assert (row.count, row.seed, row.model) == (IMAGES, 0, entry.run)
     trained = {name: json.loads((finished / name / "recipe.json").read_text())["model"] for name in ("apart", "sparse")}
     assert (trained["apart"]["cross"]["after"], trained["apart"]["top_k"]) == ([], "none")
     assert (trained["sparse"]["cross"]["after"], trained["sparse"]["top_k"]) == ([4], "4")
@@ -252,32 +272,33 @@ def test_all_cells_get_done_and_equal_ones_share_a_run(finished):
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_second_call_does_nothing(done, monkeypatch, capsys):
-    monkeypatch.setattr(clean, "evaluate", lambda _: pytest.fail("evaluated"))
-    before, record = sizes(done), read_record(done)
+def test_a_second_call_does_nothing(done, capsys):
+    before, record = files(done), read_record(done)
     assert run_study(request(done)) == record
-    assert sizes(done) == before
+    assert files(done) == before
     assert "cell" not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_training")
-def test_other_photos_and_another_top_k_are_measured_without_training(done):
+def test_other_images_and_another_top_k_are_measured_without_training(done):
     before = sizes(done)
     record = run_study(request(done, samples=30, cells=("apart",)))
     assert state(record) == {line: line == ("apart", "none") for line in LINES}
-    assert {entry.row.count for entry in record.entries if entry.row} == {30}
+    assert row_of(done, record.entries[3]).count == 30
     assert {name: size - before[name] for name, size in sizes(done).items()} == {"base": 0, "apart": 2, "sparse": 0}
-    assert all(entry.row.count == PHOTOS for entry in run_study(request(done)).entries)  # found again
-    more = dataclasses.replace(TINY, cells=(Cell("base", "base", inference=("8",)),))
+    measured = sizes(done)
+    assert all(state(run_study(request(done))).values())
+    assert sizes(done) == measured  # found again
+    more = dataclasses.replace(TINY, cells=(StudyCell("base", "base", inference=("8",)),))
     (entry,) = run_study(request(done, more)).entries
-    assert entry.row.top_k == "8"
+    assert entry.top_k == row_of(done, entry).top_k == (8,)
 
 
 def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
     cells = (
-        Cell("wide", "x", {"model.cross.after": (7,)}),
-        Cell("clash", "x", {"augment.policy": "none", "augment.crop_size": 9}),
-        Cell("base", "base"),
+        StudyCell("wide", "x", {"model.cross.after": (7,)}),
+        StudyCell("clash", "x", {"augment.policy": "none", "augment.crop_size": 9}),
+        StudyCell("base", "base"),
     )
     record = run_study(request(tmp_path / "s", dataclasses.replace(TINY, cells=cells)))
     problems = {entry.cell: entry.problem for entry in record.entries}
@@ -288,23 +309,26 @@ def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "cell wide failed: --model.cross.after 7" in told
     assert "cell 3/3 base" in told
-    remarks = {line.entry.cell: line.remark for line in compare(tmp_path / "s", record)}
-    assert remarks["wide"].startswith("failed: --model.cross.after 7")
+    assert any(
+        remark.startswith("wide failed: --model.cross.after 7") for remark in compare_runs([tmp_path / "s"]).remarks
+    )
 
 
-def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, monkeypatch):
+def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, monkeypatch, dry_run):
     check = Interrupt.check
     monkeypatch.setattr(Interrupt, "check", lambda self, step=None: (setattr(self, "asked", True), check(self, step)))
     with pytest.raises(Stopped):
         run_study(request(tmp_path / "tiny", cells=("base",)))
     assert read_record(tmp_path / "tiny").seconds["base"] > 0
     monkeypatch.setattr(Interrupt, "check", check)
-    assert "0 of 1 epochs" in dry_run(request(tmp_path / "tiny"))
+    assert "0 of 1 epochs" in dry_run(tmp_path / "tiny")
     monkeypatch.setattr(train, "start", lambda *_: pytest.fail("began anew"))
     record = run_study(request(tmp_path / "tiny", cells=("base",)))
-    whole = read_record(finished).entries[0].row
-    assert (record.entries[0].row.checkpoint, record.entries[0].row.value) == (whole.checkpoint, whole.value)
-    assert [line.remark for line in compare(tmp_path / "tiny", record)][2:] == ["not done yet"] * 4
+    row, whole = (row_of(folder, record.entries[0]) for folder in (tmp_path / "tiny", finished))
+    assert (row.checkpoint, row.value) == (whole.checkpoint, whole.value)
+    assert compare_runs([tmp_path / "tiny"]).remarks == tuple(
+        f"{cell} is not done yet" for cell in ("dense", "apart", "sparse")
+    )
 
 
 def test_another_recipe_in_a_cells_folder_is_refused(done):
@@ -313,86 +337,96 @@ def test_another_recipe_in_a_cells_folder_is_refused(done):
     with pytest.raises(
         UserError, match=r"cell base was made with model.cross.heads 4 \(now 2\), train.epochs 1 \(now 2\)"
     ):
-        run_study(Request(TINY, other, done))
+        run_study(StudyRequest(TINY, other, done))
     assert sizes(done) == before
     recipe = json.loads((done / "apart" / "recipe.json").read_text())
     (done / "apart" / "recipe.json").write_text(json.dumps(recipe | {"seed": 9}))
     entries = {entry.cell: entry for entry in run_study(request(done, cells=("base",))).entries}
-    assert (entries["apart"].row, entries["apart"].problem) == (None, "cell apart was made with seed 9 (now 0)")
+    assert (entries["apart"].measured, entries["apart"].problem) == (False, "cell apart was made with seed 9 (now 0)")
 
 
 def test_a_damaged_run_is_its_cells_failure(done, capsys):
     (done / "apart" / "recipe.json").write_text("[]")
     entries = {entry.cell: entry for entry in run_study(request(done)).entries}
-    assert (entries["base"].row is None, entries["apart"].row) == (False, None)
+    assert (entries["base"].measured, entries["apart"].measured) == (True, False)
     assert entries["apart"].problem.startswith(f"{done / 'apart'}: {done / 'apart' / 'recipe.json'} is damaged")
     assert "cell apart failed: " in capsys.readouterr().err
 
 
 def test_the_tables_numbers_by_hand(finished):
-    record = read_record(finished)
-    hits = {
-        (entry.cell, entry.top_k): Predictions.load(RunFolder(finished / entry.run).predictions(entry.row)).hits(1)
-        for entry in record.entries
-    }
-    base, p_values = hits["base", "none"], {}
-    lines = {(line.entry.cell, line.entry.top_k): line for line in compare(finished, record)}
-    assert lines["base", "none"].remark == "the baseline"
-    assert lines["dense", "none"].remark == "the baseline's own run"
+    record, comparison = read_record(finished), compare_runs([finished])
+    correct = {}
+    for entry in record.entries:
+        path = RunFolder(finished / entry.run).predictions_path(row_of(finished, entry))
+        correct[entry.cell, show(entry.top_k)] = Predictions.load(path).correct(1)
+    base, p_values = correct["base", "none"], {}
+    assert [method.label for method in comparison.methods] == LABELS
+    assert comparison.methods[1].same_as == "base"
+    shown = dict(zip(LINES, comparison.differences.by_measure["clean"], strict=True))
+    scores = dict(zip(shown, comparison.clean["top-1"].scores, strict=True))
+    assert (shown["base", "none"], shown["dense", "none"]) == (None, None)
     for key in LINES[2:]:
-        won, lost = int((hits[key] & ~base).sum()), int((base & ~hits[key]).sum())
+        won, lost = int((correct[key] & ~base).sum()), int((base & ~correct[key]).sum())
         p_values[key] = mcnemar([[0, won], [lost, 0]], exact=won + lost < 25).pvalue
-        assert lines[key].p == pytest.approx(p_values[key])
-        assert lines[key].difference.value == pytest.approx((won - lost) / PHOTOS)
-        assert lines[key].difference.low < (won - lost) / PHOTOS < lines[key].difference.high
-        assert lines[key].entry.row.value == pytest.approx(hits[key].mean())
+        assert shown[key].p == pytest.approx(p_values[key])
+        assert shown[key].estimate.value == pytest.approx((won - lost) / IMAGES)
+        assert shown[key].estimate.low < (won - lost) / IMAGES < shown[key].estimate.high
+        assert scores[key][0].value == pytest.approx(correct[key].mean())
     corrected = multipletests(list(p_values.values()), method="holm")[1]
-    assert [lines[key].corrected for key in p_values] == pytest.approx(list(corrected))
-    assert max(p_values.values()) < 1 or len({lines[key].difference.value for key in p_values}) > 1
+    assert [shown[key].corrected for key in p_values] == pytest.approx(list(corrected))
+    assert max(p_values.values()) < 1 or len({shown[key].estimate.value for key in p_values}) > 1
 
 
-def test_a_measurement_that_cells_share_counts_once_in_the_correction(finished):
-    record = read_record(finished)
-    twice = dataclasses.replace(record, entries=[*record.entries, dataclasses.replace(record.entries[3], cell="again")])
-    once, again = compare(finished, record), compare(finished, twice)
-    assert [line.corrected for line in again[:-1]] == [line.corrected for line in once]
-    assert again[-1].corrected == once[3].corrected is not None
+def test_a_measurement_that_cells_share_counts_once_in_the_correction(done):
+    once, record = compare_runs([done]).differences, read_record(done)
+    again = msgspec.structs.replace(record.entries[3], cell="again")
+    write_record(done, msgspec.structs.replace(record, entries=(*record.entries, again)))
+    twice = compare_runs([done]).differences
+    assert twice.by_measure["clean"][:-1] == once.by_measure["clean"]
+    assert twice.by_measure["clean"][-1] == once.by_measure["clean"][3] is not None
+    assert twice.count == once.count == 4
 
 
 def test_what_cannot_be_paired_says_so(done):
     record = read_record(done)
-    small = run_study(request(done, samples=30, cells=("apart",))).entries[3]
-    entries = [*record.entries[:3], small, *record.entries[4:]]
+    run_study(request(done, samples=30, cells=("apart",)))
+    write_rows(done / "apart", [row for row in RunFolder(done / "apart").rows() if row.count == 30])
     (done / "sparse" / "predictions").rename(done / "sparse" / "lost")
-    lines = compare(done, dataclasses.replace(record, entries=entries))
-    assert lines[3].remark.startswith("other photos than the baseline's: 30 of ")
-    assert lines[4].remark.startswith("the predictions of sparse are gone")
-    assert [line.difference for line in lines[3:]] == [None] * 3
-    without = dataclasses.replace(record, entries=[dataclasses.replace(entries[0], row=None), *entries[1:]])
-    assert [line.remark for line in compare(done, without)][:2] == ["not done yet", "the baseline is not done yet"]
+    write_record(done, record)
+    comparison = compare_runs([done])
+    apart = LABELS.index("apart")
+    (accuracy, *_) = accuracy_table(comparison).rows[apart][1:]
+    assert accuracy.count == 30
+    assert [note for note in accuracy.notes if "30" in note]
+    found = dict(zip(LABELS, comparison.differences.by_measure["clean"], strict=True))
+    assert [label for label, difference in found.items() if difference] == ["dense, top-k 4"]
+    assert any(remark.startswith(f"{done / 'sparse'}: the predictions of 2 of 2") for remark in comparison.remarks)
+    entries = [msgspec.structs.replace(record.entries[0], measured=False), *record.entries[1:]]
+    write_record(done, msgspec.structs.replace(record, entries=tuple(entries)))
+    assert "base is not done yet" in compare_runs([done]).remarks
+
+
+def test_a_study_without_its_baseline_is_compared_with_the_first_cell_that_is_done(tmp_path):
+    run_study(request(tmp_path / "s", cells=("apart", "sparse")))
+    comparison = compare_runs([tmp_path / "s"])
+    assert comparison.remarks == ("base is not done yet", "dense is not done yet")
+    assert difference_table(comparison).title == "Compared with apart"
 
 
 @pytest.mark.parametrize("other", ["dataset", "labels"])
-def test_as_many_other_photos_are_not_paired(done, other):
-    record, run_folder = read_record(done), RunFolder(done / "apart")
-    row = record.entries[3].row
-    saved = Predictions.load(run_folder.predictions(row))
+def test_as_many_other_images_are_not_paired(done, other):
+    run, record = RunFolder(done / "apart"), read_record(done)
+    row = row_of(done, record.entries[3])
+    saved = Predictions.load(run.predictions_path(row))
     if other == "dataset":
-        row = dataclasses.replace(row, dataset="elsewhere")
+        dataset = msgspec.structs.replace(row.dataset, split="test")
+        write_rows(run.path, [msgspec.structs.replace(each, dataset=dataset) for each in run.rows()])
     else:
         saved = dataclasses.replace(saved, labels=np.roll(saved.labels, 1))
-    saved.save(run_folder.predictions(row))
-    record.entries[3] = dataclasses.replace(record.entries[3], row=row)
-    lines = compare(done, record)
-    assert lines[3].remark == f"other photos than the baseline's: {PHOTOS} of {row.dataset}"
-    assert lines[4].difference is not None
-
-
-def test_a_dry_run_writes_nothing_and_tells_what_is_left(tmp_path, finished):
-    text = dry_run(request(tmp_path / "none"))
-    assert "to do: 3 trainings, 5 measurements; about 0:05:08" in text  # 3 x (1 + 1 + 60) s, and twice 1 + 60 s
-    assert list(tmp_path.iterdir()) == []
-    assert "nothing is left to do" in dry_run(request(finished))
+    saved.save(run.predictions_path(row_of(done, record.entries[3])))
+    found = dict(zip(LABELS, compare_runs([done]).differences.by_measure["clean"], strict=True))
+    assert found["apart"] is None
+    assert found["sparse"] is not None
 
 
 @pytest.fixture
@@ -400,30 +434,57 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STUDIES, "tiny", TINY)
 
 
+@pytest.fixture
+def dry_run(known: None, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], str]:
+    """What a dry run shows of the study in a folder."""
+
+    def shown(folder: Path) -> str:
+        capsys.readouterr()
+        command(["tiny", "--runs", str(folder.parent), "--name", folder.name, "--dry-run"])
+        return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+    return shown
+
+
+def test_a_dry_run_writes_nothing_and_tells_what_is_left(tmp_path, finished, dry_run):
+    text = dry_run(tmp_path / "none")
+    assert text.endswith("to do: 3 trainings, 5 measurements")
+    assert "base to do 0 of 1 clean dense to do, shared with base 0 of 2 clean apart to do" in text
+    assert list(tmp_path.iterdir()) == []
+    assert "nothing is left to do" in dry_run(finished)
+
+
 @pytest.mark.usefixtures("known", "no_training")
 def test_command_shows_and_writes_the_table(done, pages, capsys):
     command(["tiny", "--runs", str(done.parent)])
     told = capsys.readouterr()
-    out = told.out
+    out, text = told.out, (done / "study.md").read_text()
     assert pages == [[done]]
     assert f"  {done / 'report.html'}  all tables" in out
-    assert "warning: the photos [here] are gone\n" in told.err
-    lines = compare(done, read_record(done))
-    rows = list(csv.DictReader((done / "study.csv").open()))
-    of_a_group = [*LINES[:3], *LINES[4:], LINES[3]]  # are together
-    assert [(row["cell"], row["top_k"]) for row in rows] == of_a_group
-    for row in rows:
-        (line,) = (each for each in lines if (each.entry.cell, each.entry.top_k) == (row["cell"], row["top_k"]))
-        assert (row["group"], int(row["top1_count"])) == (line.entry.group, PHOTOS)
-        assert [float(row["top1"]), float(row["top1_low"])] == [line.entry.row.value, line.entry.row.low]
-        assert row["difference"] == ("" if line.difference is None else str(line.difference.value))
-        assert f"{100 * line.entry.row.value:.1f}" in out
-        if line.difference is not None:
-            assert [float(row["mcnemar_p"]), float(row["holm_p"])] == [line.p, line.corrected]
-            assert float(row["difference_high"]) == line.difference.high
-            points = f"{100 * line.difference.value:+.1f} ({100 * line.difference.low:+.1f} to"
-            assert points in (done / "study.md").read_text()
-    assert [row["notes"] for row in rows] == ["the baseline", "the baseline's own run", "", "", "", ""]
+    assert "warning: the images [here] are gone\n" in told.err
+    comparison, entries = compare_runs([done]), read_record(done).entries
+    accuracy, gaps = csv_table(done, "accuracy"), csv_table(done, "differences")
+    of_a_group = [*LABELS[:3], *LABELS[4:], LABELS[3]]  # are together
+    assert (list(accuracy), list(gaps)) == (of_a_group, of_a_group[1:])
+    groups = [entry.group for entry in entries]
+    assert [row["group"] for row in accuracy.values()] == [*groups[:3], *groups[4:], groups[3]]
+    for label, difference in zip(LABELS, comparison.differences.by_measure["clean"], strict=True):
+        shown = accuracy[label]
+        row = row_of(done, entries[LABELS.index(label)])
+        assert [float(shown["top1"]), float(shown["top1_low"]), int(shown["top1_count"])] == [
+            row.value,
+            row.low,
+            IMAGES,
+        ]
+        assert f"{100 * row.value:.1f}" in out
+        assert f"{100 * row.value:.1f} ({100 * row.low:.1f} to" in text
+        if difference is not None:
+            estimate, shown = difference.estimate, gaps[label]
+            assert [float(shown["clean"]), float(shown["clean_p"])] == [estimate.value, difference.corrected]
+            assert float(shown["clean_high"]) == estimate.high
+            assert f"{100 * estimate.value:+.1f} ({100 * estimate.low:+.1f} to" in text
+            assert f"{100 * estimate.value:+.1f}" in out
+    assert [gaps["dense"][name] for name in ("clean", "clean_p", "notes")] == ["", "", "the same run as base"]
 
 
 @pytest.mark.usefixtures("known", "no_training")
@@ -432,58 +493,65 @@ def test_the_command_ends_with_the_studys_page(done, monkeypatch, capsys):
     monkeypatch.setitem(STUDIES, "tiny", dataclasses.replace(TINY, cells=TINY.cells[:1]))
     command(["tiny", "--runs", str(done.parent)])
     (entry,) = read_record(done).entries
-    assert f"{100 * entry.row.value:.1f}" in (done / "report.html").read_text()
-    assert f"  {done / 'report.html'}  all tables" in capsys.readouterr().out
+    assert f"{100 * row_of(done, entry).value:.1f}" in (done / "report.html").read_text()
+    shown = capsys.readouterr()
+    assert f"  {done / 'report.html'}  all tables" in shown.out
+    assert "warning" not in shown.err
+    late = StudyCell("late", "x", {"model.top_k": "16"})
+    monkeypatch.setitem(STUDIES, "tiny", dataclasses.replace(TINY, cells=(*TINY.cells[:1], late)))
+    command(["tiny", "--runs", str(done.parent), "--cells", "base"])
+    assert capsys.readouterr().err.count("warning: late is not done yet\n") == 1
+    assert "late is not done yet" in (done / "report.html").read_text()
 
 
-def entry_of(cell: str, count: int = 360, **more: object) -> Entry:
-    row = Row("base", "digits", {"kind": "clean"}, "top-1", 0.144, 0.112, 0.185, count, 0, "last", "float32", 1.0)
-    return Entry("cross attention", cell, cell, "none", row, **more)
-
-
-def shown_on(width: int, lines: list[Line]) -> list[str]:
-    console = Console(width=width)
-    with console.capture() as capture:
-        console.print(terminal(study_table(Record("ablation-digits", "a note", "base"), lines)))
-    return capture.get().splitlines()
-
-
-def test_the_table_of_the_ablation_fits_on_80_columns():
-    gap = Estimate(-0.531, -0.583, -0.472)
-    names = [cell.name for cell in STUDIES["ablation-digits"].cells]
-    shown = shown_on(80, [Line(entry_of(name), gap, 1e-4, 0.003) for name in names])
+def test_the_tables_of_the_ablation_fit_on_80_columns(finished, tmp_path):
+    cells, row = STUDIES["ablation-digits"].cells, row_of(finished, read_record(finished).entries[3])
+    entries = [StudyEntry(group=cell.group, cell=cell.name, run=cell.name, measured=True) for cell in cells]
+    names = [entry.cell for entry in entries]
+    for name in names:
+        shutil.copytree(finished / "apart", tmp_path / name)
+        write_rows(
+            tmp_path / name, [msgspec.structs.replace(each, model=name) for each in RunFolder(tmp_path / name).rows()]
+        )
+    write_record(tmp_path, StudyRecord(name="ablation-digits", note="", baseline="base", entries=tuple(entries)))
+    comparison, window = compare_runs([tmp_path]), Console(width=80)
+    with window.capture() as capture:
+        for table in (accuracy_table(comparison), difference_table(comparison)):
+            window.print(fitted(table, window))
+    lines = capture.get().splitlines()
     assert max(map(len, names)) == 24
-    first = {line.split()[0]: line.split() for line in shown if "14.4" in line}
-    assert first == {name: [name, "none", "14.4", "-53.1", "<0.001", "0.003"] for name in names}
-    second = [" ".join(line.split()) for line in shown if "11.2 to 18.5" in line]
-    assert second == len(names) * ["11.2 to 18.5 -58.3 to -47.2"]
+    assert max(map(len, lines)) <= 80
+    accuracy = f"{100 * row.value:.1f}"
+    assert [line.split()[:2] for line in lines if f" {accuracy} " in line] == [[name, accuracy] for name in names]
+    gaps = [line.split() for line in lines if "+0.0" in line]
+    assert gaps == [[name, "+0.0", "1.000"] for name in names[1:]]
 
 
-def test_remarks_are_footnotes_and_so_is_another_number_of_photos():
-    lines = [
-        Line(entry_of("base", label="My [net]"), remark="the baseline"),
-        Line(entry_of("most"), Estimate(0.5, 0.4, 0.6), 1.0, 1.0, remark="failed: speed: too | slow"),
-        Line(entry_of("few", count=30), remark="the baseline"),
-        Line(dataclasses.replace(entry_of("none"), row=None), remark="not done yet"),
-    ]
-    table = study_table(Record("tiny", "", "base"), lines)
-    assert "Accuracies in percent of 360 photos" in table.caption
-    assert table.footnotes == ("the baseline", "failed: speed: too | slow", "of 30 photos", "not done yet")
-    shown = [" ".join(line.split()) for line in shown_on(100, lines)]
-    expected = ["My [net] none 14.4 - a", "most none 14.4 +50.0 b 1.000 1.000", "few none 14.4 c - a", "none none - d"]
-    assert [line for line in shown if line in expected] == expected
-    assert [cell.value for cell in table.rows[3]] == ["none", "none", None, None, None, None]
-    assert table.rows[0][0].value == "base"
-    assert "percent, with" in study_table(Record("tiny", "", "base"), lines[3:]).caption
+@pytest.mark.usefixtures("known")
+def test_what_must_be_said_of_cells_stands_in_the_file_and_in_warnings(done, capsys):
+    record = read_record(done)
+    changes = {
+        "base": {"label": "My [net]"},
+        "apart": {"problem": "speed: too | slow"},
+        "sparse": {"measured": False},
+    }
+    entries = tuple(msgspec.structs.replace(each, **changes.get(each.cell, {})) for each in record.entries)
+    write_record(done, msgspec.structs.replace(record, entries=entries))
+    command(["tiny", "--table", "--runs", str(done.parent)])
+    shown = capsys.readouterr()
+    assert "My [net]" in shown.out
+    assert "Compared with My [net]" in shown.out
+    assert "warning: apart failed: speed: too | slow\nwarning: sparse is not done yet\n" in shown.err
+    assert "- apart failed: speed: too \\| slow\n- sparse is not done yet\n" in (done / "study.md").read_text()
+    assert list(csv_table(done, "accuracy")) == ["My [net]", "dense", "dense, top-k 4", "apart"]
 
 
 @pytest.mark.usefixtures("known")
 def test_table_again_from_files_alone_without_torch(done):
     command(["tiny", "--runs", str(done.parent)])
     first = (done / "study.csv").read_text()
-    for name in ("checkpoints", "results.jsonl"):
-        for path in done.glob(f"*/{name}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in done.glob("*/checkpoints"):
+        shutil.rmtree(path)
     (done / "study.csv").unlink()
     with pytest.raises(UserError, match="was begun as tiny, not as ablation-digits"):
         command(["ablation-digits", "--table", "--runs", str(done.parent), "--name", "tiny"])
@@ -495,18 +563,40 @@ def test_table_again_from_files_alone_without_torch(done):
     assert (done / "study.csv").read_text() == first
 
 
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '{"name": "tiny", "entries": [{"row": {}}]}',
+            "is of version 1, and this doublevit .* reads version 2: delete it",
+        ),
+        ('{"name": "tiny", "version": 2}', "is damaged .*missing required field `note`.*; delete it"),
+        ("[" * 100_000, "is damaged .*; delete it"),
+        ("[]", "is damaged .*; delete it"),
+    ],
+    ids=["version", "field", "deep", "list"],
+)
+def test_a_record_that_cannot_be_read_is_told_in_one_line(tmp_path, text, words):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "study.json").write_text(text)
+    for more in (["--table"], ["--dry-run"], []):
+        with pytest.raises(UserError, match=words):
+            command(["tiny", "--runs", str(tmp_path), *more])
+
+
 @pytest.mark.usefixtures("no_training")
 def test_what_another_process_noted_before_the_lock_was_free_is_kept(done, monkeypatch):
     before = read_record(done)
 
     def late(path: Path, timeout: float) -> FileLock:
-        failed = dataclasses.replace(before.entries[3], row=None, problem="of another process")
-        entries = [*before.entries[:3], failed, *before.entries[4:]]
-        write_record(done, dataclasses.replace(before, entries=entries, seconds={"base": 77.0}))
+        failed = msgspec.structs.replace(before.entries[3], measured=False, problem="of another process")
+        entries = (*before.entries[:3], failed, *before.entries[4:])
+        write_record(done, msgspec.structs.replace(before, entries=entries, seconds={"base": 77.0}))
         shutil.rmtree(done / "apart")
         return FileLock(path, timeout=timeout)
 
-    monkeypatch.setattr("doublevit.jobs.study.run.FileLock", late)
+    monkeypatch.setattr("doublevit.studies.run.FileLock", late)
     after = run_study(request(done, cells=("base",)))
     assert (after.seconds, after.entries[3].problem) == ({"base": 77.0}, "of another process")
     assert read_record(done) == after
@@ -535,13 +625,12 @@ def test_whatever_goes_wrong_with_a_cell_the_others_go_on(finished, done, error,
     for name in ("apart", "sparse"):
         shutil.rmtree(done / name)
 
-    def start(_: Recipe, runs: Path, name: str) -> train.Trained:
+    def start(_: Recipe, runs: Path, name: str) -> Trained:
         if name == "apart":
             raise error
-        return train.Trained(RunFolder(shutil.copytree(finished / name, runs / name)), None, None)
+        return Trained(RunFolder(shutil.copytree(finished / name, runs / name)), None, None)
 
     monkeypatch.setattr(train, "start", start)
-    monkeypatch.setattr("doublevit.jobs.study.outlook.time_network", broken(error))
     record = run_study(request(done))
     assert state(record) == {line: line != ("apart", "none") for line in LINES}
     assert [entry.problem for entry in record.entries] == ["", "", "", told, "", ""]
@@ -551,7 +640,7 @@ def test_whatever_goes_wrong_with_a_cell_the_others_go_on(finished, done, error,
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize("end", [Stopped, KeyboardInterrupt])
 def test_an_end_that_is_asked_for_while_measuring_is_none_of_a_cells_failures(done, end, monkeypatch):
-    monkeypatch.setattr(clean, "evaluate", broken(end()))
+    monkeypatch.setattr(CleanEvaluator, "run", broken(end()))
     with pytest.raises(end):
         run_study(request(done, samples=30, cells=("apart", "sparse")))
     assert not any(entry.problem for entry in read_record(done).entries)
@@ -570,13 +659,14 @@ def test_no_cells_are_not_all_cells(tmp_path):
 
 @pytest.mark.usefixtures("known")
 def test_command_ends_with_1_if_a_cell_failed(tmp_path, capsys, monkeypatch):
-    bad = dataclasses.replace(TINY, cells=(Cell("base", "base", {"model.cross.heads": 7}),))
+    bad = dataclasses.replace(TINY, cells=(StudyCell("base", "base", {"model.cross.heads": 7}),))
     monkeypatch.setitem(STUDIES, "tiny", bad)
     with pytest.raises(SystemExit) as end:
         command(["tiny", "--runs", str(tmp_path)])
     assert end.value.code == 1
-    assert "1 of 1 cells failed: base" in capsys.readouterr().err
-    assert "7 does not divide the width 64" in (tmp_path / "tiny" / "study.csv").read_text()
+    error = capsys.readouterr().err
+    assert "1 of 1 cells failed: base" in error
+    assert "7 does not divide the width 64" in error.partition("warning: base failed: ")[2]
 
 
 @pytest.mark.usefixtures("known", "no_training")
@@ -592,7 +682,7 @@ def test_a_page_that_cannot_be_made_hides_no_failure(done, error, monkeypatch, c
     assert end.value.code == 1
     told = capsys.readouterr().err
     assert f"warning: the page could not be made: {error}\n" in told
-    assert told.endswith("1 of 4 cells failed: apart; the table says why\n")
+    assert told.endswith("1 of 4 cells failed: apart; the warnings above say why\n")
 
 
 @pytest.mark.usefixtures("known")

@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 
 from doublevit import __version__
 from doublevit.cli.data import data
-from doublevit.cli.errors import errors
-from doublevit.cli.evaluate import evaluate, transfer
+from doublevit.cli.inspect import errors, show
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.report import report, tables
-from doublevit.cli.runs import run, train
-from doublevit.cli.show import show
-from doublevit.cli.speed import speed
+from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown

@@ -10,7 +10,7 @@ import tyro
 
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import fail, say
-from doublevit.corrupted.config import CorruptionConfig
+from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import DataConfig, Dataset, load
 from doublevit.errors import UserError
 from doublevit.progress import console
@@ -23,7 +23,7 @@ DEFAULT = CorruptionConfig(("common",))
 
 @dataclasses.dataclass(frozen=True)
 class Corrupt:
-    """Write a corrupted set: validation photos, by corruption and severity; what is there already is kept."""
+    """Write a corrupted set: validation images, by corruption and severity; what is there already is kept."""
 
     data: DataConfig = DataConfig()
     output: Path = Path("corrupted")
@@ -31,7 +31,7 @@ class Corrupt:
     format: Literal["jpeg", "store"] = "jpeg"
     """jpeg: the published layout, quality 85; store: arrays, exact and fast to read, six times as large."""
     photos: int | None = None
-    """Only the first so many photos."""
+    """Only the first so many images."""
     workers: int = os.cpu_count() or 1
     """Processes that work side by side."""
     corruption: Annotated[CorruptionConfig, tyro.conf.arg(name="")] = DEFAULT
@@ -46,9 +46,9 @@ class Corrupt:
 def corrupt(arguments: Sequence[str]) -> None:
     """Write a corrupted set: `data corrupt [options]`."""
     options = parse(Corrupt, "doublevit data corrupt", arguments)
-    from doublevit.corrupted.manifest import Manifest
-    from doublevit.corrupted.sets import on_the_fly
-    from doublevit.corrupted.write import write
+    from doublevit.corrupted_sets.manifest import Manifest
+    from doublevit.corrupted_sets.sets import on_the_fly
+    from doublevit.corrupted_sets.write import write
     from doublevit.corruptions.config import table_for
 
     clean, wanted = load(options.data)["val"], options.corruption
@@ -56,7 +56,7 @@ def corrupt(arguments: Sequence[str]) -> None:
     ice = on_the_fly(clean, wanted, options.data.cache).textures
     height, width = clean.images.shape[1:3]
     manifest = Manifest(
-        source=clean.source,
+        source=str(clean.id),
         count=len(clean),
         side=(height, width),
         class_ids=clean.class_ids,
@@ -73,7 +73,7 @@ def corrupt(arguments: Sequence[str]) -> None:
 
 def verify_set(path: Path) -> None:
     """Print what is wrong with a set, a line each, and end with code 2; or say that nothing is."""
-    from doublevit.corrupted.verify import verify
+    from doublevit.corrupted_sets.verify import verify
 
     verified = verify(path)
     for problem in verified.problems:
@@ -83,11 +83,11 @@ def verify_set(path: Path) -> None:
     say(f"{path}: {verified.found}; every one is there and can be read")
 
 
-def corruption_sheet(dataset: Dataset, photo: int, config: CorruptionConfig, cache: Path) -> "Image":
-    """A photo under each of some corruptions, by severity."""
-    from doublevit.corrupted import sheet
-    from doublevit.corrupted.sets import on_the_fly
+def show_corruptions(dataset: Dataset, index: int, config: CorruptionConfig, cache: Path) -> "Image":
+    """The image at `index` under each of some corruptions, by severity."""
+    from doublevit.corrupted_sets.sets import on_the_fly
+    from doublevit.report.sheets import corruption_sheet
 
-    if not 0 <= photo < len(dataset):
-        raise UserError(f"--photo {photo}: expected 0 to {len(dataset) - 1:,}")
-    return sheet.corruption_sheet(on_the_fly(dataset, config, cache), photo, config)
+    if not 0 <= index < len(dataset):
+        raise UserError(f"--photo {index}: expected 0 to {len(dataset) - 1:,}")
+    return corruption_sheet(on_the_fly(dataset, config, cache), index, config)

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from doublevit.augment import AugmentConfig
-from doublevit.cli.corrupted import corrupt, corruption_sheet, verify_set
+from doublevit.cli.corrupted import corrupt, show_corruptions, verify_set
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import say
-from doublevit.corrupted.config import CorruptionConfig
+from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
 
 if TYPE_CHECKING:
-    from doublevit.augment.views import View
+    from doublevit.augment.policies import View
 
 
 @dataclasses.dataclass(frozen=True)
 class Which:
-    """Which photos."""
+    """Which images."""
 
     data: DataConfig = DataConfig()
 
@@ -43,7 +43,7 @@ class Verify(Which):
 
 @dataclasses.dataclass(frozen=True)
 class Show(Which):
-    """Write a contact sheet: photos of some classes; views of them as trained on; or one photo, corrupted."""
+    """Write a contact sheet: images of some classes; views of them as trained on; or one image, corrupted."""
 
     output: Path = Path("contact-sheet.png")
     """The PNG to write."""
@@ -52,13 +52,13 @@ class Show(Which):
     classes: int = 10
     """Rows: this many classes, spread over all of them."""
     photos: int = 8
-    """Photos of each; with --augment, views of the first one."""
+    """Images of each; with --augment, views of the first one."""
     augment: str | None = None
-    """A policy (see `doublevit recipes`), with its defaults, at the photo's own size: show views and operations."""
+    """A policy (see `doublevit recipes`), with its defaults, at the image's own size: show views and operations."""
     corruption: tuple[str, ...] = ()
-    """Names, or common, validation, paper, all: show one photo under these, by severity."""
+    """Names, or common, validation, paper, all: show one image under these, by severity."""
     photo: int = 0
-    """Which photo, with --corruption."""
+    """Which image, with --corruption."""
     frost_textures: Path | None = None
     """Folder with the published frost textures, with --corruption."""
 
@@ -72,7 +72,7 @@ class Show(Which):
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Prepare, verify, corrupt or show photos: `data prepare|verify|corrupt|show [options]`."""
+    """Prepare, verify, corrupt or show images: `data prepare|verify|corrupt|show [options]`."""
     if not arguments or arguments[0] in ("-h", "--help"):
         say(f"usage: doublevit data {'|'.join(ACTIONS)} [options]\n\nsources: {', '.join(SOURCES)}")
     elif arguments[0] not in ACTIONS:
@@ -82,13 +82,13 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    """Decode photos into the cache, or find them there."""
+    """Decode images into the cache, or find them there."""
     config = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__).data
     splits = load(config)
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
-    say(f"from {splits['val'].source.partition(', val')[0]}")
+    say(f"from {splits['val'].id.source}")
 
 
 def _verify(arguments: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ def _show(arguments: Sequence[str]) -> None:
     from doublevit.data.sheet import captioned_sheet, contact_sheet
 
     if options.corruption:
-        sheet = corruption_sheet(dataset, options.photo, config, options.data.cache)
+        sheet = show_corruptions(dataset, options.photo, config, options.data.cache)
     elif augment is None:
         sheet = contact_sheet(dataset, options.classes, options.photos)
     else:
@@ -123,15 +123,15 @@ def _show(arguments: Sequence[str]) -> None:
 
 
 def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "list[list[View]]":
-    """The first photo of each of some classes, followed by views of it."""
-    from doublevit.augment.views import described_views
+    """The first image of each of some classes, followed by views of it."""
+    from doublevit.augment.policies import described_views
     from doublevit.data.sheet import spread
 
     chosen = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, options.classes)])
-    photos = dataset.images[chosen]
-    views = described_views(photos, chosen, len(dataset), augment, options.photos)
+    images = dataset.images[chosen]
+    views = described_views(images, chosen, len(dataset), augment, options.photos)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
-    originals = zip(photos, names, strict=True)
+    originals = zip(images, names, strict=True)
     return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]
 
 

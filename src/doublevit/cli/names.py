@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from doublevit.attacks.config import ATTACKS, ENSEMBLES
+from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES
 from doublevit.augment import OPERATION_SETS, OPERATIONS, POLICIES
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError

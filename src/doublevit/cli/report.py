@@ -11,21 +11,19 @@ import tyro
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import out, say, warn
 from doublevit.errors import UserError
-from doublevit.report.formats import FORMATS, fitted
+from doublevit.report.formats import FORMATS, print_tables
 from doublevit.report.formats.plain import as_json
-from doublevit.report.tables import SECTIONS
+from doublevit.report.tables import SECTIONS, USUAL
 
 if TYPE_CHECKING:
     from doublevit.report.table import Table
-
-WIDE = 200  # columns, where what is printed goes to no terminal
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """A page of one run, of several compared, or of a study: one HTML file that needs nothing but a browser.
 
-    It holds the result with its interval, sortable tables, plots, photos, mistakes, attacks and attention maps where
+    It holds the result with its interval, sortable tables, plots, images, mistakes, attacks and attention maps where
     there are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
     """
 
@@ -52,7 +50,9 @@ class Tables:
     format: Literal["terminal", "markdown", "latex", "csv", "json"] = "terminal"
     """How to print them; several tables are one JSON array, and in CSV have a line with their name before them."""
     only: tuple[str, ...] = ()
-    """Parts to print: runs, accuracy, robustness, cells, attacks, comparison, speed, paper; all if not given."""
+    """Parts to print: runs, accuracy, robustness, cells (each corruption at each severity), means (over corruptions, as
+    they were measured), attacks, parts (of ensembles of attacks), comparison, speed, paper; all but cells, means and
+    parts if not given."""
     paper: bool = False
     """Also show the paper's own numbers, and whether they add up."""
 
@@ -78,21 +78,18 @@ def report(arguments: Sequence[str]) -> None:
 def tables(arguments: Sequence[str]) -> None:
     """The same tables in the terminal, in Markdown, LaTeX, CSV or JSON: `tables RUN ... [--format latex]`."""
     options = parse(Tables, "doublevit tables", arguments)
-    from doublevit.report.collection import open_runs
+    from doublevit.analysis.compare import compare_runs
     from doublevit.report.tables.every import every_table
 
-    collection = open_runs(options.runs)
-    for remark in collection.remarks:
+    comparison = compare_runs(options.runs)
+    for remark in comparison.remarks:
         warn(remark)
-    found = every_table(collection, paper=options.paper or "paper" in options.only)
-    wanted = options.only or [name for name in SECTIONS if name != "cells"]
-    chosen = [table for name in wanted for table in found[name]]
+    made = every_table(comparison, paper=options.paper or "paper" in options.only)
+    chosen = [table for name in options.only or USUAL for table in made[name]]
     if not chosen:
         warn("nothing of what is asked for was measured")
     if options.format == "terminal":
-        out.width = out.width if out.is_terminal else max(out.width, WIDE)
-        for table in chosen:
-            out.print(fitted(table, out))
+        print_tables(chosen, out)
     elif options.format == "json":
         say(json.dumps([json.loads(as_json(table)) for table in chosen], indent=1))
     else:
@@ -101,5 +98,5 @@ def tables(arguments: Sequence[str]) -> None:
 
 def _named(table: "Table", form: str) -> str:
     """The text of a table; CSV does not say by itself which it is."""
-    made = FORMATS[form][1](table)
-    return f"# {table.name}\n{made}" if form == "csv" else made
+    shown = FORMATS[form][1](table)
+    return f"# {table.name}\n{shown}" if form == "csv" else shown

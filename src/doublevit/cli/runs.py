@@ -1,4 +1,4 @@
-"""`doublevit run` and `train`. What is slow to import is imported when the arguments have been read."""
+"""`doublevit run`, `train`, `evaluate`, `transfer` and `speed`. What is slow to import is imported after parsing."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,15 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from doublevit.cli.evaluate import show_result
+from doublevit.augment import describe
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import STOPPED, fail, say
+from doublevit.cli.terminal import STOPPED, fail, out, say
+from doublevit.jobs.options import Evaluate, SpeedOptions, TransferOptions
 from doublevit.progress import is_main_process
-from doublevit.recipes import Recipe, get_recipe
+from doublevit.recipes import Recipe, from_dict, get_recipe
 
 if TYPE_CHECKING:
-    from doublevit.jobs.train import Trained
+    from doublevit.jobs.evaluate import Evaluated
+    from doublevit.jobs.load import Trained
+    from doublevit.runs.folder import RunFolder
+    from doublevit.runs.row import Row
+
+CONTENTS = {
+    "results.jsonl": "every number, with its interval",
+    "predictions": "per image",
+    "attacks": "what fell to what, and images",
+    "errors": "what is got wrong: classes, confusions, calibration, mistakes",
+    "checkpoints": "weights",
+    "log.jsonl": "the course of training",
+    "recipe.json": "what it takes to repeat it, with environment.json",
+}
+RESULTS = ("accuracy", "robustness", "cells", "means", "attacks", "parts")
+"""The tables that may be made of rows that were just measured, one below the other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +58,7 @@ def run(arguments: Sequence[str]) -> None:
     trained = _train(arguments, "run")
     from doublevit.jobs.evaluate import finish
 
-    show_result(trained.run, finish(trained))
+    _show_result(finish(trained))
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -50,6 +66,43 @@ def train(arguments: Sequence[str]) -> None:
     folder = _train(arguments, "train").run
     if is_main_process():
         say(f"trained; everything is in {folder.path}\nnow: doublevit evaluate {folder.path}")
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
+    options = parse(Evaluate, "doublevit evaluate", arguments)
+    from doublevit.jobs.evaluate import evaluate as measure
+
+    try:
+        evaluated = measure(options)
+    except KeyboardInterrupt:
+        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+    _show_result(evaluated)
+
+
+def transfer(arguments: Sequence[str]) -> None:
+    """Black box: each run on images made to fool the others, as a matrix: `transfer RUN RUN ... [options]`."""
+    options = parse(TransferOptions, "doublevit transfer", arguments)
+    from doublevit.jobs.evaluate import transfer as measure
+
+    try:
+        rows = measure(options)
+    except KeyboardInterrupt:
+        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+    if is_main_process():
+        _show_transfer(rows)
+        say("rows were added to the results of the run that each was tested on")
+
+
+def speed(arguments: Sequence[str]) -> None:
+    """What a run's network costs here: photos a second, memory, parameters, MACs: `speed RUN [--batch-size 32]`."""
+    options = parse(SpeedOptions, "doublevit speed", arguments)
+    from doublevit.jobs.speed import measure_speed
+    from doublevit.runs.folder import RunFolder
+
+    rows = measure_speed(options)
+    _show_rows(RunFolder(options.run), rows, ("speed",))
+    say(f"  {options.run / 'results.jsonl'}  the same numbers, added")
 
 
 def _train(arguments: Sequence[str], command: str) -> "Trained":
@@ -76,3 +129,35 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
     recipe = get_recipe(arguments[0])
     prog = f"{prog} {recipe.name}"
     return parse(Start, prog, arguments[1:], description=recipe.note, default=Start(recipe))
+
+
+def _show_result(evaluated: "Evaluated") -> None:
+    """Tables of what was measured, and what lies in the run's folder."""
+    if not is_main_process():
+        return
+    folder, recipe = evaluated.run.path, from_dict(evaluated.run.recipe())
+    _show_rows(evaluated.run, evaluated.rows)
+    say(f"  trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "  not trained")
+    for finding in evaluated.findings:
+        say(f"  finding: {finding}")
+    for part, meaning in CONTENTS.items():
+        if (folder / part).exists():
+            say(f"  {folder / part}  {meaning}")
+
+
+def _show_rows(run: "RunFolder", rows: "Sequence[Row]", sections: Sequence[str] = RESULTS) -> None:
+    """Show rows of a run that were just measured, in the tables of the page."""
+    from doublevit.analysis.compare import compare_rows
+    from doublevit.report.formats.terminal import print_tables
+    from doublevit.report.tables.every import result_tables
+
+    print_tables(result_tables(compare_rows(run, rows), sections), out)
+
+
+def _show_transfer(rows: "Sequence[Row]") -> None:
+    """Show transfers among some runs that were just measured, as matrices."""
+    from doublevit.analysis.attacked import transfer_matrices
+    from doublevit.report.formats.terminal import print_tables
+    from doublevit.report.tables.attacks import transfer_tables
+
+    print_tables(transfer_tables(transfer_matrices(((row.model, row) for row in rows), {})), out)

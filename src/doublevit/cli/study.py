@@ -12,18 +12,22 @@ from doublevit.cli.names import print_names
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import STOPPED, fail, out, say, warn
 from doublevit.errors import UserError
+from doublevit.files import write_text
 from doublevit.recipes import Recipe
-from doublevit.recipes.studies import STUDIES, get_study
-from doublevit.recipes.study import Study
-from doublevit.report.formats import terminal
-from doublevit.report.study import Record, compare, read_record, study_table, write_tables
+from doublevit.runs.study_record import StudyRecord, read_record
+from doublevit.studies.named import STUDIES, get_study
+from doublevit.studies.study import Study
 
 if TYPE_CHECKING:
-    from doublevit.jobs.study import Request
+    from doublevit.analysis.comparison import Comparison
+    from doublevit.studies.plan import StudyRequest
+
+SHORT = ("accuracy", "comparison")
+"""The tables by which a study is told in short."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class StudyOptions:
     """Options of a study, beside those of its base recipe."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
@@ -42,7 +46,7 @@ class Options:
     seeds: tuple[int, ...] = ()
     """Train every cell with each of these; the first one's runs bear the cells' names. If not given, --seed alone."""
     dry_run: bool = False
-    """Only tell what is done, what is to do, and how long that will take, which is timed on a little of it."""
+    """Only tell what is done and what is to do."""
     table: bool = False
     """Only make the table again, from the study's files alone; `doublevit report` renews the page."""
 
@@ -60,8 +64,8 @@ def study(arguments: Sequence[str]) -> None:
         print_names("Studies", {name: f"{each.note} ({len(each.cells)} cells)" for name, each in STUDIES.items()})
         return
     chosen = get_study(arguments[0])
-    default = Options(chosen.base_recipe())
-    options = parse(Options, f"doublevit study {chosen.name}", arguments[1:], description=chosen.note, default=default)
+    program, default = f"doublevit study {chosen.name}", StudyOptions(chosen.base_recipe())
+    options = parse(StudyOptions, program, arguments[1:], description=chosen.note, default=default)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("doublevit study works in one process, one cell after another: start it without torchrun")
     folder = options.runs / (options.name or chosen.name)
@@ -76,10 +80,10 @@ def study(arguments: Sequence[str]) -> None:
         _run(_request(chosen, folder, options))
 
 
-def _request(chosen: Study, folder: Path, options: Options) -> "Request":
-    from doublevit.jobs.study import Request
+def _request(chosen: Study, folder: Path, options: StudyOptions) -> "StudyRequest":
+    from doublevit.studies.plan import StudyRequest
 
-    return Request(
+    return StudyRequest(
         study=chosen,
         recipe=options.recipe,
         folder=folder,
@@ -91,33 +95,35 @@ def _request(chosen: Study, folder: Path, options: Options) -> "Request":
     )
 
 
-def _preview(request: "Request") -> None:
-    from doublevit.jobs.study import Book, Outlook, overview
+def _preview(request: "StudyRequest") -> None:
+    from doublevit.studies.progress import StudyProgress, summary
 
-    book = Book(request)
-    book.require_photos()
-    out.print(overview(book, Outlook(book)))
+    progress = StudyProgress(request)
+    progress.require_images()
+    out.print(summary(progress))
 
 
-def _run(request: "Request") -> None:
-    from doublevit.jobs.study import run_study
+def _run(request: "StudyRequest") -> None:
+    from doublevit.studies.run import run_study
     from doublevit.train.interrupt import Stopped
 
     try:
         record = run_study(request)
     except (Stopped, KeyboardInterrupt):
         fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
-    _show(request.folder, record)
-    _report(request, record)
+    _report(request, record, _show(request.folder, record))
     wanted = [cell.name for cell in request.study.cells if request.wants(cell)]
     failed = dict.fromkeys(entry.cell for entry in record.entries if entry.problem and entry.cell in wanted)
     if failed:
-        fail(f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed)}; the table says why", 1)
+        fail(f"{len(failed)} of {len(wanted)} cells failed: {', '.join(failed)}; the warnings above say why", 1)
 
 
-def _report(request: "Request", record: Record) -> None:
-    """The page, of what is done so far; where it cannot be made, the study's own outcome still counts."""
-    if not any(entry.row for entry in record.entries):
+def _report(request: "StudyRequest", record: StudyRecord, known: Sequence[str]) -> None:
+    """The page, of what is done so far; where it cannot be made, the study's own outcome still counts.
+
+    Of its remarks, those are shown that are not `known`.
+    """
+    if not any(entry.measured for entry in record.entries):
         return
     from doublevit.jobs.report import write_report
 
@@ -127,13 +133,44 @@ def _report(request: "Request", record: Record) -> None:
         warn(f"the page could not be made: {error}")
         return
     for remark in written.remarks:
-        warn(remark)
+        if remark not in known:
+            warn(remark)
     say(f"  {written.page}  all tables, plots and photos: open it in a browser")
 
 
-def _show(folder: Path, record: Record) -> None:
-    """The table, in the terminal and as files."""
-    table = study_table(record, compare(folder, record))
-    paths = write_tables(folder, table)
-    out.print(terminal(table))
-    say(f"  {', '.join(map(str, paths))}")
+def _show(folder: Path, record: StudyRecord) -> tuple[str, ...]:
+    """The tables, in the terminal and as files, and the remarks on cells that failed or are not done, returned too."""
+    from doublevit.analysis.compare import compare_runs, study_remarks
+    from doublevit.report.formats.terminal import print_tables
+    from doublevit.report.tables.every import result_tables
+
+    comparison = compare_runs([folder]) if any(entry.measured for entry in record.entries) else None
+    remarks = comparison.remarks if comparison else study_remarks(record)
+    if comparison:
+        paths = write_study_tables(folder, comparison)
+        print_tables(result_tables(comparison, SHORT), out)
+        say(f"  {', '.join(map(str, paths))}")
+    for remark in remarks:
+        warn(remark)
+    return remarks
+
+
+def write_study_tables(folder: Path, comparison: "Comparison") -> list[Path]:
+    """Write study.md and study.csv into a study's folder: accuracies, and differences from the baseline.
+
+    The CSV has a line with its name before each table. Remarks stand at the end of study.md.
+    """
+    from doublevit.report.formats.markdown import escape, markdown
+    from doublevit.report.formats.plain import as_csv
+    from doublevit.report.tables.every import result_tables
+
+    tables = result_tables(comparison, SHORT)
+    title = f"# {escape(comparison.title)}" + (f": {escape(comparison.note)}" if comparison.note else "")
+    remarks = "".join(f"- {escape(remark)}\n" for remark in comparison.remarks)
+    texts = {
+        "study.csv": "\n".join(f"# {table.name}\n{as_csv(table)}" for table in tables),
+        "study.md": "\n".join(filter(None, [f"{title}\n", *map(markdown, tables), remarks])),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]

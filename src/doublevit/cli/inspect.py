@@ -1,4 +1,4 @@
-"""`doublevit errors`: what a run gets wrong."""
+"""`doublevit errors` and `doublevit show attention`: looking into a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ import tyro
 
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import out, say
-from doublevit.errors import UserError
+from doublevit.errors import UserError, unknown
+from doublevit.files import whole_file
+from doublevit.jobs.options import AttentionOptions
 
 if TYPE_CHECKING:
-    from doublevit.jobs.errors import Analysis
+    from doublevit.jobs.errors import ErrorAnalysis
 
 MOST_SHOWN = 600  # mistakes that make a sheet of a hundred rows
 BEST = 3
@@ -42,48 +44,73 @@ class Errors:
 
 
 def errors(arguments: Sequence[str]) -> None:
-    """What a run gets wrong, by class and by photo, and how sure it is: `errors RUN [--condition fog 3]`."""
+    """What a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
     options = parse(Errors, "doublevit errors", arguments)
     from doublevit.jobs.errors import analyse
 
     analysis = analyse(options.run, options.condition, options.worst, options.mistakes)
     _show_measurement(analysis)
     _show_tables(analysis, options.worst)
-    if analysis.seen.remark and (options.mistakes or analysis.seen.images is None):
-        say(f"remark: {analysis.seen.remark}")
-    if not analysis.pairs:
+    if analysis.measured.remark and (options.mistakes or analysis.measured.images is None):
+        say(f"remark: {analysis.measured.remark}")
+    if not analysis.confusions:
         say("remark: no mistakes, so there are none to show")
     for path, meaning in analysis.files().items():
         say(f"  {path}  {meaning}")
 
 
-def _show_measurement(analysis: "Analysis") -> None:
+def _show_measurement(analysis: "ErrorAnalysis") -> None:
     """The whole in one sentence, and which measurement it is of."""
-    row, error = analysis.kept.row, analysis.calibration.equal_width.error
+    row, error = analysis.measurement.row, analysis.calibration.equal_width.error
     say(
-        f"{analysis.title}: {row.value:.1%} of {row.count:,} photos right (95 % interval {row.low:.1%} to"
+        f"{analysis.title}: {row.value:.1%} of {row.count:,} images right (95 % interval {row.low:.1%} to"
         f" {row.high:.1%}), expected calibration error {error.value:.1%} ({error.low:.1%} to {error.high:.1%})"
     )
     newest = f"; newest of {analysis.fitting} that fit" if analysis.fitting > 1 else ""
     say(f"  measured on {row.dataset}; {row.checkpoint}; {row.precision}{newest}")
     if row.metric != "top-1":
-        say("  what stands under attack is judged as the model sees the photo itself; what fell, by its image")
+        say(
+            "  what is robust under attack is judged by the image itself; what is broken, by what the attack made of it"
+        )
     if row.findings:
         say(f"  findings that speak against believing it: {', '.join(row.findings)}")
 
 
-def _show_tables(analysis: "Analysis", worst: int) -> None:
-    from doublevit.report.classes import best_first, worst_first
+def _show_tables(analysis: "ErrorAnalysis", worst: int) -> None:
+    from doublevit.analysis.classes import best_first, worst_first
     from doublevit.report.formats import terminal
     from doublevit.report.tables.errors import calibration_table, class_table, pair_table
 
-    names = analysis.seen.class_names
-    taken = {pair.true: pair for pair in reversed(analysis.pairs)}  # the most frequent last
+    names = analysis.measured.class_names
+    taken = {pair.true: pair for pair in reversed(analysis.confusions)}  # the most frequent last
     rising, best = worst_first(analysis.classes), best_first(analysis.classes)
     out.print(terminal(class_table("worst-classes", "Worst classes", rising[:worst], names, taken)))
     if len(rising) > worst:
-        some = best[: min(BEST, len(rising) - worst)]
-        out.print(terminal(class_table("best-classes", "Best classes", some, names, taken)))
-    if analysis.pairs:
-        out.print(terminal(pair_table(analysis.pairs[:worst], names)))
+        few = best[: min(BEST, len(rising) - worst)]
+        out.print(terminal(class_table("best-classes", "Best classes", few, names, taken)))
+    if analysis.confusions:
+        out.print(terminal(pair_table(analysis.confusions[:worst], names)))
     out.print(terminal(calibration_table(analysis.calibration)))
+
+
+USAGE = "usage: doublevit show attention RUN [PHOTO ...] [options]\n\nall options: doublevit show attention --help"
+
+
+def show(arguments: Sequence[str]) -> None:
+    """What a network looks at, as a picture: `show attention RUN [PHOTO ...] [options]`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        say(USAGE)
+    elif arguments[0] != "attention":
+        raise unknown("command", f"show {arguments[0]}", ["show attention"])
+    else:
+        _attention(arguments[1:])
+
+
+def _attention(arguments: Sequence[str]) -> None:
+    options = parse(AttentionOptions, "doublevit show attention", arguments)
+    from doublevit.jobs.attention import attention_sheet
+
+    sheet = attention_sheet(options)
+    with whole_file(options.picture) as file:
+        sheet.save(file, format="PNG")
+    say(f"written: {options.picture}")

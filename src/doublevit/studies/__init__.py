@@ -1,0 +1,1 @@
+"""Studies: recipes that vary one factor each, trained, measured alike and compared."""

@@ -1,0 +1,173 @@
+"""Named studies: unions of groups that vary one factor each around a base, since the full product would be too many."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from doublevit.errors import unknown
+from doublevit.recipes.named import LAST_90
+from doublevit.studies.study import Protocol, Study, StudyCell
+
+FREEZING = (
+    StudyCell("freeze-none", "freezing", {"model.freeze": "none"}),
+    StudyCell("freeze-all-but-90-tensors", "freezing", {"model.freeze": LAST_90}),
+    StudyCell("freeze-all-but-head", "freezing", {"model.freeze": "all-but-head"}),
+)
+
+
+def _cross(*blocks: tuple[int, ...]) -> tuple[StudyCell, ...]:
+    """No cross attention; and layers after each of these rows of blocks, by fusion and routing."""
+    none = StudyCell("cross-0", "cross attention", {"model.cross.after": ()})
+    layers = (_layers(after, fusion, routing) for after in blocks for fusion, routing in FUSED)
+    return (none, *layers)
+
+
+FUSED = (("replace", "own"), ("replace", "swapped"), ("residual", "own"), ("residual", "swapped"))
+
+
+def _layers(after: tuple[int, ...], fusion: str, routing: str) -> StudyCell:
+    changes = {"model.cross.after": after, "model.cross.fusion": fusion, "model.cross.routing": routing}
+    return StudyCell(f"cross-{len(after)}-{fusion}-{routing}", "cross attention", changes)
+
+
+def _sparse(*top_k: str) -> tuple[StudyCell, ...]:
+    """Trained with each, evaluated with all."""
+    group = "sparse attention"
+    return tuple(StudyCell(f"top-k-{trained}", group, {"model.top_k": trained}, top_k) for trained in top_k)
+
+
+def _augmentation(*policies: str) -> tuple[StudyCell, ...]:
+    return tuple(StudyCell(f"augment-{policy}", "augmentation", {"augment.policy": policy}) for policy in policies)
+
+
+def _study(name: str, note: str, base: str, *groups: tuple[StudyCell, ...], epochs: int | None = None) -> Study:
+    """The base alone, which the others are compared with, and groups around it."""
+    cells = (StudyCell("base", "baseline"), *(cell for group in groups for cell in group))
+    return Study(name, note, base, "base", cells, {} if epochs is None else {"train.epochs": epochs})
+
+
+PLAIN = {"augment.policy": "none"}
+SPARSE = {"model.top_k": "16"}  # the paper does not say with which k its tables were made
+PAPER_PROTOCOL = Protocol(
+    corruptions=("paper",),
+    attacks=("pgd",),
+    epsilons=("0", "0.25/255", "0.5/255", "1/255", "2/255"),  # 0 is a control
+    speed=True,
+)
+
+
+def _rows(name: str, label: str, recipe: str, *, sparse: bool = False) -> tuple[StudyCell, ...]:
+    """One network, as the paper's tables have them: without augmentation, with it, and with sparse attention too."""
+    cells = (
+        StudyCell(name, label, PLAIN, recipe=recipe, label=label),
+        StudyCell(f"{name}-aug", label, recipe=recipe, label=f"{label}+Aug"),
+        StudyCell(f"{name}-aug-sparse", label, SPARSE, recipe=recipe, label=f"{label}+Aug+Sparse"),
+    )
+    return cells if sparse else cells[:2]
+
+
+def _doubles(label: str, *three: tuple[str, Mapping[str, Any]]) -> tuple[StudyCell, ...]:
+    """DoubleViT without cross attention, with a layer and with two: recipes and changes; augmented, as in the paper."""
+    labels = {"double": label, "double-cross": f"{label}+Cross", "double-2cross": f"{label}+2Cross"}
+    rows = zip(labels.items(), three, strict=True)
+    return tuple(StudyCell(name, label, changes, recipe=recipe, label=own) for (name, own), (recipe, changes) in rows)
+
+
+def _named(recipe: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """The three of one family."""
+    return (recipe, {}), (f"{recipe}-cross", {}), (f"{recipe}-2cross", {})
+
+
+def _small_double(*after: int) -> tuple[str, Mapping[str, Any]]:
+    """With the start that digits-vit has too, and cross attention after these blocks."""
+    branches = {"model.backbone": "vit-digits-4-xavier", "model.coarse": "vit-digits-8-xavier"}
+    return "digits-double", {**branches, "model.cross.after": after}
+
+
+_POLICIES = _augmentation("basic", "augmix", "augmix-strict", "augmix-jsd")
+_ALL = (
+    Study(
+        "paper",
+        "the rows of the paper's Tables 1 and 2: accuracy on clean, corrupted and attacked images, and what it costs",
+        "paper-vit",
+        "vit-aug",
+        (
+            *_rows("vit", "ViT", "paper-vit", sparse=True),
+            *_rows("pit", "PiT", "paper-pit", sparse=True),
+            *_rows("inception", "InceptionResnetV2", "paper-inception"),
+            *_doubles("DoubleViT", *_named("paper-double")),
+        ),
+        protocol=dataclasses.replace(PAPER_PROTOCOL, attack_samples=500),
+        beside_paper=True,
+    ),
+    Study(
+        "paper-ti",
+        "the rows of the paper's tables on Ti/16 networks, at a tenth of the cost, with DeiT in PiT's place",
+        "ti-vit",
+        "vit-aug",
+        (
+            *_rows("vit", "ViT-Ti", "ti-vit", sparse=True),
+            *_rows("deit", "DeiT-Ti", "ti-deit", sparse=True),
+            *_doubles("DoubleViT-Ti", *_named("ti-double")),
+        ),
+        protocol=PAPER_PROTOCOL,
+        beside_paper=True,
+    ),
+    Study(
+        "digits",
+        "the rows of the paper's tables on the embedded digits, with small networks from scratch, in minutes",
+        "digits-vit",
+        "vit-aug",
+        (
+            *_rows("vit", "ViT", "digits-vit", sparse=True),
+            *_rows("pit", "PiT", "digits-pit"),
+            *_rows("resnet", "ResNet", "digits-resnet"),
+            *_doubles("DoubleViT", _small_double(), _small_double(4), _small_double(4, 6)),
+        ),
+        {"train.epochs": 5, "train.backbone_lr": 2e-3, "train.head_lr": 2e-3, "data.per_class": 100},
+        dataclasses.replace(PAPER_PROTOCOL, severities=(1, 3, 5), epsilons=("0", "2/255", "4/255", "8/255")),
+    ),
+    _study(
+        "ablation",
+        "the paper's DoubleViT: cross attention, sparse attention, augmentation, freezing",
+        "paper-double-cross",
+        _cross((9,), (9, 12)),
+        _sparse("none", "8", "16", "32"),
+        _POLICIES,
+        FREEZING,
+    ),
+    _study(
+        "ablation-ti",
+        "the same on DoubleViT of Ti/16 and Ti/32, at a tenth of the cost",
+        "ti-double-cross",
+        _cross((9,), (9, 12)),
+        _sparse("none", "8", "16", "32"),
+        _POLICIES,
+        FREEZING,
+    ),
+    _study(
+        "ablation-digits",
+        "the same on the embedded digits, in minutes, so short that it tells what learns sooner, not what ends better;"
+        " nothing is frozen, as its networks start from scratch",
+        "digits-double",
+        _cross((4,), (4, 6)),
+        _sparse("none", "4", "8", "16"),
+        (
+            *_augmentation("none", "crop"),
+            StudyCell("augment-mixup", "augmentation", {"augment.mixup": 0.2}),
+        ),
+        epochs=5,
+    ),
+)
+STUDIES: dict[str, Study] = {study.name: study for study in _ALL}
+
+
+def get_study(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        UserError: there is none; near names are suggested.
+    """
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    return STUDIES[name]
