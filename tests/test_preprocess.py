@@ -6,8 +6,9 @@ import timm
 import torch
 from PIL import Image
 
+from doublevit.augment.pixels import to_bytes
 from doublevit.models import BACKBONES
-from doublevit.models.preprocess import Normalize, Resize, to_bytes
+from doublevit.models.preprocess import Normalize, Resize
 
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 

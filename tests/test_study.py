@@ -1,5 +1,6 @@
 """Studies on a few digits: all cells get done, nothing twice, bad cells are told, and the table is right by hand."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -28,6 +29,7 @@ from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
+from doublevit.files import alone
 from doublevit.jobs import report, train
 from doublevit.jobs.load import Trained
 from doublevit.jobs.report import WrittenReport, write_report
@@ -589,14 +591,14 @@ def test_a_record_that_cannot_be_read_is_told_in_one_line(tmp_path, text, words)
 def test_what_another_process_noted_before_the_lock_was_free_is_kept(done, monkeypatch):
     before = read_record(done)
 
-    def late(path: Path, timeout: float) -> FileLock:
+    def late(lock: Path, complaint: str) -> contextlib.AbstractContextManager[None]:
         failed = msgspec.structs.replace(before.entries[3], measured=False, problem="of another process")
         entries = (*before.entries[:3], failed, *before.entries[4:])
         write_record(done, msgspec.structs.replace(before, entries=entries, seconds={"base": 77.0}))
         shutil.rmtree(done / "apart")
-        return FileLock(path, timeout=timeout)
+        return alone(lock, complaint)
 
-    monkeypatch.setattr("doublevit.studies.run.FileLock", late)
+    monkeypatch.setattr("doublevit.studies.run.alone", late)
     after = run_study(request(done, cells=("base",)))
     assert (after.seconds, after.entries[3].problem) == ({"base": 77.0}, "of another process")
     assert read_record(done) == after

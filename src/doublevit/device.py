@@ -5,6 +5,7 @@ import os
 
 import torch
 from accelerate import PartialState
+from torch import nn
 
 from doublevit.errors import UserError
 
@@ -35,6 +36,11 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network is; the CPU for one without weights."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def on_cpu() -> bool:

@@ -1,5 +1,6 @@
 """What every part means by images."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,12 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, which: np.ndarray, /) -> np.ndarray: ...
+
+
+def pieces(images: Images, length: int) -> Iterator[np.ndarray]:
+    """All images in their order, at most `length` at a time."""
+    for start in range(0, len(images), length):
+        yield images[np.arange(start, min(start + length, len(images)))]
 
 
 class MadeOnDemand:

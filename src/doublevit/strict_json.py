@@ -49,7 +49,7 @@ def canonical(value: Any) -> bytes:
 
 def pretty(value: Any) -> str:
     """JSON for a file that people may look into."""
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_to_json), indent=1).decode() + "\n"
+    return msgspec.json.format(encode(value), indent=1).decode() + "\n"
 
 
 def _from_json(kind: type, raw: Any) -> Any:

@@ -71,19 +71,13 @@ class CarliniWagner:
 
 
 @dataclasses.dataclass(frozen=True)
-class ElasticNet:
+class ElasticNet(CarliniWagner):
     """EAD: as Carlini and Wagner, with an L1 term."""
 
-    binary_search_steps: int = 9
-    """Constants that are tried."""
     steps: int = 200
     """Gradient steps for each constant; Foolbox: 10,000. It stops earlier where nothing improves."""
     step: float = 0.01
     """Length of the first gradient step."""
-    confidence: float = 0.0
-    """Margin in logits by which the wrong class must win."""
-    initial_constant: float = 0.001
-    """Weight of the margin, against the distance, that is tried first."""
     regularization: float = 0.01
     """Weight of the L1 distance, against the squared L2 distance."""
 

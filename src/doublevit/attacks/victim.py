@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from doublevit.device import device_of
 from doublevit.errors import UserError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -31,8 +32,8 @@ class Victim(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is; the CPU for one without weights."""
-        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
+        """Where the model is."""
+        return device_of(self.model)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(images)

@@ -12,6 +12,11 @@ RAISE = 5e-4
 NEAREST, BILINEAR, BICUBIC = range(3)
 
 
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Images as uint8, rounded where they are floats in [0, 1]."""
+    return images if images.dtype == torch.uint8 else (images * 255).round_().to(torch.uint8)
+
+
 def cut_off(pixels: torch.Tensor) -> torch.Tensor:
     """Floats in 0..255 to uint8 without what is behind the point; by way of int16, two and a half times as fast."""
     return pixels.to(torch.int16).to(torch.uint8)

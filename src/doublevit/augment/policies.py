@@ -13,6 +13,7 @@ from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.config import AugmentConfig
 from doublevit.augment.crops import Crop
 from doublevit.augment.draws import draw_table
+from doublevit.augment.pixels import to_bytes
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 
 View = tuple[np.ndarray, list[str]]  # uint8 (H, W, 3), and what was done
@@ -97,8 +98,7 @@ def _run(
         part = draws[:, used : used + stage.columns]
         used += stage.columns
         as_float = stage.bytes_only and images.is_floating_point()
-        source = (images * 255).round_().to(torch.uint8) if as_float else images
-        result = stage(source, part)
+        result = stage(to_bytes(images) if as_float else images, part)
         images = result.to(images.dtype) / 255 if as_float else result
     return images, used
 

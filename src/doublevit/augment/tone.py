@@ -95,10 +95,8 @@ def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     # Each image as one long line, whose neighbours are 1 and `width` away: what this makes of the border is undone.
     line = images.flatten(1).float()
     columns = (line[:, : -2 * width] + line[:, 2 * width :]).add_(line[:, width:-width])
-    around = (columns[:, :-2] + columns[:, 2:]).add_(
-        columns[:, 1:-1]
-    )  # the centre is in it once, and counts five times
-    inner = line[:, width + 1 : -width - 1]
+    around = (columns[:, :-2] + columns[:, 2:]).add_(columns[:, 1:-1])
+    inner = line[:, width + 1 : -width - 1]  # the centre is in the sum once, and counts five times
     smooth = around.add_(inner, alpha=4).mul_(1 / 13).add_(0.5).floor_()
     inner.sub_(smooth).mul_(per_image(factor, images, torch.float32)[:, :, 0, 0]).add_(smooth)
     result = _to_bytes(line).view(images.shape)

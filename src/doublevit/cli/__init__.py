@@ -10,6 +10,7 @@ from doublevit import __version__
 from doublevit.cli.data import data
 from doublevit.cli.inspect import errors, show
 from doublevit.cli.names import print_names, recipes
+from doublevit.cli.parse import asks_help
 from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.study import study
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if asks_help(arguments):
         _print_help()
     elif arguments[0] == "--version":
         say(f"doublevit {__version__}")

@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from doublevit.augment import AugmentConfig
 from doublevit.cli.corrupted import corrupt, show_corruptions, verify_set
-from doublevit.cli.parse import parse
+from doublevit.cli.parse import asks_help, parse
 from doublevit.cli.terminal import say
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
@@ -73,7 +71,7 @@ class Show(Which):
 
 def data(arguments: Sequence[str]) -> None:
     """Prepare, verify, corrupt or show images: `data prepare|verify|corrupt|show [options]`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if asks_help(arguments):
         say(f"usage: doublevit data {'|'.join(ACTIONS)} [options]\n\nsources: {', '.join(SOURCES)}")
     elif arguments[0] not in ACTIONS:
         raise unknown("command", f"data {arguments[0]}", [f"data {name}" for name in ACTIONS])
@@ -125,9 +123,9 @@ def _show(arguments: Sequence[str]) -> None:
 def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "list[list[View]]":
     """The first image of each of some classes, followed by views of it."""
     from doublevit.augment.policies import described_views
-    from doublevit.data.sheet import spread
+    from doublevit.data.sheet import first_of_classes
 
-    chosen = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, options.classes)])
+    chosen = first_of_classes(dataset, options.classes)
     images = dataset.images[chosen]
     views = described_views(images, chosen, len(dataset), augment, options.photos)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]

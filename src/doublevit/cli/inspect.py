@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from doublevit.cli.parse import parse
+from doublevit.cli.parse import asks_help, parse
 from doublevit.cli.terminal import out, say
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
@@ -98,7 +98,7 @@ USAGE = "usage: doublevit show attention RUN [PHOTO ...] [options]\n\nall option
 
 def show(arguments: Sequence[str]) -> None:
     """What a network looks at, as a picture: `show attention RUN [PHOTO ...] [options]`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if asks_help(arguments):
         say(USAGE)
     elif arguments[0] != "attention":
         raise unknown("command", f"show {arguments[0]}", ["show attention"])

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES
 from doublevit.augment import OPERATION_SETS, OPERATIONS, POLICIES
+from doublevit.cli.parse import asks_help
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError
 from doublevit.models.config import BACKBONES, HEADS
@@ -15,7 +16,7 @@ from doublevit.recipes import RECIPES
 
 def recipes(arguments: Sequence[str]) -> None:
     """List recipes, networks, heads, augmentation policies and attacks."""
-    if arguments and arguments[0] not in ("-h", "--help"):
+    if not asks_help(arguments):
         raise UserError("doublevit recipes takes nothing; for a recipe's options: doublevit run RECIPE --help")
     print_recipes()
     print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})
@@ -25,7 +26,7 @@ def recipes(arguments: Sequence[str]) -> None:
     print_names("Augmentation policies", POLICIES)
     print_names("Operations of AugMix", operations)
     attacks = {name: f"{entry.note} ({', '.join(entry.norms) or 'no norm'})" for name, entry in ATTACKS.items()}
-    print_names("Attacks", attacks | {name: f"{', then '.join(parts)}" for name, parts in ENSEMBLES.items()})
+    print_names("Attacks", attacks | {name: ", then ".join(parts) for name, parts in ENSEMBLES.items()})
 
 
 def print_recipes() -> None:

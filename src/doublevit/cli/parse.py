@@ -29,6 +29,11 @@ def parse(kind: type[Options], prog: str, arguments: Sequence[str], **tyro_optio
         raise UserError(f"{_fold(complaint.getvalue())}; see {prog} --help") from None
 
 
+def asks_help(arguments: Sequence[str]) -> bool:
+    """Whether a command that wants a word was given none, or asked for help."""
+    return not arguments or arguments[0] in ("-h", "--help")
+
+
 def _fold(box: str) -> str:
     """The first part of a box as one line, with the flags that it suggests: "Unrecognized option ...; near: --x"."""
     below_title = box.splitlines()[1:]

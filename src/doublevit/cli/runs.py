@@ -9,8 +9,8 @@ import tyro
 
 from doublevit.augment import describe
 from doublevit.cli.names import print_recipes
-from doublevit.cli.parse import parse
-from doublevit.cli.terminal import STOPPED, fail, out, say
+from doublevit.cli.parse import asks_help, parse
+from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say
 from doublevit.jobs.options import Evaluate, SpeedOptions, TransferOptions
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, from_dict, get_recipe
@@ -76,7 +76,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     try:
         evaluated = measure(options)
     except KeyboardInterrupt:
-        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+        fail(INTERRUPTED, STOPPED)
     _show_result(evaluated)
 
 
@@ -88,7 +88,7 @@ def transfer(arguments: Sequence[str]) -> None:
     try:
         rows = measure(options)
     except KeyboardInterrupt:
-        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+        fail(INTERRUPTED, STOPPED)
     if is_main_process():
         _show_transfer(rows)
         say("rows were added to the results of the run that each was tested on")
@@ -122,7 +122,7 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
     prog = f"doublevit {command}"
     if any(argument.split("=")[0] == "--resume" for argument in arguments):
         return parse(Resume, prog, arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if asks_help(arguments):
         say(f"usage: {prog} RECIPE [options]\n       {prog} --resume RUN\n\nall options: {prog} RECIPE --help\n")
         print_recipes()
         raise SystemExit(0)

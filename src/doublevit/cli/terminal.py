@@ -6,6 +6,7 @@ from doublevit.progress import console, is_main_process, make_console
 
 out = make_console(stderr=False)
 STOPPED = 130  # the exit code of what was interrupted
+INTERRUPTED = "stopped; what was finished is kept: give the same command again to go on"
 
 
 def say(line: str) -> None:

@@ -1,6 +1,5 @@
 """Where the parts of a written set lie: a cell in `<corruption>/<severity>/`, there only when whole."""
 
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -13,6 +12,8 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import class_of
 from doublevit.errors import UserError
+from doublevit.files import crc32
+from doublevit.images import pieces
 
 IMAGES, CHECKSUM = "images.npy", "crc32"
 PHOTOS = "photos.npy"
@@ -45,8 +46,7 @@ def require_finished(root: Path, cells: Iterable[Cell]) -> None:
 
 def describe_images(clean: Dataset) -> np.ndarray:
     """Label and CRC-32 of each image, int64 (N, 2): whether two sets of images are the same."""
-    steps = (clean.images[np.arange(start, min(start + STEP, len(clean)))] for start in range(0, len(clean), STEP))
-    checksums = [zlib.crc32(image.tobytes()) for step in steps for image in step]
+    checksums = [zlib.crc32(image.tobytes()) for piece in pieces(clean.images, STEP) for image in piece]
     return np.stack([clean.labels, np.array(checksums, np.int64)], axis=1)
 
 
@@ -100,10 +100,5 @@ def _read(path: Path, dtype: type, shape: tuple[int | None, ...], advice: str) -
 
 
 def checksum(path: Path) -> str:
-    """CRC-32 of a file, hexadecimal; the file is then safe on the disk."""
-    crc = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            crc = zlib.crc32(block, crc)
-        os.fsync(file.fileno())
-    return f"{crc:08x}"
+    """CRC-32 of a file, hexadecimal."""
+    return f"{crc32(path):08x}"

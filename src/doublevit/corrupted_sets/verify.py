@@ -5,8 +5,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from doublevit import progress
 from doublevit.corrupted_sets.layout import (
     CHECKSUM,
@@ -23,6 +21,7 @@ from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import PublishedFiles, class_of, open_published
 from doublevit.errors import UserError, unknown
+from doublevit.images import pieces
 
 WHOLE, WHOLE_CLASSES, DEFECTIVE_CLASSES = 10_000, 200, 1000
 PUBLISHED_ADVICE = "fetch the repaired archive, Zenodo 8206060"
@@ -163,9 +162,8 @@ def _unreadable(files: PublishedFiles, cells: list[Cell], side: tuple[int, ...] 
     with progress.bar("reading every photo", total) as bar:
         for cell in cells:
             try:
-                images = files.images(cell, side or files.side)
-                for start in range(0, len(images), STEP):
-                    bar.advance(len(images[np.arange(start, min(start + STEP, len(images)))]))
+                for images in pieces(files.images(cell, side or files.side), STEP):
+                    bar.advance(len(images))
             except UserError as error:
                 found.append(str(error))
     return found

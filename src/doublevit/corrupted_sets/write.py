@@ -5,12 +5,12 @@ Cells are made in hidden folders, which get their names when they are whole.
 
 import concurrent.futures
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import filelock
 import msgspec
 import numpy as np
 
@@ -33,7 +33,8 @@ from doublevit.corruptions.textures import Textures
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.errors import UserError
-from doublevit.files import require_space, writable_folder
+from doublevit.files import alone, require_space, writable_folder
+from doublevit.images import pieces
 
 BLOCK = 4096  # bytes that a small file takes on most disks
 CHUNK = 250  # images that a process corrupts and writes at a time
@@ -49,7 +50,8 @@ def write(
         UserError: `root` holds another set or something else, or its disk is full or not writable.
     """
     writable_folder(root, "the corrupted set")
-    with _alone(root), _in_one_line(root):
+    complaint = f"another process is writing {root}; wait for it, or choose another --output"
+    with alone(root / ".lock", complaint), _in_one_line(root):
         _begin(root, manifest, clean, cells)
         missing = missing_cells(root, cells)
         _require_space(root, manifest, len(missing))
@@ -93,17 +95,8 @@ def _write_clean_images(root: Path, clean: Dataset) -> None:
     with (root / CLEAN_IMAGES).open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": clean.images.shape}
         np.lib.format.write_array_header_2_0(file, header)
-        for start in range(0, len(clean), CHUNK):
-            file.write(np.ascontiguousarray(clean.images[np.arange(start, min(start + CHUNK, len(clean)))]).data)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    try:
-        with filelock.FileLock(root / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UserError(f"another process is writing {root}; wait for it, or choose another --output") from None
+        for images in pieces(clean.images, CHUNK):
+            file.write(np.ascontiguousarray(images).data)
 
 
 @contextlib.contextmanager
@@ -141,8 +134,15 @@ def _finish(root: Path, manifest: Manifest, cell: Cell, tasks: list[Task], bar: 
         bar.advance(task.result())
     part = _part(root, cell)
     if manifest.kept_as == "store":
+        _sync(part / IMAGES)
         (part / CHECKSUM).write_text(checksum(part / IMAGES))
     part.rename(cell_folder(root, cell))
+
+
+def _sync(path: Path) -> None:
+    """Have a file safe on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _part(root: Path, cell: Cell) -> Path:

@@ -70,31 +70,6 @@ class ZipFiles:
             raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts val_10 behind val_9, and has no ties (1.jpg and 01.jpg)."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's own doing."""
-    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
-
-
-def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
-    found = []
-    for entry in os.scandir(folder):
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir():
-            found += _walk(entry.path, f"{prefix}{entry.name}/")
-        else:
-            if not entry.is_file() and not entry.is_symlink():
-                continue  # a pipe or a device would never end
-            status = entry.stat(follow_symlinks=entry.is_file())  # a link to nowhere is found bad when it is read
-            found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
-    return found
-
-
 class TarFiles:
     """Every file in an uncompressed tar; its headers are read once, its contents when they are asked for.
 
@@ -134,9 +109,7 @@ class TarFiles:
                     bar.advance(archive.offset - done)
                     done = archive.offset
             end = archive.offset
-        with path.open(
-            "rb"
-        ) as file:  # Python takes half a header for the end; the end of a whole tar is a block of zeros
+        with path.open("rb") as file:  # Python takes half a header for the end; that of a whole tar is a block of zeros
             file.seek(end)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it ends too early")
@@ -154,3 +127,28 @@ class TarFiles:
         if not member.isfile():
             raise UserError(f"{self._path} holds a link or a device ({member.name}); expected files only")
         self._positions[str(name)] = (member.offset_data, member.size)
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A sort key that puts val_10 behind val_9, and has no ties (1.jpg and 01.jpg)."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's own doing."""
+    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
+    found = []
+    for entry in os.scandir(folder):
+        if is_hidden(entry.name):
+            continue
+        if entry.is_dir():
+            found += _walk(entry.path, f"{prefix}{entry.name}/")
+        else:
+            if not entry.is_file() and not entry.is_symlink():
+                continue  # a pipe or a device would never end
+            status = entry.stat(follow_symlinks=entry.is_file())  # a link to nowhere is found bad when it is read
+            found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+    return found

@@ -15,7 +15,7 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def contact_sheet(dataset: Dataset, classes: int = 10, images_per_class: int = 8) -> Image.Image:
-    """A row of the first `images` of each of up to `classes` classes, spread over all of them, with their names."""
+    """A row of the first images of each of up to `classes` classes, spread over all of them, with their names."""
     images_per_class = min(images_per_class, int(np.bincount(dataset.labels).max()))
     shown = spread(dataset, classes)
     sheet = Image.new("RGB", (images_per_class * TILE, len(shown) * (TILE + CAPTION)), PAPER)
@@ -50,6 +50,11 @@ def spread(dataset: Dataset, count: int) -> np.ndarray:
     """Up to `count` classes that have images, spread over all of them."""
     present = np.unique(dataset.labels)
     return present[np.unique(np.linspace(0, len(present) - 1, min(count, len(present))).round().astype(int))]
+
+
+def first_of_classes(dataset: Dataset, count: int) -> np.ndarray:
+    """The index of the first image of each of up to `count` classes, spread over all of them, int64 (n,)."""
+    return np.array([np.argmax(dataset.labels == label) for label in spread(dataset, count)])
 
 
 def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Image:

@@ -7,7 +7,6 @@ gets a store of its own; it appears whole or not at all.
 
 import contextlib
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import STORE_VERSION, Listing, decode_split
 from doublevit.errors import UserError
-from doublevit.files import require_space, whole_folder, writable_folder, write_text
+from doublevit.files import crc32, require_space, whole_folder, writable_folder, write_text
 
 
 class StoredSplit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,10 +165,5 @@ def _write_split(
 
 
 def _checksum(folder: Path, split: str) -> int:
-    """CRC-32 of both arrays: it is there to find damage, not malice, and is eight times as fast as SHA-256."""
-    checksum = 0
-    for kind in ("images", "labels"):
-        with (folder / f"{split}-{kind}.npy").open("rb") as file:
-            while block := file.read(1 << 20):
-                checksum = zlib.crc32(block, checksum)
-    return checksum
+    """CRC-32 of both arrays, one behind the other."""
+    return crc32(folder / f"{split}-labels.npy", crc32(folder / f"{split}-images.npy"))

@@ -27,11 +27,6 @@ class EvalModel:
     dtype: torch.dtype = torch.float32
     batch_size: int = 100
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is; the CPU for one without weights."""
-        return next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
-
 
 class Evaluator(Protocol):
     """Measures a model on a data set. It knows nothing of command lines, folders or recipes."""

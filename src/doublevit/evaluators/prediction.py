@@ -13,7 +13,7 @@ from torch import nn
 from doublevit import progress
 from doublevit.data.batches import Batch, evaluation_batches, gather
 from doublevit.data.dataset import Dataset
-from doublevit.device import autocast, this_process
+from doublevit.device import autocast, device_of, this_process
 from doublevit.errors import UserError
 from doublevit.prefetch import prefetch
 from doublevit.runs.conditions import Condition, ModelId
@@ -133,7 +133,7 @@ def _metrics(classes: int) -> tuple[str, ...]:
 
 @torch.inference_mode()
 def _predict_batch(network: nn.Module, batch: Batch, dtype: torch.dtype) -> Sequence[np.ndarray]:
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     batch = batch.to(device)
     with autocast(device, dtype):
         logits = network(batch.images).float()

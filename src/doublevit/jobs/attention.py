@@ -8,7 +8,8 @@ from PIL.Image import Image
 
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import BadImage, decode, resize_and_crop
-from doublevit.data.sheet import LETTERS, captioned_sheet, first_name, spread
+from doublevit.data.sheet import LETTERS, captioned_sheet, first_name, first_of_classes
+from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.jobs.load import LoadedRun, load_run
 from doublevit.jobs.options import AttentionOptions, EvalOptions
@@ -48,7 +49,7 @@ def _heading(loaded: LoadedRun) -> str:
 def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray, list[str]]]:
     pixels, caption = captioned
     model = loaded.network
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(next(model.parameters()).device)
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(device_of(model))
     maps = attention_maps(model, image)
     tiles = [(beside_overlays(pixels), [caption, _prediction(loaded, image)])]
     for each in maps:
@@ -67,7 +68,7 @@ def _prediction(loaded: LoadedRun, image: torch.Tensor) -> str:
 
 def _examples(dataset: Dataset) -> list[CaptionedImage]:
     """The first image of each of a few classes."""
-    indices = np.array([np.argmax(dataset.labels == label) for label in spread(dataset, EXAMPLES)])
+    indices = first_of_classes(dataset, EXAMPLES)
     names = [first_name(dataset.class_names[label]) for label in dataset.labels[indices]]
     return [(image, f"true: {name}") for image, name in zip(dataset.images[indices], names, strict=True)]
 

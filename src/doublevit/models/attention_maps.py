@@ -16,6 +16,7 @@ import torch
 from timm.models.pit import PoolingVisionTransformer
 from timm.models.vision_transformer import VisionTransformer
 
+from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
 from doublevit.models.backbones import is_distilled
@@ -121,7 +122,7 @@ def _maps_of_double_vit(network: DoubleViT, layers: Iterator[torch.Tensor]) -> l
     """Maps of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
     vits = {"fine": network.fine.vit, "coarse": network.coarse.vit}
     sizes = [vit.num_prefix_tokens + vit.patch_embed.num_patches for vit in vits.values()]
-    start = torch.eye(sum(sizes), device=next(network.parameters()).device)
+    start = torch.eye(sum(sizes), device=device_of(network))
     fine, coarse = (_Stream(part, part) for part in start.split(sizes))
     maps: list[AttentionMap] = []
     for (begin, end), cross in zip(itertools.pairwise((0, *network.after)), network.cross, strict=True):

@@ -9,6 +9,7 @@ import torch
 from timm.data import ImageNetInfo
 from torch import nn
 
+from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.models import freeze
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
@@ -171,7 +172,7 @@ def set_top_k(model: Classifier, text: str, flag: str = "--model.top-k") -> None
 
 @torch.inference_mode()
 def _try(model: Classifier, size: int) -> None:
-    model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+    model.eval()(torch.zeros(1, 3, size, size, device=device_of(model)))
 
 
 def _try_size(model: Classifier, size: int) -> None:

@@ -47,11 +47,6 @@ class Resize(nn.Module):
         return f"size={self.size}, mode={self.mode}"
 
 
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """Images as uint8, rounded where they are floats in [0, 1]."""
-    return images if images.dtype == torch.uint8 else (images * 255).round_().to(torch.uint8)
-
-
 @functools.lru_cache(maxsize=32)
 def resize_weights(old: int, new: int, mode: str, device: torch.device) -> torch.Tensor:
     """The float32 (new, old) matrix that resizes a column of `old` pixels; each row sums to 1."""

@@ -3,10 +3,8 @@
 import datetime
 import time
 
-from filelock import FileLock, Timeout
-
 from doublevit.errors import UserError
-from doublevit.files import writable_folder
+from doublevit.files import alone, writable_folder
 from doublevit.jobs import train
 from doublevit.jobs.evaluate import finish
 from doublevit.progress import console
@@ -26,11 +24,9 @@ def run_study(request: StudyRequest) -> StudyRecord:
     if not request.folder.exists():  # bad input is to leave none
         _open(request)
     writable_folder(request.folder, "the study's folder")
-    try:
-        with FileLock(request.folder / ".lock", timeout=0):
-            return _run_cells(_open(request))
-    except Timeout:
-        raise UserError(f"this study is running already (in {request.folder}); wait until it has ended") from None
+    complaint = f"this study is running already (in {request.folder}); wait until it has ended"
+    with alone(request.folder / ".lock", complaint):
+        return _run_cells(_open(request))
 
 
 def _open(request: StudyRequest) -> StudyProgress:

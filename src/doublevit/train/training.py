@@ -13,12 +13,12 @@ from torch import nn
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing, soft_labels
+from doublevit.augment.pixels import to_bytes
 from doublevit.augment.policies import Augmentation, make_augmentation
 from doublevit.data.batches import gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
 from doublevit.device import choose, on_cpu
 from doublevit.models.classifier import Classifier
-from doublevit.models.preprocess import to_bytes
 from doublevit.runs.folder import RunFolder
 from doublevit.train.config import TrainConfig
 

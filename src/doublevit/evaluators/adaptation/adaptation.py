@@ -16,7 +16,7 @@ from torch import nn
 from doublevit import progress
 from doublevit.data.batches import gather, shuffled_batches
 from doublevit.data.dataset import Dataset
-from doublevit.device import autocast, this_process
+from doublevit.device import autocast, device_of, this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.adaptation.batch_norm import BatchNormStatistics, Layers, borrowed, layers_of, put, ruled
 from doublevit.evaluators.adaptation.config import USED, AdaptConfig
@@ -184,7 +184,7 @@ def _require_spread(batch: BatchNormStatistics) -> None:
 def _show(model: nn.Module, dataset: Dataset, batches: Sequence[np.ndarray], dtype: torch.dtype, title: str) -> None:
     """Run every batch through the model, in evaluation mode."""
     model.eval()
-    device = next(model.parameters()).device
+    device = device_of(model)
     with progress.bar(f"{title}: statistics", sum(map(len, batches))) as bar:
         for batch in prefetch(gather(dataset, indices) for indices in batches):
             with autocast(device, dtype):

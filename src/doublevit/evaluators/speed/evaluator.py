@@ -94,15 +94,15 @@ class SpeedEvaluator:
         for metric, value in zip(SIZES, counts, strict=True):
             yield self._exact(model, metric, value)
 
-    def _metrics(self) -> Iterator[tuple[int | None, tuple[str, ...]]]:
-        """By how many images a number is of (None: as many as there was time for)."""
+    def _metrics(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """By how many images a number is of; that of images/s is known only once they are timed."""
         kinds = (INFERENCE, TRAINING) if self.prepare_training is not None else (INFERENCE,)
         if self.device.type in MEASURED:
             yield self.batch_size, tuple(f"{kind} memory" for kind in kinds)
         yield 1, SIZES
 
-    def _key(self, model: ModelId, count: int | None) -> ResultKey:
-        return ResultKey(model=model, dataset=None, count=count or 1, condition=self._condition())
+    def _key(self, model: ModelId, count: int) -> ResultKey:
+        return ResultKey(model=model, dataset=None, count=count, condition=self._condition())
 
     def _condition(self) -> Speed:
         return Speed(device=describe_device(self.device), batch_size=self.batch_size, image_size=self.image_size)

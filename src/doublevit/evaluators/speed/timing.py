@@ -22,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from doublevit import progress
+from doublevit.device import device_of
 from doublevit.statistics import ROUNDS, Estimate
 
 WARM, LEAST = 2, 5  # batches before the clock counts, and on the clock, however long they take
@@ -161,9 +162,8 @@ def macs_of_image(network: nn.Module, image_size: tuple[int, int]) -> int:
     """
     resize = getattr(network, "resize", None)
     height, width = image_size if resize is None else (resize.size, resize.size)
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with _dense(network):
-        return macs(network, torch.zeros(1, 3, height, width, device=device))
+        return macs(network, torch.zeros(1, 3, height, width, device=device_of(network)))
 
 
 @contextlib.contextmanager

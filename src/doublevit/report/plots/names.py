@@ -139,9 +139,8 @@ def name_points(figure: Figure, axes: Axes, points: Sequence[Named], lines: Sequ
     around = [Bbox([centre - FAR * pixels, centre + FAR * pixels]) for centre in centres]
     drawn = [axes.transData.transform_path(line) for line in lines]
     names: list[Text] = []  # none so close to another that it might be of the other's point
-    for number, point in sorted(
-        enumerate(points), key=lambda entry: -len(entry[1].name)
-    ):  # long ones while there is room
+    longest_first = sorted(enumerate(points), key=lambda entry: -len(entry[1].name))  # while there is room
+    for number, point in longest_first:
         taken = around[:number] + around[number + 1 :] + [name.get_window_extent().padded(CLOSE) for name in names]
         name = _placed(axes, point, taken, drawn)
         if name is None:
