@@ -23,7 +23,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
 from doublevit.evaluators.attacks import runner
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
-from doublevit.evaluators.attacks.journal import FOLDER
+from doublevit.evaluators.attacks.journal import FOLDER, Journal
 from doublevit.evaluators.attacks.plan import plan
 from doublevit.evaluators.attacks.runner import AttackRunner
 from doublevit.evaluators.attacks.state import AttackState, Outcome
@@ -114,6 +114,31 @@ def test_what_is_to_be_measured_is_what_rows_say(attacked):
     assert is_done(evaluator, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
     other = AttackEvaluator(config, seed=1)
     assert not is_done(other, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
+
+
+def test_conditions_and_run_both_refuse_too_few_classes(attacked):
+    loaded = load_run(attacked[0], options(attacked[0]))
+    two = {"labels": np.zeros(2, np.int64), "class_ids": ("a", "b"), "class_names": ("a", "b")}
+    images = dataclasses.replace(loaded.dataset.first(2), **two)
+    evaluator = AttackEvaluator(AttackConfig(("apgd-dlr",)))
+    with pytest.raises(UserError, match=r"apgd-dlr needs 3 classes, found 2$"):
+        evaluator.conditions(loaded.model.id, images)
+    with pytest.raises(UserError, match=r"apgd-dlr needs 3 classes, found 2$"):
+        next(evaluator.run(loaded.model, images, Results()))
+
+
+def test_a_journals_folder_is_made_with_all_above_it(tmp_path):
+    journal = Journal(tmp_path / "new" / "attacks", {"seed": 0}, np.zeros(1, np.int64))
+    journal.add((0, 0, 0), Outcome(np.zeros(1, np.int64), np.full(1, np.inf), nothing_predicted(), 0, 1.0))
+    assert [path.suffix for path in (tmp_path / "new" / "attacks").iterdir()] == [".jsonl"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^cannot write to .*file.attacks \(the journal of attacks\)"):
+        Journal(tmp_path / "file" / "attacks", {"seed": 0}, np.zeros(1, np.int64))
+
+
+def nothing_predicted() -> Predictions:
+    """For one sample of one class."""
+    return Predictions(np.zeros(1, np.int64), np.zeros((1, 1), np.int32), np.ones((1, 1)), np.zeros(1))
 
 
 def test_noise_is_a_control_of_its_own(attacked):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit import __version__
 from doublevit.attacks import checks
 from doublevit.attacks.catalogue import is_control
 from doublevit.attacks.checks import Finding
@@ -18,7 +17,7 @@ from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.evaluators.accuracy import CleanEvaluator
 from doublevit.evaluators.attacks.gallery import AttackGallery
-from doublevit.evaluators.attacks.journal import Journal, open_journal
+from doublevit.evaluators.attacks.journal import Journal, identify, open_journal
 from doublevit.evaluators.attacks.plan import Chain, plan
 from doublevit.evaluators.attacks.rows import METRIC, RowWriter, condition_of, in_float32, tell_findings
 from doublevit.evaluators.attacks.runner import AttackRunner, Target
@@ -49,6 +48,7 @@ class AttackEvaluator:
 
     def conditions(self, model: ModelId, dataset: Dataset) -> list[Expected]:
         """See `Evaluator`."""
+        self.config.require_classes(len(dataset.class_ids))
         expected = []
         for chain in plan(self.config):
             for attack, epsilon in chain.rows():
@@ -76,18 +76,21 @@ class AttackEvaluator:
             writer = RowWriter(results, model.id, dataset.id, self.config, self.seed)
             with self._journal(model.id, dataset) as journal:
                 for number, chain in enumerate(plan(self.config)):
-                    runner = AttackRunner(target, chain, number, self._attacks(chain), journal)
-                    self._run_chain(runner, clean, writer)
+                    gallery = self._gallery(target, chain, number, journal)
+                    save, size = gallery.put if gallery else None, self.config.batch_size
+                    runner = AttackRunner(target, chain, number, self._attacks(chain), journal, size, save)
+                    self._run_chain(runner, gallery, clean, writer)
         self.findings = checks.distinct([*self.findings, *writer.wins()])
         marked = writer.mark(self.findings)
         if self.strict:
             tell_findings(self.findings, strict=True)
         yield from marked
 
-    def _run_chain(self, runner: AttackRunner, clean: Predictions, writer: RowWriter) -> None:
+    def _run_chain(
+        self, runner: AttackRunner, gallery: AttackGallery | None, clean: Predictions, writer: RowWriter
+    ) -> None:
         """Add a row for each attack at each epsilon, and what is found on the way to the findings."""
-        gallery, state, before = self._gallery(runner), AttackState.before(clean), self.findings
-        runner.batch_size, runner.save = self.config.batch_size, gallery.put if gallery else None
+        state, before = AttackState.before(clean), self.findings
         for result in runner.run(state):
             writer.add(result, checks.distinct([*before, *runner.findings]))
         if gallery and this_process().is_main_process:
@@ -99,18 +102,12 @@ class AttackEvaluator:
         return {name: make(name, self.config.norm, self.config.parameters) for name in names}
 
     def _journal(self, model: ModelId, dataset: Dataset) -> contextlib.AbstractContextManager[Journal]:
-        identity = {
-            "version": __version__,
-            "model": model,
-            "dataset": [dataset.id.key, len(dataset)],
-            "attack": dataclasses.asdict(self.config),
-            "seed": self.seed,
-        }
+        identity = {"model": model} | identify(dataset, self.config, self.seed)
         return open_journal(self.journal_folder, identity, np.asarray(dataset.labels), resume=self.resume)
 
-    def _gallery(self, runner: AttackRunner) -> AttackGallery | None:
-        if not self.config.save_images or is_control(runner.chain.names[0]) or self.journal_folder is None:
+    def _gallery(self, target: Target, chain: Chain, number: int, journal: Journal) -> AttackGallery | None:
+        if not self.config.save_images or is_control(chain.names[0]) or self.journal_folder is None:
             return None
-        gallery = AttackGallery(self.journal_folder / f"{runner.journal.name}-{runner.number}", runner.target)
-        gallery.open(begun=runner.journal.has(runner.number), anew=not self.resume)
+        gallery = AttackGallery(self.journal_folder / f"{journal.name}-{number}", target)
+        gallery.open(begun=journal.has(number), anew=not self.resume)
         return gallery

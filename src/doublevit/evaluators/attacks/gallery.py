@@ -9,7 +9,7 @@ import torch
 
 from doublevit.attacks.balls import distance
 from doublevit.attacks.epsilons import show
-from doublevit.data.sheet import captioned_sheet
+from doublevit.data.sheet import captioned_sheet, first_name
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.attacks.runner import Target
@@ -125,8 +125,8 @@ class AttackGallery:
         return f"{state.broken_by[index]}: {answer}" if np.isfinite(state.min_epsilon[index]) else "robust"
 
     def _says(self, classes: np.ndarray, probabilities: np.ndarray, index: int) -> str:
-        name = self.target.dataset.class_names[classes[index, 0]].partition(",")[0]
-        return f"{name}, {probabilities[index, 0]:.0%}"
+        name = self.target.dataset.class_names[classes[index, 0]]
+        return f"{first_name(name)}, {probabilities[index, 0]:.0%}"
 
 
 def _bytes(image: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What attacks did, saved batch by batch as it comes, so that a killed evaluation repeats no finished sample."""
 
 import contextlib
+import dataclasses
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from doublevit import strict_json
+from doublevit import __version__, strict_json
+from doublevit.attacks.config import AttackConfig
+from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.attacks.state import Outcome
+from doublevit.files import alone, writable_folder
 from doublevit.jsonl import append_lines, read_lines
 from doublevit.progress import console
 from doublevit.runs.conditions import Record
@@ -21,8 +24,6 @@ from doublevit.runs.predictions import Predictions
 
 Key = tuple[int, int, int]
 """Chain, stage, repetition."""
-
-
 FOLDER = "attacks"  # in a run's folder
 
 
@@ -37,6 +38,12 @@ class JournalLine(Record, frozen=True, kw_only=True):
     label_log_probability: tuple[float, ...]
     damaged: int
     seconds: float
+
+
+def identify(dataset: Dataset, config: AttackConfig, seed: int) -> dict[str, Any]:
+    """What decides the outcomes of attacks, beside the models."""
+    images = [dataset.id.key, len(dataset)]
+    return {"version": __version__, "dataset": images, "attack": dataclasses.asdict(config), "seed": seed}
 
 
 @contextlib.contextmanager
@@ -77,22 +84,15 @@ class Journal:
         self._folder, self._labels = folder, labels
         self._path = folder / f"{self.name}-{rank}.jsonl" if folder else None
         if folder is not None:
-            folder.mkdir(exist_ok=True)
+            writable_folder(folder, "the journal of attacks")
         self._known: dict[tuple[Key, tuple[int, ...]], Outcome] = {}
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> contextlib.AbstractContextManager[None]:
         """Nobody else may run the same evaluation in the block."""
         if self._folder is None:
-            yield
-            return
-        try:
-            with FileLock(self._folder / f"{self.name}.lock", timeout=0):
-                yield
-        except Timeout:
-            raise UserError(
-                f"this evaluation is running already (in {self._folder}); wait until it has ended"
-            ) from None
+            return contextlib.nullcontext()
+        complaint = f"this evaluation is running already (in {self._folder}); wait until it has ended"
+        return alone(self._folder / f"{self.name}.lock", complaint)
 
     def has(self, chain: int) -> bool:
         """Whether anything of a chain was known before."""

@@ -116,7 +116,7 @@ class AttackRunner:
     number: int
     attacks: Mapping[str, AttackFunction]
     journal: Journal
-    batch_size: int = 1
+    batch_size: int
     save: Save | None = None
     findings: list[Finding] = dataclasses.field(default_factory=list)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import gather_object
 
-from doublevit import __version__, progress
+from doublevit import progress
 from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
@@ -20,7 +20,7 @@ from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.evaluators.attacks.journal import Journal, Key, open_journal
+from doublevit.evaluators.attacks.journal import Journal, Key, identify, open_journal
 from doublevit.evaluators.attacks.plan import AttackId
 from doublevit.evaluators.attacks.rows import condition_of, in_float32, row_of, tell_findings
 from doublevit.evaluators.attacks.runner import AttackResult, Target, require_valid
@@ -120,13 +120,7 @@ class TransferEvaluation:
         return row_of(result, condition, in_float32(self.models[shown].id), self.dataset.id, findings)
 
     def _journal(self) -> contextlib.AbstractContextManager[Journal]:
-        identity = {
-            "version": __version__,
-            "transfer": [model.id for model in self.models],
-            "dataset": [self.dataset.id.key, len(self.dataset)],
-            "attack": dataclasses.asdict(self.config),
-            "seed": self.seed,
-        }
+        identity = {"transfer": [model.id for model in self.models]} | identify(self.dataset, self.config, self.seed)
         return open_journal(self.journal_folder, identity, np.asarray(self.dataset.labels), resume=self.resume)
 
 
