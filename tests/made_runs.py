@@ -23,6 +23,7 @@ from doublevit.runs.conditions import (
 )
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
+from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import Row
 from doublevit.runs.study_record import StudyEntry
 from doublevit.statistics import wilson_interval
@@ -81,7 +82,7 @@ def measure(run: RunFolder, correct: Any, condition: Condition | None = None, **
         "seconds": 1.0,
     }
     row = Row(**(given | fields))
-    run.add_results([row], predictions)
+    Results(run).add(EvalResult((row,), predictions))
     return row
 
 

@@ -37,6 +37,7 @@ from doublevit.report.sheets import COLUMNS, first_name, mistakes_sheet
 from doublevit.runs.conditions import AdaptationId, Clean, Corruption, CorruptionMean, CorruptionSource
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
+from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import Row
 from doublevit.statistics import bootstrap
 from made_runs import ADAPTATIONS, HOME_MADE, IMAGES, LAST, checkpoint, corruption, pgd, transfer
@@ -194,7 +195,7 @@ def add(run: RunFolder, right: int = 3, *, of: int = 4, saved: bool = True, **ch
     found = Predictions(labels, classes, np.tile(np.float32([0.8, 0.2]), (of, 1)), np.log(np.full(of, 0.5)))
     row = Row(**(FACTS | {"value": right / of, "count": of} | changes))
     if saved:
-        run.add_results([row, msgspec.structs.replace(row, metric="top-3", value=1.0)], found)
+        Results(run).add(EvalResult((row, msgspec.structs.replace(row, metric="top-3", value=1.0)), found))
     else:
         run.add_rows([row])
     return row

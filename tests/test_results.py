@@ -19,7 +19,7 @@ from doublevit.recipes import RECIPES, from_dict, to_dict
 from doublevit.runs.conditions import CheckpointId, Clean, ModelId
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
-from doublevit.runs.results import Results
+from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import row_from
 from doublevit.statistics import wilson_interval
 
@@ -105,7 +105,7 @@ def make_result() -> PredictionResult:
 def test_rows_and_predictions_come_back_as_written(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
     rows = accuracy_rows(make_result(), MODEL, Clean())
-    run.add_results(rows, predictions)
+    Results(run).add(EvalResult(tuple(rows), predictions))
     assert run.rows() == rows
     loaded = Predictions.load(run.predictions_path(rows[0]))
     assert all(
@@ -119,11 +119,11 @@ def test_rows_and_predictions_come_back_as_written(tmp_path):
 def test_half_written_last_line_is_passed_over_and_mended(tmp_path):
     run, predictions = make_run(tmp_path), make_predictions()
     rows = accuracy_rows(make_result(), MODEL, Clean())
-    run.add_results(rows, predictions)
+    Results(run).add(EvalResult(tuple(rows), predictions))
     with (run.path / "results.jsonl").open("a") as file:
         file.write('{"model": "cut sho')
     assert run.rows() == rows
-    run.add_results(rows, predictions)
+    Results(run).add(EvalResult(tuple(rows), predictions))
     assert run.rows() == rows * 2
 
 

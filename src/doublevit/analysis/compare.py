@@ -41,18 +41,17 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
 
 def compare_rows(run: RunFolder, rows: Sequence[Row]) -> Comparison:
     """Rows of a run that were just measured, to be shown as all others are."""
-    return Comparison(run.path.resolve().name, _methods_of(run, evaluated_models(run, rows)))
+    return Comparison(run.name, _methods_of(run, evaluated_models(run, rows)))
 
 
 def _compare_run(path: Path) -> Comparison:
     run = RunFolder.open(path)
     models = _open_models(run)
-    return Comparison(path.resolve().name, _methods_of(run, models), remarks=tuple(_remarks(run, models)))
+    return Comparison(run.name, _methods_of(run, models), remarks=tuple(_remarks(run, models)))
 
 
 def _methods_of(run: RunFolder, models: Sequence[EvaluatedModel]) -> tuple[Method, ...]:
-    name = run.path.resolve().name
-    return tuple(Method(name + text, "", (model,)) for text, model in zip(variants(models), models, strict=True))
+    return tuple(Method(run.name + text, "", (model,)) for text, model in zip(variants(models), models, strict=True))
 
 
 def _open_models(run: RunFolder) -> list[EvaluatedModel]:

@@ -13,14 +13,13 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import fetch_published
-from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import Cells, CleanEvaluator, CorruptionEvaluator
 from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
 from doublevit.evaluators.attacks.journal import FOLDER
 from doublevit.evaluators.attacks.transfer import TransferEvaluation
-from doublevit.evaluators.evaluator import Evaluator
+from doublevit.evaluators.evaluator import Evaluator, open_results
 from doublevit.evaluators.prediction import accuracy
 from doublevit.jobs.load import LoadedRun, Trained, adapted, load_run, make_eval_model, note_command
 from doublevit.jobs.options import EvalOptions, Evaluate, TransferOptions
@@ -53,8 +52,7 @@ def finish(trained: Trained) -> Evaluated:
     recipe = from_dict(trained.run.recipe())
     model = make_eval_model(trained.run, recipe, trained.model, EvalOptions())
     result = accuracy(trained.measured, model.id, Clean())
-    if this_process().is_main_process and result.predictions is not None:
-        trained.run.add_results(result.rows, result.predictions)
+    open_results(trained.run).add(result)
     return Evaluated(trained.run, list(result.rows))
 
 

@@ -73,18 +73,16 @@ def load_run(path: Path, options: EvalOptions) -> LoadedRun:
 
 def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options: EvalOptions) -> EvalModel:
     """A network that has a run's weights, with the identity that rows will give it."""
-    dtype = choose(options.precision or recipe.train.precision, this_process().device)
-    return EvalModel(network, model_id_for(run, recipe, options), dtype, options.batch_size)
+    return EvalModel(network, model_id_for(run, recipe, options), _dtype(recipe, options), options.batch_size)
 
 
 def model_id_for(run: RunFolder, recipe: Recipe, options: EvalOptions) -> ModelId:
     """A run's weights and how they are used, as rows name them; weights are told apart by their bytes."""
-    dtype = choose(options.precision or recipe.train.precision, this_process().device)
     return ModelId(
-        model=run.path.resolve().name,
+        model=run.name,
         seed=recipe.seed,
         checkpoint=checkpoint.identify(run.checkpoints, options.checkpoint),
-        precision=str(dtype).removeprefix("torch."),
+        precision=str(_dtype(recipe, options)).removeprefix("torch."),
         top_k=recorded(recipe.model.top_k if options.top_k == AS_TRAINED else options.top_k),
     )
 
@@ -114,6 +112,11 @@ def tell_attention(network: Classifier) -> None:
     """Say, where attention is sparse, how many keys are looked at in how many layers."""
     if network.attention is not None and is_main_process():
         console.print(f"sparse attention: {network.attention.describe()}", highlight=False)
+
+
+def _dtype(recipe: Recipe, options: EvalOptions) -> torch.dtype:
+    """What matrix products run in."""
+    return choose(options.precision or recipe.train.precision, this_process().device)
 
 
 def _made_by(run: RunFolder) -> object:

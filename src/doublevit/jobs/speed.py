@@ -15,11 +15,11 @@ from doublevit import data
 from doublevit.augment import AugmentConfig
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
-from doublevit.device import choose, this_process
+from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel, open_results
 from doublevit.evaluators.speed.evaluator import SpeedEvaluator, TrainingWork
-from doublevit.jobs.load import model_id_for, note_command, tell_attention
+from doublevit.jobs.load import make_eval_model, note_command, tell_attention
 from doublevit.jobs.options import EvalOptions, SpeedOptions
 from doublevit.models.classifier import Classifier, build
 from doublevit.progress import console
@@ -32,7 +32,7 @@ from doublevit.train.training import TrainingBatch, prepare
 
 
 def measure_speed(options: SpeedOptions) -> list[Row]:
-    """SpeedOptions, memory and size of a run's network, with new weights; all rows are added to its results at the end.
+    """Speed, memory and size of a run's network, with new weights; all rows are added to its results at the end.
 
     Training is whole steps of the recipe's optimizer on uint8 images, one view each whatever the augmentation, which is
     left out; attention is as narrow as at the end of training.
@@ -77,10 +77,8 @@ def _evaluator(
 
 
 def _model(run: RunFolder, recipe: Recipe, options: SpeedOptions) -> EvalModel:
-    device = this_process().device
-    network = _network(run, recipe).to(device)
-    identity = model_id_for(run, recipe, EvalOptions(precision=options.precision))
-    return EvalModel(network, identity, choose(options.precision or recipe.train.precision, device))
+    network = _network(run, recipe).to(this_process().device)
+    return make_eval_model(run, recipe, network, EvalOptions(precision=options.precision))
 
 
 def _network(run: RunFolder, recipe: Recipe) -> Classifier:

@@ -4,8 +4,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from doublevit.data.identity import DatasetId
-
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Facts that are written as JSON and read back strictly."""
@@ -156,21 +154,3 @@ def _plain(number: float | None) -> str:
 def frost_of(corruptions: tuple[str, ...], textures: str | None) -> str | None:
     """The name of the frost textures, where a condition must say it: only where frost is used."""
     return textures if "frost" in corruptions else None
-
-
-__all__ = [
-    "AdaptationId",
-    "Attack",
-    "CheckpointId",
-    "Clean",
-    "Condition",
-    "Corruption",
-    "CorruptionMean",
-    "CorruptionSource",
-    "DatasetId",
-    "ModelId",
-    "Record",
-    "Speed",
-    "Transfer",
-    "frost_of",
-]

@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ class RunFolder:
         return cls(path)
 
     @property
+    def name(self) -> str:
+        """What rows and tables call the run."""
+        return self.path.resolve().name
+
+    @property
     def checkpoints(self) -> Path:
         """Where the weights lie."""
         return self.path / "checkpoints"
@@ -107,13 +112,8 @@ class RunFolder:
         kept = [entry for entry in read_lines(path) if entry["step"] <= step]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
-    def add_results(self, rows: Sequence[Row], predictions: Predictions) -> None:
-        """Append rows to results.jsonl and put the predictions that they were all read from beside them."""
-        predictions.save(self.predictions_path(rows[0]))
-        self.add_rows(rows)
-
     def add_rows(self, rows: Iterable[Row]) -> None:
-        """Append rows that have no predictions of their own."""
+        """Append rows to results.jsonl; see `Results.add` for those with predictions."""
         append_lines(self.path / "results.jsonl", rows)
 
     def predictions_path(self, row: Row) -> Path:
