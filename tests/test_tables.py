@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from doublevit.analysis.compare import compare_rows, compare_runs
 from doublevit.analysis.comparison import Comparison, CorruptedComparison
 from doublevit.analysis.scores import Score, ScoreColumn, choose
-from doublevit.cli.study import write_study_tables
+from doublevit.cli.study import SHORT, write_study_tables
 from doublevit.corruptions import PAPER
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
@@ -696,7 +696,7 @@ def test_clean_and_corrupted_differences_are_one_family_and_shared_runs_count_on
 def test_the_page_and_the_studys_table_have_the_same_p_values(study):
     comparison = compare_runs([study])
     expected = [cell.value for cell in column(difference_table(comparison), "clean_p")]
-    paths = write_study_tables(study, comparison)
+    paths = write_study_tables(study, comparison, result_tables(comparison, SHORT))
     assert [path.name for path in paths] == ["study.csv", "study.md"]
     differences = paths[0].read_text().partition("# differences\n")[2]
     assert [float(row["clean_p"]) for row in csv.DictReader(io.StringIO(differences))] == expected

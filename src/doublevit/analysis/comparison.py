@@ -109,10 +109,20 @@ class Comparison:
         indices = tuple(index for index, method in enumerate(self.methods) if method.first.as_trained)
         return indices or tuple(range(len(self.methods)))
 
+    @functools.cached_property
+    def alone(self) -> tuple[int, ...]:
+        """The indices of the methods that show each network once, as it was trained."""
+        return tuple(index for index in self.as_trained if index not in self.repeated)
+
     @property
     def shown_alone(self) -> tuple[Method, ...]:
-        """The methods that plots and galleries of single networks are about: each network once, as it was trained."""
-        return tuple(self.methods[index] for index in self.as_trained if index not in self.repeated)
+        """The methods that plots and galleries of single networks are about: those of `alone`."""
+        return tuple(self.methods[index] for index in self.alone)
+
+    @property
+    def members(self) -> tuple[EvaluatedModel, ...]:
+        """The networks of all methods."""
+        return tuple(member for method in self.methods for member in method.members)
 
     @functools.cached_property
     def clean(self) -> Mapping[str, ScoreColumn]:
@@ -136,9 +146,8 @@ class Comparison:
         """Images made on one method and shown to another, by attack and epsilon."""
         labels: dict[str, str] = {}
         for method in self.methods:
-            labels.setdefault(method.first.run.path.resolve().name, method.label)
-        kept = [self.methods[index] for index in self.as_trained if index not in self.repeated]
-        shown = ((method.label, row) for method in kept for row, _ in method.first.rows_of(Transfer))
+            labels.setdefault(method.first.run.name, method.label)
+        shown = ((method.label, row) for method in self.shown_alone for row, _ in method.first.rows_of(Transfer))
         return tuple(transfer_matrices(shown, labels))
 
     @functools.cached_property

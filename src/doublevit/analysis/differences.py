@@ -120,9 +120,8 @@ def _compare(
     measured = [each for both in same_seeds(scores, others) if (each := pair(*both))] if scores and others else []
     if len(measured) > 1:
         values = [estimate.value for estimate, _ in measured]
-        spread = over_seeds(values)
         p = paired_mean_test(np.array(values), np.zeros(len(values)))
-        return Difference(Estimate(spread.mean, spread.low, spread.high), p, len(measured))
+        return Difference(over_seeds(values).estimate, p, len(measured))
     return Difference(*measured[0]) if measured else None
 
 

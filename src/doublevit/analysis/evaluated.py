@@ -58,10 +58,11 @@ class EvaluatedModel:
         """Whether these are the last weights, used as they were trained."""
         return not self.best and not self.adapted and self.top_k == trained_top_k(self.recipe)
 
-    @property
-    def most_clean(self) -> Row | None:
-        """Top-1 on the most clean images."""
-        return max((row for row, _ in self.rows_of(Clean, "top-1")), key=lambda row: row.count, default=None)
+    def clean_predictions(self) -> tuple[Row, Predictions] | None:
+        """Top-1 on the most clean images, and what was predicted for them; None where either is missing or damaged."""
+        row = max((row for row, _ in self.rows_of(Clean, "top-1")), key=lambda row: row.count, default=None)
+        predictions = _predictions(self.run.predictions_path(row), row) if row else None
+        return (row, predictions) if row and predictions else None
 
     def rows_of(self, kind: type[Kind], metric: str | None = None) -> list[tuple[Row, Kind]]:
         """The rows with a kind of condition, and of a metric, each with its condition."""
@@ -106,12 +107,8 @@ def _correct(path: Path, row_as_json: bytes) -> np.ndarray | None:
     return None if predictions is None else predictions.correct(row.top)
 
 
-def predictions_of(run: RunFolder, row: Row) -> Predictions | None:
-    """What was predicted for each image; None where that is not there, or damaged, which the comparison remarks on."""
-    return _predictions(run.predictions_path(row), row)
-
-
 def _predictions(path: Path, row: Row) -> Predictions | None:
+    """What was predicted for each image; None where that is not there, or damaged, which the comparison remarks on."""
     try:
         return read_predictions(path, row) if path.is_file() else None
     except UserError:

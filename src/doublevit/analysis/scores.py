@@ -48,6 +48,11 @@ class Score:
     notes: tuple[str, ...] = ()
     seed: int = 0
 
+    @property
+    def estimate(self) -> Estimate:
+        """The number and its interval."""
+        return Estimate(self.value, self.low, self.high)
+
 
 def row_score(model: EvaluatedModel, row: Row, key: str = "", description: str = "") -> Score:
     """The score of a row; without another key it is told apart by its images."""
@@ -91,9 +96,8 @@ class ScoreColumn:
         """A method's number with its interval: for the images drawn, or over seeds where there are several."""
         scores = self.scores[index]
         if len(scores) > 1:
-            spread = over_seeds([score.value for score in scores])
-            return Estimate(spread.mean, spread.low, spread.high)
-        return Estimate(scores[0].value, scores[0].low, scores[0].high) if scores else None
+            return over_seeds([score.value for score in scores]).estimate
+        return scores[0].estimate if scores else None
 
     @functools.cached_property
     def best(self) -> int | None:

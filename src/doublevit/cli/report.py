@@ -1,10 +1,9 @@
 """`doublevit report` and `doublevit tables`: what runs say, for people."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import tyro
 
@@ -12,11 +11,8 @@ from doublevit.cli.parse import parse
 from doublevit.cli.terminal import out, say, warn
 from doublevit.errors import UserError
 from doublevit.report.formats import FORMATS, print_tables
-from doublevit.report.formats.plain import as_json
+from doublevit.report.formats.plain import as_named_csv, as_object, to_json
 from doublevit.report.tables import SECTIONS, USUAL
-
-if TYPE_CHECKING:
-    from doublevit.report.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +87,8 @@ def tables(arguments: Sequence[str]) -> None:
     if options.format == "terminal":
         print_tables(chosen, out)
     elif options.format == "json":
-        say(json.dumps([json.loads(as_json(table)) for table in chosen], indent=1))
+        say(to_json([as_object(table) for table in chosen]))
+    elif options.format == "csv":
+        say(as_named_csv(chosen))
     else:
-        say("\n".join(_named(table, options.format) for table in chosen))
-
-
-def _named(table: "Table", form: str) -> str:
-    """The text of a table; CSV does not say by itself which it is."""
-    shown = FORMATS[form][1](table)
-    return f"# {table.name}\n{shown}" if form == "csv" else shown
+        say("\n".join(map(FORMATS[options.format][1], chosen)))

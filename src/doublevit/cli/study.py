@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from doublevit.cli.names import print_names
-from doublevit.cli.parse import parse
-from doublevit.cli.terminal import STOPPED, fail, out, say, warn
+from doublevit.cli.parse import asks_help, parse
+from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say, warn
 from doublevit.errors import UserError
 from doublevit.files import write_text
 from doublevit.recipes import Recipe
@@ -20,6 +20,7 @@ from doublevit.studies.study import Study
 
 if TYPE_CHECKING:
     from doublevit.analysis.comparison import Comparison
+    from doublevit.report.table import Table
     from doublevit.studies.plan import StudyRequest
 
 SHORT = ("accuracy", "comparison")
@@ -59,7 +60,7 @@ class StudyOptions:
 
 def study(arguments: Sequence[str]) -> None:
     """Train, measure and compare the cells of a study, going on where it was stopped: `study NAME [options]`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if asks_help(arguments):
         say("usage: doublevit study NAME [options]\n\nall options: doublevit study NAME --help\n")
         print_names("Studies", {name: f"{each.note} ({len(each.cells)} cells)" for name, each in STUDIES.items()})
         return
@@ -110,7 +111,7 @@ def _run(request: "StudyRequest") -> None:
     try:
         record = run_study(request)
     except (Stopped, KeyboardInterrupt):
-        fail("stopped; what was finished is kept: give the same command again to go on", STOPPED)
+        fail(INTERRUPTED, STOPPED)
     _report(request, record, _show(request.folder, record))
     wanted = [cell.name for cell in request.study.cells if request.wants(cell)]
     failed = dict.fromkeys(entry.cell for entry in record.entries if entry.problem and entry.cell in wanted)
@@ -147,28 +148,27 @@ def _show(folder: Path, record: StudyRecord) -> tuple[str, ...]:
     comparison = compare_runs([folder]) if any(entry.measured for entry in record.entries) else None
     remarks = comparison.remarks if comparison else study_remarks(record)
     if comparison:
-        paths = write_study_tables(folder, comparison)
-        print_tables(result_tables(comparison, SHORT), out)
+        tables = result_tables(comparison, SHORT)
+        paths = write_study_tables(folder, comparison, tables)
+        print_tables(tables, out)
         say(f"  {', '.join(map(str, paths))}")
     for remark in remarks:
         warn(remark)
     return remarks
 
 
-def write_study_tables(folder: Path, comparison: "Comparison") -> list[Path]:
-    """Write study.md and study.csv into a study's folder: accuracies, and differences from the baseline.
+def write_study_tables(folder: Path, comparison: "Comparison", tables: "Sequence[Table]") -> list[Path]:
+    """Write study.md and study.csv, the `tables` of a comparison, into a study's folder.
 
     The CSV has a line with its name before each table. Remarks stand at the end of study.md.
     """
     from doublevit.report.formats.markdown import escape, markdown
-    from doublevit.report.formats.plain import as_csv
-    from doublevit.report.tables.every import result_tables
+    from doublevit.report.formats.plain import as_named_csv
 
-    tables = result_tables(comparison, SHORT)
     title = f"# {escape(comparison.title)}" + (f": {escape(comparison.note)}" if comparison.note else "")
     remarks = "".join(f"- {escape(remark)}\n" for remark in comparison.remarks)
     texts = {
-        "study.csv": "\n".join(f"# {table.name}\n{as_csv(table)}" for table in tables),
+        "study.csv": as_named_csv(tables),
         "study.md": "\n".join(filter(None, [f"{title}\n", *map(markdown, tables), remarks])),
     }
     for name, text in texts.items():

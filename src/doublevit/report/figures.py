@@ -10,8 +10,7 @@ from doublevit.analysis.comparison import MOST_RUNS, Comparison, CorruptedCompar
 from doublevit.analysis.corrupted import CorruptedScores
 from doublevit.analysis.costs import training_course
 from doublevit.analysis.descriptions import describe_speed
-from doublevit.analysis.evaluated import Method, predictions_of
-from doublevit.analysis.scores import Score
+from doublevit.analysis.evaluated import Method
 from doublevit.report import plots
 from doublevit.report.plots.style import Plot
 from doublevit.runs.row import Row
@@ -45,7 +44,7 @@ def _training(comparison: Comparison) -> Iterator[Plot]:
 
 def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iterator[Plot]:
     group = corrupted.group
-    measured = [index for index in _shown(comparison) if corrupted.scores[index]]
+    measured = [index for index in comparison.alone if corrupted.scores[index]]
     usual = [index for index in measured if corrupted.clean.is_usual(index)]
     if not usual:
         return
@@ -58,21 +57,14 @@ def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iter
     if len(chosen) < 2:
         return
     points = [
-        plots.LabeledPoint(
-            comparison.methods[index].label, clean[comparison.methods[index].label], _of_score(scores[0])
-        )
-        for index, scores in ((index, corrupted.average.scores[index]) for index in usual)
+        plots.LabeledPoint(label, clean[label], corrupted.average.scores[index][0].estimate)
+        for index, label in zip(usual, chosen, strict=True)
     ]
     titles = "clean top-1", f"mean top-1 under {group.title}"
     caption = (
         f"Clean accuracy against the mean under {group.title}; on the dashed line nothing would be lost{left_out}."
     )
     yield Plot("clean-robust", "robustness", caption, lambda: plots.clean_against_robust(points, *titles))
-
-
-def _shown(comparison: Comparison) -> list[int]:
-    """The indices of the methods that plots show."""
-    return [index for index in comparison.as_trained if index not in comparison.repeated]
 
 
 def _left_out(comparison: Comparison, indices: Sequence[int]) -> str:
@@ -92,16 +84,16 @@ def _by_severity(scores: CorruptedScores, corruptions: Sequence[str]) -> dict[st
 
 def _attack(comparison: Comparison, setting: AttackSetting) -> Iterator[Plot]:
     attack, norm = setting.attack, setting.attack.norm
-    shown = [index for index in _shown(comparison) if setting.scores[index]]
+    shown = [index for index in comparison.alone if setting.scores[index]]
     curves = {
         comparison.methods[index].label: {
-            epsilon: _of_score(score) for epsilon, score in setting.scores[index][0].by_epsilon.items()
+            epsilon: score.estimate for epsilon, score in setting.scores[index][0].by_epsilon.items()
         }
         for index in shown
     }
     if norm and max(map(len, curves.values()), default=0) >= FEWEST:
         others = comparison.attacks[attack][1:]
-        missing = [index for index in _shown(comparison) if index not in shown and any(s.scores[index] for s in others)]
+        missing = [index for index in comparison.alone if index not in shown and any(s.scores[index] for s in others)]
         left_out = _left_out(comparison, missing)
         caption = f"Accuracy under {attack.name} by epsilon; {setting.description}{left_out}."
         draw = functools.partial(plots.epsilon_curves, curves, norm, f"{attack.name}, {norm}")
@@ -112,7 +104,7 @@ def _speed(comparison: Comparison) -> Iterator[Plot]:
     top1 = comparison.clean["top-1"]
     speeds = {
         index: speed
-        for index in _shown(comparison)
+        for index in comparison.alone
         if top1.scores[index] and (speed := comparison.costs[index].rows.get("inference images/s"))
     }
     devices = [describe_speed(speed) for speed in speeds.values()]
@@ -121,7 +113,7 @@ def _speed(comparison: Comparison) -> Iterator[Plot]:
     if len(alike) > 1:
         points = [
             plots.LabeledPoint(
-                comparison.methods[index].label, _estimate(speeds[index]), _of_score(top1.scores[index][0])
+                comparison.methods[index].label, _estimate(speeds[index]), top1.scores[index][0].estimate
             )
             for index in alike
         ]
@@ -134,11 +126,9 @@ def _speed(comparison: Comparison) -> Iterator[Plot]:
 
 
 def _errors(method: Method, class_names: Sequence[str] | None) -> Iterator[Plot]:
-    row = method.first.most_clean
-    predictions = predictions_of(method.first.run, row) if row else None
-    if row is None or predictions is None:
+    if (found := method.first.clean_predictions()) is None:
         return
-    label = method.label
+    (row, predictions), label = found, method.label
     caption = f"{label}: how often it is right, by how sure it says it is (n = {row.count:,})."
     yield Plot(f"reliability-{label}", "errors", caption, lambda: plots.reliability(calibration(predictions), label))
     labels, answers = labels_and_answers(predictions)
@@ -151,7 +141,3 @@ def _errors(method: Method, class_names: Sequence[str] | None) -> Iterator[Plot]
 
 def _estimate(row: Row) -> Estimate:
     return Estimate(row.value, row.low, row.high)
-
-
-def _of_score(score: Score) -> Estimate:
-    return Estimate(score.value, score.low, score.high)

@@ -9,7 +9,7 @@ from PIL import Image
 from doublevit.analysis.classes import surest_mistakes
 from doublevit.analysis.comparison import MOST_RUNS, Comparison
 from doublevit.analysis.corrupted import CorruptionGroup
-from doublevit.analysis.evaluated import Method, predictions_of
+from doublevit.analysis.evaluated import Method
 from doublevit.analysis.measured_images import measured_images
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.corrupted_sets.sets import on_the_fly
@@ -45,10 +45,9 @@ def corruptions(val: Dataset, group: CorruptionGroup, cache: Path) -> Picture | 
 
 def mistakes(method: Method, val: Dataset, cache: Path) -> Picture | None:
     """What a network was surest of and wrong; None where the images are not to be had, or there are none."""
-    row = method.first.most_clean
-    predictions = predictions_of(method.first.run, row) if row else None
-    if row is None or predictions is None:
+    if (found := method.first.clean_predictions()) is None:
         return None
+    row, predictions = found
     shown, indices = measured_images(row, predictions, val, cache), surest_mistakes(predictions, MISTAKES)
     if shown.images is None or not len(indices):
         return None
@@ -108,10 +107,5 @@ def _file(path: Path, caption: str, description: str) -> Iterator[Picture]:
     try:
         with Image.open(path) as sheet:
             yield picture(sheet, caption, description)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ):  # damaged, being written, or no sheet of ours
-        return
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return  # damaged, being written, or no sheet of ours

@@ -111,6 +111,11 @@ class Spread:
     high: float
     count: int
 
+    @property
+    def estimate(self) -> Estimate:
+        """The mean and its interval."""
+        return Estimate(self.mean, self.low, self.high)
+
 
 def over_seeds(values: Sequence[float]) -> Spread:
     """Mean and standard deviation of the same number from several trainings, with Student's 95 % interval of the mean.

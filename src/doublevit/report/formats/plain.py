@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from doublevit.report.table import Cell, Column, Table
@@ -27,16 +28,30 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
+def as_named_csv(tables: Iterable[Table]) -> str:
+    """Several tables, each with a line before it that names it, as CSV does not."""
+    return "\n".join(f"# {table.name}\n{as_csv(table)}" for table in tables)
+
+
 def as_json(table: Table) -> str:
-    """The table as an object; each row holds an object for each column, without what is not known."""
+    """The table as a JSON object."""
+    return to_json(as_object(table)) + "\n"
+
+
+def to_json(value: Any) -> str:
+    """JSON for people; NaN, which it cannot hold, is an error."""
+    return json.dumps(value, indent=1, allow_nan=False)
+
+
+def as_object(table: Table) -> dict[str, Any]:
+    """What JSON holds of a table; each row is an object for each column, without what is not known."""
     rows = [
         ({"group": group} if table.groups else {})
         | {column.name: _object(cell) for column, cell in zip(table.columns, row, strict=True)}
         for group, members in table.grouped()
         for row in members
     ]
-    whole = {"name": table.name, "title": table.title, "caption": table.caption, "rows": rows}
-    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    return {"name": table.name, "title": table.title, "caption": table.caption, "rows": rows}
 
 
 def _parts(table: Table, number: int) -> list[str]:

@@ -98,22 +98,19 @@ def _figure(plot: Plot) -> Figure:
 
 def _all_commands(comparison: Comparison) -> tuple[str, ...]:
     """Every command that the runs were made and measured by, each once, in order."""
-    runs = [member.run for method in comparison.methods for member in method.members]
-    return tuple(dict.fromkeys(command for run in runs for command in _commands(run)))
+    return tuple(dict.fromkeys(command for member in comparison.members for command in _commands(member.run)))
 
 
 def _unnoted(comparison: Comparison) -> list[str]:
     """Runs of which not all commands are known."""
-    members = [member for method in comparison.methods for member in method.members]
-    further = [member for member in members if any(not isinstance(row.condition, Clean) for row in member.rows)]
+    further = [member for member in comparison.members if len(member.rows_of(Clean)) < len(member.rows)]
     return list(dict.fromkeys(each.run.path.name for each in further if not (each.run.path / COMMANDS).exists()))
 
 
 def _version_table(comparison: Comparison) -> Table:
     """Versions, machine and seed of each run."""
     heads = ("run", "started", "doublevit", "python", *VERSIONS, "machine", "seed")
-    members = [member for method in comparison.methods for member in method.members]
-    rows = dict.fromkeys(tuple(map(text, _versions(member))) for member in members)
+    rows = dict.fromkeys(tuple(map(text, _versions(member))) for member in comparison.members)
     return Table("versions", "Versions", tuple(map(words, heads)), tuple(rows))
 
 

@@ -16,7 +16,7 @@ OVERLAP = ("augmix", "augmix-jsd", "randaugment", "trivial", "classic")
 
 def caveats(comparison: Comparison) -> list[str]:
     """Each in one or two sentences."""
-    members = [member for method in comparison.methods for member in method.members]
+    members = comparison.members
     recipes = [member.recipe for member in members]
     rows = [row for member in members for row in member.rows]
     single = [method.first.recipe["train"]["epochs"] for method in comparison.methods if len(method.members) == 1]

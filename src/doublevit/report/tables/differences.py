@@ -19,9 +19,9 @@ HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
 
 def difference_table(comparison: Comparison) -> Table | None:
     """Clean accuracy, and mean and change under a group of corruptions; None where there is nothing to compare."""
-    found, base = comparison.differences, comparison.methods[comparison.baseline]
-    if not found.count:
+    if len(comparison.methods) < 2 or not comparison.differences.count:
         return None
+    found, base = comparison.differences, comparison.methods[comparison.baseline]
     others = [index for index in range(len(comparison.methods)) if index != comparison.baseline]
     rows = tuple(
         (

@@ -55,9 +55,9 @@ def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Ta
 def cell_tables(comparison: Comparison) -> list[Table]:
     """Each corruption at each severity, a table for each network as trained and each of the largest groups."""
     tables = []
-    for index in comparison.as_trained:
+    for index in comparison.alone:
         for corrupted in comparison.corrupted:
-            if index not in comparison.repeated and corrupted.scores[index] and not _is_part(corrupted, comparison):
+            if corrupted.scores[index] and not _is_part(corrupted, comparison):
                 tables.append(_cell_table(comparison.methods[index], corrupted, index))
     return tables
 
