@@ -95,6 +95,13 @@ def test_no_figure_is_missing():
     assert not re.search(r"RESULT_|BENCH_|TODO", README + (ROOT / "EXPERIMENTS.md").read_text())
 
 
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_code_that_a_document_names_is_there(document):
+    files = [str(path) for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    for name in re.findall(r"([\w/]+\.py)\b", (ROOT / document).read_text()):
+        assert any(path.endswith(f"/{name}") for path in files), name
+
+
 def test_pictures_and_files_that_the_readme_names_exist():
     for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
         path = next(filter(None, target))

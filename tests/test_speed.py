@@ -1,6 +1,7 @@
 """Costs: against closed forms, published numbers, a clock that is set by hand, and a run's own files."""
 
 import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -222,8 +223,10 @@ def quick(path: Path, **changes) -> list[Row]:
     return measure_speed(SpeedOptions(path, batch_size=4, seconds=0.01, **changes))
 
 
-def test_rows_say_all_that_it_takes_to_know_what_they_are(digits: Path):
+def test_rows_say_all_that_it_takes_to_know_what_they_are(digits: Path, monkeypatch):
     usual, run = evaluate(Evaluate(digits, photos=8)).rows[0], RunFolder.open(digits)
+    ticks = itertools.count(0, 0.25)  # a clock by which each batch takes a quarter of a second
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
     before = run.rows()
     rows = quick(digits) + quick(digits)
     assert run.rows() == before + rows
@@ -236,8 +239,7 @@ def test_rows_say_all_that_it_takes_to_know_what_they_are(digits: Path):
         assert row.condition.device.endswith(", 1 thread")
         assert row.low <= row.value <= row.high
     assert all(row.count % 4 == 0 and row.count >= 20 and row.seconds > 0 for row in (rows[0], rows[2]))
-    mean = rows[0].count / rows[0].seconds  # the value is the median: on a busy machine they differ by a few times
-    assert mean / 20 < rows[0].value < mean * 20
+    assert rows[0].value == rows[0].count / rows[0].seconds == 4 / 0.25
 
 
 def test_size_is_that_of_the_weights_on_disk(digits: Path):
