@@ -3,7 +3,7 @@
     pip install --no-deps torchattacks pyautoattack
     python benchmarks/attacks.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors
 
-All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalise, on the same images of
+All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalize, on the same images of
 64 pixels with the same epsilon and steps (Linf PGD, 10 steps of epsilon/4 from a random start). They take turns, batch
 by batch, so that whatever else the machine does hits all. Ours is what `doublevit evaluate` does with a batch: attack,
 look whether the images are in ball and box, predict afresh. The peers are called as their documentation says.
@@ -51,11 +51,11 @@ class Options:
     """Unpacked Tiny ImageNet, or its zip."""
     weights: Path
     """ViT-Ti/16 from ImageNet."""
-    photos: int = 500
+    images: int = 500
     """For one epsilon."""
-    photos_of_six: int = 96
+    images_of_six: int = 96
     """For six epsilons, of which Foolbox makes six runs."""
-    photos_of_autoattack: int = 0
+    autoattack_images: int = 0
     """For AutoAttack (200 take half an hour on two cores)."""
     epsilon: float = 0.5 / 255
     """For one epsilon."""
@@ -155,7 +155,7 @@ def one_epsilon(options: Options, target: Target, model: Classifier, clean: Pred
             seconds[name].append(took)
             still_right[name].append(robust(target, images.detach(), samples.labels))
     size = f"{options.epsilon * 255:g}/255"
-    print(f"one epsilon, {size}, {len(right)} right of {options.photos} photos, {len(batches)} turns")
+    print(f"one epsilon, {size}, {len(right)} right of {options.images} images, {len(batches)} turns")
     for name in peers:
         report(name, seconds["ours"], seconds[name])
         compare(name, len(clean.labels), np.concatenate(still_right["ours"]), np.concatenate(still_right[name]))
@@ -183,7 +183,7 @@ def compare(name: str, count: int, ours: np.ndarray, theirs: np.ndarray) -> None
 
 def six_epsilons(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
     """All images, wrong ones too for Foolbox, which is not told; ours leaves out what is wrong and what is broken."""
-    indices = np.arange(options.photos_of_six)
+    indices = np.arange(options.images_of_six)
     attack, theirs = ours(target, clean, SIX), foolboxs_own(model, SIX)
     seconds: tuple[list[float], list[float]] = ([], [])
     counts = np.zeros((2, len(SIX)))
@@ -196,7 +196,7 @@ def six_epsilons(options: Options, target: Target, model: Classifier, clean: Pre
         took, images = timed(lambda samples=samples: theirs(samples))
         seconds[1].append(took)
         counts[1] += [robust(target, part.detach(), samples.labels).sum() for part in images]
-    print(f"six epsilons, {len(indices)} photos")
+    print(f"six epsilons, {len(indices)} images")
     report("foolbox", *seconds)
     for epsilon, our, other in zip(SIX, *(counts / len(indices)), strict=True):
         print(f"  {epsilon * 255:g}/255: ours {our:.1%}, foolbox {other:.1%}")
@@ -206,7 +206,7 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
     """Our standard AutoAttack and pyautoattack's."""
     from pyautoattack import AutoAttack
 
-    epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.correct(1)[: options.photos_of_autoattack])
+    epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.correct(1)[: options.autoattack_images])
     left, start = right, time.perf_counter()
     with frozen(target.victim):
         for part in parts_of("autoattack"):
@@ -214,16 +214,14 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
             batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
             outcomes = [attack_batch(target, attack, (stage, 0), batch, clean)[0] for batch in batches]
             left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])
-            print(
-                f"  {part}: {len(left)} of {options.photos_of_autoattack} robust, {time.perf_counter() - start:.0f} s"
-            )
+            print(f"  {part}: {len(left)} of {options.autoattack_images} robust, {time.perf_counter() - start:.0f} s")
     samples, start = target.samples(right), time.perf_counter()
     theirs = AutoAttack(
         target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
     )
     images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
     print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")
-    compare("pyautoattack", options.photos_of_autoattack, np.isin(right, left), robust(target, images, samples.labels))
+    compare("pyautoattack", options.autoattack_images, np.isin(right, left), robust(target, images, samples.labels))
 
 
 def main() -> None:
@@ -232,16 +230,16 @@ def main() -> None:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     recipe = get_recipe("pretrained-vit-ti")
     config = dataclasses.replace(recipe.data, path=options.path, cache=options.cache)
-    photos = data.load(config)["val"].stratified(options.photos)
-    model = build(dataclasses.replace(recipe.model, weights=str(options.weights)), photos.class_ids).eval()
+    images = data.load(config)["val"].stratified(options.images)
+    model = build(dataclasses.replace(recipe.model, weights=str(options.weights)), images.class_ids).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(True)  # as a network comes; ours freezes them itself
-    target = Target.of(model, photos, AttackConfig(("pgd",), parameters=PGD), 0)
+    target = Target.of(model, images, AttackConfig(("pgd",), parameters=PGD), 0)
     clean = clean_predictions(target, 100)
     print(f"{torch.get_num_threads()} threads; clean accuracy {clean.correct(1).mean():.1%}")
     one_epsilon(options, target, model, clean)
     six_epsilons(options, target, model, clean)
-    if options.photos_of_autoattack:
+    if options.autoattack_images:
         autoattack(options, target, clean)
 
 

@@ -1,12 +1,12 @@
-"""How fast photos are augmented on one core, against timm and torchvision, in one run.
+"""How fast images are augmented on one core, against timm and torchvision, in one run.
 
     python benchmarks/augment.py --path FOLDER/tiny-imagenet-200 [--turns 12]
 
 AugMix m3-w3 at 64 and at 224 pixels, with timm's 13 operations and with the strict nine; RandAugment and TrivialAugment
-at 64; and the whole way from stored 64-pixel photos to augmented ones of 224 pixels, as bytes: ours augments and then
+at 64; and the whole way from stored 64-pixel images to augmented ones of 224 pixels, as bytes: ours augments and then
 resizes, timm's users resize (bilinear) and then augment. Peers get Pillow images and return them, as in a DataLoader's
 worker; torchvision's v2 transforms, which draw one chain for a whole batch, get one tensor at a time. One thread each.
-All take turns over the same photos, so that whatever else the machine does hits all. Prints images per second and the
+All take turns over the same images, so that whatever else the machine does hits all. Prints images per second and the
 ratios, with their quartiles. With a GPU: also images per second there, and the share of a ViT-B/16 training step.
 """
 
@@ -31,7 +31,7 @@ from doublevit.augment.policies import AugmentStage
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 from doublevit.models.preprocess import Resize
 
-SMALL, LARGE = 512, 32  # photos of 64 and of 224 pixels that are augmented together, as in training
+SMALL, LARGE = 512, 32  # images of 64 and of 224 pixels that are augmented together, as in training
 Work = Callable[[], object]
 
 
@@ -61,9 +61,9 @@ def ours(stage: AugmentStage, images: torch.Tensor) -> Callable[[], torch.Tensor
     return lambda: stage(images, draw_table(0, next(epochs), len(images), stage.columns))
 
 
-def peer(transform: Callable[[Image.Image], Image.Image], photos: list[Image.Image]) -> Work:
+def peer(transform: Callable[[Image.Image], Image.Image], images: list[Image.Image]) -> Work:
     """One Pillow image after the other."""
-    return lambda: [np.asarray(transform(photo)) for photo in photos]
+    return lambda: [np.asarray(transform(image)) for image in images]
 
 
 def tensors(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> Work:
@@ -72,7 +72,7 @@ def tensors(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Ten
 
 
 def augmented_and_resized(augment: Callable[[], torch.Tensor], resize: Resize) -> Work:
-    """Augment many photos at once and resize them batch by batch, as in training, where each is used and forgotten."""
+    """Augment many images at once and resize them batch by batch, as in training, where each is used and forgotten."""
 
     def work() -> None:
         for batch in augment().split(LARGE):
@@ -100,14 +100,14 @@ def compare(what: str, mine: tuple[int, Work], peers: dict[str, tuple[int, Work]
         )
 
 
-def compare_on_cpu(photos: np.ndarray, turns: int) -> None:
+def compare_on_cpu(images: np.ndarray, turns: int) -> None:
     """Everything that one core can be measured on."""
     torch.set_num_threads(1)
-    small = torch.from_numpy(photos).permute(0, 3, 1, 2).contiguous()
+    small = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     resize = Resize(224, "bilinear")
     large = resize(small[:LARGE]).contiguous()
-    pillow = [Image.fromarray(photo) for photo in photos[:128]]
-    pillow_large = [photo.resize((224, 224), Image.Resampling.BILINEAR) for photo in pillow[:LARGE]]
+    pillow = [Image.fromarray(image) for image in images[:128]]
+    pillow_large = [image.resize((224, 224), Image.Resampling.BILINEAR) for image in pillow[:LARGE]]
     thirteen, nine = (AugMix(OPERATION_SETS[name], 3.0, 3, -1, 1.0) for name in ("timm", "strict"))
     timms = timm.augment_and_mix_transform("augmix-m3-w3", {})
     for what, stage, theirs in (("13 operations", thirteen, timms), ("9 operations", nine, timms_nine())):
@@ -124,17 +124,17 @@ def compare_on_cpu(photos: np.ndarray, turns: int) -> None:
     peers = {"torchvision, Pillow": (128, peer(trivial, pillow))}
     compare("TrivialAugment, 64 pixels", (SMALL, ours(TrivialAugment(), small)), peers, turns)
     mine = (SMALL, augmented_and_resized(ours(thirteen, small), resize))
-    theirs = peer(lambda photo: timms(photo.resize((224, 224), Image.Resampling.BILINEAR)), pillow[:LARGE])
+    theirs = peer(lambda image: timms(image.resize((224, 224), Image.Resampling.BILINEAR)), pillow[:LARGE])
     compare("AugMix and resizing from 64 to 224 pixels", mine, {"timm": (LARGE, theirs)}, turns)
 
 
-def compare_on_gpu(photos: np.ndarray, turns: int) -> None:
-    """Images per second at 64 pixels, and as a share of a training step of ViT-B/16 on 128 photos in bfloat16."""
+def compare_on_gpu(originals: np.ndarray, turns: int) -> None:
+    """Images per second at 64 pixels, and as a share of a training step of ViT-B/16 on 128 images in bfloat16."""
     import timm as models
 
     network = models.create_model("vit_base_patch16_224").cuda()
     optimizer = torch.optim.Adam(network.parameters())
-    images = torch.from_numpy(photos[:128]).permute(0, 3, 1, 2).cuda()
+    images = torch.from_numpy(originals[:128]).permute(0, 3, 1, 2).cuda()
     pixels = torch.rand(128, 3, 224, 224, device="cuda")
     augment = ours(AugMix(OPERATION_SETS["timm"], 3.0, 3, -1, 1.0), images)
 
@@ -164,10 +164,10 @@ def main() -> None:
     if options.turns < 2:
         raise SystemExit("--turns: expected at least 2, for quartiles")
     config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
-    photos = np.array(data.load(config)["train"].images[:: 100_000 // SMALL][:SMALL])
-    compare_on_cpu(photos, options.turns)
+    images = np.array(data.load(config)["train"].images[:: 100_000 // SMALL][:SMALL])
+    compare_on_cpu(images, options.turns)
     if torch.cuda.is_available():
-        compare_on_gpu(photos, options.turns)
+        compare_on_gpu(images, options.turns)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How fast corruptions are made: each on one core, the whole set on all cores, and beside an evaluation.
 
-    python benchmarks/corruptions.py --path FOLDER/tiny-imagenet-200 --output SCRATCH [--photos 10000]
+    python benchmarks/corruptions.py --path FOLDER/tiny-imagenet-200 --output SCRATCH [--images 10000]
 
-First every corruption on one core, severities 1 to 5, microseconds a photo of 64 pixels; then, where the package
+First every corruption on one core, severities 1 to 5, microseconds an image of 64 pixels; then, where the package
 imagecorruptions can be imported, beside it: at 64 pixels, where it uses constants for 224 ones, and at 224, where both
 use the same. (Three of its functions call what NumPy and scikit-image have removed; these calls are renamed, nothing
 else.) Then all of the fifteen at all severities on all cores, made and dropped, and made and written as JPEG files into
@@ -32,7 +32,7 @@ from doublevit.corruptions import COMMON, SEVERITIES, textures
 from doublevit.corruptions.apply import CORRUPTIONS, CorruptedImages, corrupt
 
 CELLS = [(name, severity) for name in COMMON for severity in SEVERITIES]
-ALONE, CHUNK = 400, 500  # photos at a time: on one core, and by each process of many
+ALONE, CHUNK = 400, 500  # images at a time: on one core, and by each process of many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Options:
     """Where its decoded store is kept."""
     frost_textures: Path | None = None
     """Folder with the published textures; if not given, generated ones."""
-    photos: int = 10_000
-    """Of the validation photos."""
+    images: int = 10_000
+    """Of the validation images."""
     workers: int = os.cpu_count() or 1
     """Processes for the whole set."""
     turns: int = 5
@@ -56,7 +56,7 @@ class Options:
 
 
 def microseconds(work: Callable[[], object], count: int, turns: int) -> float:
-    """Median time of one photo."""
+    """Median time of one image."""
     times = []
     for _ in range(turns + 1):
         start = time.perf_counter()
@@ -65,12 +65,12 @@ def microseconds(work: Callable[[], object], count: int, turns: int) -> float:
     return statistics.median(times[1:])  # the first warms up
 
 
-def one_core(photos: np.ndarray, ice: textures.Textures, turns: int) -> None:
+def one_core(images: np.ndarray, ice: textures.Textures, turns: int) -> None:
     """Every corruption by itself."""
     total = 0.0
     for name in CORRUPTIONS:
         costs = [
-            microseconds(lambda s=severity, n=name: corrupt(photos, n, s, textures=ice), len(photos), turns)
+            microseconds(lambda s=severity, n=name: corrupt(images, n, s, textures=ice), len(images), turns)
             for severity in SEVERITIES
         ]
         mean = statistics.mean(costs)
@@ -80,20 +80,20 @@ def one_core(photos: np.ndarray, ice: textures.Textures, turns: int) -> None:
 
 
 def against_imagecorruptions(small: np.ndarray, ice: textures.Textures, turns: int) -> None:
-    """Both in turns on the same photos, severity 3."""
+    """Both in turns on the same images, severity 3."""
     try:
         peer = imported_peer()
     except ImportError as error:
         print(f"imagecorruptions cannot be imported ({error})")
         return
     large = np.kron(small[:4, :56, :56], np.ones((1, 4, 4, 1), np.uint8))
-    for photos, what in ((small[:16], "64 pixels, its constants for 224"), (large, "224 pixels, the same constants")):
+    for images, what in ((small[:16], "64 pixels, its constants for 224"), (large, "224 pixels, the same constants")):
         ratios = []
         print(f"against imagecorruptions, severity 3, {what}:")
         for name in CORRUPTIONS:
-            mine = microseconds(lambda n=name, p=photos: corrupt(p, n, 3, textures=ice), len(photos), turns)
+            mine = microseconds(lambda n=name, p=images: corrupt(p, n, 3, textures=ice), len(images), turns)
             theirs = microseconds(
-                lambda n=name, p=photos: [peer(photo, corruption_name=n, severity=3) for photo in p], len(photos), 2
+                lambda n=name, p=images: [peer(image, corruption_name=n, severity=3) for image in p], len(images), 2
             )
             ratios.append(theirs / mine)
             print(f"  {name:18} {mine:9,.0f} us, {theirs:10,.0f} us, ratio {theirs / mine:6.1f}")
@@ -116,21 +116,21 @@ def imported_peer() -> Callable[..., np.ndarray]:
     return imagecorruptions.corrupt
 
 
-_photos: np.ndarray
+_images: np.ndarray
 _ice: textures.Textures
 
 
 def begin(path: str, ice: textures.Textures) -> None:
     """Make a process ready."""
-    global _photos, _ice  # a process has one set of photos
-    _photos, _ice = np.load(path, mmap_mode="r"), ice
+    global _images, _ice  # a process has one set of images
+    _images, _ice = np.load(path, mmap_mode="r"), ice
     threadpoolctl.threadpool_limits(1)
 
 
 def piece(name: str, severity: int, start: int) -> int:
     """Make a piece of a cell, and drop it."""
-    indices = np.arange(start, min(start + CHUNK, len(_photos)))
-    return len(corrupt(_photos[indices], name, severity, 0, indices, _ice))
+    indices = np.arange(start, min(start + CHUNK, len(_images)))
+    return len(corrupt(_images[indices], name, severity, 0, indices, _ice))
 
 
 def measured(what: str, work: Callable[[], int]) -> None:
@@ -143,15 +143,15 @@ def measured(what: str, work: Callable[[], int]) -> None:
     )
     peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(
-        f"{what}: {count:,} photos in {wall:.1f} s, {cpu:.1f} CPU seconds ({cpu / count * 1e6:.0f} us a photo);"
+        f"{what}: {count:,} images in {wall:.1f} s, {cpu:.1f} CPU seconds ({cpu / count * 1e6:.0f} us an image);"
         f" at most {peaks[0]:,.0f} MB here and {peaks[1]:,.0f} MB in a worker"
     )
 
 
-def in_memory(photos: Path, count: int, ice: textures.Textures, workers: int) -> int:
+def in_memory(images: Path, count: int, ice: textures.Textures, workers: int) -> int:
     """All cells, on all cores, starting the processes included."""
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, begin, (str(photos), ice)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, context, begin, (str(images), ice)) as pool:
         tasks = [pool.submit(piece, *cell, start) for cell in CELLS for start in range(0, count, CHUNK)]
         return sum(task.result() for task in tasks)
 
@@ -159,9 +159,9 @@ def in_memory(photos: Path, count: int, ice: textures.Textures, workers: int) ->
 def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> None:
     """Made and dropped; made and written."""
     with tempfile.TemporaryDirectory(dir=options.output) as folder:
-        photos = Path(folder) / "photos.npy"
-        np.save(photos, clean.images[np.arange(len(clean))])
-        measured("all cells in memory", lambda: in_memory(photos, len(clean), ice, options.workers))
+        images = Path(folder) / "images.npy"
+        np.save(images, clean.images[np.arange(len(clean))])
+        measured("all cells in memory", lambda: in_memory(images, len(clean), ice, options.workers))
         manifest = Manifest(
             source=str(clean.id),
             count=len(clean),
@@ -179,7 +179,7 @@ def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> 
 
 
 def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
-    """Seconds of an evaluation on clean photos and on photos corrupted on the fly, in turns."""
+    """Seconds of an evaluation on clean images and on images corrupted on the fly, in turns."""
     import torch
 
     from doublevit.device import choose
@@ -199,7 +199,7 @@ def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
         for corruption, dataset in sets.items():
             took = predict(model, dataset, choose("auto", device)).seconds
             seconds[corruption] += [took] if turn else []
-    print(f"evaluating {count:,} photos, {name} on {device.type}, share spent corrupting:")
+    print(f"evaluating {count:,} images, {name} on {device.type}, share spent corrupting:")
     for corruption in names:
         shares = [1 - own / other for own, other in zip(seconds["clean"], seconds[corruption], strict=True)]
         print(f"  {corruption:18} {statistics.median(shares):+.1%} (of {statistics.median(seconds[corruption]):.2f} s)")
@@ -209,7 +209,7 @@ def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options, description=__doc__)
     config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
-    clean = data.load(config)["val"].first(options.photos)
+    clean = data.load(config)["val"].first(options.images)
     ice = textures.find(options.frost_textures, options.cache, download=False)
     print(f"frost: {ice.name}")
     with threadpoolctl.threadpool_limits(1):

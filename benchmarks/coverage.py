@@ -2,8 +2,8 @@
 
     python benchmarks/coverage.py [--simulations 5000] [--seed 0]
 
-Every simulation draws photos anew from a world whose truth is known, and looks whether the interval from these photos
-holds it. Photos are hard or easy, for clean and corrupted pictures and for both models alike, so that pairs are pairs.
+Every simulation draws images anew from a world whose truth is known, and looks whether the interval from these images
+holds it. Images are hard or easy, for clean and corrupted pictures and for both models alike, so that pairs are pairs.
 Prints the share that held, with the interval that this many simulations leave.
 
 Bootstrap intervals are those that rows have, always of the same drawing (seed 0), which alone moves their coverage by
@@ -29,11 +29,11 @@ class Options:
     simulations: int = 5000
     """Of each interval."""
     seed: int = 0
-    """Of the simulated photos."""
+    """Of the simulated images."""
 
 
 Case = Callable[[np.random.Generator, int], bool]
-"""One simulation with so many photos: whether the interval held the truth."""
+"""One simulation with so many images: whether the interval held the truth."""
 CLEAN = 1.2
 CELLS = np.array([0.9, 0.3, -0.2, 0.7, 0.2, -0.3])
 OTHER_CLEAN = 1.0
@@ -42,12 +42,12 @@ NAMES = ("snow", "snow", "snow", "fog", "fog", "fog")
 
 
 def truth(skill: float | np.ndarray) -> np.ndarray:
-    """The accuracy of a model that recognises photos whose ease and luck, both normal, stay below its skill."""
+    """The accuracy of a model that recognizes images whose ease and luck, both normal, stay below its skill."""
     return np.asarray(norm.cdf(skill / np.sqrt(2)))
 
 
 def hits(random: np.random.Generator, count: int, *skills: float) -> np.ndarray:
-    """Whether each of `count` photos is recognised at each skill, bool (skills, count); they share the photos' ease."""
+    """Whether each of `count` images is recognized at each skill, bool (skills, count); they share the images' ease."""
     return random.normal(size=count) + random.normal(size=(len(skills), count)) < np.array(skills)[:, None]
 
 
@@ -69,7 +69,7 @@ def holds(estimate: statistics.Estimate | statistics.Spread, true: float) -> boo
 
 
 def paired_difference(random: np.random.Generator, count: int) -> bool:
-    """Two models on the same photos."""
+    """Two models on the same images."""
     one, other = hits(random, count, CLEAN, OTHER_CLEAN)
     return holds(statistics.paired_difference(one, other), float(truth(CLEAN) - truth(OTHER_CLEAN)))
 
@@ -87,19 +87,19 @@ def mean_accuracy(random: np.random.Generator, count: int) -> bool:
 
 
 def relative_change(random: np.random.Generator, count: int) -> bool:
-    """Of the clean photos themselves."""
+    """Of the clean images themselves."""
     clean, *cells = hits(random, count, CLEAN, *CELLS)
     return holds(statistics.relative_change(clean, np.stack(cells)), change(CLEAN, CELLS))
 
 
 def unmatched_change(random: np.random.Generator, count: int) -> bool:
-    """Of other photos than the clean ones."""
+    """Of other images than the clean ones."""
     clean, cells = hits(random, 2 * count, CLEAN)[0], hits(random, count, *CELLS)
     return holds(statistics.relative_change(clean, cells, matched=False), change(CLEAN, CELLS))
 
 
 def change_difference(random: np.random.Generator, count: int) -> bool:
-    """Two models' changes on the same photos."""
+    """Two models' changes on the same images."""
     drawn = hits(random, count, CLEAN, *CELLS, OTHER_CLEAN, *OTHER_CELLS)
     one, other = ((half[0], half[1:]) for half in np.split(drawn, 2))
     true = change(CLEAN, CELLS) - change(OTHER_CLEAN, OTHER_CELLS)
@@ -140,7 +140,7 @@ def coverage(case: Case, count: int, simulations: int, seed: int) -> int:
 
 def main(options: Options) -> None:
     """Simulate all and print it."""
-    table = Table("interval", "of photos or seeds", "held the truth", "known to", title="Coverage at nominal 95 %")
+    table = Table("interval", "of images or seeds", "held the truth", "known to", title="Coverage at nominal 95 %")
     for column in table.columns[1:]:
         column.justify = "right"
     with progress.bar("coverage", len(CASES), "intervals") as bar:

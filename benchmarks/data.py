@@ -1,9 +1,9 @@
-"""How fast photos come: our batches against torchvision's ImageFolder with a DataLoader, in one run.
+"""How fast images come: our batches against torchvision's ImageFolder with a DataLoader, in one run.
 
     python benchmarks/data.py --path FOLDER/tiny-imagenet-200 [--seconds 6]
 
 Peers get what their users write: ToTensor, and for 224 pixels Resize((224, 224)) and Normalize, in 0, 1 and 2 workers.
-Ours are gathered from the decoded store, resized and normalised by the model's first layer. Prints photos per second
+Ours are gathered from the decoded store, resized and normalized by the model's first layer. Prints images per second
 and, as the result, the ratio to the fastest peer.
 """
 
@@ -41,11 +41,11 @@ class Options:
 
 def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
     """Batches as the training loop gets them, and as the network sees them."""
-    resize, normalise = Resize(size, "bilinear"), Normalize(HALF, HALF)
+    resize, normalize = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
         for indices in training_batches(len(dataset), BATCH, 0, epoch):
             images = gather(dataset, indices).images
-            yield normalise(resize(images)) if size != images.shape[-1] else images.float() / 255
+            yield normalize(resize(images)) if size != images.shape[-1] else images.float() / 255
 
 
 def peer(path: Path, size: int, workers: int) -> Iterator[torch.Tensor]:
@@ -59,7 +59,7 @@ def peer(path: Path, size: int, workers: int) -> Iterator[torch.Tensor]:
 
 
 def rate(batches: Iterable[torch.Tensor], seconds: float) -> float:
-    """Photos per second, after two seconds to get going."""
+    """Images per second, after two seconds to get going."""
     batches = iter(batches)
     _drain(batches, 2.0)
     start = time.perf_counter()
@@ -83,7 +83,7 @@ def prepare_rates(options: Options) -> data.Splits:
         start = time.perf_counter()
         splits = data.load(config)
         seconds, count = time.perf_counter() - start, sum(map(len, splits.values()))
-        print(f"{count:,} photos {what} in {seconds:.2f} s ({count / seconds:,.0f} photos/s)")
+        print(f"{count:,} images {what} in {seconds:.2f} s ({count / seconds:,.0f} images/s)")
     shutil.rmtree(config.cache)
     return data.load(dataclasses.replace(config, cache=options.cache))
 
@@ -97,7 +97,7 @@ def main() -> None:
         mine = rate(ours(train, size), options.seconds)
         peers = {workers: rate(peer(options.path, size, workers), options.seconds) for workers in (0, 1, 2)}
         shown = ", ".join(f"{workers} workers {speed:,.0f}" for workers, speed in peers.items())
-        print(f"{size} pixels: ours {mine:,.0f} photos/s; ImageFolder + DataLoader: {shown}")
+        print(f"{size} pixels: ours {mine:,.0f} images/s; ImageFolder + DataLoader: {shown}")
         ratios = f"{mine / max(peers.values()):.1f} x the fastest peer, {mine / peers[0]:.1f} x that without workers"
         print(f"{size} pixels: {ratios}")
 

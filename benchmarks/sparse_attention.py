@@ -25,7 +25,7 @@ class Options:
     """What to measure."""
 
     batch: int = 32
-    """Photos at a time."""
+    """Images at a time."""
     heads: int = 12
     """Heads of the attention."""
     tokens: int = 197

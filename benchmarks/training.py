@@ -3,9 +3,9 @@
     python benchmarks/training.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors [--steps 40]
 
 Both: ViT-Ti/16 at 224 pixels, Adam over the last 90 tensors and a linear head, batch 32, crop and flip, bfloat16
-autocast where the processor has it. The plain loop is what one would write by hand: photos decoded beforehand,
+autocast where the processor has it. The plain loop is what one would write by hand: images decoded beforehand,
 `F.interpolate`, torchvision's transforms, no freezing beyond `requires_grad`. The two take turns, step by step, so that
-whatever else the machine does hits both. Prints photos per second and the ratio, with the spread over the turns.
+whatever else the machine does hits both. Prints images per second and the ratio, with the spread over the turns.
 """
 
 import dataclasses
@@ -110,7 +110,7 @@ def report(what: str, batch: int, ours: list[float], plain: list[float]) -> None
     low, middle, high = statistics.quantiles(ratios, n=4)
     speeds = [batch / statistics.median(times) for times in (ours, plain)]
     print(
-        f"{what}: ours {speeds[0]:.1f} photos/s, plain loop {speeds[1]:.1f};"
+        f"{what}: ours {speeds[0]:.1f} images/s, plain loop {speeds[1]:.1f};"
         f" ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f}, {len(ratios)} turns)"
     )
 

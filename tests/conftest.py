@@ -1,4 +1,4 @@
-"""Data that tests share: a Tiny ImageNet in miniature, real photos and weights where they are, small runs."""
+"""Data that tests share: a Tiny ImageNet in miniature, real images and weights where they are, small runs."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 WNIDS = ("n02124075", "n01443537", "n03444034")  # not sorted, as in the official wnids.txt
-PHOTOS = 12  # a class, so that natural order differs from that of text
+IMAGES = 12  # a class, so that natural order differs from that of text
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,11 +23,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real photos and weights."""
+    """The folder with real images and weights."""
     path = Path(os.environ.get("DOUBLEVIT_SHARED", "/nowhere"))
     if not path.is_dir():
         pytest.skip(
-            "real photos and weights are not here: set DOUBLEVIT_SHARED to the folder that holds data/ and weights/"
+            "real images and weights are not here: set DOUBLEVIT_SHARED to the folder that holds data/ and weights/"
         )
     return path
 
@@ -55,17 +55,17 @@ def real_files(shared: Path) -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def real_photos(real_files: list[bytes]) -> list[bytes]:
+def real_images(real_files: list[bytes]) -> list[bytes]:
     """The files of val_0 .. val_299."""
     return real_files[:300]
 
 
 @pytest.fixture(scope="session")
-def photos() -> list[Image.Image]:
-    """200 real photos; without them, as many made ones."""
+def images() -> list[Image.Image]:
+    """200 real images; without them, as many made ones."""
     folder = Path(os.environ.get("DOUBLEVIT_SHARED", "/nowhere"))
     if not folder.is_dir():
-        return [random_photo(np.random.default_rng(i)) for i in range(200)]
+        return [random_image(np.random.default_rng(i)) for i in range(200)]
     import io
     import itertools
     import tarfile
@@ -77,7 +77,7 @@ def photos() -> list[Image.Image]:
 
 @pytest.fixture
 def tiny_folder(tmp_path: Path) -> Path:
-    """Tiny ImageNet in miniature: three classes of twelve photos, one of them grey, six to validate."""
+    """Tiny ImageNet in miniature: three classes of twelve images, one of them gray, six to validate."""
     return make_tiny_imagenet(tmp_path / "tiny-imagenet-200")
 
 
@@ -96,15 +96,15 @@ def make_tiny_imagenet(root: Path) -> Path:
     for wnid in WNIDS:
         images = root / "train" / wnid / "images"
         images.mkdir(parents=True)
-        names = [f"{wnid}_{i}.JPEG" for i in range(PHOTOS)]
+        names = [f"{wnid}_{i}.JPEG" for i in range(IMAGES)]
         for name in names:
-            random_photo(generator).save(images / name, quality=90)
+            random_image(generator).save(images / name, quality=90)
         (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("".join(f"{name}\t0\t0\t63\t63\n" for name in names))
-    random_photo(generator).convert("L").save(root / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_0.JPEG", quality=90)
+    random_image(generator).convert("L").save(root / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_0.JPEG", quality=90)
     (root / "val" / "images").mkdir(parents=True)
     lines = []
     for i in (10, 2, 0, 1, 3, 11):
-        random_photo(generator).save(root / "val" / "images" / f"val_{i}.JPEG", quality=90)
+        random_image(generator).save(root / "val" / "images" / f"val_{i}.JPEG", quality=90)
         lines.append(f"val_{i}.JPEG\t{WNIDS[i % 3]}\t0\t0\t63\t63\n")
     (root / "val" / "val_annotations.txt").write_text("".join(lines))
     (root / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS))
@@ -114,7 +114,7 @@ def make_tiny_imagenet(root: Path) -> Path:
     return root
 
 
-def random_photo(generator: np.random.Generator, size: tuple[int, int] = (64, 64)) -> Image.Image:
+def random_image(generator: np.random.Generator, size: tuple[int, int] = (64, 64)) -> Image.Image:
     coarse = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
@@ -130,7 +130,7 @@ def image_folder(tmp_path: Path) -> Path:
             folder.mkdir(parents=True)
             for i in range(count):
                 suffix = ("png", "jpg", "webp", "bmp", "gif", "tiff")[i % 6]
-                random_photo(generator, (40 + 10 * i, 80 - 5 * i)).save(folder / f"{i}.{suffix}")
+                random_image(generator, (40 + 10 * i, 80 - 5 * i)).save(folder / f"{i}.{suffix}")
     return root
 
 

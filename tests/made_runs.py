@@ -43,7 +43,7 @@ SPEED = Speed(device="a cpu", batch_size=32, image_size=(8, 8))
 FACTS = {
     "attack": "pgd",
     "norm": "linf",
-    "space": "photo",
+    "space": "image",
     "budgets": "nested",
     "parameters": {"steps": 10, "relative_step": 0.25},
     "restarts": 1,
@@ -58,7 +58,7 @@ def make_run(folder: Any, name: str, recipe: str = "digits-double", **changes: A
 
 
 def measure(run: RunFolder, correct: Any, condition: Condition | None = None, **fields: Any) -> Row:
-    """Add a row of the condition (clean) in which the images of `correct` were recognised, bool (N,)."""
+    """Add a row of the condition (clean) in which the images of `correct` were recognized, bool (N,)."""
     correct = np.asarray(correct, bool)
     condition = condition or Clean()
     labels = np.arange(len(correct)) % CLASSES

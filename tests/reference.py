@@ -38,8 +38,8 @@ CLOSE = {
 }
 
 
-def as_tensor(photos: list[Image.Image]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([np.asarray(photo) for photo in photos])).permute(0, 3, 1, 2).contiguous()
+def as_tensor(images: list[Image.Image]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()
 
 
 def argument(name: str, amount: float) -> list[float]:
@@ -53,14 +53,14 @@ def differences(ours: torch.Tensor, theirs: list[Image.Image]) -> np.ndarray:
     return np.abs(ours.numpy().astype(int) - as_tensor(theirs).numpy())
 
 
-def done_by_pillow(photo: Image.Image, steps: list[Applied], row: int) -> Image.Image:
-    """The photo after each step's operation of that row."""
+def done_by_pillow(image: Image.Image, steps: list[Applied], row: int) -> Image.Image:
+    """The image after each step's operation of that row."""
     for step in steps:
         if step.code[row] >= 0:
             name, amount = NAMES[step.code[row]], step.amount[row]
             if name in EXACT:
-                photo = EXACT[name][1](photo, *argument(name, amount))
+                image = EXACT[name][1](image, *argument(name, amount))
             else:
                 how = {"resample": PILLOW[int(step.interpolation[row])], "fillcolor": FILL}
-                photo = CLOSE[name][1](photo, amount, **how)
-    return photo
+                image = CLOSE[name][1](image, amount, **how)
+    return image

@@ -63,7 +63,7 @@ class Small(nn.Module):
 
 
 def pixels(images: torch.Tensor) -> torch.Tensor:
-    """With a spread large enough that photos of other brightness get other logits."""
+    """With a spread large enough that images of other brightness get other logits."""
     return images.double() / 20 - 6
 
 
@@ -74,7 +74,7 @@ def disturb(model: nn.Module) -> None:
             tensor.copy_(torch.rand_like(tensor) + 0.5)
 
 
-def photos(count: int = 20, seed: int = 0, size: int = 9) -> Dataset:
+def random_images(count: int = 20, seed: int = 0, size: int = 9) -> Dataset:
     """Sorted by class; each class has a brightness of its own, so that batches of one class would be unlike."""
     random, labels = np.random.default_rng(seed), np.sort(np.arange(count) % CLASSES)
     images = (random.integers(0, 100, (count, size, size, 3)) + 50 * labels[:, None, None, None]).astype(np.uint8)
@@ -86,7 +86,7 @@ def tensors(dataset: Dataset) -> torch.Tensor:
 
 
 def adapted(model: nn.Module, dataset: Dataset, config: AdaptConfig, seed: int = 0) -> torch.Tensor:
-    """The logits of every photo, under adaptation."""
+    """The logits of every image, under adaptation."""
     adaptation, images = Adaptation(config, seed), tensors(dataset)
     whole = [np.arange(len(dataset))]
     with torch.inference_mode(), adaptation.applied(model, dataset, torch.float32, ""):
@@ -114,7 +114,7 @@ def mixed(layer: nn.BatchNorm2d, values: np.ndarray, prior: float, count: int) -
     return mean, variance
 
 
-def normalised(layer: nn.BatchNorm2d, values: np.ndarray, statistics: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def normalized(layer: nn.BatchNorm2d, values: np.ndarray, statistics: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     mean, variance = (statistic[:, None, None] for statistic in statistics)
     weight, bias = (parameter.detach().numpy()[:, None, None] for parameter in (layer.weight, layer.bias))
     return (values - mean) / np.sqrt(variance + layer.eps) * weight + bias
@@ -126,25 +126,25 @@ def convolved(layer: nn.Conv2d, values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("prior", [0.0, 5.0, 16.0])
 def test_each_batch_by_hand(prior):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     found = adapted(model, dataset, dataclasses.replace(BATCH, prior=prior))
     for batch in shuffled_batches(20, 8, 0):
         first = convolved(model.first, pixels(tensors(dataset))[batch].numpy())
-        hidden = normalised(model.norms[0], first, mixed(model.norms[0], first, prior, len(batch)))
+        hidden = normalized(model.norms[0], first, mixed(model.norms[0], first, prior, len(batch)))
         second = convolved(model.second, np.maximum(hidden, 0))
-        last = normalised(model.norms[1], second, mixed(model.norms[1], second, prior, len(batch)))
+        last = normalized(model.norms[1], second, mixed(model.norms[1], second, prior, len(batch)))
         assert np.allclose(found[batch], (last**2).mean((2, 3)), atol=1e-12)
 
 
 @pytest.mark.parametrize("prior", [0.0, 5.0])
 def test_the_whole_set_by_hand(prior):
     """Batches of unequal size: what is pooled is what all activations together have, layer after layer."""
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     batches = shuffled_batches(20, 8, 0)
     assert [len(batch) for batch in batches] == [7, 7, 6]
     images = pixels(tensors(dataset)).numpy()
     first = [convolved(model.first, images[batch]) for batch in batches]
-    hidden = [normalised(model.norms[0], part, mixed(model.norms[0], part, prior, 20)) for part in first]
+    hidden = [normalized(model.norms[0], part, mixed(model.norms[0], part, prior, 20)) for part in first]
     second = [convolved(model.second, np.maximum(part, 0)) for part in hidden]
     with Adaptation(dataclasses.replace(SET, prior=prior), 0).applied(model, dataset, torch.float32, ""):
         held = [(layer.running_mean.numpy(), layer.running_var.numpy()) for layer in model.norms]
@@ -152,15 +152,15 @@ def test_the_whole_set_by_hand(prior):
         expected = mixed(layer, np.concatenate(parts), prior, 20)
         for mine, by_hand in zip(statistics, expected, strict=True):
             assert np.allclose(mine, by_hand, rtol=1e-12)
-    last = normalised(model.norms[0], convolved(model.first, images), held[0])
-    last = normalised(model.norms[1], convolved(model.second, np.maximum(last, 0)), held[1])
+    last = normalized(model.norms[0], convolved(model.first, images), held[0])
+    last = normalized(model.norms[1], convolved(model.second, np.maximum(last, 0)), held[1])
     found = adapted(model, dataset, dataclasses.replace(SET, prior=prior))
     assert np.allclose(found, (last**2).mean((2, 3)), atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["batch", "set"])
 def test_full_adaptation_is_pytorchs_training_mode(method):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     trained = copy.deepcopy(model).train()
     trained.dropout.eval()
     expected = trained(tensors(dataset)).detach()
@@ -170,21 +170,21 @@ def test_full_adaptation_is_pytorchs_training_mode(method):
 
 @pytest.mark.parametrize("method", ["batch", "set"])
 def test_an_endless_prior_is_no_adaptation(method):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     found = adapted(model, dataset, AdaptConfig(method, prior=1e12, batch_size=8))
     assert torch.allclose(found, plain(model, dataset), atol=1e-8)
 
 
 @pytest.mark.parametrize("prior", [0.0, 16.0])
 def test_a_set_in_one_batch_is_that_batch(prior):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     found = [adapted(model, dataset, AdaptConfig(method, prior=prior)) for method in ("batch", "set")]
     assert torch.allclose(*found, atol=1e-12)
 
 
 @pytest.mark.parametrize(("batches", "momentum"), [(None, 0.1), (2, 0.1), (1, 1.0)])
 def test_momentum_is_a_loop_in_training_mode(batches, momentum):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     trained = copy.deepcopy(model).train()
     trained.dropout.eval()
     for norm in trained.norms:
@@ -199,19 +199,19 @@ def test_momentum_is_a_loop_in_training_mode(batches, momentum):
     assert torch.allclose(adapted(model, dataset, config, 3), plain(trained, dataset), atol=1e-12)
 
 
-def test_photos_sorted_by_class_are_shuffled():
-    dataset = photos(40)
+def test_images_sorted_by_class_are_shuffled():
+    dataset = random_images(40)
     batches = shuffled_batches(40, 10, 0)
     assert all(len(set(dataset.labels[batch])) > 2 for batch in batches)
     assert sorted(np.concatenate(batches)) == list(range(40))
     assert all(map(np.array_equal, batches, shuffled_batches(40, 10, 0)))
     assert not np.array_equal(np.concatenate(batches), np.concatenate(shuffled_batches(40, 10, 1)))
-    assert [len(batch) for batch in shuffled_batches(101, 100, 0)] == [51, 50]  # none of a single photo
+    assert [len(batch) for batch in shuffled_batches(101, 100, 0)] == [51, 50]  # none of a single image
 
 
-def test_the_order_of_photos_is_no_matter_where_statistics_are_of_all():
-    """Sorted by class or not, a photo's logits are the same; in sorted batches they would be others."""
-    model, dataset = Small(), photos(40)
+def test_the_order_of_images_is_no_matter_where_statistics_are_of_all():
+    """Sorted by class or not, an image's logits are the same; in sorted batches they would be others."""
+    model, dataset = Small(), random_images(40)
     order = np.random.default_rng(1).permutation(40)
     for config in (AdaptConfig("set", prior=0), AdaptConfig("batch", prior=0)):
         found = adapted(model, dataset.subset(order), config)
@@ -225,7 +225,7 @@ def test_the_order_of_photos_is_no_matter_where_statistics_are_of_all():
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("config", [BATCH, SET, MOMENTUM])
 def test_the_model_is_left_as_it_was(config, error):
-    model, dataset = Small(), photos()
+    model, dataset = Small(), random_images()
     before, held = copy.deepcopy(model.state_dict()), [*model.buffers()]
     adaptation = Adaptation(config, 0)
     around = pytest.raises(error) if error else contextlib.nullcontext()
@@ -252,7 +252,7 @@ def test_the_model_is_left_as_it_was_by_an_end_amid_the_pass(config):
 
     hook, held = model.second.register_forward_hook(stop), [*model.buffers()]
     with pytest.raises(KeyboardInterrupt):
-        adapted(model, photos(), config)
+        adapted(model, random_images(), config)
     hook.remove()
     assert all(mine is old for mine, old in zip(model.buffers(), held, strict=True))
     assert not any(module._forward_pre_hooks for module in model.modules())
@@ -260,7 +260,7 @@ def test_the_model_is_left_as_it_was_by_an_end_amid_the_pass(config):
 
 @pytest.mark.parametrize("config", [BATCH, SET, MOMENTUM])
 def test_data_sets_one_after_the_other_adapt_alone(config):
-    model, one, two = Small(), photos(seed=1), photos(seed=2)
+    model, one, two = Small(), random_images(seed=1), random_images(seed=2)
     alone = [adapted(Small(), dataset, config) for dataset in (one, two)]
     assert torch.equal(adapted(model, one, config), alone[0])
     assert torch.equal(adapted(model, two, config), alone[1])
@@ -268,7 +268,7 @@ def test_data_sets_one_after_the_other_adapt_alone(config):
 
 
 def test_every_kind_of_batch_norm():
-    """Also where a layer's rows are not photos, where activations are computed twice, and where all is frozen."""
+    """Also where a layer's rows are not images, where activations are computed twice, and where all is frozen."""
 
     class Patches(nn.Module):
         def __init__(self) -> None:
@@ -284,7 +284,7 @@ def test_every_kind_of_batch_norm():
             rows = checkpoint(self.norm, tokens.flatten(0, 1), use_reentrant=False)
             return self.sync(rows.unflatten(0, tokens.shape[:2]).transpose(1, 2)).mean(2)
 
-    model, dataset = Patches(), photos()
+    model, dataset = Patches(), random_images()
     assert len(layers_of(model)) == 2  # the one without running statistics always goes by the batch's
     rows = model.embed(tensors(dataset).double()).numpy()
     expected = mixed(model.norm, rows, 16, 20)
@@ -307,7 +307,7 @@ def test_networks_of_timm(name, layers):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.network(images.double() / 255)
 
-    model, dataset = Pixels(), photos(4, size=75)
+    model, dataset = Pixels(), random_images(4, size=75)
     identity = Adaptation(AdaptConfig("batch", prior=0), 2).identify(model)
     assert str(identity) == f"batch norm: {layers} layers, batch of 100, N=0, seed 2"
     found = adapted(model, dataset, AdaptConfig("batch", prior=0))
@@ -340,8 +340,8 @@ def test_pooling_is_exact_far_from_zero():
 
 
 @pytest.mark.parametrize("config", [BATCH, SET, MOMENTUM])
-def test_any_evaluation_batch_size_gives_the_same_in_the_photos_order(config):
-    model, dataset = Small().train(), photos()  # what it is left in by a training makes no difference
+def test_any_evaluation_batch_size_gives_the_same_in_the_images_order(config):
+    model, dataset = Small().train(), random_images()  # what it is left in by a training makes no difference
     found = [predict_with(Adaptation(config, 0), evaluated(model, size), dataset, "").predictions for size in (3, 64)]
     expected = adapted(model, dataset, config).log_softmax(1).gather(1, torch.from_numpy(dataset.labels)[:, None])[:, 0]
     for predictions in found:
@@ -350,14 +350,14 @@ def test_any_evaluation_batch_size_gives_the_same_in_the_photos_order(config):
     assert not np.allclose(predict(model, dataset, torch.float32).predictions.label_log_probability, expected, atol=0.1)
 
 
-def test_a_single_photo_has_no_variance():
+def test_a_single_image_has_no_variance():
     class Point(Small):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.norms[1](self.second(images[..., :3, :3].double().repeat(1, 2, 1, 1)))
 
-    model, dataset = Point(), photos(1)
+    model, dataset = Point(), random_images(1)
     for config in (AdaptConfig("batch", prior=0), AdaptConfig("set", prior=0), AdaptConfig("momentum")):
-        with pytest.raises(UserError, match="expected batches of 2 photos or more"):
+        with pytest.raises(UserError, match="expected batches of 2 images or more"):
             adapted(model, dataset, config)
     assert torch.isfinite(adapted(model, dataset, AdaptConfig("batch", prior=16))).all()
 
@@ -365,7 +365,7 @@ def test_a_single_photo_has_no_variance():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "batch", "prior": -1.0}, "--adapt.prior: expected a number of photos, 0 or more, found -1"),
+        ({"method": "batch", "prior": -1.0}, "--adapt.prior: expected a number of images, 0 or more, found -1"),
         ({"method": "batch", "prior": float("nan")}, "--adapt.prior: .* found nan"),
         ({"method": "set", "prior": float("inf")}, "--adapt.prior: .* found inf"),
         ({"method": "set", "batch_size": 0}, "--adapt.batch-size: expected at least 1, found 0"),
@@ -384,8 +384,8 @@ def test_what_cannot_be_asked_for(options, message):
 
 
 def test_more_batches_than_there_are():
-    with pytest.raises(UserError, match=r"--adapt.batches 4: expected 1 to 3, as many as 20 photos make"):
-        adapted(Small(), photos(), dataclasses.replace(MOMENTUM, batches=4))
+    with pytest.raises(UserError, match=r"--adapt.batches 4: expected 1 to 3, as many as 20 images make"):
+        adapted(Small(), random_images(), dataclasses.replace(MOMENTUM, batches=4))
 
 
 def test_descriptions_tell_all_that_decides_a_value():
@@ -427,7 +427,7 @@ def norm_run(tmp_path_factory):
 
 def options(run: Path, adapt: AdaptConfig, **more: object) -> Evaluate:
     robustness = RobustnessConfig(("contrast", "snow"), (2,), relative_to=more.pop("relative_to", None))
-    return Evaluate(run, photos=61, robustness=robustness, adapt=adapt, **more)
+    return Evaluate(run, first=61, robustness=robustness, adapt=adapt, **more)
 
 
 def values(rows: list[Row]) -> list[tuple[object, ...]]:
@@ -498,7 +498,7 @@ def test_relative_to_plain_rows_only(norm_run, tmp_path):
 @pytest.mark.parametrize("config", [BATCH, SET, MOMENTUM])
 def test_processes_adapt_as_one(config, monkeypatch):
     """One after the other, as torchrun would at once: five of them, of which two have no batch of their own."""
-    model, dataset, collected = Small(), photos(), []
+    model, dataset, collected = Small(), random_images(), []
     alone = predict_with(Adaptation(config, 0), evaluated(model, 4), dataset, "").predictions
 
     def gather_object(parts: list[object]) -> list[object]:
@@ -521,12 +521,12 @@ def test_processes_adapt_as_one(config, monkeypatch):
 
 def test_at_the_command_line(norm_run, tmp_path, capsys):
     path = copied(norm_run, tmp_path)
-    arguments = ["--photos", "30", "--adapt.method", "set", "--adapt.prior", "4", "--corruptions", "fog"]
+    arguments = ["--first", "30", "--adapt.method", "set", "--adapt.prior", "4", "--corruptions", "fog"]
     main(["evaluate", str(path), *arguments, "--severities", "1", "--seed", "5"])
     captured = capsys.readouterr()
     said = "batch norm: 15 layers, whole set in batches of 100, N=4, seed 5"
     assert " ".join(captured.out.split()).count(f"adapted: {said}") == 5  # below each table
-    assert f"adapted to each set of photos: {said}" in " ".join(captured.err.split())
+    assert f"adapted to each set of images: {said}" in " ".join(captured.err.split())
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", str(path), "--adapt.method", "set", "--attack.names", "pgd"])
     assert stopped.value.code == 2

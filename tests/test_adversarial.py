@@ -43,8 +43,8 @@ QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_photos_in_trials() -> Iterator[None]:
-    """The checks before attacks look at eight photos: half of what the rest here costs was for 32."""
+def _few_images_in_trials() -> Iterator[None]:
+    """The checks before attacks look at eight images: half of what the rest here costs was for 32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("doublevit.evaluators.attacks.sanity_checks.IMAGES", 8)
         yield
@@ -85,10 +85,10 @@ def attacked(digits_run, tmp_path_factory):
 def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     path, result = attacked
     loaded = load_run(path, options(path))
-    model, photos = loaded.network.eval(), loaded.dataset
-    pixels = torch.from_numpy(np.asarray(photos.images)).permute(0, 3, 1, 2).float() / 255
+    model, images = loaded.network.eval(), loaded.dataset
+    pixels = torch.from_numpy(np.asarray(images.images)).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        right = (model(pixels).argmax(dim=1).numpy() == photos.labels).mean()
+        right = (model(pixels).argmax(dim=1).numpy() == images.labels).mean()
     rows = by_epsilon(result.rows, "pgd")
     assert [rows[size].value for size in sorted(rows)] == sorted((row.value for row in rows.values()), reverse=True)
     assert rows[0.0].value == pytest.approx(right)
@@ -99,7 +99,7 @@ def test_rows_are_what_was_found_by_fresh_predictions(attacked):
         assert (row.metric, row.count, row.precision) == ("robust top-1", 40, "float32")
         predictions = Predictions.load(RunFolder(path).predictions_path(row))
         assert predictions.correct(1).mean() == pytest.approx(row.value)
-        np.testing.assert_array_equal(predictions.labels, photos.labels)
+        np.testing.assert_array_equal(predictions.labels, images.labels)
     assert [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] == result.rows
 
 
@@ -155,7 +155,7 @@ def test_images_are_those_that_fooled(attacked):
 
 
 def test_images_of_attacks_in_a_row_are_those_that_fooled_first(digits_run, tmp_path):
-    """fgsm, which makes images for all epsilons at once, after pgd: what pgd felled stays as it was."""
+    """fgsm, which makes images for all epsilons at once, after pgd: what pgd broke stays as it was."""
     path = copied(digits_run, tmp_path)
     attacked = attacks(evaluate(options(path, "pgd", "fgsm", epsilons=("0", "2/255", "4/255"), save_images=True)))
     last = by_epsilon(attacked.rows, "fgsm")
@@ -166,21 +166,22 @@ def require_images_that_fooled(path: Path, result: Evaluated, attack: str = "pgd
     folder = next(folder for folder in sorted((path / "attacks").iterdir()) if folder.name.endswith("-0"))
     images, index = np.load(folder / "images.npy"), json.loads((folder / "index.json").read_text())
     loaded = load_run(path, options(path))
-    photos = np.asarray(loaded.dataset.images).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    originals = np.asarray(loaded.dataset.images).transpose(0, 3, 1, 2).astype(np.float32) / 255
     model = loaded.network.eval()
     with torch.no_grad():
         predicted = model(torch.from_numpy(images)).argmax(dim=1).numpy()
     rows, ids = by_epsilon(result.rows, attack), loaded.dataset.class_ids
-    for image, photo, guess, label, entry in zip(images, photos, predicted, loaded.dataset.labels, index, strict=True):
+    triples = zip(images, originals, predicted, strict=True)
+    for (image, original, guess), label, entry in zip(triples, loaded.dataset.labels, index, strict=True):
         assert entry["label"] == ids[label]
         if entry["min_epsilon"] is None:
             assert guess == label
         else:
             assert entry["predicted"] == ids[guess] != ids[label]
-            assert np.abs(image - photo).max() <= entry["min_epsilon"] + 1e-6
+            assert np.abs(image - original).max() <= entry["min_epsilon"] + 1e-6
     for size, row in rows.items():
-        standing = [entry["min_epsilon"] is None or entry["min_epsilon"] > size for entry in index]
-        assert np.mean(standing) == pytest.approx(row.value)
+        robust = [entry["min_epsilon"] is None or entry["min_epsilon"] > size for entry in index]
+        assert np.mean(robust) == pytest.approx(row.value)
     from PIL import Image
 
     with Image.open(folder / "sheet.png") as sheet:
@@ -278,7 +279,7 @@ def test_one_evaluation_at_a_time(attacked):
 
 
 def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[str, float, int]]:
-    """Which attack was shown how many photos at which epsilon."""
+    """Which attack was shown how many images at which epsilon."""
     calls = []
     attack_batch = runner.attack_batch
 
@@ -295,14 +296,14 @@ def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[st
 def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatch):
     rows = by_epsilon(attacked[1].rows, "pgd")
     sizes = sorted(rows)
-    standing = [round(rows[size].value * 40) for size in sizes]
+    robust = [round(rows[size].value * 40) for size in sizes]
     calls = shown(copied(digits_run, tmp_path), monkeypatch, "pgd", "bim", "fgsm")
-    assert [count for name, _, count in calls if name == "pgd"] == standing[:3]
-    assert all(count <= standing[1] for name, _, count in calls if name == "bim")
+    assert [count for name, _, count in calls if name == "pgd"] == robust[:3]
+    assert all(count <= robust[1] for name, _, count in calls if name == "bim")
     assert [(name, len(together)) for name, together, _ in calls if name == "fgsm"] == [("fgsm", 3)]  # one gradient
 
 
-def test_independent_attacks_see_every_photo_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
+def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
     right = round(by_epsilon(attacked[1].rows, "pgd")[0.0].value * 40)
     path = copied(digits_run, tmp_path)
     calls = shown(path, monkeypatch, "pgd", "fgsm", independent=True)
@@ -338,21 +339,21 @@ def predictions(*first: int) -> Predictions:
 
 
 def test_state_by_hand():
-    standing = AttackState.before(predictions(0, 0, 1, 0))
-    assert standing.min_epsilon.tolist() == [np.inf, np.inf, 0, np.inf]
+    state = AttackState.before(predictions(0, 0, 1, 0))
+    assert state.min_epsilon.tolist() == [np.inf, np.inf, 0, np.inf]
     outcome = Outcome(np.array([0, 3]), np.array([0.2, np.inf]), predictions(5, 0), 0, 1.0)
-    assert standing.update(outcome, "pgd") == 1
-    assert standing.robust(0.1).tolist() == [0, 1, 3]
-    assert standing.robust(0.2).tolist() == [1, 3]
-    assert standing.predictions(0.1).classes[:, 0].tolist() == [0, 0, 1, 0]
-    assert standing.predictions(0.2).classes[:, 0].tolist() == [5, 0, 1, 0]
+    assert state.update(outcome, "pgd") == 1
+    assert state.robust(0.1).tolist() == [0, 1, 3]
+    assert state.robust(0.2).tolist() == [1, 3]
+    assert state.predictions(0.1).classes[:, 0].tolist() == [0, 0, 1, 0]
+    assert state.predictions(0.2).classes[:, 0].tolist() == [5, 0, 1, 0]
     assert (
-        standing.update(Outcome(np.array([0]), np.array([0.3]), predictions(6), 0, 1.0), "fgsm") == 0
-    )  # it fell before
-    assert standing.update(Outcome(np.array([0]), np.array([0.1]), predictions(7), 0, 1.0), "fgsm") == 1
-    assert standing.broken_by.tolist() == ["fgsm", "", "", ""]
-    assert standing.predictions(0.1).classes[0, 0] == 7
-    assert standing.clean.classes[0, 0] == 0
+        state.update(Outcome(np.array([0]), np.array([0.3]), predictions(6), 0, 1.0), "fgsm") == 0
+    )  # it was broken before
+    assert state.update(Outcome(np.array([0]), np.array([0.1]), predictions(7), 0, 1.0), "fgsm") == 1
+    assert state.broken_by.tolist() == ["fgsm", "", "", ""]
+    assert state.predictions(0.1).classes[0, 0] == 7
+    assert state.clean.classes[0, 0] == 0
 
 
 def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
@@ -378,7 +379,7 @@ def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
         assert whole.condition.parameters["square"] == {"queries": 30}
 
 
-class Quantised(torch.nn.Module):
+class Quantized(torch.nn.Module):
     """A model that gradients do not get through."""
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -434,7 +435,7 @@ def attacked_rows(path: Path) -> list[Row]:
 def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
-    attacked = under_attack(path, Quantised, "pgd", "square", parameters=square)
+    attacked = under_attack(path, Quantized, "pgd", "square", parameters=square)
     names = {finding.name for finding in attacked.findings}
     assert {"zero-gradient", "huge-epsilon", "black-box-wins"} <= names
     assert {"zero-gradient", "huge-epsilon"} <= {name for row in attacked_rows(path) for name in row.findings}
@@ -442,11 +443,11 @@ def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     for row in attacked_rows(path):
         assert ("black-box-wins" in row.findings) == (row.condition.epsilon in beaten)
     with pytest.raises(UserError, match="--strict: zero-gradient: the gradient of"):
-        under_attack(path, Quantised, "pgd", strict=True)
+        under_attack(path, Quantized, "pgd", strict=True)
 
 
 class Normalized(torch.nn.Module):
-    """A model that wants its photos normalised by somebody else."""
+    """A model that wants its images normalized by somebody else."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -456,7 +457,7 @@ class Normalized(torch.nn.Module):
         return self.model((images * 0.2 + 0.4).clamp(0, 1))
 
 
-def test_normalisation_outside_is_found_on_the_attacks_way(digits_run, tmp_path):
+def test_normalization_outside_is_found_on_the_attacks_way(digits_run, tmp_path):
     attacked = under_attack(copied(digits_run, tmp_path), Normalized, "fgsm")
     assert "clean-path" in {finding.name for finding in attacked.findings}
 
@@ -485,11 +486,11 @@ def test_parameters_are_frozen_during_an_attack_and_come_back(digits_run, tmp_pa
 def test_at_the_networks_input(digits_run, tmp_path):
     """Digits of 8 pixels, a network of 32: the ball has sixteen times as many dimensions."""
     path = copied(digits_run, tmp_path)
-    photo = by_epsilon(attacks(evaluate(options(path))).rows, "pgd")
+    image = by_epsilon(attacks(evaluate(options(path))).rows, "pgd")
     chosen = options(path, space="input", save_images=True)
     inside = by_epsilon(attacks(evaluate(chosen)).rows, "pgd")
-    assert inside[0.0].value == photo[0.0].value
-    assert inside[4 / 255].value <= photo[4 / 255].value
+    assert inside[0.0].value == image[0.0].value
+    assert inside[4 / 255].value <= image[4 / 255].value
     assert {row.condition.space for row in inside.values()} == {"input"}
     images = np.load(next((path / "attacks").glob("*-0")) / "images.npy", mmap_mode="r")
     side = load_run(path, chosen).network.resize.size
@@ -542,7 +543,7 @@ def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, 
 
 @pytest.fixture(scope="module")
 def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
-    """Two runs on the same photos: one trained by another seed."""
+    """Two runs on the same images: one trained by another seed."""
     folder = tmp_path_factory.mktemp("pair")
     first = copied(digits_run, folder)
     arguments = ["--train.epochs", "2", "--seed", "1", "--runs", str(folder), "--name", "second"]
@@ -613,11 +614,11 @@ def test_what_cannot_transfer(pair, change, words):
         change(pair)
 
 
-def test_runs_on_other_photos_cannot_be_compared(pair, tmp_path):
+def test_runs_on_other_images_cannot_be_compared(pair, tmp_path):
     third = tmp_path / "third"
     arguments = ["--train.epochs", "0", "--data.split-seed", "3", "--runs", str(tmp_path), "--name", "third"]
     main(["train", "digits-double", *arguments])
-    with pytest.raises(UserError, match="not on the same photos"):
+    with pytest.raises(UserError, match="not on the same images"):
         transfer(transfer_options([pair[0], third]))
 
 
@@ -641,9 +642,9 @@ def dataset(counts: list[int]) -> Dataset:
 
 
 def test_samples_are_of_each_class_its_share():
-    photos = dataset([50] * 20)
+    images = dataset([50] * 20)
     for count in (500, 30, 7):
-        sizes = np.bincount(photos.stratified(count).labels, minlength=20)
+        sizes = np.bincount(images.stratified(count).labels, minlength=20)
         assert sizes.sum() == count
         assert sizes.max() - sizes.min() <= 1
     uneven = dataset([900, 90, 10])
@@ -652,17 +653,17 @@ def test_samples_are_of_each_class_its_share():
     assert uneven.stratified(1000) is uneven
     few, more = (set(np.flatnonzero(np.isin(*chosen))) for chosen in nested())
     assert few < more
-    assert str(photos.stratified(40, seed=3).id) == "some, 40 stratified by class, seed 3"
+    assert str(images.stratified(40, seed=3).id) == "some, 40 stratified by class, seed 3"
     with pytest.raises(UserError, match="--samples 1001: expected 1 to 1,000"):
-        photos.stratified(1001)
+        images.stratified(1001)
 
 
 def nested() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     numbers = np.arange(60)
     images = np.broadcast_to(numbers[:, None, None, None], (60, 1, 1, 3)).astype(np.uint8)
-    photos = dataclasses.replace(dataset([20] * 3), images=images)
+    clean = dataclasses.replace(dataset([20] * 3), images=images)
     for count in (10, 25):
-        yield numbers, photos.stratified(count).images[:, 0, 0, 0]
+        yield numbers, clean.stratified(count).images[:, 0, 0, 0]
 
 
 def test_commands_at_the_terminal(pair, capsys, monkeypatch):
@@ -672,7 +673,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     assert "Under attack: fgsm (linf), by epsilon" in out
     assert "16/255" in out
     assert "spatial" in out
-    assert "recognised and stay so" in out
+    assert "recognized and stay so" in out
     main(["transfer", *map(str, pair), "--samples", "30", "--attack.names", "fgsm", "--attack.epsilons", "16/255"])
     out = " ".join(capsys.readouterr().out.split())
     assert "made on" in out

@@ -33,12 +33,12 @@ def net() -> nn.Module:
     """A small network that knows its digits."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
-    photos, optimiser = digits(1400), torch.optim.Adam(network.parameters(), 3e-3)
+    samples, optimizer = digits(1400), torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(6):
         for batch in torch.randperm(1400).split(64):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(network(photos.images[batch]), photos.labels[batch]).backward()
-            optimiser.step()
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(samples.images[batch]), samples.labels[batch]).backward()
+            optimizer.step()
     return network.eval().requires_grad_(False)
 
 
@@ -51,13 +51,13 @@ def digits(count: int, start: int = 0) -> Samples:
 
 def known(net: nn.Module) -> Samples:
     """Some that the network is right about."""
-    photos = digits(60, 1400)
-    return photos.at((net(photos.images).argmax(dim=1) == photos.labels).nonzero()[:32, 0])
+    samples = digits(60, 1400)
+    return samples.at((net(samples.images).argmax(dim=1) == samples.labels).nonzero()[:32, 0])
 
 
-def names_of(model: nn.Module, photos: Samples) -> set[str]:
+def names_of(model: nn.Module, samples: Samples) -> set[str]:
     """The findings about a model that is otherwise in order."""
-    return {found.name for found in checks.before(Victim(model), photos, "linf", make("pgd", "linf", STRONG))}
+    return {found.name for found in checks.before(Victim(model), samples, "linf", make("pgd", "linf", STRONG))}
 
 
 class Through(nn.Module):
@@ -72,7 +72,7 @@ class Through(nn.Module):
         return self.after(self.network(self.before(images)))
 
 
-def quantised(images: torch.Tensor) -> torch.Tensor:
+def quantized(images: torch.Tensor) -> torch.Tensor:
     return (images * 8).round() / 8
 
 
@@ -95,8 +95,8 @@ def test_a_sound_model_is_not_complained_of(net):
     ("broken", "name"),
     [
         (lambda net: Through(net, after=lambda logits: logits.softmax(dim=1)), "probabilities"),
-        (lambda net: Through(net, before=quantised), "zero-gradient"),
-        (lambda net: Through(net, before=quantised), "huge-epsilon"),
+        (lambda net: Through(net, before=quantized), "zero-gradient"),
+        (lambda net: Through(net, before=quantized), "huge-epsilon"),
         (lambda net: Through(net, before=lambda images: nn.functional.dropout(images, 0.2)), "random-output"),
         (lambda net: Through(net, after=torch.zeros_like), "constant-output"),
         (lambda net: Through(net, after=overflowing), "non-finite"),
@@ -108,35 +108,35 @@ def test_broken_models_are_caught_by_name(net, broken, name):
     assert name in names_of(broken(net), known(net))
 
 
-def test_normalisation_outside_the_model_is_caught(net):
-    photos = digits(100, 1400)
-    usual = (net(photos.images).argmax(dim=1) == photos.labels).numpy()
-    wants_normalised = Through(net, before=lambda images: images * 0.5 + 0.5)  # undoes (x - 0.5) / 0.5
-    attacked = (Victim(wants_normalised).predict(photos.images).argmax(dim=1) == photos.labels).numpy()
+def test_normalization_outside_the_model_is_caught(net):
+    samples = digits(100, 1400)
+    usual = (net(samples.images).argmax(dim=1) == samples.labels).numpy()
+    wants_normalized = Through(net, before=lambda images: images * 0.5 + 0.5)  # undoes (x - 0.5) / 0.5
+    attacked = (Victim(wants_normalized).predict(samples.images).argmax(dim=1) == samples.labels).numpy()
     assert [found.name for found in checks.clean_path(usual, attacked)] == ["clean-path"]
-    assert "normalisation outside" in next(checks.clean_path(usual, attacked)).text
+    assert "normalization outside" in next(checks.clean_path(usual, attacked)).text
     assert not list(checks.clean_path(usual, usual))
     with pytest.raises(UserError, match=r"expected images in \[0, 1\], found -1 to 1"):
-        require_pixels((photos.images - 0.5) / 0.5)
+        require_pixels((samples.images - 0.5) / 0.5)
 
 
 class Stubborn(nn.Module):
-    """A network that is not moved about the first photo that it sees in each batch."""
+    """A network that is not moved about the first image that it sees in each batch."""
 
-    def __init__(self, network: nn.Module, photos: Samples) -> None:
+    def __init__(self, network: nn.Module, samples: Samples) -> None:
         super().__init__()
-        self.network, self.answer = network, nn.functional.one_hot(photos.labels[:1], 10) * 50.0
+        self.network, self.answer = network, nn.functional.one_hot(samples.labels[:1], 10) * 50.0
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.answer + 0 * images[:1].sum(), self.network(images[1:])])
 
 
-def test_one_photo_that_stands_at_a_huge_epsilon_is_enough(net):
-    photos = known(net)
-    found = list(checks.huge_epsilon(Victim(Stubborn(net, photos)), photos, "linf", make("pgd", "linf", STRONG)))
+def test_one_image_that_stands_at_a_huge_epsilon_is_enough(net):
+    samples = known(net)
+    found = list(checks.huge_epsilon(Victim(Stubborn(net, samples)), samples, "linf", make("pgd", "linf", STRONG)))
     assert [finding.name for finding in found] == ["huge-epsilon"]
-    assert found[0].text.startswith("1 of 32 photos stand")
+    assert found[0].text.startswith("1 of 32 images are robust")
 
 
 def test_clean_accuracy_may_differ_by_rounding_only():
@@ -151,7 +151,7 @@ def test_findings_from_what_fell():
     black[:3] = True
     assert [found.name for found in checks.black_box_wins(white, black, 0.1, "1/255")] == ["black-box-wins"]
     white[:1] = True
-    assert not list(checks.black_box_wins(white, black, 0.1, "1/255"))  # two photos are chance
+    assert not list(checks.black_box_wins(white, black, 0.1, "1/255"))  # two images are chance
     assert [found.name for found in checks.restarts([50, 20], 1000, "pgd", "pgd", 0.1)] == ["restarts"]
     assert not list(checks.restarts([50, 10], 1000, "pgd", "pgd", 0.1))
     assert not list(checks.restarts([50], 1000, "pgd", "pgd", 0.1))
@@ -189,39 +189,39 @@ def test_whom_a_finding_speaks_against():
 @pytest.mark.parametrize("norm", NORMS)
 def test_projection_is_into_ball_and_box_and_leaves_what_is_inside(norm):
     random = torch.Generator().manual_seed(0)
-    centres = torch.rand(20, 3, 5, 5, generator=random)
-    moved = centres + torch.randn(centres.shape, generator=random)
+    centers = torch.rand(20, 3, 5, 5, generator=random)
+    moved = centers + torch.randn(centers.shape, generator=random)
     sizes = torch.rand(20, generator=random) + 0.01
-    inside = project(moved, centres, norm, sizes)
-    assert (distance(inside, centres, norm) <= sizes * (1 + 1e-5)).all()
+    inside = project(moved, centers, norm, sizes)
+    assert (distance(inside, centers, norm) <= sizes * (1 + 1e-5)).all()
     assert inside.min() >= 0
     assert inside.max() <= 1
-    torch.testing.assert_close(project(inside, centres, norm, sizes), inside)
-    require_inside(inside, centres, norm, sizes.max().item())
-    far = project(moved, centres, norm, 1e9)
+    torch.testing.assert_close(project(inside, centers, norm, sizes), inside)
+    require_inside(inside, centers, norm, sizes.max().item())
+    far = project(moved, centers, norm, 1e9)
     torch.testing.assert_close(far, moved.clamp(0, 1))
     with pytest.raises(OutsideError, match=f"left the {norm} ball"):
-        require_inside(far, centres, norm, 0.01)
+        require_inside(far, centers, norm, 0.01)
     with pytest.raises(OutsideError, match="left \\[0, 1\\]"):
-        require_inside(moved, centres, None, 0.01)
-    require_inside(far, centres, None, 0.01)
+        require_inside(moved, centers, None, 0.01)
+    require_inside(far, centers, None, 0.01)
     with pytest.raises(OutsideError, match="not all finite"):
-        require_inside(centres / 0, centres, None, 0.01)
+        require_inside(centers / 0, centers, None, 0.01)
 
 
 def test_a_little_outside_is_outside():
-    photo = torch.full((1, 3, 4, 4), 0.5)
-    require_inside(photo + 0.1, photo, "linf", 0.1)
+    sample = torch.full((1, 3, 4, 4), 0.5)
+    require_inside(sample + 0.1, sample, "linf", 0.1)
     for norm, epsilon in (("linf", 0.1 - 1e-4), ("l2", 0.1 * 48**0.5 - 1e-3), ("l1", 4.8 - 1e-2)):
         with pytest.raises(OutsideError, match="left the"):
-            require_inside(photo + 0.1, photo, norm, epsilon)
+            require_inside(sample + 0.1, sample, norm, epsilon)
 
 
 def test_projection_onto_l2_by_hand():
-    centre, image = torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[0.8, 0.9]]]])
-    torch.testing.assert_close(project(image, centre, "l2", 0.25), torch.tensor([[[[0.65, 0.7]]]]))
-    torch.testing.assert_close(project(image, centre, "linf", 0.35), torch.tensor([[[[0.8, 0.85]]]]))
-    torch.testing.assert_close(project(image, centre, "l1", 0.35), torch.tensor([[[[0.65, 0.7]]]]))
+    center, image = torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[0.8, 0.9]]]])
+    torch.testing.assert_close(project(image, center, "l2", 0.25), torch.tensor([[[[0.65, 0.7]]]]))
+    torch.testing.assert_close(project(image, center, "linf", 0.35), torch.tensor([[[[0.8, 0.85]]]]))
+    torch.testing.assert_close(project(image, center, "l1", 0.35), torch.tensor([[[[0.65, 0.7]]]]))
 
 
 def test_epsilons_as_people_write_them():
@@ -313,17 +313,17 @@ def test_a_model_in_training_mode_is_refused(net):
 def test_gradients_are_of_pixels_alone_and_parameters_come_back(net):
     network = copy.deepcopy(net)
     network[0].weight.requires_grad_(True)
-    photos = digits(5)
+    samples = digits(5)
     with frozen(network):
         assert not any(parameter.requires_grad for parameter in network.parameters())
-        logits, losses, gradient = Victim(network.eval()).gradient(photos.images, photos.labels, cross_entropy)
+        logits, losses, gradient = Victim(network.eval()).gradient(samples.images, samples.labels, cross_entropy)
     assert network[0].weight.grad is None
     assert [parameter.requires_grad for parameter in network.parameters()] == [True, False, False, False]
     network[0].weight.requires_grad_(False)
-    images = photos.images.clone().requires_grad_()
-    nn.functional.cross_entropy(network(images), photos.labels, reduction="sum").backward()
+    images = samples.images.clone().requires_grad_()
+    nn.functional.cross_entropy(network(images), samples.labels, reduction="sum").backward()
     torch.testing.assert_close(gradient, images.grad)
-    torch.testing.assert_close(losses.sum(), nn.functional.cross_entropy(logits, photos.labels, reduction="sum"))
+    torch.testing.assert_close(losses.sum(), nn.functional.cross_entropy(logits, samples.labels, reduction="sum"))
     assert network[0].weight.grad is None
 
 

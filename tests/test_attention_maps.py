@@ -203,16 +203,16 @@ def test_overlay_is_bright_where_the_map_is_high():
 
 
 @pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
+def image(tmp_path):
+    path = tmp_path / "image.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
     return path
 
 
-def test_show_writes_a_picture(digits_run, photo, tmp_path, capsys):
-    show(["attention", str(digits_run), str(photo), "--output", str(tmp_path / "maps.png"), "--top-k", "4"])
+def test_show_writes_a_picture(digits_run, image, tmp_path, capsys):
+    show(["attention", str(digits_run), str(image), "--output", str(tmp_path / "maps.png"), "--top-k", "4"])
     with Image.open(tmp_path / "maps.png") as picture:
-        assert picture.width == 7 * 194  # the photo, cross attention twice, both branches, rollout twice
+        assert picture.width == 7 * 194  # the image, cross attention twice, both branches, rollout twice
         first = np.asarray(picture.convert("RGB"))[:100, :100].astype(int)
     assert first.std() > 20
     assert "written" in capsys.readouterr().out
@@ -224,7 +224,7 @@ def test_show_writes_a_picture(digits_run, photo, tmp_path, capsys):
         (["maps"], "unknown command 'show maps'"),
         (["attention", "RUN", "--output", "maps.jpg"], "expected a name that ends in .png"),
         (["attention", "RUN", "--top-k", "0"], "--top-k '0': expected none, a number of keys"),
-        (["attention", "RUN", "NOTES", "--output", "NOTES"], "is one of the photos; choose another name"),
+        (["attention", "RUN", "NOTES", "--output", "NOTES"], "is one of the images; choose another name"),
         (["attention", "RUN", "--output", "no/maps.png"], "in a folder that is there"),
         (["attention", "RUN", "no-such.png"], "no-such.png: No such file or directory; expected an image file"),
         (["attention", "RUN", "NOTES"], "is no image that can be read"),
@@ -232,7 +232,7 @@ def test_show_writes_a_picture(digits_run, photo, tmp_path, capsys):
     ],
 )
 def test_bad_input_is_one_line(arguments, line, digits_run, tmp_path):
-    (tmp_path / "notes.txt").write_text("no photo")
+    (tmp_path / "notes.txt").write_text("no image")
     names = {"RUN": str(digits_run), "NOTES": str(tmp_path / "notes.txt")}
     with pytest.raises(UserError, match=line) as caught:
         show([names.get(argument, argument) for argument in arguments])

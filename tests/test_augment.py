@@ -61,8 +61,8 @@ def test_crop_reaches_every_offset_equally_often_and_flips_half():
     draws = draw_table(0, 0, 50_000, 3)
     marked = torch.zeros(50_000, 1, 64, 1, dtype=torch.uint8)
     marked[:, :, 32] = 1
-    centred = np.stack([draws[:, 0], np.full(50_000, 0.5, np.float32)], axis=1)
-    places = Crop(flip=False)(marked.expand(-1, 3, -1, -1), centred)
+    centered = np.stack([draws[:, 0], np.full(50_000, 0.5, np.float32)], axis=1)
+    places = Crop(flip=False)(marked.expand(-1, 3, -1, -1), centered)
     offsets = places[:, 0, :, 0].argmax(dim=1).bincount(minlength=64)
     assert offsets.nonzero().flatten().tolist() == [30, 31, 32, 33, 34]
     assert offsets[30:35].min() > 9_600
@@ -85,7 +85,7 @@ def test_draws_belong_to_the_sample_not_to_the_batch(config):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 @pytest.mark.parametrize("size", [(300, 310), (8, 8), (3, 2), (1, 1)])
-def test_large_and_tiny_photos(config, size):
+def test_large_and_tiny_images(config, size):
     augmentation, images = make_augmentation(config), some_bytes(3, *size)
     draws = draw_table(0, 0, 3, augmentation.columns)
     whole = augmentation(images, draws)
@@ -125,10 +125,10 @@ def test_classic_places_by_one_map_as_pillow_does():
     images = some_bytes(40, 40, 60)
     draws = draw_table(0, 0, 40, 5)
     maps, _ = Placement().maps(draws, (40, 60))
-    photos = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    originals = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     expected = [
-        photo.transform(photo.size, Image.Transform.AFFINE, tuple(one[:2].ravel()), Image.Resampling.BILINEAR)
-        for photo, one in zip(photos, maps, strict=True)
+        original.transform(original.size, Image.Transform.AFFINE, tuple(one[:2].ravel()), Image.Resampling.BILINEAR)
+        for original, one in zip(originals, maps, strict=True)
     ]
     found = differences(Placement()(images, draws), expected)
     assert found.max() <= 1
@@ -160,15 +160,15 @@ def test_jitter_is_pillows_in_every_order():
     for image, draw, made in zip(images, draws, jitter(images, draws), strict=True):
         order = draw[:4].argsort()
         orders.add(tuple(order))
-        photo = Image.fromarray(image.permute(1, 2, 0).numpy())
+        original = Image.fromarray(image.permute(1, 2, 0).numpy())
         factors = [*(1 + 0.4 * (2.0 * draw[4:7] - 1)), 0.1 * (2.0 * draw[7] - 1)]
         for which in order:
-            photo = EXACT[jitter.names[which]][1](photo, float(factors[which]))
-        assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(photo))
+            original = EXACT[jitter.names[which]][1](original, float(factors[which]))
+        assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(original))
     assert len(orders) > 15
 
 
-def test_cutout_is_a_grey_square_centred_anywhere():
+def test_cutout_is_a_gray_square_centered_anywhere():
     images = torch.zeros(2000, 3, 32, 48, dtype=torch.uint8)
     cut = Cutout()(images, draw_table(0, 0, 2000, 2))[:, 0] == 128
     rows, columns = cut.any(2), cut.any(1)
@@ -199,14 +199,14 @@ def test_randaugment_draws_as_timms():
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 41)])
-def test_trivial_augment_is_torchvisions_operation(photos, size):
+def test_trivial_augment_is_torchvisions_operation(originals, size):
     """What torchvision makes of the same operation and magnitude, to a level."""
     policy, names = TrivialAugment(), {"autocontrast": "AutoContrast"}
-    photos = [photo.crop((0, 0, *size)) for photo in photos]
-    draws, images = draw_table(0, 0, 200, policy.columns), as_tensor(photos)
+    originals = [original.crop((0, 0, *size)) for original in originals]
+    draws, images = draw_table(0, 0, 200, policy.columns), as_tensor(originals)
     applied = policy._operation(draws, *size[::-1])
     expected = []
-    for photo, code, amount in zip(photos, applied.code, applied.amount, strict=True):
+    for original, code, amount in zip(originals, applied.code, applied.amount, strict=True):
         name = NAMES[code] if code >= 0 else "identity"
         title = names.get(name, "".join(part.title() for part in name.split("-")))
         if name in ("brightness", "color", "contrast", "sharpness"):
@@ -214,7 +214,7 @@ def test_trivial_augment_is_torchvisions_operation(photos, size):
         if name.startswith("translate"):
             amount *= -size[name.endswith("y")]  # noqa: PLW2901 - and in pixels, the other way
         how = {"interpolation": InterpolationMode.BILINEAR, "fill": [0, 0, 0]}
-        expected.append(torchvision._apply_op(photo, title, round(float(amount), 6), **how))
+        expected.append(torchvision._apply_op(original, title, round(float(amount), 6), **how))
     found = differences(policy(images, draws), expected)
     # torchvision shears by the tangent of an angle: a source on the very edge can fall to the other side.
     assert (found > 1).mean() < 1e-4
@@ -227,7 +227,7 @@ def test_trivial_augment_is_torchvisions_operation(photos, size):
     assert sorted({words(applied, i) == "" for i in range(200)}) == [False, True]
 
 
-def test_jsd_views_are_the_clean_photo_and_two_of_it():
+def test_jsd_views_are_the_clean_image_and_two_of_it():
     config, images = AugmentConfig("augmix-jsd"), some_bytes(20)
     augmentation = make_augmentation(config)
     draws = draw_table(0, 0, 20, augmentation.columns)
@@ -240,15 +240,15 @@ def test_jsd_views_are_the_clean_photo_and_two_of_it():
     assert torch.equal(views[:, 2], once(images, second)[:, 0])
 
 
-def test_randaugment_makes_what_pillow_makes(photos):
-    policy, images = RandAugment(), as_tensor(photos)
+def test_randaugment_makes_what_pillow_makes(originals):
+    policy, images = RandAugment(), as_tensor(originals)
     draws = draw_table(0, 0, 200, policy.columns)
-    expected = as_tensor([done_by_pillow(photo, policy._layers(draws), i) for i, photo in enumerate(photos)])
+    expected = as_tensor([done_by_pillow(original, policy._layers(draws), i) for i, original in enumerate(originals)])
     assert (policy(images, draws).float() - expected.float()).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
-def test_mixing_blends_photos_and_labels_alike(mixup, cutmix):
+def test_mixing_blends_images_and_labels_alike(mixup, cutmix):
     mixing, draws = Mixing(mixup, cutmix), draw_table(0, 0, 4000, Mixing.columns)
     own, other = torch.full((4000, 3, 16, 24), 250, dtype=torch.uint8), torch.zeros(4000, 3, 16, 24, dtype=torch.uint8)
     mixed, share = mixing(own, other, draws)
@@ -273,10 +273,10 @@ def test_cutmix_cuts_rectangles_of_the_area_that_was_drawn(alpha):
     mixed, share = Mixing(0, alpha)(own, other, draws)
     rows, columns = mixed[:, 0].any(2), mixed[:, 0].any(1)
     assert torch.equal(mixed[:, 0].bool(), rows[:, :, None] & columns[:, None, :])
-    assert (rows.sum(1) - 2 * columns.sum(1)).abs().max() <= 1  # of the photo's own shape
+    assert (rows.sum(1) - 2 * columns.sum(1)).abs().max() <= 1  # of the image's own shape
     assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
     _, anywhere = Mixing(0, alpha)(own, other, draw_table(0, 0, 1500, Mixing.columns))
-    assert (anywhere >= share - 1e-6).all()  # what lies outside is the photo's own
+    assert (anywhere >= share - 1e-6).all()  # what lies outside is the image's own
 
 
 def test_partners_are_spread_over_the_data_set():
@@ -286,14 +286,14 @@ def test_partners_are_spread_over_the_data_set():
 
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 def test_views_are_described_by_what_was_done(config):
-    photos = some_bytes(6).permute(0, 2, 3, 1).numpy()
-    rows = described_views(photos[[4, 1]], np.array([4, 1]), len(photos), config, 4)
+    images = some_bytes(6).permute(0, 2, 3, 1).numpy()
+    rows = described_views(images[[4, 1]], np.array([4, 1]), len(images), config, 4)
     assert [len(row) for row in rows] == [4, 4]
     augmentation = make_augmentation(config)
     made, lines = [], []
     for epoch in range(4):
         draws = draw_table(0, epoch, 6, augmentation.columns)[[4, 1]]
-        views = augmentation(torch.from_numpy(photos[[4, 1]]).permute(0, 3, 1, 2), draws)
+        views = augmentation(torch.from_numpy(images[[4, 1]]).permute(0, 3, 1, 2), draws)
         made += views[1].permute(0, 2, 3, 1).numpy().tolist()
         lines += augmentation.lines(draws[1:], (32, 48))
     assert [picture.tolist() for picture, _ in rows[1]] == made[:4]
@@ -309,7 +309,7 @@ def test_views_are_described_by_what_was_done(config):
 def test_descriptions_name_operations_overlap_and_place():
     assert describe(AugmentConfig("augmix")) == (
         "augmix, severity 3, 3 chains of 1 to 3, alpha 1, operations timm (13), overlapping the test corruptions in"
-        " color contrast brightness sharpness, at the photo's own size"
+        " color contrast brightness sharpness, at the image's own size"
     )
     strict = describe(AugmentConfig("augmix-strict", place="input"))
     assert strict.endswith("alpha 1, operations strict (9), at the network's input size")
@@ -318,7 +318,7 @@ def test_descriptions_name_operations_overlap_and_place():
         AugmentConfig("augmix", augmix=own)
     )
     assert describe(AugmentConfig(mixup=0.2, crop_size=60)) == (
-        "basic, mixup 0.2, crops of 60 pixels, at the photo's own size"
+        "basic, mixup 0.2, crops of 60 pixels, at the image's own size"
     )
     for policy, expected in (("classic", 3), ("trivial", 4), ("randaugment", 4), ("basic", 0)):
         overlap = describe(AugmentConfig(policy)).partition("overlapping the test corruptions in ")[2].partition(",")[0]
@@ -349,7 +349,7 @@ def test_what_the_report_says_of_fixed_policies_is_what_they_do():
         (lambda: AugmentConfig(crop_size=20.5), "expected a whole number above 0, found 20.5"),
         (
             lambda: make_augmentation(AugmentConfig(crop_size=40))(some_bytes(1), np.zeros((1, 3), np.float32)),
-            "a crop of 40 x 40 pixels does not fit photos of 32 x 48",
+            "a crop of 40 x 40 pixels does not fit images of 32 x 48",
         ),
         (lambda: AugMixConfig(alpha=0), "expected 0.1 to 1000, found 0"),
         (lambda: AugmentConfig("augmix-jsd", mixup=0.2), "choose one of them"),
@@ -362,7 +362,7 @@ def test_what_the_report_says_of_fixed_policies_is_what_they_do():
             lambda: AugmentConfig("augmix-strict", augmix=AugMixConfig(operations=("rotate", "color"))),
             "augmix-strict leaves out color",
         ),
-        (lambda: AugmentConfig(crop_size=69).check_size(64, 80), "expected at most 68, since the photos are 64 x 80"),
+        (lambda: AugmentConfig(crop_size=69).check_size(64, 80), "expected at most 68, since the images are 64 x 80"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(make, says):
@@ -373,7 +373,7 @@ def test_bad_input_is_refused_in_one_line(make, says):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
-def test_no_photos_give_none_and_other_things_are_refused(config):
+def test_no_images_give_none_and_other_things_are_refused(config):
     augmentation = make_augmentation(config)
     columns, views = augmentation.columns, len(augmentation.views)
     draws = draw_table(0, 0, 2, columns)

@@ -35,42 +35,42 @@ def timms(name: str) -> timm.AugMixAugment:
 
 
 @pytest.mark.parametrize("name", ["timm", "strict"])
-def test_chains_are_timms(name, photos):
+def test_chains_are_timms(name, originals):
     """With the same operations: below 0.01 levels on average before the mixing."""
     chosen = augmix(name, severity=10)
     mixture = chosen.mixture(draw_table(0, 0, 200, chosen.columns))
-    images = as_tensor(photos)
+    images = as_tensor(originals)
     chains = images.new_empty((600, 3, 64, 64))
     for number, step in enumerate(mixture.steps):
         apply_operations(chains if number else images, step, chains)
-    expected = as_tensor([done_by_pillow(photos[row // 3], mixture.steps, row) for row in range(600)])
+    expected = as_tensor([done_by_pillow(originals[row // 3], mixture.steps, row) for row in range(600)])
     assert (chains.float() - expected.float()).abs().mean() < 0.01
 
 
-def test_mixing_is_timms_to_the_bit(photos):
+def test_mixing_is_timms_to_the_bit(originals):
     chosen = augmix()
     mixture = chosen.mixture(draw_table(0, 0, 50, chosen.columns))
-    chains = as_tensor(photos[:150]).view(50, 3, 3, 64, 64)
-    ours = mix(as_tensor(photos[150:]), chains, mixture)
-    for i, photo in enumerate(photos[150:]):
-        theirs, parts = timms("timm"), iter(photos[3 * i : 3 * i + 3])
+    chains = as_tensor(originals[:150]).view(50, 3, 3, 64, 64)
+    ours = mix(as_tensor(originals[150:]), chains, mixture)
+    for i, original in enumerate(originals[150:]):
+        theirs, parts = timms("timm"), iter(originals[3 * i : 3 * i + 3])
         theirs.ops, theirs.depth = [lambda image, parts=parts: next(parts)], 1
-        expected = theirs._apply_basic(photo, mixture.weights[i], mixture.fraction[i])
+        expected = theirs._apply_basic(original, mixture.weights[i], mixture.fraction[i])
         assert np.array_equal(ours[i].permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
 @pytest.mark.parametrize("name", ["timm", "strict"])
 def test_pixels_change_as_much_as_with_timms(name, real_files):
-    """2,000 photos: per photo the mean change, the mean absolute change and the variance of the change.
+    """2,000 images: per image the mean change, the mean absolute change and the variance of the change.
 
     Two-sample Kolmogorov-Smirnov tests on each, and Welch's test on the means; all at 0.001.
     """
-    photos = [Image.open(io.BytesIO(file)).convert("RGB") for file in real_files]
-    images, chosen, theirs = as_tensor(photos), augmix(name), timms(name)
+    originals = [Image.open(io.BytesIO(file)).convert("RGB") for file in real_files]
+    images, chosen, theirs = as_tensor(originals), augmix(name), timms(name)
     random.seed(0)
     np.random.seed(0)  # timm draws from the global generators
     changes = []
-    for result in (chosen(images, draw_table(0, 0, 2000, chosen.columns)), as_tensor([theirs(p) for p in photos])):
+    for result in (chosen(images, draw_table(0, 0, 2000, chosen.columns)), as_tensor([theirs(p) for p in originals])):
         change = (result.float() - images.float()).flatten(1)
         changes.append(torch.stack([change.mean(1), change.abs().mean(1), change.var(1)]).numpy())
     for ours, expected in zip(*changes, strict=True):
@@ -79,7 +79,7 @@ def test_pixels_change_as_much_as_with_timms(name, real_files):
 
 
 def steps_of(chosen: AugMix, count: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes, amounts and interpolations of so many photos' chains, each (count * width, deepest)."""
+    """Codes, amounts and interpolations of so many images' chains, each (count * width, deepest)."""
     mixture = chosen.mixture(draw_table(5, 2, count, chosen.columns))
     return tuple(np.stack([getattr(step, f) for step in mixture.steps], 1) for f in ("code", "amount", "interpolation"))
 
@@ -125,11 +125,11 @@ def test_depth_can_be_told(depth):
     assert (codes >= 0).all()
 
 
-def test_severity_zero_of_geometry_changes_nothing(photos):
+def test_severity_zero_of_geometry_changes_nothing(originals):
     config = AugmentConfig("augmix", augmix=AugMixConfig(severity=0, operations=("rotate", "shear-x", "translate-y")))
     augmentation = make_augmentation(config)
     draws = draw_table(0, 0, 50, augmentation.columns)
     draws[:, :3] = (0.5, 0.5, 0.9)  # the crop in the middle, not mirrored
-    images = as_tensor(photos[:50])
+    images = as_tensor(originals[:50])
     # Weights that sum to a little less than 1 cost a level, in timm too.
     assert (augmentation(images, draws)[:, 0].int() - images.int()).abs().max() <= 1

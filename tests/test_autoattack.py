@@ -20,7 +20,7 @@ from doublevit.attacks.own.square import SQUARES, Square, fraction, hill
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.errors import UserError
 
-EPSILON = {"linf": 0.15, "l2": 1.0}  # of digits: about a quarter and a half of them stand
+EPSILON = {"linf": 0.15, "l2": 1.0}  # of digits: about a quarter and a half of them are robust
 DUAL = {"linf": 1, "l2": 2}
 QUERIES = {"linf": 800, "l2": 800}
 
@@ -89,7 +89,7 @@ def make_samples(images: torch.Tensor, labels: torch.Tensor) -> Samples:
 
 
 def linear(classes: int, shape: Sequence[int] = (3, 8, 8), count: int = 12) -> tuple[nn.Module, Samples]:
-    """A linear model and grey noise, far from black and white, with the model's own answers as labels."""
+    """A linear model and gray noise, far from black and white, with the model's own answers as labels."""
     torch.manual_seed(classes)
     model = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes)).eval().requires_grad_(False)
     images = 0.5 + 0.05 * torch.randn(count, *shape)
@@ -104,7 +104,7 @@ def exact_distances(model: nn.Module, samples: Samples, norm: str) -> torch.Tens
     return torch.where(weights > 0, gaps / weights, torch.inf).min(dim=1).values
 
 
-def standing(model: nn.Module, images: torch.Tensor, samples: Samples) -> torch.Tensor:
+def is_robust(model: nn.Module, images: torch.Tensor, samples: Samples) -> torch.Tensor:
     return model(images).argmax(dim=1) == samples.labels
 
 
@@ -240,8 +240,8 @@ def test_samples_fall_just_beyond_their_exact_distance(norm: str):
     attacks = {Apgd(norm): 1.3, Apgd(norm, "dlr"): 1.01, Apgd(norm, "dlr-targeted"): 1.01, Fab(norm): 1.01}
     for attack, beyond in attacks.items():
         near, far = attack(Victim(model), one, [0.99 * exact, beyond * exact])
-        assert standing(model, near, one)
-        assert not standing(model, far, one)
+        assert is_robust(model, near, one)
+        assert not is_robust(model, far, one)
 
 
 @pytest.mark.parametrize("norm", DUAL)
@@ -249,7 +249,7 @@ def test_fab_finds_the_exact_distance(norm: str):
     for classes in (2, 6):
         model, samples = linear(classes)
         found, exact = Fab(norm).nearest(Victim(model), samples), exact_distances(model, samples, norm)
-        assert not standing(model, found.images, samples).any()
+        assert not is_robust(model, found.images, samples).any()
         torch.testing.assert_close(found.distances, distance(found.images, samples.images, norm))
         assert (found.distances >= 0.9999 * exact).all()
         torch.testing.assert_close(found.distances, exact, rtol=0.01, atol=0)
@@ -353,11 +353,11 @@ def test_hills_are_the_papers():
 
 def test_an_l2_square_takes_its_budget_from_another():
     torch.manual_seed(0)
-    centres = torch.full((50, 3, 16, 16), 0.5)
-    before = centres + 0.3 * nn.functional.normalize(torch.randn(50, 768), dim=1).view_as(centres)
-    after = SQUARES["l2"].change(before, centres, torch.rand(50, 8), 5, 0.4)
-    torch.testing.assert_close(size(after - centres, "l2"), torch.full((50,), 0.4))
-    changed, moves = (after != before).flatten(2), (after - centres).flatten(2)
+    centers = torch.full((50, 3, 16, 16), 0.5)
+    before = centers + 0.3 * nn.functional.normalize(torch.randn(50, 768), dim=1).view_as(centers)
+    after = SQUARES["l2"].change(before, centers, torch.rand(50, 8), 5, 0.4)
+    torch.testing.assert_close(size(after - centers, "l2"), torch.full((50,), 0.4))
+    changed, moves = (after != before).flatten(2), (after - centers).flatten(2)
     assert set(changed[:, 0].sum(dim=1).tolist()) <= set(range(25, 51))
     emptied = (changed & (moves.abs() < 1e-7)).sum(dim=2)
     assert ((emptied[:, 0] == changed[:, 0].sum(dim=1) - 25) & (emptied[:, 0] == emptied[:, 2])).all()
@@ -370,12 +370,12 @@ def test_images_stay_in_the_ball_and_broken_samples_stay_broken(norm: str, name:
     few, epsilons = samples.at(torch.arange(0, 200, 4)), [0.0, *(EPSILON[norm] * k for k in (0.3, 0.6, 0.9))]
     found = quick(norm)[name](Victim(net), few, epsilons)
     assert torch.equal(found[0], few.images)
-    stood = torch.ones(len(few), dtype=torch.bool)
+    were_robust = torch.ones(len(few), dtype=torch.bool)
     for images, epsilon in zip(found, epsilons, strict=True):
         require_inside(images, few.images, norm, epsilon)
-        assert not (standing(net, images, few) & ~stood).any()
-        stood = standing(net, images, few)
-    assert 0.1 < stood.float().mean() < 0.9
+        assert not (is_robust(net, images, few) & ~were_robust).any()
+        were_robust = is_robust(net, images, few)
+    assert 0.1 < were_robust.float().mean() < 0.9
     assert [len(images) for images in quick(norm)[name](Victim(net), few.at(torch.arange(0)), epsilons)] == [0] * 4
 
 
@@ -447,7 +447,7 @@ def test_several_passes_are_averaged():
     most, gained = epsilon * (model[1].weight[0] - model[1].weight[1]).norm(p=1), []
     for eot in (1, 2):
         images = Apgd(steps=1, eot=eot)(Victim(Alternating(model).eval()), samples, [epsilon])[0]
-        before, after = (losses.margin(model(photos), samples.labels) for photos in (samples.images, images))
+        before, after = (losses.margin(model(samples), samples.labels) for samples in (samples.images, images))
         gained.append((after - before) / most)
     assert gained[0].max() < 0.9
     assert gained[1].min() > 0.98
@@ -482,8 +482,8 @@ def test_as_many_and_the_same_fall_as_to_autoattack(name: str, norm: str, net: n
         "fab-t": Fab(norm, steps=40, targets=2),
         "square": Square(norm, queries=QUERIES[norm]),
     }[name]
-    theirs = standing(net, reference(name, norm, net).perturb(samples.images, samples.labels), samples)
-    ours = standing(net, attack(Victim(net), samples, [EPSILON[norm]])[0], samples)
+    theirs = is_robust(net, reference(name, norm, net).perturb(samples.images, samples.labels), samples)
+    ours = is_robust(net, attack(Victim(net), samples, [EPSILON[norm]])[0], samples)
     assert 0.1 < theirs.float().mean() < 0.9
     # Where square stops depends on luck: over seeds its robust accuracy varies by 1 point here.
     points, differ = (0.03, 0.06) if name == "square" else (0.01, 0.015)

@@ -30,7 +30,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--augment.augmix.operations", "rotate", "sheer-x"], "did you mean shear-x"),
         (["run", "digits-double", "--augment.augmix.severity", "11"], "severity: expected 0 to 10, found 11"),
         (["run", "digits-double", "--augment.augmix.width", "0"], "width: expected 1 to 32 chains, found 0"),
-        (["run", "digits-double", "--augment.crop-size", "40"], "expected at most 34, since the photos are 32 x 32"),
+        (["run", "digits-double", "--augment.crop-size", "40"], "expected at most 34, since the images are 32 x 32"),
         (
             [
                 "run",
@@ -42,7 +42,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
                 "--augment.crop-size",
                 "69",
             ],
-            "expected at most 68, since the photos are 64 x 64",
+            "expected at most 68, since the images are 64 x 64",
         ),
         (["run", "digits-double", "--augment.policy", "augmix-jsd", "--augment.mixup", "1"], "choose one of them"),
         (["run", "digits-double", "--train.consistency", "5"], "add --augment.policy augmix-jsd"),
@@ -53,7 +53,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--train.consistency", "inf"], "consistency: expected at least 0, found inf"),
         (["run", "digits-double", "--train.consistency", "-1"], "consistency: expected at least 0, found -1"),
         (["data", "show", "--augment", "augmx"], "did you mean augmix"),
-        (["data", "show", "--data.path", "photos"], "add --data.source tiny-imagenet or --data.source folder"),
+        (["data", "show", "--data.path", "images"], "add --data.source tiny-imagenet or --data.source folder"),
         (["run", "digits-double", "--data.source", "digit"], "did you mean digits"),
         (["run", "digits-double", "--data.per-class", "1000"], "has only"),
         (["run", "digits-double", "--model.weights", "none.safetensors"], "none.safetensors: expected a .safetensors"),
@@ -93,14 +93,14 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["data", "verify", "--corrupted-set", "x", "--download-corrupted-set", "common"], "expected one of them"),
         (["data", "corrupt", "--corruptions"], "--corruptions: expected at least one"),
         (["data", "corrupt", "--workers", "0"], "--workers: expected at least 1, found 0"),
-        (["data", "corrupt", "--photos", "9999"], "--photos 9999: expected 1 to 360"),
+        (["data", "corrupt", "--first", "9999"], "--first 9999: expected 1 to 360"),
         (["data", "corrupt", "--frost-textures", "."], "found no frost1.png"),
         (["data", "verify", "--corrupted-set", "nowhere"], "nowhere does not exist: expected Tiny-ImageNet-C"),
         (["data", "show", "--corruption", "fogg"], "did you mean fog"),
-        (["data", "show", "--corruption", "fog", "--photo", "-1"], "--photo -1: expected 0 to 1,436"),
+        (["data", "show", "--corruption", "fog", "--index", "-1"], "--index -1: expected 0 to 1,436"),
         (["data", "show", "--corruption", "fog", "--augment", "augmix"], "expected one of them"),
         (["data", "show", "--output", "x.jpg"], "ends in .png"),
-        (["data", "show", "--photos", "0"], "expected at least 1"),
+        (["data", "show", "--images", "0"], "expected at least 1"),
         (["recipes", "x"], "takes nothing"),
         (["data", "prepare", "--data.size", "0"], "doublevit: --data.size is the side"),
         (["data", "show", "--output", "/nonexistent/x.png"], "cannot write /nonexistent/x.png (No such file"),
@@ -155,15 +155,15 @@ def test_help(arguments, words, capsys):
 def test_data_commands(tmp_path: Path, capsys, tiny_folder):
     where = ["--data.source", "tiny-imagenet", "--data.path", str(tiny_folder), "--data.cache", str(tmp_path / "cache")]
     assert "not decoded yet" in outcome(["data", "verify", *where], capsys)[1]
-    assert "train: 36 photos of 64 x 64, 3 classes" in outcome(["data", "prepare", *where], capsys)[1]
+    assert "train: 36 images of 64 x 64, 3 classes" in outcome(["data", "prepare", *where], capsys)[1]
     assert "as it was written" in outcome(["data", "verify", *where], capsys)[1]
-    outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--photos", "4"], capsys)
+    outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--images", "4"], capsys)
     from PIL import Image
 
     from doublevit.data.sheet import CAPTION, LINE, TILE, WIDE_TILE
 
     assert Image.open(tmp_path / "sheet.png").size == (4 * TILE, 3 * (TILE + CAPTION))
-    views = ["--augment", "augmix-jsd", "--photos", "4", "--output", str(tmp_path / "views.png")]
+    views = ["--augment", "augmix-jsd", "--images", "4", "--output", str(tmp_path / "views.png")]
     assert "written" in outcome(["data", "show", *where, *views], capsys)[1]
     sheet = Image.open(tmp_path / "views.png").convert("L")
     assert sheet.width == 5 * WIDE_TILE

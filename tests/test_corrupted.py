@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import WNIDS, random_photo
+from conftest import WNIDS, random_image
 from doublevit import files
 from doublevit.cli import main
 from doublevit.corrupted_sets import workers
@@ -104,7 +104,7 @@ def test_jpegs_are_in_the_published_layout(clean, jpegs):
     for index in (0, 11, 29):
         path = folder / clean.class_ids[clean.labels[index]] / f"test_{index}.JPEG"
         expected = OnTheFly(clean, 0, textures.generated()).cell(("snow", 4)).images[np.array([index])][0].astype(int)
-        assert np.abs(decode_jpeg(path.read_bytes()) - expected).mean() < 12  # quality 85, colours at half size
+        assert np.abs(decode_jpeg(path.read_bytes()) - expected).mean() < 12  # quality 85, colors at half size
     written = open_set(jpegs, clean, CONFIG.cells)
     assert written.source.saved_as == "JPEG, quality 85"
     assert written.source.kind == "home-made"
@@ -168,18 +168,18 @@ def test_a_folder_that_holds_something_else(clean, tmp_path):
         make(clean, tmp_path)
 
 
-def test_other_photos_than_it_was_made_from(store):
+def test_other_images_than_it_was_made_from(store):
     train = load(DataConfig("digits"))["train"].first(30)
-    with pytest.raises(UserError, match="was made from other photos"):
+    with pytest.raises(UserError, match="was made from other images"):
         open_set(store, train, CONFIG.cells)
 
 
-def test_one_photo_changed_among_those_it_was_made_from(clean, store):
+def test_one_image_changed_among_those_it_was_made_from(clean, store):
     changed = images(clean).copy()
     changed[17, 5, 5, 0] ^= 1
-    with pytest.raises(UserError, match="was made from other photos"):
+    with pytest.raises(UserError, match="was made from other images"):
         open_set(store, dataclasses.replace(clean, images=changed), CONFIG.cells)
-    with pytest.raises(UserError, match="another look of the clean photos"):
+    with pytest.raises(UserError, match="another look of the clean images"):
         make(dataclasses.replace(clean, images=changed), store)
 
 
@@ -193,14 +193,14 @@ def test_home_made_is_never_taken_for_published(clean, jpegs, tmp_path):
             verify(path)
 
 
-def test_a_few_photos_that_are_not_of_every_class(clean, tmp_path):
+def test_a_few_images_that_are_not_of_every_class(clean, tmp_path):
     few = clean.first(5)
     make(few, tmp_path, "jpeg")
     assert verify(tmp_path).problems == []
     assert open_set(tmp_path, few, CONFIG.cells)
 
 
-@pytest.mark.parametrize("name", ["photos.npy", "fog/1/images.npy", "fog/1/crc32"])
+@pytest.mark.parametrize("name", ["descriptions.npy", "fog/1/images.npy", "fog/1/crc32"])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff\xfe text", b"\x93NUMPY\x01\x00"])
 def test_damaged_arrays_get_a_line(clean, store, tmp_path, name, content):
     copy = tmp_path / "copy"
@@ -216,12 +216,12 @@ def test_damaged_arrays_get_a_line(clean, store, tmp_path, name, content):
     assert len(found) == 1
 
 
-def test_a_renamed_photo_would_shift_all_others(clean, jpegs, tmp_path):
+def test_a_renamed_image_would_shift_all_others(clean, jpegs, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(jpegs, copy)
     for path in copy.rglob("test_0.JPEG"):
         path.rename(path.with_name("test_500.JPEG"))
-    with pytest.raises(UserError, match=r"holds other photos than it should, .*/test_500 among them"):
+    with pytest.raises(UserError, match=r"holds other images than it should, .*/test_500 among them"):
         open_set(copy, clean, CONFIG.cells)
 
 
@@ -245,7 +245,7 @@ def test_a_damaged_cell_can_be_made_again_as_advised(clean, jpegs, tmp_path):
 
 def test_too_little_space_is_said_before(clean, tmp_path, monkeypatch):
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1000))
-    with pytest.raises(UserError, match="no space left: writing 120 photos needs"):
+    with pytest.raises(UserError, match="no space left: writing 120 images needs"):
         make(clean, tmp_path / "set")
 
 
@@ -303,7 +303,7 @@ def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
     first.unlink()
     second.write_bytes(second.read_bytes()[:200])
     problems = verify(copy).problems
-    assert any("fog/1 holds 29 photos, expected 30" in problem for problem in problems)
+    assert any("fog/1 holds 29 images, expected 30" in problem for problem in problems)
     assert any(f"cannot read {second.relative_to(copy)}" in problem for problem in problems)
 
 
@@ -320,7 +320,7 @@ def test_damaged_manifest(store, tmp_path, damage):
         verify(tmp_path / "copy")
 
 
-# The published set, in miniature: three classes of two photos, fifteen corruptions.
+# The published set, in miniature: three classes of two images, fifteen corruptions.
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 folder = root / name / str(severity) / wnid
                 folder.mkdir(parents=True)
                 for number in (label, label + 10):
-                    random_photo(generator).save(folder / f"test_{number}.JPEG", quality=85)
+                    random_image(generator).save(folder / f"test_{number}.JPEG", quality=85)
     return root
 
 
@@ -385,7 +385,7 @@ def remove_severity(root: Path) -> None:
     shutil.rmtree(root / "fog" / "3")
 
 
-def remove_photo(root: Path) -> None:
+def remove_image(root: Path) -> None:
     (root / "fog" / "3" / WNIDS[0] / "test_0.JPEG").unlink()
 
 
@@ -405,7 +405,7 @@ def add_many_classes(root: Path) -> None:
         (folder / "test_0.JPEG").write_bytes(b"")
 
 
-def rename_photo(root: Path) -> None:
+def rename_image(root: Path) -> None:
     folder = root / "fog" / "3" / WNIDS[0]
     (folder / "test_0.JPEG").rename(folder / "test_77.JPEG")
 
@@ -413,14 +413,14 @@ def rename_photo(root: Path) -> None:
 DEFECTS = {
     remove_corruption: (5, "fog/1 is missing"),
     remove_severity: (1, "fog/3 is missing"),
-    remove_photo: (1, "fog/3 holds 5 photos, expected 6"),
+    remove_image: (1, "fog/3 holds 5 images, expected 6"),
     remove_class: (1, f"fog/3 lacks 1 of 3 classes, {WNIDS[0]} first"),
     add_class: (1, "fog/3 holds 4 classes, n99999999 among them, expected 3;"),
     add_many_classes: (
         1,
         r"1,000 classes.*defect of frost in Zenodo 2536630\); fetch the repaired archive, Zenodo 8206060",
     ),
-    rename_photo: (1, f"fog/3 holds other photos than it should, {WNIDS[0]}/test_77 among them"),
+    rename_image: (1, f"fog/3 holds other images than it should, {WNIDS[0]}/test_77 among them"),
 }
 
 
@@ -444,10 +444,10 @@ def test_two_sets_below_one_folder(defective):
         verify(defective.parent)
 
 
-def test_a_photo_that_is_there_twice(defective):
+def test_a_image_that_is_there_twice(defective):
     folder = defective / "fog" / "3" / WNIDS[0]
     shutil.copy(folder / "test_0.JPEG", folder / "test_0.png")
-    assert any("fog/3 holds 7 photos, expected 6" in problem for problem in verify(defective).problems)
+    assert any("fog/3 holds 7 images, expected 6" in problem for problem in verify(defective).problems)
 
 
 def test_classes_of_another_network(published, clean):
@@ -460,19 +460,19 @@ def test_an_unknown_corruption_is_named(defective):
     assert any("unknown corruption 'frog'; did you mean" in problem for problem in verify(defective).problems)
 
 
-def test_a_photo_that_cannot_be_read(defective, tiny_val):
+def test_a_image_that_cannot_be_read(defective, tiny_val):
     path = defective / "fog" / "1" / WNIDS[0] / "test_0.JPEG"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"cannot read .*test_0.JPEG"):
         images(open_set(defective, tiny_val, CONFIG.cells).cell(("fog", 1)))
-    random_photo(np.random.default_rng(0), (32, 64)).save(path)
+    random_image(np.random.default_rng(0), (32, 64)).save(path)
     with pytest.raises(UserError, match="expected 64 x 64 pixels, found 32 x 64"):
         images(open_set(defective, tiny_val, CONFIG.cells).cell(("fog", 1)))
 
 
 def test_verify_at_the_command_line(defective, capsys):
     main(["data", "verify", "--corrupted-set", str(defective)])
-    assert "75 cells, 450 photos of 3 classes; every one is there" in capsys.readouterr().out
+    assert "75 cells, 450 images of 3 classes; every one is there" in capsys.readouterr().out
     remove_severity(defective)
     with pytest.raises(SystemExit) as end:
         main(["data", "verify", "--corrupted-set", str(defective)])

@@ -41,7 +41,7 @@ def ice(shared: Path) -> Textures:
 
 @pytest.fixture(scope="module")
 def small() -> np.ndarray:
-    """Ten photos of 64 x 64, cut from scikit-learn's two."""
+    """Ten images of 64 x 64, cut from scikit-learn's two."""
     images = [image[y : y + 256 : 4, x : x + 256 : 4] for image in load_sample_images().images for y in (0, 150)
               for x in (0, 130, 260, 380)]  # fmt: skip
     return np.stack(images)[:10]
@@ -78,14 +78,14 @@ def test_impulses_given_their_places(golden, severity):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_statistics_as_published(shared, real_photos, ice, name):
+def test_statistics_as_published(shared, real_images, ice, name):
     import io
 
     from PIL import Image
 
     published = json.loads((shared / "golden" / "corruption_stats.json").read_text())["corruptions"]
-    clean = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in real_photos])
-    # Which of five very different textures 300 photos get moves frost by several percent: more seeds, less of that.
+    clean = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in real_images])
+    # Which of five very different textures 300 images get moves frost by several percent: more seeds, less of that.
     seeds, tolerance = (range(6), 0.06) if name == "frost" else (range(1), 0.03)
     for severity in SEVERITIES:
         sets = (corrupt(clean, name, severity, seed, textures=ice).astype(float) for seed in seeds)
@@ -117,15 +117,15 @@ def test_a_picture_depends_on_seed_and_index_alone(small, name):
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("size", [(64, 64), (32, 32), (33, 48), (224, 224)])
 def test_every_size_and_severity(small, name, size):
-    photo = np.kron(small[:2], np.ones((1, 4, 4, 1), np.uint8))[:, : size[0], : size[1]]
-    kept = photo.copy()
+    image = np.kron(small[:2], np.ones((1, 4, 4, 1), np.uint8))[:, : size[0], : size[1]]
+    kept = image.copy()
     changes = []
     for severity in SEVERITIES:
-        out = corrupt(photo, name, severity)
-        assert out.shape == photo.shape
+        out = corrupt(image, name, severity)
+        assert out.shape == image.shape
         assert out.dtype == np.uint8
-        changes.append(np.abs(out.astype(int) - photo).mean())
-    assert np.array_equal(photo, kept)
+        changes.append(np.abs(out.astype(int) - image).mean())
+    assert np.array_equal(image, kept)
     assert changes[0] > 0
     if name in GROWING:
         assert changes == sorted(changes)
@@ -141,7 +141,7 @@ def test_negative_seeds_and_indices(small):
         corrupt(small[:1], "fog", 1, indices=np.array([-1]))
 
 
-def test_no_photos():
+def test_no_images():
     assert corrupt(np.empty((0, 64, 64, 3), np.uint8), "snow", 1).shape == (0, 64, 64, 3)
 
 
@@ -177,14 +177,14 @@ def test_what_there_is_not(small, arguments, words):
         (np.zeros((2, 31, 64, 3), np.uint8), "64 x 31 pixels are smaller than the corruptions' kernels"),
     ],
 )
-def test_what_is_no_photo(images, words):
+def test_what_is_no_image(images, words):
     with pytest.raises(UserError, match=words):
         corrupt(images, "fog", 1)
     with pytest.raises(UserError, match=words):
         CorruptedImages(images, "fog", 1, 0, textures.generated())
 
 
-def test_photos_larger_than_the_frost(small):
+def test_images_larger_than_the_frost(small):
     tiny_ice = Textures("small textures", tuple(np.zeros((60, 90, 3), np.uint8) for _ in range(5)))
     with pytest.raises(UserError, match="too large for the small textures: expected less than 27 x 18"):
         corrupt(small, "frost", 1, textures=tiny_ice)
@@ -320,12 +320,12 @@ class TestTextures:
             textures.find(tmp_path, tmp_path, download=False)
 
 
-# Large photos, for which there are no recorded pictures: against the published steps, written out.
+# Large images, for which there are no recorded pictures: against the published steps, written out.
 
 
 @pytest.fixture(scope="module")
 def large(small: np.ndarray) -> np.ndarray:
-    """One photo of 224 x 224."""
+    """One image of 224 x 224."""
     return load_sample_images().images[0][None, 100:324, 200:424]
 
 
@@ -343,20 +343,20 @@ def off(ours: np.ndarray, other: np.ndarray) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("severity", [3, 5])
-def test_glass_of_large_photos_step_by_step(large, severity):
+def test_glass_of_large_images_step_by_step(large, severity):
     constants, draws = drawn("glass_blur", severity, large)
     deviation, reach, iterations = constants[0], int(constants[1]), int(constants[2])
     smooth = lambda x: ndimage.gaussian_filter(x / 255.0, (deviation, deviation, 0), mode="nearest") * 255  # noqa: E731
-    photo, shifts = smooth(large[0]).astype(np.uint8), iter(draws["shifts"][0].tolist())
+    image, shifts = smooth(large[0]).astype(np.uint8), iter(draws["shifts"][0].tolist())
     for _ in range(iterations):
         for row, column in itertools.product(range(224 - reach, reach, -1), repeat=2):
             dx, dy = next(shifts)
-            photo[row, column] = photo[row + dy, column + dx]
-    assert off(corrupt(large, "glass_blur", severity)[0], smooth(photo).astype(np.uint8)) == (0, 0)
+            image[row, column] = image[row + dy, column + dx]
+    assert off(corrupt(large, "glass_blur", severity)[0], smooth(image).astype(np.uint8)) == (0, 0)
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_defocus_of_large_photos_is_a_correlation_with_a_disk(large, severity):
+def test_defocus_of_large_images_is_a_correlation_with_a_disk(large, severity):
     radius, deviation = IMAGENET.constants["defocus_blur"][severity - 1]
     reach, width = max(8, radius), 1 if radius <= 8 else 2
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -374,8 +374,8 @@ def test_defocus_of_large_photos_is_a_correlation_with_a_disk(large, severity):
 
 
 @pytest.mark.parametrize(("severity", "index"), [(1, 0), (2, 0), (2, 675), (5, 0)])
-def test_elastic_of_large_photos_by_scipy(large, severity, index):
-    """Also where corners are moved so far (photo 675) that places lie more than two sides out."""
+def test_elastic_of_large_images_by_scipy(large, severity, index):
+    """Also where corners are moved so far (image 675) that places lie more than two sides out."""
     farthest, deviation, reach = IMAGENET.constants["elastic_transform"][severity - 1]
     draws = CorruptionDraws(0, "elastic_transform", severity, np.array([index]))
     found = CORRUPTIONS["elastic_transform"].draw(draws, large, (farthest, deviation, reach))
@@ -384,7 +384,7 @@ def test_elastic_of_large_photos_by_scipy(large, severity, index):
     rows, columns = np.mgrid[:224, :224].astype(float)
     there = np.stack([columns, rows, np.ones_like(rows)], -1) @ back
     warp = lambda image, y, x, mode: np.stack(  # noqa: E731
-        [ndimage.map_coordinates(image[..., colour], [y, x], order=1, mode=mode) for colour in range(3)], -1
+        [ndimage.map_coordinates(image[..., color], [y, x], order=1, mode=mode) for color in range(3)], -1
     )
     image = warp(large[0].astype(float), there[..., 1], there[..., 0], "mirror")
     across, down = (
@@ -398,7 +398,7 @@ def test_elastic_of_large_photos_by_scipy(large, severity, index):
     assert share <= 0.01
 
 
-def test_fog_of_large_photos_is_the_corner_of_a_larger_map(large):
+def test_fog_of_large_images_is_the_corner_of_a_larger_map(large):
     from doublevit.corruptions.weather import plasma_fractal
 
     constants, draws = drawn("fog", 4, large)
@@ -411,7 +411,7 @@ def test_fog_of_large_photos_is_the_corner_of_a_larger_map(large):
 
 
 @pytest.mark.parametrize("severity", [1, 4, 5])
-def test_zoom_of_large_photos_by_scipy(large, severity):
+def test_zoom_of_large_images_by_scipy(large, severity):
     stop, step = IMAGENET.constants["zoom_blur"][severity - 1]
     factors = np.arange(1, stop, step)
     total = large[0].astype(float)
@@ -437,7 +437,7 @@ def test_crops_of_frost_never_begin_at_the_last_place(small):
 
 
 def test_drops_where_there_are_none():
-    """Liquid that nowhere reaches the threshold: the published generator divides 0 by 0, ours leaves the photo."""
+    """Liquid that nowhere reaches the threshold: the published generator divides 0 by 0, ours leaves the image."""
     flat = np.full((1, 64, 64, 3), 90, np.uint8)
     out = CORRUPTIONS["spatter"].apply(flat, TINY.constants["spatter"][0], liquid=np.zeros((1, 64, 64), np.float32))
     assert np.array_equal(out, flat)

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import random_photo
+from conftest import random_image
 from doublevit.data.decode import BadImage, decode, decode_jpeg
 
 
-def test_fast_decoder_equals_pillow_on_real_photos(real_photos):
-    for content in real_photos:
+def test_fast_decoder_equals_pillow_on_real_images(real_images):
+    for content in real_images:
         assert np.array_equal(decode_jpeg(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
 @pytest.mark.parametrize("decoder", [decode, decode_jpeg])
 @pytest.mark.parametrize("keep", [0.3, 0.9])
-def test_truncated_photo_is_bad(decoder, keep):
+def test_truncated_image_is_bad(decoder, keep):
     file = io.BytesIO()
-    random_photo(np.random.default_rng(0)).save(file, format="JPEG")
+    random_image(np.random.default_rng(0)).save(file, format="JPEG")
     content = file.getvalue()
     assert decoder(content).shape == (64, 64, 3)
     with pytest.raises(BadImage):
@@ -25,6 +25,6 @@ def test_truncated_photo_is_bad(decoder, keep):
 
 
 def test_png_in_a_file_called_jpeg_is_read():
-    photo, file = random_photo(np.random.default_rng(0)), io.BytesIO()
-    photo.save(file, format="PNG")
-    assert np.array_equal(decode_jpeg(file.getvalue()), np.asarray(photo))
+    image, file = random_image(np.random.default_rng(0)), io.BytesIO()
+    image.save(file, format="PNG")
+    assert np.array_equal(decode_jpeg(file.getvalue()), np.asarray(image))

@@ -27,7 +27,7 @@ def test_without_cross_attention_equals_two_timm_vits_run_apart():
     assert torch.equal(model(IMAGES)[0], torch.cat(apart, dim=1))
 
 
-def test_branches_of_different_widths_and_normalisations():
+def test_branches_of_different_widths_and_normalizations():
     images = torch.rand(1, 3, 224, 224)
     fine, coarse = create("deit-ti16", "none"), create("vit_small_patch32_224", "none")
     for network in (fine, coarse):
@@ -55,8 +55,8 @@ def test_replacing_fusion_does_not():
 
 
 def plain_layer_norm(x: torch.Tensor, norm: torch.nn.LayerNorm) -> torch.Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * norm.weight + norm.bias
+    centered = x - x.mean(-1, keepdim=True)
+    return centered / (centered.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * norm.weight + norm.bias
 
 
 def plain_project(x: torch.Tensor, projection: torch.nn.Sequential) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a run gets wrong: numbers by other libraries and by hand, the very photos, words for conditions, no torch."""
+"""What a run gets wrong: numbers by other libraries and by hand, the very images, words for conditions, no torch."""
 
 import csv
 import dataclasses
@@ -60,7 +60,7 @@ errors(sys.argv[1:])
 def predictions(classes: int = 4, count: int = 600, seed: int = 0) -> tuple[Predictions, np.ndarray]:
     """Of a model that is too sure of itself, and the probabilities of all classes."""
     random = np.random.default_rng(seed)
-    labels = random.integers(classes - 1, size=count)  # the last class has no photos
+    labels = random.integers(classes - 1, size=count)  # the last class has no images
     logits = 2 * random.normal(size=(count, classes))
     logits[np.arange(count), labels] += random.integers(0, 6, count)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -379,7 +379,7 @@ def test_mistakes_are_the_surest_first():
     assert sorted(surest_mistakes(found, 600)) == sorted(wrong)
 
 
-def test_the_sheet_shows_those_photos(val):
+def test_the_sheet_shows_those_images(val):
     _, found = measured_on(val)
     places = np.array([5, 50, 7, 8, 9, 11, 200])
     sheet = mistakes_sheet(val.images, found, places, NAMES, "heading\nremark")
@@ -468,12 +468,12 @@ def test_the_command_end_to_end(measured, capsys):
     assert [int(entry["right"]) for entry in classes] == matrix.diagonal().tolist()
     assert [float(entry["accuracy"]) for entry in classes] == pytest.approx(matrix.diagonal() / matrix.sum(axis=1))
     pairs = list(csv.DictReader((folder / "confusions.csv").open()))
-    assert sum(int(entry["photos"]) for entry in pairs) == 120 - matrix.trace()
+    assert sum(int(entry["images"]) for entry in pairs) == 120 - matrix.trace()
     assert NAMES[int(pairs[0]["true"])] == pairs[0]["true_name"]
     told = json.loads((folder / "calibration.json").read_text())
     expected = calibration(found)
     assert told["equal_width"]["expected_calibration_error"]["value"] == expected.equal_width.error.value
-    assert sum(told["equal_mass"]["photos"]) == 120
+    assert sum(told["equal_mass"]["images"]) == 120
     assert told["measurement"]["condition"] == msgspec.to_builtins(row.condition)
     assert f"{expected.log_likelihood:.3f}" in text
     assert Image.open(folder / "mistakes.png").width == 5 * WIDE_TILE
@@ -502,7 +502,7 @@ def test_attacks_are_told_as_such(measured, capsys):
     assert "mistakes.png" not in text
 
 
-def test_without_the_photos_numbers_remain(measured, tmp_path, capsys):
+def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     path = copied(measured, tmp_path)
     stale = path / "errors" / fitting(RunFolder(path), ["clean"])[-1].folder_name / "mistakes.png"
     stale.parent.mkdir(parents=True, exist_ok=True)

@@ -176,13 +176,13 @@ def surroundings(victim: Victim) -> list[object]:
 @pytest.mark.parametrize(("name", "norm"), PAIRS)
 def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Victim, samples: Samples) -> None:
     small, large = SMALL_AND_LARGE.get(norm, (1, 2))
-    before, photos = surroundings(victim), samples.images.clone()
+    before, samples = surroundings(victim), samples.images.clone()
     with torch.no_grad():
         found = make_foolbox(name, norm, QUICK)(victim, samples, (0, small, large))
     assert surroundings(victim) == before
-    assert torch.equal(samples.images, photos)
+    assert torch.equal(samples.images, samples)
     for images, epsilon in zip(found, (0, small, large), strict=True):
-        require_inside(images, photos, norm, epsilon)
+        require_inside(images, samples, norm, epsilon)
         assert not images.requires_grad
     kind = FOOLBOX[name].kind
     counts = [fooled(victim, images, samples).sum().item() for images in found]
@@ -231,7 +231,7 @@ def test_images_are_foolboxs_own(name: str, norm: str, victim: Victim, samples: 
         with seeded(samples.draws.batch_seed(name), samples.images.device):
             raw, cut, success = directly(model, samples.images, samples.labels, epsilons=epsilon)
         if FOOLBOX[name].shared and name != "fgsm":
-            assert fooled(victim, raw, samples).sum() >= 8  # what is not found is the photo here, black there
+            assert fooled(victim, raw, samples).sum() >= 8  # what is not found is the image here, black there
             cut = torch.where(fooled(victim, raw, samples).view(-1, 1, 1, 1), cut, images)
         torch.testing.assert_close(images, cut, atol=1e-6, rtol=0)
     assert success.any()
@@ -315,7 +315,7 @@ class Brightness(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["hopskipjump", "boundary"])
-def test_photos_without_a_start_stay_and_others_are_attacked(name: str) -> None:
+def test_images_without_a_start_stay_and_others_are_attacked(name: str) -> None:
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1
     images[::2] += 0.8
     attacked = Samples(images, torch.tensor([0, 1] * 3), AttackDraws(0, np.arange(6)))
@@ -326,7 +326,7 @@ def test_photos_without_a_start_stay_and_others_are_attacked(name: str) -> None:
 
 
 class Deaf(nn.Module):
-    """Bright photos always give the same logits, others listen."""
+    """Bright images always give the same logits, others listen."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         mean = images.flatten(1).mean(1)
@@ -334,7 +334,7 @@ class Deaf(nn.Module):
         return torch.stack([listening, -listening], 1) + torch.tensor([0.01, 0.0]) * (mean > 0.5)[:, None]
 
 
-def test_a_gradient_that_vanishes_spoils_only_its_own_photo() -> None:
+def test_a_gradient_that_vanishes_spoils_only_its_own_image() -> None:
     images = torch.full((4, 3, 8, 8), 0.05)
     images[::2] += 0.8
     attacked = Samples(images, torch.tensor([0, 1] * 2), AttackDraws(0, np.arange(4)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import random_photo
+from conftest import random_image
 from doublevit import data
 from doublevit.data import DataConfig
 from doublevit.data import image_folder as source
@@ -22,10 +22,10 @@ def test_train_and_val_folders_with_any_format_and_size(image_folder):
     assert splits["val"].labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_shorter_side_is_resized_then_the_centre_is_cut(image_folder):
+def test_shorter_side_is_resized_then_the_center_is_cut(image_folder):
     splits = data.load(config(image_folder, size=32))
-    photo = Image.open(image_folder / "train" / "cat" / "0.png")  # 40 x 80
-    expected = photo.resize((32, 64), Image.Resampling.BICUBIC).crop((0, 16, 32, 48))
+    image = Image.open(image_folder / "train" / "cat" / "0.png")  # 40 x 80
+    expected = image.resize((32, 64), Image.Resampling.BICUBIC).crop((0, 16, 32, 48))
     assert np.array_equal(splits["train"].images[0], np.asarray(expected))
 
 
@@ -52,9 +52,9 @@ def test_train_without_val_is_split(image_folder):
 
 
 def test_names_that_sort_alike_have_an_order(image_folder):
-    photo = (image_folder / "train" / "cat" / "1.jpg").read_bytes()
+    image = (image_folder / "train" / "cat" / "1.jpg").read_bytes()
     for name in ("01.jpg", "001.jpg", "²1.jpg"):
-        (image_folder / "train" / "cat" / name).write_bytes(photo)
+        (image_folder / "train" / "cat" / name).write_bytes(image)
     (image_folder / "train" / "__MACOSX").mkdir()
     names = source.listing(config(image_folder)).splits["train"].names
     assert names[:5] == [f"train/cat/{name}" for name in ("0.png", "001.jpg", "01.jpg", "1.jpg", "2.webp")]
@@ -68,15 +68,15 @@ def test_left_out_files_leave_the_others_in_their_places(image_folder):
     )
 
 
-def test_upright_by_exif_and_16_bit_grey(image_folder):
+def test_upright_by_exif_and_16_bit_gray(image_folder):
     folder = image_folder / "train" / "cat"
-    photo = random_photo(np.random.default_rng(0), (32, 32))
+    image = random_image(np.random.default_rng(0), (32, 32))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned
-    photo.save(folder / "turned.png", exif=exif)
+    image.save(folder / "turned.png", exif=exif)
     Image.fromarray((np.arange(32 * 32).reshape(32, 32) * 64).astype(np.uint16)).save(folder / "zz16.png")
     train = data.load(config(image_folder, size=32))["train"].images
-    assert np.array_equal(train[6], np.rot90(np.asarray(photo), -1))
+    assert np.array_equal(train[6], np.rot90(np.asarray(image), -1))
     assert train[7, ..., 0].ravel().tolist() == [(i * 64) >> 8 for i in range(32 * 32)]
 
 
@@ -101,15 +101,15 @@ def test_different_classes_in_train_and_val_are_named(image_folder):
         source.listing(config(image_folder))
 
 
-def test_class_with_one_photo_cannot_be_split(tmp_path):
+def test_class_with_one_image_cannot_be_split(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "set" / name).mkdir(parents=True)
-        random_photo(np.random.default_rng(0)).save(tmp_path / "set" / name / "1.png")
-    with pytest.raises(UserError, match="'a' has one photo"):
+        random_image(np.random.default_rng(0)).save(tmp_path / "set" / name / "1.png")
+    with pytest.raises(UserError, match="'a' has one image"):
         source.listing(config(tmp_path / "set"))
 
 
-@pytest.mark.parametrize("content", [b"not a photo", b"", b"\xff\xd8\xff\xe0broken"])
+@pytest.mark.parametrize("content", [b"not an image", b"", b"\xff\xd8\xff\xe0broken"])
 def test_bad_files_are_named_or_counted_and_left_out(image_folder, content, capsys):
     (image_folder / "train" / "dog" / "2.jpg").write_bytes(content)
     with pytest.raises(UserError, match=r"train/dog/2\.jpg .*--data\.skip-bad"):
@@ -127,7 +127,7 @@ def test_links_to_nowhere_are_bad_files(image_folder):
     assert len(data.load(config(image_folder, size=16, skip_bad=True))["train"]) == 12
 
 
-def test_class_whose_photos_are_all_bad_is_named(image_folder):
+def test_class_whose_images_are_all_bad_is_named(image_folder):
     for file in (image_folder / "val" / "dog").iterdir():
         file.write_bytes(b"x")
     with pytest.raises(UserError, match="'dog' is left in val"):

@@ -48,14 +48,14 @@ def test_any_network_speaks_pixels_of_any_size(name):
         assert model(torch.rand(2, 3, *shape)).shape == (2, 200)
 
 
-def test_logits_equal_timms_on_real_photos(vit_weights, real_photos):
-    """The same photo through timm's own model and our whole pipeline; only the 64 -> 224 resize is shared."""
+def test_logits_equal_timms_on_real_images(vit_weights, real_images):
+    """The same image through timm's own model and our whole pipeline; only the 64 -> 224 resize is shared."""
     import io
 
     from PIL import Image
 
-    photos = np.stack([np.asarray(Image.open(io.BytesIO(c)).convert("RGB")) for c in real_photos[:8]])
-    images = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 255
+    originals = np.stack([np.asarray(Image.open(io.BytesIO(c)).convert("RGB")) for c in real_images[:8]])
+    images = torch.from_numpy(originals).permute(0, 3, 1, 2).float() / 255
     wnids = ["n01443537", "n02124075", "n07920052"]
     ours = build(ModelConfig("vit-ti16", weights=vit_weights, head="pretrained"), wnids).eval()
     theirs = timm.create_model("vit_tiny_patch16_224", checkpoint_path=vit_weights).eval()

@@ -1,4 +1,4 @@
-"""Each operation against Pillow's, through timm's and torchvision's own functions, on 200 photos."""
+"""Each operation against Pillow's, through timm's and torchvision's own functions, on 200 images."""
 
 import numpy as np
 import pytest
@@ -14,65 +14,65 @@ from reference import CLOSE, EXACT, PILLOW, argument, as_tensor, differences
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_levels_equal_pillows(name, photos):
+def test_levels_equal_pillows(name, images):
     ours, theirs, amounts = EXACT[name]
-    expected = [theirs(photo, *argument(name, amount)) for photo, amount in zip(photos, amounts, strict=True)]
-    assert differences(ours(as_tensor(photos), np.float64(amounts)), expected).max() == 0
+    expected = [theirs(image, *argument(name, amount)) for image, amount in zip(images, amounts, strict=True)]
+    assert differences(ours(as_tensor(images), np.float64(amounts)), expected).max() == 0
 
 
 @pytest.mark.parametrize("name", CLOSE)
 @pytest.mark.parametrize("interpolation", [BILINEAR, BICUBIC])
-def test_places_equal_pillows_to_a_level(name, interpolation, photos):
+def test_places_equal_pillows_to_a_level(name, interpolation, images):
     ours, theirs, amounts = CLOSE[name]
     how = {"resample": PILLOW[interpolation], "fillcolor": (128, 128, 128)}
-    expected = [theirs(photo, amount, **how) for photo, amount in zip(photos, amounts, strict=True)]
-    found = differences(ours(as_tensor(photos), amounts, interpolation, 128), expected)
+    expected = [theirs(image, amount, **how) for image, amount in zip(images, amounts, strict=True)]
+    found = differences(ours(as_tensor(images), amounts, interpolation, 128), expected)
     assert found.max() <= 1
     assert (found > 0).mean() < 0.0015
 
 
 @pytest.mark.parametrize("name", ["translate-x", "translate-y"])
 @pytest.mark.parametrize("interpolation", [NEAREST, BILINEAR, BICUBIC])
-def test_whole_pixels_are_translated_exactly(name, interpolation, photos):
+def test_whole_pixels_are_translated_exactly(name, interpolation, images):
     ours, theirs, _ = CLOSE[name]
     shares = np.arange(-100, 100) / 64
     how = {"resample": PILLOW[interpolation], "fillcolor": (128, 128, 128)}
-    expected = [theirs(photo, share, **how) for photo, share in zip(photos, shares, strict=True)]
-    assert differences(ours(as_tensor(photos), shares, interpolation, 128), expected).max() == 0
+    expected = [theirs(image, share, **how) for image, share in zip(images, shares, strict=True)]
+    assert differences(ours(as_tensor(images), shares, interpolation, 128), expected).max() == 0
 
 
 @pytest.mark.parametrize("name", ["rotate", "shear-x", "shear-y"])
-def test_nearest_neighbours_are_pillows(name, photos):
+def test_nearest_neighbors_are_pillows(name, images):
     """But where a source lies between two pixels: Pillow computes this one in fixed point."""
     ours, theirs, amounts = CLOSE[name]
     how = {"resample": PILLOW[NEAREST], "fillcolor": (128, 128, 128)}
-    expected = [theirs(photo, amount, **how) for photo, amount in zip(photos, amounts, strict=True)]
-    assert (differences(ours(as_tensor(photos), amounts, NEAREST, 128), expected) > 0).mean() < 0.001
+    expected = [theirs(image, amount, **how) for image, amount in zip(images, amounts, strict=True)]
+    assert (differences(ours(as_tensor(images), amounts, NEAREST, 128), expected) > 0).mean() < 0.001
 
 
 @pytest.mark.parametrize("name", [*EXACT, *CLOSE])
-def test_photos_that_are_not_square_or_flat(name):
+def test_images_that_are_not_square_or_flat(name):
     generator = np.random.default_rng(1)
     wide = [Image.fromarray(generator.integers(0, 256, (31, 50, 3), dtype=np.uint8)) for _ in range(8)]
     wide[0], wide[1] = (Image.new("RGB", (50, 31), (value, 255, 0)) for value in (0, 77))
     if name in EXACT:
         ours, theirs, amounts = EXACT[name]
-        expected = [theirs(photo, *argument(name, amount)) for photo, amount in zip(wide, amounts, strict=False)]
+        expected = [theirs(image, *argument(name, amount)) for image, amount in zip(wide, amounts, strict=False)]
         assert differences(ours(as_tensor(wide), np.float64(amounts[:8])), expected).max() == 0
         return
     ours, theirs, amounts = CLOSE[name]
     how = {"resample": PILLOW[BICUBIC], "fillcolor": (0, 0, 0)}
-    expected = [theirs(photo, amount, **how) for photo, amount in zip(wide, amounts, strict=False)]
+    expected = [theirs(image, amount, **how) for image, amount in zip(wide, amounts, strict=False)]
     found = differences(ours(as_tensor(wide), amounts[:8], BICUBIC, 0), expected)
     assert found.max() <= 1
     assert (found > 0).mean() < 0.005
 
 
-def test_flips_are_exact(photos):
-    images = as_tensor(photos)
+def test_flips_are_exact(originals):
+    images = as_tensor(originals)
     still = np.full((200, 3), 0.5, np.float32)
     still[:, 2] = 0.4
-    assert differences(Crop(flip=True)(images, still), [ImageOps.mirror(photo) for photo in photos]).max() == 0
+    assert differences(Crop(flip=True)(images, still), [ImageOps.mirror(original) for original in originals]).max() == 0
     still[:, 2] = 0.6
     assert torch.equal(Crop(flip=True)(images, still), images)
 
@@ -108,8 +108,8 @@ def test_the_wide_space_is_torchvisions():
         assert signed == (not np.array_equal(amount(level, -ones), amount(level, ones)))
 
 
-def test_each_image_gets_its_own_operation(photos):
-    images = as_tensor(photos[:60])
+def test_each_image_gets_its_own_operation(originals):
+    images = as_tensor(originals[:60])
     names = [NAMES[i % len(NAMES)] for i in range(60)]
     names[7] = None
     codes = np.array([-1 if name is None else NAMES.index(name) for name in names])

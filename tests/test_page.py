@@ -32,7 +32,7 @@ OVERFLOWING = """() => [...document.querySelectorAll('body *')]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three made runs with everything that a page can show but photos of their own."""
+    """Three made runs with everything that a page can show but images of their own."""
     folder = tmp_path_factory.mktemp("runs")
     for number, name in enumerate(("first", "second", HOSTILE)):
         run = make_run(folder, name)
@@ -47,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         run.log({"step": 40, "loss": 1.5 - 0.1 * number, "learning_rates": [1e-3]})
         measure(run, right(1), SPEED, metric="inference images/s", value=100.0 + number, low=99.0, high=104.0)
         train = {"loss": 1.0, "top1": 0.5, "images_per_second": 100.0}
-        entry = {"epoch": 1, "photos": 1437, "train": train, "val_top1": 0.8, "val_low": 0.75, "val_high": 0.85}
+        entry = {"epoch": 1, "images": 1437, "train": train, "val_top1": 0.8, "val_low": 0.75, "val_high": 0.85}
         run.log({"step": 45, **entry})
     return [folder / "first", folder / "second", folder / HOSTILE]
 
@@ -175,7 +175,7 @@ def test_files_that_are_not_what_they_should_be_are_passed_over(tmp_path, damage
     run = make_run(tmp_path, "one")
     measure(run, right(300, 360))
     (run.path / damage).write_text('{"epoch": 1}\n' if damage == "log.jsonl" else '[["a"]]')
-    assert "recognises 83.3 %" in write_report([run.path]).page.read_text()
+    assert "recognizes 83.3 %" in write_report([run.path]).page.read_text()
 
 
 def test_a_run_without_predictions_has_its_numbers_but_no_tests(tmp_path):
@@ -186,7 +186,7 @@ def test_a_run_without_predictions_has_its_numbers_but_no_tests(tmp_path):
             measure(run, right(180, 360), corruption(corrupted, 3))
         shutil.rmtree(run.path / "predictions")
     text = write_report([tmp_path / "one", tmp_path / "two"], tmp_path / "page.html").page.read_text()
-    assert "recognises 83.3 % (95 % interval 79.1 to 86.8) of the 360 clean images; the next is two; under" in text
+    assert "recognizes 83.3 % (95 % interval 79.1 to 86.8) of the 360 clean images; the next is two; under" in text
     assert "50.0 % (n = 360; home-made, severity 3)" in text
     assert "nan" not in text.split("<script>")[0].split("</style>")[1]
 
@@ -209,8 +209,8 @@ def test_the_result_in_a_sentence(page):
     found = re.search(r'<p class="result">(.*?)</p>', page.read_text(), re.DOTALL)
     assert found
     sentence = found[1].replace("&#39;", "'")
-    assert sentence.startswith(f"Of 3 networks, {HOSTILE} recognises 88.9 % (95 % interval 85.2 to 91.7) of the 360")
-    assert "the next, second, 2.8 points (" in sentence  # 10 of 360 photos
+    assert sentence.startswith(f"Of 3 networks, {HOSTILE} recognizes 88.9 % (95 % interval 85.2 to 91.7) of the 360")
+    assert "the next, second, 2.8 points (" in sentence  # 10 of 360 images
     assert "home-made, severities 1 2 3 4 5" in sentence
     mean = np.mean([280 - 9 * n - 14 * s for n in range(5) for s in SEVERITIES]) / 360
     assert f"under the paper's five corruptions, {100 * mean:.1f} % (" in sentence

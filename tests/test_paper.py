@@ -116,7 +116,7 @@ def test_numbers_that_meet_at_their_ends_alone_are_not_the_same():
     assert not paper._meet(bounds("79"), bounds("79.6"))
 
 
-def test_accuracies_as_photos():
+def test_accuracies_as_images():
     facts = counted()
     assert len(facts) == 5 * 6 + 11 * 2
     assert Counted(1, "ViT", "Motion Blur", "70.63", 7063, 10_000) in facts

@@ -76,14 +76,14 @@ def epsilon(count: int) -> Figure:
     return plots.epsilon_curves(dict.fromkeys(NAMES[:count], curve), "linf", "pgd of $many_words$ " * 6)
 
 
-def matrix(classes: int, photos: int = 3000) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def matrix(classes: int, images: int = 3000) -> tuple[np.ndarray, np.ndarray, list[str]]:
     random = np.random.default_rng(classes)
-    labels = random.integers(classes, size=photos)
-    wrong = np.where(random.random(photos) < 0.5, (labels + 1) % classes, random.integers(classes, size=photos))
+    labels = random.integers(classes, size=images)
+    wrong = np.where(random.random(images) < 0.5, (labels + 1) % classes, random.integers(classes, size=images))
     names = [
         f"the $class$ no_{number} of words, Latin name" if number % 2 else f"c{number}" for number in range(classes)
     ]
-    return labels, np.where(random.random(photos) < 0.7, labels, wrong), names
+    return labels, np.where(random.random(images) < 0.7, labels, wrong), names
 
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:

@@ -15,10 +15,10 @@ PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILI
 
 @pytest.mark.parametrize("interpolation", PILLOW)
 @pytest.mark.parametrize("size", [224, 40])
-def test_resize_is_pillows_on_real_photos(real_photos, interpolation, size):
-    photos = [Image.open(io.BytesIO(content)).convert("RGB") for content in real_photos[:50]]
-    stored = torch.from_numpy(np.stack([np.asarray(photo) for photo in photos])).permute(0, 3, 1, 2)
-    resized = np.stack([np.asarray(photo.resize((size, size), PILLOW[interpolation])) for photo in photos])
+def test_resize_is_pillows_on_real_images(real_images, interpolation, size):
+    images = [Image.open(io.BytesIO(content)).convert("RGB") for content in real_images[:50]]
+    stored = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
+    resized = np.stack([np.asarray(image.resize((size, size), PILLOW[interpolation])) for image in images])
     expected = torch.from_numpy(resized).permute(0, 3, 1, 2).int()
     difference = (Resize(size, interpolation)(stored / 255) * 255 - expected).abs()
     # Pillow rounds to whole levels after each of its two passes, ours never: half a level each, a little amplified.
@@ -65,14 +65,14 @@ def test_weights_made_in_inference_mode_serve_training():
     assert images.grad is not None
 
 
-def test_normalise_is_the_checkpoints():
+def test_normalize_is_the_checkpoints():
     images = torch.rand(2, 3, 4, 4)
-    normalised = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))(images)
+    normalized = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))(images)
     for channel, (mean, std) in enumerate(((0.1, 0.5), (0.2, 0.25), (0.3, 2.0))):
-        assert torch.allclose(normalised[:, channel], (images[:, channel] - mean) / std, atol=1e-6)
+        assert torch.allclose(normalized[:, channel], (images[:, channel] - mean) / std, atol=1e-6)
     levels = (images * 255).byte()
-    normalise = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
-    assert torch.allclose(normalise(levels), normalise(levels / 255), atol=1e-6)
+    normalize = Normalize((0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
+    assert torch.allclose(normalize(levels), normalize(levels / 255), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every command of the README runs, on photos in miniature, and means what the README says."""
+"""Every command of the README runs, on images in miniature, and means what the README says."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, mo
     """A folder with everything that the README's commands name."""
     shutil.copytree(runs, tmp_path / "runs")
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
-    image_folder.rename(tmp_path / "photos")
+    image_folder.rename(tmp_path / "images")
     (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -69,7 +69,7 @@ def test_command_of_the_readme(command, workplace, request):
         weights = Path(request.getfixturevalue("vit_weights"))
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
     if "--corrupted-set photos-c" in command:
-        main(["data", "corrupt", "--corruptions", "fog", "--photos", "9", "--workers", "1", "--output", "photos-c"])
+        main(["data", "corrupt", "--corruptions", "fog", "--first", "9", "--workers", "1", "--output", "photos-c"])
     arguments = shlex.split(command)[1:]
     extra = QUICK.get(arguments[1], []) if arguments[0] in STARTS and "--resume" not in arguments else []
     extra = next((FEW[name] for name in FEW if name in arguments), extra)

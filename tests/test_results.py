@@ -74,9 +74,9 @@ def test_logits_that_are_not_finite_are_an_error():
 @pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (6152, 10_000), (1, 3)])
 def test_wilson_interval_is_the_closed_form(right, count):
     z, p = 1.959963984540054, right / count
-    centre = (p + z * z / (2 * count)) / (1 + z * z / count)
+    center = (p + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(p * (1 - p) / count + z * z / (4 * count**2))
-    assert wilson_interval(right, count) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
+    assert wilson_interval(right, count) == pytest.approx((max(0, center - half), min(1, center + half)), abs=1e-9)
 
 
 @pytest.mark.parametrize(("right", "count"), [(1, 0), (-1, 5), (6, 5)])
@@ -172,11 +172,11 @@ def test_recipes_survive_their_json(recipe):
 def test_the_papers_recipes_train_with_augmix_in_the_papers_order(name):
     said = describe(RECIPES[name].augment)
     assert said.startswith("augmix, severity 3, 3 chains of 1 to 3, alpha 1, operations timm (13)")
-    assert said.endswith("at the network's input size" if name.startswith("paper-") else "at the photo's own size")
+    assert said.endswith("at the network's input size" if name.startswith("paper-") else "at the image's own size")
 
 
 def test_recipe_of_another_version_is_refused():
-    entries = to_dict(RECIPES["digits-double"]) | {"colour": "blue"}
+    entries = to_dict(RECIPES["digits-double"]) | {"color": "blue"}
     with pytest.raises(UserError, match="not of this version"):
         from_dict(entries)
 
@@ -207,7 +207,7 @@ def test_rows_of_version_1_are_refused_in_a_line_that_names_it(tmp_path):
     [
         ({"value": "high"}, r"Expected `float`, got `str` - at `\$.value`"),
         ({"count": 0}, "count is 0"),
-        ({"colour": "blue"}, "colour"),
+        ({"color": "blue"}, "color"),
         ({"condition": {"kind": "fogged"}}, r"Invalid value 'fogged' - at `\$.condition.kind`"),
         ({"condition": {"kind": "clean", "fog": 1}}, "fog"),
         ({"checkpoint": {"which": "first", "name": "x", "digest": "y"}}, r"at `\$.checkpoint.which`"),

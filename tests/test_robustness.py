@@ -174,7 +174,7 @@ def test_no_error_to_divide_by_and_no_clean_image_right():
 
 def options(run: Path, names: tuple[str, ...] = ("paper",), **more: object) -> Evaluate:
     robustness = {key: more.pop(key) for key in ("corrupted_set", "relative_to", "corruption_seed") if key in more}
-    return Evaluate(run, photos=60, robustness=RobustnessConfig(names, severities=(1, 5), **robustness), **more)
+    return Evaluate(run, first=60, robustness=RobustnessConfig(names, severities=(1, 5), **robustness), **more)
 
 
 def values(rows: list[Row]) -> list[tuple[object, ...]]:
@@ -238,7 +238,7 @@ def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path, monkeypatch):
     assert values(again.of_kind(CorruptionMean)) == values(evaluated[1].of_kind(CorruptionMean))
 
 
-def test_other_photos_or_weights_of_the_same_names_are_measured_anew(evaluated, tmp_path):
+def test_other_images_or_weights_of_the_same_names_are_measured_anew(evaluated, tmp_path):
     path = copied(evaluated[0], tmp_path)
     rows = len(RunFolder(path).rows())
     weights = next((path / "checkpoints").rglob("model.safetensors"))
@@ -330,7 +330,7 @@ def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp
 
 def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     path, root = copied(digits_run, tmp_path), tmp_path / "set"
-    arguments = ["--photos", "60", "--corruptions", "paper", "--severities", "1", "5"]
+    arguments = ["--first", "60", "--corruptions", "paper", "--severities", "1", "5"]
     main(["data", "corrupt", "--output", str(root), "--format", "store", "--workers", "1", *arguments])
     assert values(evaluate(options(path, corrupted_set=root)).of_kind(Corruption)) == values(
         evaluated[1].of_kind(Corruption)
@@ -338,9 +338,9 @@ def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
 
 
 def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
-    """By torchrun, on the CPU, with an odd number of photos: the same predictions, each once."""
+    """By torchrun, on the CPU, with an odd number of images: the same predictions, each once."""
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
-    arguments = ["--photos", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
+    arguments = ["--first", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
     in_two_processes(["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
     rows = [
@@ -354,7 +354,7 @@ def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
 
 
 def test_evaluate_at_the_command_line(evaluated, capsys):
-    main(["evaluate", str(evaluated[0]), "--photos", "60", "--corruptions", "paper", "--severities", "1", "5"])
+    main(["evaluate", str(evaluated[0]), "--first", "60", "--corruptions", "paper", "--severities", "1", "5"])
     out = capsys.readouterr().out
     assert "elastic transform" in out
     assert "home-made corruptions, constants tiny, seed 0" in " ".join(out.split())

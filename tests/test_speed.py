@@ -76,12 +76,12 @@ def test_macs_of_convolutions_count_groups_and_strides():
     assert macs(layer, torch.zeros(2, 8, 10, 10)) == 2 * 5 * 5 * 12 * (8 // 4) * 9
 
 
-WIDTH, LAYERS = 192, 4  # 192: a photo of 8 x 8
+WIDTH, LAYERS = 192, 4  # 192: an image of 8 x 8
 WEIGHT = WIDTH**2 * 4  # bytes of a layer
 
 
 class Chain(nn.Module):
-    """Layers without bias on photos (B, 3, 8, 8)."""
+    """Layers without bias on images (B, 3, 8, 8)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,10 +139,10 @@ def evaluator_of(batch: int = 16, prepare_training=None) -> SpeedEvaluator:
 def test_memory_rows_add_up_what_is_there_and_what_comes_on_top():
     chain, batch = Chain(), 16
     model, images = EvalModel(chain, MODEL), random_images(batch, (8, 8), CPU)
-    there, activation = LAYERS * WEIGHT + batch * WIDTH, batch * WIDTH * 4  # weights and bytes of the photos
+    there, activation = LAYERS * WEIGHT + batch * WIDTH, batch * WIDTH * 4  # weights and bytes of the images
     found = list(evaluator_of(batch).inference(model, images))[1]
     assert found.metric == "inference memory"
-    assert found.value == found.low == found.high == there + 3 * activation  # one is the photos as floats
+    assert found.value == found.low == found.high == there + 3 * activation  # one is the images as floats
     optimizer = torch.optim.Adam(chain.parameters(), fused=True)
 
     def step() -> None:
@@ -152,7 +152,7 @@ def test_memory_rows_add_up_what_is_there_and_what_comes_on_top():
 
     found = list(evaluator_of(batch).training(model, images, TrainingWork(step, optimizer)))[1]
     state, gradients = 2 * LAYERS * WEIGHT + LAYERS * 4, LAYERS * WEIGHT
-    # on top: the photos as floats, which the first layer keeps for its gradient, that of its output, loss and seed
+    # on top: the images as floats, which the first layer keeps for its gradient, that of its output, loss and seed
     assert found.value == there + state + gradients + 2 * activation + 8
 
 
@@ -201,7 +201,7 @@ def test_the_interval_is_that_of_the_bootstraps_median():
 
 
 def run_of(folder: Path, model: ModelConfig, train: TrainConfig, data: DataConfig | None = None) -> Path:
-    """A run that was never trained; without `data` its photos are gone."""
+    """A run that was never trained; without `data` its images are gone."""
     recipe = Recipe(
         "odd", "for tests", data=data or DataConfig("folder", path=folder / "gone"), model=model, train=train
     )
@@ -224,7 +224,7 @@ def quick(path: Path, **changes) -> list[Row]:
 
 
 def test_rows_say_all_that_it_takes_to_know_what_they_are(digits: Path, monkeypatch):
-    usual, run = evaluate(Evaluate(digits, photos=8)).rows[0], RunFolder.open(digits)
+    usual, run = evaluate(Evaluate(digits, first=8)).rows[0], RunFolder.open(digits)
     ticks = itertools.count(0, 0.25)  # a clock by which each batch takes a quarter of a second
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
     before = run.rows()
@@ -249,9 +249,9 @@ def test_size_is_that_of_the_weights_on_disk(digits: Path):
     by_metric = {row.metric: row for row in quick(run.path)}
     parameters = sum(tensor.numel() for tensor in weights.values())
     assert by_metric["parameters"].value == by_metric["trained parameters"].value == parameters
-    photos = 4 * 3 * 32 * 32
-    assert by_metric["training memory"].value > parameters * 4 * 4 + photos  # weights, gradients, two of Adam's
-    assert parameters * 4 + photos < by_metric["inference memory"].value < parameters * 4 * 2
+    images = 4 * 3 * 32 * 32
+    assert by_metric["training memory"].value > parameters * 4 * 4 + images  # weights, gradients, two of Adam's
+    assert parameters * 4 + images < by_metric["inference memory"].value < parameters * 4 * 2
 
 
 CROSS = CrossConfig(after=(3, 6))
@@ -264,7 +264,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_kind_of_network_is_measured_without_its_photos(name: str, tmp_path: Path, monkeypatch, capfd):
+def test_every_kind_of_network_is_measured_without_its_images(name: str, tmp_path: Path, monkeypatch, capfd):
     monkeypatch.setattr(timing, "LEAST", 2)
     monkeypatch.setattr(timing, "WARM", 1)
     model = NETWORKS[name]
@@ -273,7 +273,7 @@ def test_every_kind_of_network_is_measured_without_its_photos(name: str, tmp_pat
     side, by_metric = network.resize.size, {row.metric: row for row in rows}
     assert list(by_metric) == [*INFERENCE, *TRAINING, *SIZE]
     assert all(row.condition.image_size == (side, side) and row.top_k == recorded(model.top_k) for row in rows)
-    assert f"measuring on photos of {side} x {side}" in capfd.readouterr().err
+    assert f"measuring on images of {side} x {side}" in capfd.readouterr().err
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     assert by_metric["trained parameters"].value == trained
     assert by_metric["MACs"].value == macs_of_image(network, (side, side))
@@ -327,13 +327,13 @@ def commands(run: Path) -> list[list[str]]:
 
 def test_commands_that_add_results_are_noted_and_not_the_one_that_made_the_run(digits: Path, monkeypatch):
     monkeypatch.setattr(timing, "LEAST", 2)
-    evaluate(Evaluate(digits, photos=8))
+    evaluate(Evaluate(digits, first=8))
     assert commands(digits) == []
     run, (splits, model) = RunFolder.open(digits), load_data_and_model(from_dict(RunFolder.open(digits).recipe()))
     measured = predict(model, splits["val"].subset(np.arange(8)), torch.float32, 8)
     doings = {
         "speed": lambda: quick(digits),
-        "evaluate": lambda: evaluate(Evaluate(digits, photos=8)),
+        "evaluate": lambda: evaluate(Evaluate(digits, first=8)),
         "again": lambda: finish(Trained(run, model, measured)),
         "resume": lambda: finish(Trained(run, model, None)),
     }
@@ -349,7 +349,7 @@ def test_a_transfer_is_noted_in_every_run(tmp_path: Path, monkeypatch):
     paths = [run_of(tmp_path / name, SMALL, TrainConfig(), DataConfig("digits")) for name in "ab"]
     paths = [path.rename(tmp_path / name / name) for path, name in zip(paths, "ab", strict=True)]
     monkeypatch.setattr(sys, "argv", ["doublevit", "transfer"])
-    transfer(TransferOptions(tuple(paths), photos=4, attack=AttackConfig(("fgsm",), epsilons=("8/255",))))
+    transfer(TransferOptions(tuple(paths), first=4, attack=AttackConfig(("fgsm",), epsilons=("8/255",))))
     assert [commands(path) for path in paths] == 2 * [[["doublevit", "transfer"]]]
 
 

@@ -90,7 +90,7 @@ def test_difference_of_the_published_example():
     assert (estimate.low, estimate.high) == pytest.approx((0.2548067, 0.6251933), abs=1e-6)
 
 
-def test_difference_of_many_photos_is_the_normal_interval_of_the_gaps():
+def test_difference_of_many_images_is_the_normal_interval_of_the_gaps():
     first, second = pair(7000, 640, 560, 1800)
     estimate = paired_difference(first, second)
     low, high = DescrStatsW(first.astype(float) - second).zconfint_mean()
@@ -161,14 +161,14 @@ def bounds(estimate: Estimate) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-def photos(count: int, *skills: float, seed: int = 0) -> np.ndarray:
-    """Hits at several skills on the same photos, which are easy or hard for all of them; bool (skills, count)."""
+def images(count: int, *skills: float, seed: int = 0) -> np.ndarray:
+    """Hits at several skills on the same images, which are easy or hard for all of them; bool (skills, count)."""
     return SIMULATIONS["hits"](np.random.default_rng(seed), count, *skills)
 
 
 def scores(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Of each photo, the share of six corruptions that two models recognise; the second is a little worse."""
-    first, second = np.split(photos(count, *[0.5] * 6, *[0.4] * 6, seed=seed), 2)
+    """Of each image, the share of six corruptions that two models recognize; the second is a little worse."""
+    first, second = np.split(images(count, *[0.5] * 6, *[0.4] * 6, seed=seed), 2)
     return first.mean(axis=0), second.mean(axis=0)
 
 
@@ -176,7 +176,7 @@ def scores(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_drawings_do_not_depend_on_how_many_are_made_at_once(count, at_once, monkeypatch):
     """Every row that was ever written was drawn one by one."""
     monkeypatch.setattr(resampling, "DRAWN_AT_ONCE", at_once)
-    group = photos(count, 0.8, 0.1)
+    group = images(count, 0.8, 0.1)
     found = bootstrap([group, group[:1]], lambda means: means[:, 0] - 2 * means[:, 2])
     expected = drawn_means(group)[:, 0] - 2 * drawn_means(group[:1], number=1)[:, 0]
     assert bounds(found) == pytest.approx(interval(expected), abs=1e-6)
@@ -209,7 +209,7 @@ def test_paired_bootstrap_against_scipy():
 
 
 def test_paired_bootstrap_of_right_and_wrong_is_that_of_ones_and_noughts():
-    first, second = photos(500, 0.8, 0.6)
+    first, second = images(500, 0.8, 0.6)
     found = paired_bootstrap(first, second)
     assert found == paired_bootstrap(first.astype(float), second.astype(np.float32))
     closed = paired_difference(first, second)
@@ -252,8 +252,8 @@ def test_means_and_changes_by_hand():
     assert change_difference((CLEAN, FIRST), (SECOND[0], SECOND))[0].value == pytest.approx(-0.5 - 0)
 
 
-def test_mean_accuracy_against_the_normal_interval_of_photos():
-    cells = photos(2000, 0.9, 0.3, -0.2)
+def test_mean_accuracy_against_the_normal_interval_of_images():
+    cells = images(2000, 0.9, 0.3, -0.2)
     low, high = DescrStatsW(cells.mean(axis=0)).zconfint_mean()
     assert bounds(mean_accuracy(cells)) == pytest.approx((low, high), abs=0.002)
     assert bounds(mean_accuracy(cells)) == pytest.approx(interval(drawn_means(cells).mean(axis=1)), abs=1e-6)
@@ -261,8 +261,8 @@ def test_mean_accuracy_against_the_normal_interval_of_photos():
     assert bounds(mean_accuracy(cells, matched=False)) == pytest.approx(interval(apart), abs=1e-6)
 
 
-def test_relative_change_draws_the_same_photos_together_and_others_apart():
-    clean, *rest = photos(300, 1.2, 0.3, -0.2)
+def test_relative_change_draws_the_same_images_together_and_others_apart():
+    clean, *rest = images(300, 1.2, 0.3, -0.2)
     cells = np.stack(rest)
     together = drawn_means(np.stack([clean, *rest]))
     matched = relative_change(clean, cells)
@@ -278,7 +278,7 @@ def test_relative_change_of_rare_hits_passes_over_drawings_without_any():
     estimate = relative_change(np.arange(8) == 0, np.ones((1, 8), bool))
     assert estimate.value == pytest.approx(7)
     assert np.isfinite([estimate.low, estimate.high]).all()
-    with pytest.raises(ValueError, match="recognises some clean photo"):
+    with pytest.raises(ValueError, match="recognizes some clean image"):
         relative_change(np.zeros(8, bool), np.ones((1, 8), bool))
 
 
@@ -292,7 +292,7 @@ def test_relative_error_by_hand():
 
 
 def test_relative_error_draws_both_models_together():
-    cells, others = np.split(photos(400, 0.9, 0.3, 0.5, 0.8, 0.1, 0.2), 2)
+    cells, others = np.split(images(400, 0.9, 0.3, 0.5, 0.8, 0.1, 0.2), 2)
     means = 1 - drawn_means(np.concatenate([cells, others]))
     ratios = ((means[:, 0] + means[:, 2]) / (means[:, 3] + means[:, 5]) + means[:, 1] / means[:, 4]) / 2
     assert bounds(relative_error(cells, others, ("fog", "snow", "fog"))) == pytest.approx(interval(ratios), abs=1e-6)
@@ -307,13 +307,13 @@ def test_relative_error_where_the_reference_hardly_errs_or_never():
 
 
 def changes(other_skill: float, count: int = 500, seed: int = 0) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Two models' clean hits and cells, the second of another skill on corrupted photos."""
-    drawn = photos(count, 1.0, 0.4, 0.2, 1.0, other_skill + 0.2, other_skill, seed=seed)
+    """Two models' clean hits and cells, the second of another skill on corrupted images."""
+    drawn = images(count, 1.0, 0.4, 0.2, 1.0, other_skill + 0.2, other_skill, seed=seed)
     return (drawn[0], drawn[1:3]), (drawn[3], drawn[4:])
 
 
 @pytest.mark.parametrize("matched", [True, False])
-def test_difference_of_changes_is_drawn_from_the_same_photos(matched):
+def test_difference_of_changes_is_drawn_from_the_same_images(matched):
     (clean, cells), (other_clean, other_cells) = changes(0.0)
     groups = [np.stack([clean, other_clean]), np.concatenate([cells, other_cells])]
     if matched:
@@ -343,9 +343,9 @@ def test_changes_that_are_the_same_and_changes_that_never_are():
     one, other = changes(-1.0)
     assert change_difference(one, one) == (Estimate(0, 0, 0), 1.0)
     assert change_difference(one, other)[1] < 1e-12
-    with pytest.raises(ValueError, match="same photos and cells"):
+    with pytest.raises(ValueError, match="same images and cells"):
         change_difference(one, (other[0], other[1][:1]))
-    with pytest.raises(ValueError, match="recognises some clean photo"):
+    with pytest.raises(ValueError, match="recognizes some clean image"):
         change_difference(one, (other[0] & False, other[1]))
 
 
@@ -359,11 +359,11 @@ def test_mean_scores_by_hand_and_against_scipy():
     assert paired_mean_test(first, second) == pytest.approx(DescrStatsW(first - second).ttest_mean(0)[1])
 
 
-def test_mean_scores_that_are_the_same_or_of_too_few_photos():
+def test_mean_scores_that_are_the_same_or_of_too_few_images():
     first, second = scores(10)
     assert paired_mean_test(first, first) == 1
     assert paired_mean_test(first[:1], first[:1]) == 1
-    with pytest.raises(ValueError, match="at least two photos"):
+    with pytest.raises(ValueError, match="at least two images"):
         paired_mean_test(first[:1], first[:1] + 1)
     with pytest.raises(ValueError, match="same samples"):
         paired_mean_test(first, second[:5])

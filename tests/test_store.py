@@ -37,8 +37,8 @@ def test_decoded_once_and_memory_mapped(config, monkeypatch):
 
 def test_changed_source_gets_a_store_of_its_own(config):
     data.load(config)
-    photo = next(config.path.rglob("val_0.JPEG"))
-    shutil.copy(next(config.path.rglob("val_1.JPEG")), photo)
+    image = next(config.path.rglob("val_0.JPEG"))
+    shutil.copy(next(config.path.rglob("val_1.JPEG")), image)
     assert np.array_equal(*data.load(config)["val"].images[:2])
     assert len(stores(config)) == 2
 
@@ -92,7 +92,7 @@ def test_verify_reads_the_source_too(tiny_zip, tmp_path):
         data.verify(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))
 
 
-def test_a_store_says_where_these_photos_came_from(config, tiny_zip, tmp_path):
+def test_a_store_says_where_these_images_came_from(config, tiny_zip, tmp_path):
     import shutil as files
 
     first = data.load(DataConfig("tiny-imagenet", tiny_zip, cache=tmp_path / "cache"))["val"].id
@@ -127,7 +127,7 @@ def test_truncated_store_is_refused(config, name):
 
 def test_space_is_asked_for_first(config, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 1000))
-    with pytest.raises(UserError, match="no space left: decoding 42 photos"):
+    with pytest.raises(UserError, match="no space left: decoding 42 images"):
         data.load(config)
     assert stores(config) == []
 

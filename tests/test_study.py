@@ -704,8 +704,8 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch
     [
         (["tinny"], "did you mean tiny"),
         (["tiny", "--cells", "bse"], "did you mean base"),
-        (["tiny", "--samples", "5", "--photos", "5"], "expected one of them"),
-        (["tiny", "--photos", "999"], "expected 1 to 60"),
+        (["tiny", "--samples", "5", "--first", "5"], "expected one of them"),
+        (["tiny", "--first", "999"], "expected 1 to 60"),
         (["tiny", "--name", "a/b"], "expected the plain name"),
         (["tiny", "--table"], "is no study"),
         (["tiny", "--table", "--dry-run"], "expected one of them"),

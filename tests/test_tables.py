@@ -77,7 +77,7 @@ def robustness(comparison: Comparison, name: str = "paper") -> Table:
 
 @pytest.fixture
 def pair(tmp_path):
-    """Two runs: on the same 200 photos, clean and under the paper's five at severities 1 and 3."""
+    """Two runs: on the same 200 images, clean and under the paper's five at severities 1 and 3."""
     for name, clean, lost in (("one", 160, 40), ("two", 150, 20)):
         run = make_run(tmp_path, name)
         measure(run, right(clean))
@@ -126,7 +126,7 @@ def test_several_seeds_are_a_mean_with_an_interval_for_the_seed():
     assert stats.ttest_rel([0.75, 0.78, 0.81], [0.5, 0.505, 0.51]).pvalue < 0.05
     assert first.best
     assert not second.best
-    # of seeds 0 1 2 and 2 3 only seed 2 is common: 162 against 161 of the same photos
+    # of seeds 0 1 2 and 2 3 only seed 2 is common: 162 against 161 of the same images
     other = [dataclasses.replace(score(right(161)), seed=seed) for seed in (2, 3)]
     assert not any(cell.best for cell in cells([values[0], other]))
 
@@ -191,7 +191,7 @@ def test_robustness_is_the_papers(pair):
     assert column(severities, "severity3")[1].value == pytest.approx((130 - 8 - 6) / 200)
 
 
-def test_clean_accuracy_beside_corruptions_is_of_the_same_photos(pair):
+def test_clean_accuracy_beside_corruptions_is_of_the_same_images(pair):
     measure(compare_runs(pair).methods[0].first.run, right(390, 400))
     comparison = compare_runs(pair)
     table = robustness(comparison)
@@ -216,10 +216,10 @@ def test_differences_are_paired_and_corrected(pair):
 
 
 def test_attacks_by_epsilon_and_transfer(tmp_path):
-    for name, standing in (("one", (150, 90, 10)), ("two", (140, 60, 9))):
+    for name, robust in (("one", (150, 90, 10)), ("two", (140, 60, 9))):
         run = make_run(tmp_path, name)
         measure(run, right(150))
-        for epsilon, count in zip((0.0, 1 / 255, 2 / 255), standing, strict=True):
+        for epsilon, count in zip((0.0, 1 / 255, 2 / 255), robust, strict=True):
             measure(run, right(count), pgd(epsilon))
         for made_on, count in (("one", 20), ("two", 110)):
             measure(run, right(count + (name == "two")), transfer(1 / 255, made_on))
@@ -259,7 +259,7 @@ def test_speed(tmp_path):
     run = make_run(tmp_path, "one")
     measure(run, right(150))
     assert speed_table(compare_runs([run.path])) is None
-    epoch = {"step": 45, "epoch": 1, "photos": 1437, "train": {"images_per_second": 100.0}}
+    epoch = {"step": 45, "epoch": 1, "images": 1437, "train": {"images_per_second": 100.0}}
     run.log(epoch)
     run.log(epoch | {"step": 90, "epoch": 2, "train": {"images_per_second": 50.0}})
     for metric, value in (("inference images/s", 1234.5), ("MACs", 1.258e9), ("parameters", 5.7e6)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PHOTOS, WNIDS
+from conftest import IMAGES, WNIDS
 from doublevit import data
 from doublevit.data import DataConfig, tiny_imagenet
 from doublevit.errors import UserError
@@ -21,7 +21,7 @@ def test_labels_are_ranks_of_sorted_wnids_and_names_come_from_words(config):
     splits = data.load(config)
     assert splits["train"].class_ids == tuple(sorted(WNIDS))
     assert splits["train"].class_names == ("goldfish", "Egyptian cat", "go-kart")
-    assert splits["train"].labels.tolist() == [0] * PHOTOS + [1] * PHOTOS + [2] * PHOTOS
+    assert splits["train"].labels.tolist() == [0] * IMAGES + [1] * IMAGES + [2] * IMAGES
 
 
 def test_val_labels_come_from_the_annotations_in_natural_order(config):
@@ -32,12 +32,12 @@ def test_val_labels_come_from_the_annotations_in_natural_order(config):
     assert np.array_equal(val.images[-1], np.asarray(last))
 
 
-def test_photos_are_pillows_pixels_grey_ones_too(config):
+def test_images_are_pillows_pixels_gray_ones_too(config):
     train = data.load(config)["train"]
     for label, wnid in enumerate(sorted(WNIDS)):
         for i in (0, 2, 11):
-            photo = Image.open(config.path / "train" / wnid / "images" / f"{wnid}_{i}.JPEG").convert("RGB")
-            assert np.array_equal(train.images[label * PHOTOS + i], np.asarray(photo))
+            image = Image.open(config.path / "train" / wnid / "images" / f"{wnid}_{i}.JPEG").convert("RGB")
+            assert np.array_equal(train.images[label * IMAGES + i], np.asarray(image))
 
 
 def test_zip_is_read_without_unpacking_and_equals_the_folder(config, tiny_zip, tmp_path):
@@ -65,12 +65,12 @@ def _lose_a_class(root: Path) -> None:
     shutil.rmtree(root / "train" / WNIDS[1])
 
 
-def _lose_train_photos(root: Path) -> None:
+def _lose_train_images(root: Path) -> None:
     for i in range(4):
         (root / "train" / WNIDS[1] / "images" / f"{WNIDS[1]}_{i}.JPEG").unlink()
 
 
-def _lose_val_photos(root: Path) -> None:
+def _lose_val_images(root: Path) -> None:
     (root / "val" / "images" / "val_2.JPEG").unlink()
 
 
@@ -96,16 +96,16 @@ def _cut_annotations(root: Path, characters: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (_lose_a_class, "n01443537 has 0 train photos"),
-        (_lose_train_photos, "n01443537 has 8 train photos, expected 12"),
-        (_lose_val_photos, "1 of 6 val photos are missing"),
+        (_lose_a_class, "n01443537 has 0 train images"),
+        (_lose_train_images, "n01443537 has 8 train images, expected 12"),
+        (_lose_val_images, "1 of 6 val images are missing"),
         (_lose_annotations, "val_annotations.txt"),
         (_strange_class, "n09999999"),
         (lambda root: (root / "wnids.txt").write_bytes(b"\xff\xfe\x00"), "wnids.txt is no text"),
         (lambda root: (root / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS * 2)), "class twice"),
-        (_repeat_annotation, "names a photo twice"),
+        (_repeat_annotation, "names an image twice"),
         (lambda root: _cut_annotations(root, 20), "a line without a class"),
-        (lambda root: _cut_annotations(root, 32), "lacks 1 of the val photos"),
+        (lambda root: _cut_annotations(root, 32), "lacks 1 of the val images"),
     ],
 )
 def test_half_unpacked_folders_are_refused(config, damage, words):
@@ -149,7 +149,7 @@ def test_nothing_here_names_path_and_download(tmp_path):
         tiny_imagenet.listing(DataConfig("tiny-imagenet", cache=tmp_path))
 
 
-def test_photo_of_another_size_is_named(config):
+def test_image_of_another_size_is_named(config):
     Image.new("RGB", (32, 64)).save(config.path / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_3.JPEG")
     with pytest.raises(UserError, match=rf"{WNIDS[0]}_3\.JPEG.*found 32 x 64"):
         data.load(config)

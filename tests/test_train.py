@@ -160,7 +160,7 @@ def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
 def test_two_processes_train_as_one(tmp_path):
     """By torchrun, on the CPU: one run folder, every sample evaluated once, the same model up to rounding."""
     plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "16", "--data.per-class", "6"]
-    # An odd number of photos to validate on: the processes have unequal shares.
+    # An odd number of images to validate on: the processes have unequal shares.
     plain += ["--train.warmup-epochs", "0", "--data.val-fraction", "0.2231"]
     command = ["-m", "doublevit", "run", "digits-double", *plain, "--runs", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -237,7 +237,7 @@ def test_damaged_run_files_get_one_line(unbroken, tmp_path):
     ("changes", "complaint"),
     [({"sed": 1}, r"unknown field `sed` - at `\$`"),
      ({"model": {"cross": {"after": [4, "9"]}}}, r"Expected `int`, got `str` - at `\$\.model\.cross\.after\[1\]`"),
-     ({"train": {"optimiser": "sgd"}}, r"'sgd' - at `\$\.train\.optimiser`"),
+     ({"train": {"optimizer": "sgd"}}, r"'sgd' - at `\$\.train\.optimizer`"),
      ({"train": {"epochs": 1, "epoch": 1}}, r"unknown field `epoch` - at `\$\.train`"),
      ({"data": {"cache": 3}}, r"Expected `Path`, got `int` - at `\$\.data\.cache`")],
 )  # fmt: skip
@@ -308,7 +308,7 @@ def in_order(parts: list[TrainingBatch], field: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
-def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
+def test_images_are_augmented_by_seed_epoch_and_sample(policy):
     train = load_data_and_model(recipe())[0]["train"]
     augmentation, epochs = make_augmentation(AugmentConfig(policy)), []
     stored = torch.from_numpy(train.images).permute(0, 3, 1, 2)
@@ -324,7 +324,7 @@ def test_photos_are_augmented_by_seed_epoch_and_sample(policy):
 
 @pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0)])
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
-def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahead, monkeypatch):
+def test_no_batch_size_no_resuming_no_working_ahead_changes_a_image(config, ahead, monkeypatch):
     whole = batches(config)
     monkeypatch.setattr("doublevit.train.training.PIXELS_AT_ONCE", ahead)
     for size in (1, 7, 60):
@@ -337,7 +337,7 @@ def test_no_batch_size_no_resuming_no_working_ahead_changes_a_photo(config, ahea
         assert torch.equal(mine.targets, theirs.targets)
 
 
-def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
+def test_blended_images_and_targets_are_those_of_a_image_and_its_partner():
     train = load_data_and_model(recipe())[0]["train"]
     config = AugmentConfig("augmix", mixup=0.3, cutmix=2.0)
     made, augmentation, mixing = batches(config), make_augmentation(config), Mixing(0.3, 2.0)
@@ -354,7 +354,7 @@ def test_blended_photos_and_targets_are_those_of_a_photo_and_its_partner():
     assert training_of(config).mixing.mixup == 0.3
 
 
-def test_two_processes_share_the_photos_that_one_gets():
+def test_two_processes_share_the_images_that_one_gets():
     training = training_of(AugmentConfig("augmix", mixup=0.5))
     alone, shares = list(epoch_batches(training, 0, 0)), []
     for rank in range(2):
@@ -379,7 +379,7 @@ def test_the_loss_is_that_of_the_clean_view_and_the_weighted_disagreement_of_all
     assert correct == (logits[: len(batch)].argmax(1) == batch.labels).sum()
 
 
-def test_at_the_networks_input_size_photos_are_resized_first():
+def test_at_the_networks_input_size_images_are_resized_first():
     train = load_data_and_model(recipe())[0]["train"]
     model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
     config = AugmentConfig("augmix", place="input")
@@ -405,19 +405,19 @@ def test_rates_follow_the_closed_form(schedule):
             assert factor == pytest.approx(cosine if schedule == "cosine" else 1)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
-def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimiser):
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimizer):
     config = ModelConfig(
         "vit-digits-4", coarse="vit-digits-8", weights="none", freeze="all-but-2-blocks", cross=CrossConfig((5,))
     )
     model = build(config, list("ab"))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = make_optimizer(model, TrainConfig(optimiser=optimiser, weight_decay=0.1)).param_groups
+    groups = make_optimizer(model, TrainConfig(optimizer=optimizer, weight_decay=0.1)).param_groups
     rates = {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     assert set(rates) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for name, (rate, decay) in rates.items():
         assert rate == (1e-3 if name.startswith(("heads", "backbone.cross")) else 1e-4)
-        spared = optimiser == "adamw" and (name.endswith("bias") or "norm" in name)
+        spared = optimizer == "adamw" and (name.endswith("bias") or "norm" in name)
         assert decay == (0.0 if spared else 0.1)
 
 

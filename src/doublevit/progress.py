@@ -61,7 +61,7 @@ class Bar:
 
 
 @contextlib.contextmanager
-def bar(title: str, total: int, unit: str = "photos", done: int = 0) -> Iterator[Bar]:
+def bar(title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Bar]:
     """Show a progress bar of `total` units, `done` of them finished before, until the block ends."""
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), _Rate(unit))
     columns = (

@@ -129,12 +129,12 @@ class CorruptedScores:
         return self.score(relative_change(*pair, matched=self.matched)) if pair else None
 
     def clean_and_cells(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Whether clean images were recognised, bool (M,), and those of the cells, bool (C, N); None if none can be."""
+        """Whether clean images were recognized, bool (M,), and those of the cells, bool (C, N); None if none can be."""
         clean, correct = self.model.correct(self.clean), self.correct()
         return (clean, correct) if clean is not None and correct is not None and clean.any() else None
 
     def correct(self) -> np.ndarray | None:
-        """Whether the images of all cells were recognised, bool (C, N)."""
+        """Whether the images of all cells were recognized, bool (C, N)."""
         return self._correct(list(self.cells.values()))
 
     def score(self, estimate: Estimate, per_image: np.ndarray | None = None) -> Score:

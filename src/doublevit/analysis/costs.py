@@ -39,7 +39,8 @@ def costs(model: EvaluatedModel) -> Costs:
 def _seconds_per_epoch(model: EvaluatedModel) -> Iterator[float]:
     for entry in read_lines(model.run.path / "log.jsonl"):
         train = entry.get("train")
-        pair = entry.get("photos"), train.get("images_per_second") if isinstance(train, dict) else None
+        count = entry.get("images", entry.get("photos"))  # the key of older runs
+        pair = count, train.get("images_per_second") if isinstance(train, dict) else None
         if all(isinstance(number, int | float) and number > 0 for number in pair):
             yield float(pair[0] or 0) / float(pair[1] or 1)
 

@@ -13,7 +13,7 @@ from doublevit.models.top_k import Recorded, mention
 from doublevit.runs.conditions import Attack, Corruption, CorruptionMean, CorruptionSource, Speed, Transfer
 from doublevit.runs.row import Row
 
-SPACES = {"photo": "epsilon in the image's own pixels", "input": "epsilon in the network's input"}
+SPACES = {"image": "epsilon in the image's own pixels", "input": "epsilon in the network's input"}
 BUDGETS = {
     "nested": "nested budgets (what is broken is spared larger epsilons and later attacks)",
     "independent": "independent budgets",

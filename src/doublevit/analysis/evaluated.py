@@ -73,7 +73,7 @@ class EvaluatedModel:
         ]
 
     def correct(self, row: Row) -> np.ndarray | None:
-        """Whether each image was recognised, bool (N,); None where the predictions are not there, or damaged."""
+        """Whether each image was recognized, bool (N,); None where the predictions are not there, or damaged."""
         return _correct(self.run.predictions_path(row), strict_json.encode(row))
 
 

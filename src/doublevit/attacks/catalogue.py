@@ -95,7 +95,7 @@ FOOLBOX: dict[str, AttackSpec] = {
         random=True,
     ),
     "bim": AttackSpec(
-        "the basic iterative method: pgd from the photo", ALL, "white-box", _each("BasicIterativeAttack")
+        "the basic iterative method: pgd from the image", ALL, "white-box", _each("BasicIterativeAttack")
     ),
     "mi-fgsm": AttackSpec("bim with momentum", ALL, "white-box", _each("MomentumIterativeFastGradientMethod")),
     "adam-pgd": AttackSpec(
@@ -231,11 +231,11 @@ _ONCE = "as {} with --attack.{}.repeats 1"
 
 LEFT_OUT: dict[str, str] = {
     "Attack": "the base class",
-    "BinarizationRefinementAttack": "needs another attack's images and a model that binarises",
-    "DatasetAttack": "needs photos of a data set to start from",
+    "BinarizationRefinementAttack": "needs another attack's images and a model that binarizes",
+    "DatasetAttack": "needs images of a data set to start from",
     "GenAttack": "targeted only: ValueError, unsupported criterion",
     "PointwiseAttack": "broken: AttributeError, no attribute _distance",
-    "NewtonFoolAttack": "broken: NaN for most photos, since it divides by the gradient's norm to the fourth power",
+    "NewtonFoolAttack": "broken: NaN for most images, since it divides by the gradient's norm to the fourth power",
     "L0FMNAttack": _NO_L0,
     "L0BrendelBethgeAttack": _NO_L0,
     "L1BrendelBethgeAttack": _NUMBA,

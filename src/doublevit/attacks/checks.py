@@ -62,7 +62,7 @@ def before(victim: Victim, samples: Samples, norm: str, strong: AttackFunction |
     """
     found = list(outputs(victim, samples, victim.predict(samples.images)))
     if strong is None:
-        return [*found, Finding("nothing-right", "the model is right on no photo: there is nothing to attack")]
+        return [*found, Finding("nothing-right", "the model is right on no image: there is nothing to attack")]
     if not found:  # an attack on a model that gives no usable logits shows nothing more
         found += [*gradients(victim, samples), *huge_epsilon(victim, samples, norm, strong)]
     return found
@@ -73,13 +73,13 @@ def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[
     if not torch.isfinite(logits).all():
         bad = (~torch.isfinite(logits)).any(dim=1).sum().item()
         yield Finding(
-            "non-finite", f"the logits of {bad} of {len(logits)} photos are not finite (overflow in 16 bits?)"
+            "non-finite", f"the logits of {bad} of {len(logits)} images are not finite (overflow in 16 bits?)"
         )
         return
     spread = (logits.amax() - logits.amin()).item()
     if len(logits) > 1 and (logits - logits[:1]).abs().max().item() <= SAME * max(spread, 1e-12):
         yield Finding(
-            "constant-output", f"all {len(logits)} photos get the same logits: nothing can be learnt from them"
+            "constant-output", f"all {len(logits)} images get the same logits: nothing can be learned from them"
         )
     if _are_probabilities(logits):
         yield Finding(
@@ -91,7 +91,7 @@ def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[
     if difference > SAME * max(spread, 1e-12):
         yield Finding(
             "random-output",
-            f"the same photos got logits up to {difference:.2g} apart in {FORWARD_PASSES} passes (dropout left on?);"
+            f"the same images got logits up to {difference:.2g} apart in {FORWARD_PASSES} passes (dropout left on?);"
             " use autoattack-rand, which averages over passes",
         )
 
@@ -103,13 +103,13 @@ def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
     if not finite.all():
         bad = (~finite).sum().item()
         yield Finding(
-            "non-finite", f"the gradients of {bad} of {len(finite)} photos are not finite (overflow in 16 bits?)"
+            "non-finite", f"the gradients of {bad} of {len(finite)} images are not finite (overflow in 16 bits?)"
         )
     zeros = (gradient.flatten(1).abs().amax(dim=1) == 0).sum().item()
     if zeros > FEW * len(samples):
         yield Finding(
             "zero-gradient",
-            f"the gradient of {zeros} of {len(samples)} photos is zero: something in the model rounds or saturates,"
+            f"the gradient of {zeros} of {len(samples)} images is zero: something in the model rounds or saturates,"
             " and white-box attacks are blind to it",
         )
 
@@ -123,7 +123,7 @@ def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: AttackFunc
     if robust:
         yield Finding(
             "huge-epsilon",
-            f"{robust} of {len(samples)} photos stand at a {norm} epsilon of {epsilon:g}, where none should:"
+            f"{robust} of {len(samples)} images are robust at a {norm} epsilon of {epsilon:g}, where none should:"
             " the attack does not get at the model",
         )
 
@@ -135,7 +135,7 @@ def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "clean-path",
             f"clean accuracy is {usual.mean():.1%} as evaluated, {attacked.mean():.1%} on the attack's way:"
-            " the attack sees another model (normalisation outside of it?)",
+            " the attack sees another model (normalization outside of it?)",
         )
 
 
@@ -145,7 +145,7 @@ def black_box_wins(white: np.ndarray, black: np.ndarray, epsilon: float, where: 
     if won > max(1, 0.002 * len(white)):
         yield Finding(
             "black-box-wins",
-            f"{won} of {len(white)} photos fell at {where} to attacks without gradients, and to none with:"
+            f"{won} of {len(white)} images are broken at {where} by attacks without gradients, and by none with:"
             " gradients are masked, or these attacks are weak",
             epsilon=epsilon,
         )
@@ -161,7 +161,7 @@ def damage(count: int, where: str, attack: str) -> Iterator[Finding]:
 def restarts(broken: Sequence[int], count: int, where: str, attack: str, epsilon: float) -> Iterator[Finding]:
     """How many of `count` images each repetition of an attack has broken: the last should find no more."""
     if len(broken) > 1 and broken[-1] > max(1, 0.01 * count):
-        text = f"repetition {len(broken)} of {where} still felled {broken[-1]} of {count} photos: repeat it more often"
+        text = f"repetition {len(broken)} of {where} still broke {broken[-1]} of {count} images: repeat it more often"
         yield Finding("restarts", text, attack, epsilon)
 
 

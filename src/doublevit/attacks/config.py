@@ -21,7 +21,7 @@ class AttackConfig:
     """How the size of a perturbation is measured."""
     epsilons: tuple[str, ...] = ()
     """Sizes in units of the pixel range, such as 0.5/255 1/255; for linf 0 and 0.25/255 to 8/255 if not given."""
-    space: Literal["photo", "input"] = "photo"
+    space: Literal["image", "input"] = "image"
     """What is perturbed: the image at its own resolution, or resized to the network's input."""
     independent: bool = False
     """Run every attack at every epsilon on all that is right; if not, broken images are spared what comes later."""

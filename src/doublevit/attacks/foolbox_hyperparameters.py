@@ -183,7 +183,7 @@ class Contrast:
     binary_search_steps: int = 15
     """Steps of the search for the least change that fools."""
     target: float = 0.5
-    """Grey without any contrast: 0 is black, 1 white."""
+    """Gray without any contrast: 0 is black, 1 white."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from doublevit.augment.draws import beta, choose, dirichlet
-from doublevit.augment.operations import GREY, PER_OPERATION, TIMM, Applied, apply_operations, choose_operations, words
+from doublevit.augment.operations import GRAY, PER_OPERATION, TIMM, Applied, apply_operations, choose_operations, words
 from doublevit.augment.pixels import cut_off
 
 DEEPEST = 3  # of chains whose depth is drawn
@@ -66,12 +66,12 @@ class AugMix:
         mixture = self.mixture(draws)
         chains = [" > ".join(line for step in mixture.steps if (line := words(step, i))) for i in range(self.width)]
         parts = mixture.weights[0] * mixture.fraction[0]
-        original = f"{1 - mixture.fraction[0]:.0%} photo"
+        original = f"{1 - mixture.fraction[0]:.0%} image"
         return [original, *(f"{part:.0%} {chain}" for part, chain in zip(parts, chains, strict=True))]
 
     def _step(self, draws: np.ndarray, alive: np.ndarray) -> Applied:
         level = self.severity / 10 * draws[:, 3].astype(np.float64)
-        applied = choose_operations(draws, level, self.operations, TIMM, GREY)
+        applied = choose_operations(draws, level, self.operations, TIMM, GRAY)
         applied.code[~alive] = -1
         return applied
 

@@ -1,11 +1,11 @@
-"""The paper's first trials: crop, both flips and a rotation as one affine map, colour jitter, and Cutout."""
+"""The paper's first trials: crop, both flips and a rotation as one affine map, color jitter, and Cutout."""
 
 import numpy as np
 import torch
 
 from doublevit.augment.crops import Crop
 from doublevit.augment.draws import band
-from doublevit.augment.operations import BLACK, GREY, NAMES, Applied, in_turn, words
+from doublevit.augment.operations import BLACK, GRAY, NAMES, Applied, in_turn, words
 from doublevit.augment.pixels import BILINEAR
 from doublevit.augment.warp import rotation, warp
 
@@ -66,13 +66,13 @@ class ColorJitter:
         amounts = np.concatenate([1 + _between(draws[:, 4:7], FACTOR), _between(draws[:, 7:], HUE)], axis=1)
         codes = np.array([NAMES.index(name) for name in self.names])
         return [
-            Applied(codes[which], np.take_along_axis(amounts, which[:, None], axis=1)[:, 0], np.zeros(len(which)), GREY)
+            Applied(codes[which], np.take_along_axis(amounts, which[:, None], axis=1)[:, 0], np.zeros(len(which)), GRAY)
             for which in order.T
         ]
 
 
 class Cutout:
-    """Cutout (DeVries and Taylor 2017): a grey square of a quarter of the side, partly outside at times."""
+    """Cutout (DeVries and Taylor 2017): a gray square of a quarter of the side, partly outside at times."""
 
     bytes_only = True
     columns = 2
@@ -84,7 +84,7 @@ class Cutout:
         rows, columns = (band(draw, side, np.array([max(1, round(self.fraction * side))])) for draw, side in sides)
         inside = rows[:, None, :, None] & columns[:, None, None, :]
         mask = torch.from_numpy(inside.astype(np.uint8) * 255).to(images.device)
-        return (images & ~mask) | (mask & GREY)
+        return (images & ~mask) | (mask & GRAY)
 
     def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
         """What is done to one image, in words."""

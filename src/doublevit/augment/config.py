@@ -7,13 +7,13 @@ from typing import Literal
 from doublevit.errors import UserError, unknown
 
 POLICIES: dict[str, str] = {
-    "none": "the photos as they are",
+    "none": "the images as they are",
     "crop": "random crop: for digits and text, which must not flip",
     "basic": "random crop, horizontal flip",
-    "classic": "random crop, both flips, rotation, colour jitter, Cutout: the paper's first trials",
+    "classic": "random crop, both flips, rotation, color jitter, Cutout: the paper's first trials",
     "augmix": "basic, then AugMix with timm's 13 operations, four of which are also test corruptions",
     "augmix-strict": "basic, then AugMix with the nine operations that its authors allow",
-    "augmix-jsd": "augmix on two more views of each photo, with the Jensen-Shannon consistency loss",
+    "augmix-jsd": "augmix on two more views of each image, with the Jensen-Shannon consistency loss",
     "randaugment": "basic, then timm's rand-m9-n2-mstd0.5-inc1",
     "trivial": "basic, then one operation of any strength: torchvision's TrivialAugmentWide",
 }
@@ -33,7 +33,7 @@ STRICT = (
 OVERLAPPING = ("color", "contrast", "brightness", "sharpness")
 OPERATION_SETS: dict[str, tuple[str, ...]] = {"timm": (*STRICT, *OVERLAPPING), "strict": STRICT}
 OPERATIONS = (*STRICT, *OVERLAPPING, "invert", "solarize-add")
-PLACES = {"photo": "at the photo's own size", "input": "at the network's input size"}
+PLACES = {"image": "at the image's own size", "input": "at the network's input size"}
 MOST = 32  # chains, and operations in one
 # What the policies without a choice of operations do to levels and places, beside crop and flip.
 FIXED: dict[str, tuple[str, ...]] = {
@@ -91,7 +91,7 @@ class AugmentConfig:
 
     policy: str = "basic"
     """none, crop, basic, classic, augmix, augmix-strict, augmix-jsd, randaugment, trivial: see `doublevit recipes`."""
-    place: Literal["photo", "input"] = "photo"
+    place: Literal["image", "input"] = "image"
     """Before resizing, at the image's own size, or after, at the network's input size (the paper's order; slower)."""
     crop_size: int | None = None
     """Pixels of the random crop's sides; if not given, the image's own. It pads by 8/224 of the sides first."""
@@ -111,7 +111,7 @@ class AugmentConfig:
             raise unknown("place for augmentation", self.place, PLACES)
         if self.consistency and (self.mixup or self.cutmix):
             raise UserError(
-                "--augment.policy augmix-jsd compares views of one photo, --augment.mixup and --augment.cutmix blend"
+                "--augment.policy augmix-jsd compares views of one image, --augment.mixup and --augment.cutmix blend"
                 " two: choose one of them"
             )
         if self.crop_size is not None and not (isinstance(self.crop_size, int) and self.crop_size > 0):
@@ -149,7 +149,7 @@ class AugmentConfig:
         largest = min(side + 2 * crop_padding(side) for side in (height, width))
         if self.crop_size is not None and self.crop_size > largest:
             raise UserError(
-                f"--augment.crop-size {self.crop_size}: expected at most {largest}, since the photos are"
+                f"--augment.crop-size {self.crop_size}: expected at most {largest}, since the images are"
                 f" {height} x {width} pixels with a padding of {crop_padding(min(height, width))}"
             )
 

@@ -35,7 +35,7 @@ class Crop:
         """First row and column of each crop, int64 (n,), below 0 in the padding; and its height and width."""
         height, width = (self.size or length for length in size)
         if any(part > side + 2 * crop_padding(side) for part, side in zip((height, width), size, strict=True)):
-            raise UserError(f"a crop of {height} x {width} pixels does not fit photos of {size[0]} x {size[1]}")
+            raise UserError(f"a crop of {height} x {width} pixels does not fit images of {size[0]} x {size[1]}")
         top, left = (
             choose(draw, side + 2 * crop_padding(side) - part + 1) - crop_padding(side)
             for draw, side, part in zip(draws.T, size, (height, width), strict=False)

@@ -19,7 +19,7 @@ def choose(uniform: np.ndarray, count: int) -> np.ndarray:
 
 
 def band(uniform: np.ndarray, side: int, length: np.ndarray) -> np.ndarray:
-    """Which pixels of an axis lie in a piece of `length` (n,) or (1,) of them, centred on any: bool (n, side)."""
+    """Which pixels of an axis lie in a piece of `length` (n,) or (1,) of them, centered on any: bool (n, side)."""
     position = np.arange(side) - (choose(uniform, side) - length // 2)[:, None]
     return (position >= 0) & (position < length[:, None])
 

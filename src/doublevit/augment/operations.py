@@ -96,7 +96,7 @@ def in_words(name: str, amount: float) -> str:
 
 
 Scale = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
-GREY, BLACK = 128, 0
+GRAY, BLACK = 128, 0
 PER_OPERATION = 4  # uniform numbers: which operation, which way, which interpolation, how strong
 
 

@@ -41,7 +41,7 @@ def put_rows(images: torch.Tensor, index: torch.Tensor, rows: torch.Tensor) -> N
 
 
 def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
-    """Weights of the neighbours at -1, 0, 1 and 2 for a source `fraction` beyond 0: Keys' cubic with a = -1.
+    """Weights of the neighbors at -1, 0, 1 and 2 for a source `fraction` beyond 0: Keys' cubic with a = -1.
 
     `fraction` is an array or a tensor of any shape, and so are the weights.
     """

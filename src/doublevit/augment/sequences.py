@@ -6,7 +6,7 @@ import torch
 from doublevit.augment.draws import choose, normal
 from doublevit.augment.operations import (
     BLACK,
-    GREY,
+    GRAY,
     NAMES,
     PER_OPERATION,
     TIMM,
@@ -38,7 +38,7 @@ class RandAugment:
         layers = []
         for part in np.split(draws, self.layers, axis=1):
             level = np.clip(0.9 + 0.05 * normal(part[:, 3]), 0, 1)
-            applied = choose_operations(part, level, self.names, TIMM, GREY)
+            applied = choose_operations(part, level, self.names, TIMM, GRAY)
             applied.code[part[:, 4] >= 0.5] = -1
             layers.append(applied)
         return layers

@@ -1,7 +1,7 @@
 """Shears and translations as Pillow and timm define them: rows or columns moved by distances of their own.
 
 Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all how to interpolate and
-what level to fill with. Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbours
+what level to fill with. Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbors
 whose weights are the same all along the row.
 """
 
@@ -17,12 +17,12 @@ REACH = 2  # pixels that the widest kernel needs beyond an edge
 
 def shear_x(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
     """Move rows sideways by `factor` times their distance from the top."""
-    return shift_rows(images, factor[:, None] * _centres(images.shape[2]), interpolation, fill)
+    return shift_rows(images, factor[:, None] * _centers(images.shape[2]), interpolation, fill)
 
 
 def shear_y(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
     """Move columns up by `factor` times their distance from the left."""
-    return shift_columns(images, factor[:, None] * _centres(images.shape[3]), interpolation, fill)
+    return shift_columns(images, factor[:, None] * _centers(images.shape[3]), interpolation, fill)
 
 
 def translate_x(images: torch.Tensor, fraction: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
@@ -36,7 +36,7 @@ def translate_y(images: torch.Tensor, fraction: np.ndarray, interpolation: int, 
     return lift(images, fraction * images.shape[2], interpolation, fill)
 
 
-def _centres(size: int) -> np.ndarray:
+def _centers(size: int) -> np.ndarray:
     return np.arange(size) + 0.5
 
 
@@ -51,7 +51,7 @@ def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, f
     """
     width = images.shape[3]
     distance = np.clip(distance, -width, width)
-    first, weights = _neighbours(distance, interpolation)
+    first, weights = _neighbors(distance, interpolation)
     moved = _displaced(images, first, width + len(weights) - 1)
     total = _weighted(moved, 3, weights[:, :, None, :, None])
     return fill_outside(total, _inside(distance, width, images.device), fill)
@@ -65,18 +65,18 @@ def shift_columns(images: torch.Tensor, distance: np.ndarray, interpolation: int
 def lift(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
     """Fill pixel (x, y) from (x, y + distance), with one distance for the whole image, (n,): whole rows are moved."""
     count, channels, height, width = images.shape
-    first, weights = _neighbours(distance, interpolation)
+    first, weights = _neighbors(distance, interpolation)
     lines = np.clip(first[:, None] + np.arange(height + len(weights) - 1), 0, height - 1)
     index = (np.arange(count * channels).reshape(count, channels, 1) * height + lines[:, None]).ravel()
     moved = images.view(-1, width).index_select(0, torch.from_numpy(index).to(images.device))
     total = _weighted(moved.view(count, channels, -1, width), 2, weights[:, :, None, None, None])
-    centres = distance[:, None] + np.arange(height) + 0.5
-    inside = np.where((centres >= 0) & (centres < height), 255, 0).astype(np.uint8)
+    centers = distance[:, None] + np.arange(height) + 0.5
+    inside = np.where((centers >= 0) & (centers < height), 255, 0).astype(np.uint8)
     return fill_outside(total, torch.from_numpy(inside).to(images.device)[:, None, :, None], fill)
 
 
 def _weighted(moved: torch.Tensor, axis: int, weights: np.ndarray) -> torch.Tensor:
-    """The sum over k neighbours along `axis` of bytes that are k - 1 longer there, as bytes."""
+    """The sum over k neighbors along `axis` of bytes that are k - 1 longer there, as bytes."""
     pixels, (first, *others) = moved.float(), torch.from_numpy(weights).to(moved.device)
     length = pixels.shape[axis] - len(others)
     total = pixels.narrow(axis, 0, length) * first
@@ -85,7 +85,7 @@ def _weighted(moved: torch.Tensor, axis: int, weights: np.ndarray) -> torch.Tens
     return cut_off(total.clamp_(0, 255) if len(others) > 1 else total)
 
 
-def _neighbours(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np.ndarray]:
+def _neighbors(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels make the first one of each row: the first's place, int64 like `distance`, and weights, (k, ...)."""
     if interpolation == NEAREST:
         return np.floor(distance + 0.5).astype(np.int64), np.ones((1, *distance.shape), np.float32)
@@ -117,7 +117,7 @@ def _displaced(images: torch.Tensor, first: np.ndarray, length: int) -> torch.Te
 
 def _inside(distance: np.ndarray, width: int, device: torch.device) -> torch.Tensor:
     """Which pixels have a source: 255, else 0; uint8 (n, 1, H, width)."""
-    first = np.ceil(-0.5 - distance).astype(np.int64)  # the centre of its source is inside, and those of `width` pixels
+    first = np.ceil(-0.5 - distance).astype(np.int64)  # the center of its source is inside, and those of `width` pixels
     starts = torch.from_numpy((width - first).ravel()).to(device)
     return _templates(width, device).index_select(0, starts).view(len(distance), 1, -1, width)
 

@@ -73,18 +73,18 @@ def brightness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
 
 
 def contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards the image's mean grey."""
+    """Away from or towards the image's mean gray."""
     pixels = images.float()
     height, width = images.shape[2:]
-    total = _grey(pixels).sum(3, keepdim=True).sum(2, keepdim=True, dtype=torch.float64)  # rows are exact in float32
+    total = _gray(pixels).sum(3, keepdim=True).sum(2, keepdim=True, dtype=torch.float64)  # rows are exact in float32
     mean = (total / (height * width) + 0.5).floor_().float()
     return _to_bytes(_blend(pixels, mean, factor))
 
 
 def color(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards the grey image: saturation."""
+    """Away from or towards the gray image: saturation."""
     pixels = images.float()
-    return _to_bytes(_blend(pixels, _grey(pixels), factor))
+    return _to_bytes(_blend(pixels, _gray(pixels), factor))
 
 
 def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
@@ -92,11 +92,11 @@ def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     height, width = images.shape[2:]
     if min(height, width) < 3:
         return images
-    # Each image as one long line, whose neighbours are 1 and `width` away: what this makes of the border is undone.
+    # Each image as one long line, whose neighbors are 1 and `width` away: what this makes of the border is undone.
     line = images.flatten(1).float()
     columns = (line[:, : -2 * width] + line[:, 2 * width :]).add_(line[:, width:-width])
     around = (columns[:, :-2] + columns[:, 2:]).add_(columns[:, 1:-1])
-    inner = line[:, width + 1 : -width - 1]  # the centre is in the sum once, and counts five times
+    inner = line[:, width + 1 : -width - 1]  # the center is in the sum once, and counts five times
     smooth = around.add_(inner, alpha=4).mul_(1 / 13).add_(0.5).floor_()
     inner.sub_(smooth).mul_(per_image(factor, images, torch.float32)[:, :, 0, 0]).add_(smooth)
     result = _to_bytes(line).view(images.shape)
@@ -121,7 +121,7 @@ def _to_bytes(pixels: torch.Tensor) -> torch.Tensor:
     return cut_off(pixels.clamp_(0, 255))
 
 
-def _grey(pixels: torch.Tensor) -> torch.Tensor:
+def _gray(pixels: torch.Tensor) -> torch.Tensor:
     """Luma as Pillow's convert("L") rounds it, float32 (n, 1, H, W); exact, since sums stay below 2**24."""
     red, green, blue = pixels.split(1, dim=1)
     weighted = (red * 19595).add_(green, alpha=38470).add_(blue, alpha=7471)

@@ -15,7 +15,7 @@ def warp(
     Args:
         images: uint8 (n, 3, H, W), contiguous.
         matrices: float64 (n, 2, 3): from a pixel of the result to its source, x before y, counted from the upper left
-            corner, so that the first pixel has its centre at (0.5, 0.5).
+            corner, so that the first pixel has its center at (0.5, 0.5).
         interpolation: NEAREST, BILINEAR or BICUBIC.
         fill: level of what comes from outside.
         size: height and width of the result; the images' own if None.
@@ -33,20 +33,20 @@ def warp(
 
 
 def rotate(images: torch.Tensor, degrees: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
-    """Rotate about the centre, counter-clockwise."""
+    """Rotate about the center, counter-clockwise."""
     height, width = images.shape[2:]
     return warp(images, rotation(degrees, height, width)[:, :2], interpolation, fill)
 
 
 def rotation(degrees: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Maps (n, 3, 3) from the pixels of images turned counter-clockwise about their centre to the originals'."""
+    """Maps (n, 3, 3) from the pixels of images turned counter-clockwise about their center to the originals'."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     maps = np.zeros((len(degrees), 3, 3))
     maps[:, 0, 0] = maps[:, 1, 1] = cosine
     maps[:, 0, 1], maps[:, 1, 0] = -sine, sine
     maps[:, 2, 2] = 1
-    centre = np.array([width / 2, height / 2])
-    maps[:, :2, 2] = centre - maps[:, :2, :2] @ centre
+    center = np.array([width / 2, height / 2])
+    maps[:, :2, 2] = center - maps[:, :2, :2] @ center
     return maps
 
 
@@ -100,7 +100,7 @@ def _cubic_terms(position: torch.Tensor, size: int) -> tuple[torch.Tensor, torch
 
 
 def _slopes(values: torch.Tensor, axis: int) -> torch.Tensor:
-    """Differences of the pixels' neighbours along `axis`, with every other sign turned; 0 in the padding."""
+    """Differences of the pixels' neighbors along `axis`, with every other sign turned; 0 in the padding."""
     slopes, inner = torch.empty_like(values), values.shape[axis] - 2
     torch.sub(values.narrow(axis, 2, inner), values.narrow(axis, 0, inner), out=slopes.narrow(axis, 1, inner))
     slopes.select(axis, 0).zero_()

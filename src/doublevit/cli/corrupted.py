@@ -30,7 +30,7 @@ class Corrupt:
     """Folder for the set, to be made, or one to go on with."""
     format: Literal["jpeg", "store"] = "jpeg"
     """jpeg: the published layout, quality 85; store: arrays, exact and fast to read, six times as large."""
-    photos: int | None = None
+    first: int | None = None
     """Only the first so many images."""
     workers: int = os.cpu_count() or 1
     """Processes that work side by side."""
@@ -52,7 +52,7 @@ def corrupt(arguments: Sequence[str]) -> None:
     from doublevit.corruptions.config import table_for
 
     clean, wanted = load(options.data)["val"], options.corruption
-    clean = clean if options.photos is None else clean.first(options.photos)
+    clean = clean if options.first is None else clean.first(options.first)
     ice = on_the_fly(clean, wanted, options.data.cache).textures
     height, width = clean.images.shape[1:3]
     manifest = Manifest(
@@ -67,7 +67,7 @@ def corrupt(arguments: Sequence[str]) -> None:
         kept_as=options.format,
     )
     made = write(clean, manifest, ice, options.output, wanted.cells, options.workers)
-    say(f"{options.output}: {len(wanted.cells)} cells of {len(clean):,} photos, {made} of them made now")
+    say(f"{options.output}: {len(wanted.cells)} cells of {len(clean):,} images, {made} of them made now")
     say(f"constants {manifest.constants}, seed {manifest.seed}, frost: {manifest.frost}")
 
 
@@ -89,5 +89,5 @@ def show_corruptions(dataset: Dataset, index: int, config: CorruptionConfig, cac
     from doublevit.report.sheets import corruption_sheet
 
     if not 0 <= index < len(dataset):
-        raise UserError(f"--photo {index}: expected 0 to {len(dataset) - 1:,}")
+        raise UserError(f"--index {index}: expected 0 to {len(dataset) - 1:,}")
     return corruption_sheet(on_the_fly(dataset, config, cache), index, config)

@@ -49,20 +49,20 @@ class Show(Which):
     """Which part of the data set."""
     classes: int = 10
     """Rows: this many classes, spread over all of them."""
-    photos: int = 8
+    images: int = 8
     """Images of each; with --augment, views of the first one."""
     augment: str | None = None
     """A policy (see `doublevit recipes`), with its defaults, at the image's own size: show views and operations."""
     corruption: tuple[str, ...] = ()
     """Names, or common, validation, paper, all: show one image under these, by severity."""
-    photo: int = 0
+    index: int = 0
     """Which image, with --corruption."""
     frost_textures: Path | None = None
     """Folder with the published frost textures, with --corruption."""
 
     def __post_init__(self) -> None:
-        if min(self.classes, self.photos) < 1:
-            raise UserError("--classes and --photos: expected at least 1")
+        if min(self.classes, self.images) < 1:
+            raise UserError("--classes and --images: expected at least 1")
         if self.output.suffix.lower() != ".png":
             raise UserError(f"--output {self.output}: expected a name that ends in .png")
         if self.augment is not None and self.corruption:
@@ -85,7 +85,7 @@ def _prepare(arguments: Sequence[str]) -> None:
     splits = load(config)
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
-        say(f"{split}: {len(dataset):,} photos of {height} x {width}, {len(dataset.class_ids)} classes")
+        say(f"{split}: {len(dataset):,} images of {height} x {width}, {len(dataset.class_ids)} classes")
     say(f"from {splits['val'].id.source}")
 
 
@@ -110,9 +110,9 @@ def _show(arguments: Sequence[str]) -> None:
     from doublevit.data.sheet import captioned_sheet, contact_sheet
 
     if options.corruption:
-        sheet = show_corruptions(dataset, options.photo, config, options.data.cache)
+        sheet = show_corruptions(dataset, options.index, config, options.data.cache)
     elif augment is None:
-        sheet = contact_sheet(dataset, options.classes, options.photos)
+        sheet = contact_sheet(dataset, options.classes, options.images)
     else:
         sheet = captioned_sheet(_with_views(dataset, augment, options))
     with whole_file(options.output) as file:
@@ -127,7 +127,7 @@ def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "lis
 
     chosen = first_of_classes(dataset, options.classes)
     images = dataset.images[chosen]
-    views = described_views(images, chosen, len(dataset), augment, options.photos)
+    views = described_views(images, chosen, len(dataset), augment, options.images)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
     originals = zip(images, names, strict=True)
     return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]

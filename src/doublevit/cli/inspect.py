@@ -46,9 +46,9 @@ class Errors:
 def errors(arguments: Sequence[str]) -> None:
     """What a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
     options = parse(Errors, "doublevit errors", arguments)
-    from doublevit.jobs.errors import analyse
+    from doublevit.jobs.errors import analyze
 
-    analysis = analyse(options.run, options.condition, options.worst, options.mistakes)
+    analysis = analyze(options.run, options.condition, options.worst, options.mistakes)
     _show_measurement(analysis)
     _show_tables(analysis, options.worst)
     if analysis.measured.remark and (options.mistakes or analysis.measured.images is None):
@@ -93,11 +93,11 @@ def _show_tables(analysis: "ErrorAnalysis", worst: int) -> None:
     out.print(terminal(calibration_table(analysis.calibration)))
 
 
-USAGE = "usage: doublevit show attention RUN [PHOTO ...] [options]\n\nall options: doublevit show attention --help"
+USAGE = "usage: doublevit show attention RUN [IMAGE ...] [options]\n\nall options: doublevit show attention --help"
 
 
 def show(arguments: Sequence[str]) -> None:
-    """What a network looks at, as a picture: `show attention RUN [PHOTO ...] [options]`."""
+    """What a network looks at, as a picture: `show attention RUN [IMAGE ...] [options]`."""
     if asks_help(arguments):
         say(USAGE)
     elif arguments[0] != "attention":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONTENTS = {
     "results.jsonl": "every number, with its interval",
     "predictions": "per image",
-    "attacks": "what fell to what, and images",
+    "attacks": "what was broken by what, and images",
     "errors": "what is got wrong: classes, confusions, calibration, mistakes",
     "checkpoints": "weights",
     "log.jsonl": "the course of training",
@@ -95,7 +95,7 @@ def transfer(arguments: Sequence[str]) -> None:
 
 
 def speed(arguments: Sequence[str]) -> None:
-    """What a run's network costs here: photos a second, memory, parameters, MACs: `speed RUN [--batch-size 32]`."""
+    """What a run's network costs here: images a second, memory, parameters, MACs: `speed RUN [--batch-size 32]`."""
     options = parse(SpeedOptions, "doublevit speed", arguments)
     from doublevit.jobs.speed import measure_speed
     from doublevit.runs.folder import RunFolder

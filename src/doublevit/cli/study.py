@@ -39,11 +39,11 @@ class StudyOptions:
     cells: tuple[str, ...] | None = None
     """Do only these; all can be seen with --dry-run."""
     samples: int | None = None
-    """Evaluate on so many validation photos only, of each class its share."""
-    photos: int | None = None
-    """Evaluate on the first so many validation photos only."""
+    """Evaluate on so many validation images only, of each class its share."""
+    first: int | None = None
+    """Evaluate on the first so many validation images only."""
     attack_samples: int | None = None
-    """Attack so many validation photos, of each class its share; 0 for no attacks; if not given, as the study says."""
+    """Attack so many validation images, of each class its share; 0 for no attacks; if not given, as the study says."""
     seeds: tuple[int, ...] = ()
     """Train every cell with each of these; the first one's runs bear the cells' names. If not given, --seed alone."""
     dry_run: bool = False
@@ -89,7 +89,7 @@ def _request(chosen: Study, folder: Path, options: StudyOptions) -> "StudyReques
         recipe=options.recipe,
         folder=folder,
         samples=options.samples,
-        photos=options.photos,
+        first=options.first,
         cells=options.cells,
         attack_samples=options.attack_samples,
         seeds=options.seeds,
@@ -136,7 +136,7 @@ def _report(request: "StudyRequest", record: StudyRecord, known: Sequence[str]) 
     for remark in written.remarks:
         if remark not in known:
             warn(remark)
-    say(f"  {written.page}  all tables, plots and photos: open it in a browser")
+    say(f"  {written.page}  all tables, plots and images: open it in a browser")
 
 
 def _show(folder: Path, record: StudyRecord) -> tuple[str, ...]:

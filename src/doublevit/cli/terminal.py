@@ -10,7 +10,7 @@ INTERRUPTED = "stopped; what was finished is kept: give the same command again t
 
 
 def say(line: str) -> None:
-    """A plain line, never coloured, broken or read as markup."""
+    """A plain line, never colored, broken or read as markup."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

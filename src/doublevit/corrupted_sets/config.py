@@ -64,7 +64,7 @@ class RobustnessConfig(CorruptionConfig):
             raise UserError("--corrupted-set and --download-corrupted-set: expected one of them")
         made = (self.corruption_seed, self.frost_textures, self.download_frost_textures)
         if (self.corrupted_set or self.download_corrupted_set) and any(made):
-            raise UserError("--corruption-seed and frost textures are for photos corrupted on the fly, not for a set")
+            raise UserError("--corruption-seed and frost textures are for images corrupted on the fly, not for a set")
         if self.download_corrupted_set and len({name in VALIDATION for name in self.names}) > 1:
             raise UserError(
                 "the published fifteen and the other four are two archives: evaluate --corruptions common,"

@@ -16,7 +16,7 @@ from doublevit.files import crc32
 from doublevit.images import pieces
 
 IMAGES, CHECKSUM = "images.npy", "crc32"
-PHOTOS = "photos.npy"
+DESCRIPTIONS = "descriptions.npy"
 """What a set was made from, int64 (N, 2): label and CRC-32 of each clean image."""
 CLEAN_IMAGES, TEXTURES = ".clean.npy", ".textures.npz"
 """There only while a set is written."""
@@ -56,7 +56,7 @@ def read_descriptions(root: Path) -> np.ndarray:
     Raises:
         UserError: it is damaged.
     """
-    return _read(root / PHOTOS, np.int64, (None, 2), "make the set again: doublevit data corrupt")
+    return _read(root / DESCRIPTIONS, np.int64, (None, 2), "make the set again: doublevit data corrupt")
 
 
 def classes_of(root: Path, manifest: Manifest) -> set[str]:
@@ -72,7 +72,7 @@ def names_of(root: Path, manifest: Manifest) -> frozenset[str]:
     """
     labels = read_descriptions(root)[:, 0]
     if len(labels) != manifest.count or not 0 <= labels.min() <= labels.max() < len(manifest.class_ids):
-        raise UserError(f"{root / PHOTOS} is damaged; make the set again: doublevit data corrupt")
+        raise UserError(f"{root / DESCRIPTIONS} is damaged; make the set again: doublevit data corrupt")
     return frozenset(f"{manifest.class_ids[label]}/test_{index}" for index, label in enumerate(labels.tolist()))
 
 

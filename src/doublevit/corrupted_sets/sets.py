@@ -177,10 +177,10 @@ def _require_shared_classes(files: PublishedFiles, clean: Dataset) -> None:
 
 def _require_same_images(manifest: Manifest, clean: Dataset, path: Path) -> None:
     if len(clean) > manifest.count:
-        raise UserError(f"{path} holds {manifest.count:,} of the {len(clean):,} photos; add --photos {manifest.count}")
+        raise UserError(f"{path} holds {manifest.count:,} of the {len(clean):,} images; add --first {manifest.count}")
     same_kind = manifest.class_ids == clean.class_ids and manifest.side == clean.images.shape[1:3]
     if not same_kind or not np.array_equal(read_descriptions(path)[: len(clean)], describe_images(clean)):
         raise UserError(
-            f"{path} was made from other photos ({manifest.source}) than those to be evaluated ({clean.id});"
+            f"{path} was made from other images ({manifest.source}) than those to be evaluated ({clean.id});"
             " make a set from these: doublevit data corrupt"
         )

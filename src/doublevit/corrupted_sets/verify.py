@@ -90,9 +90,9 @@ def _problem(names: list[str], usual: frozenset[str], class_ids: frozenset[str],
     if found != class_ids:
         return _wrong_classes(found, class_ids)
     if len(names) != count:
-        return f"holds {len(names):,} photos, expected {count:,}"
+        return f"holds {len(names):,} images, expected {count:,}"
     other = _file_names(names) - usual
-    return f"holds other photos than it should, {min(other)} among them" if other else ""
+    return f"holds other images than it should, {min(other)} among them" if other else ""
 
 
 def _wrong_classes(found: set[str], class_ids: frozenset[str]) -> str:
@@ -131,7 +131,7 @@ def verify(path: Path) -> Verified:
     if manifest.kept_as == "store":
         cells, found = manifest.cells, problems_of_store(path, manifest.cells, manifest)
         there = len(cells) - len(missing_cells(path, cells))
-        description = f"{there} cells, {there * manifest.count:,} photos of {len(classes_of(path, manifest))} classes"
+        description = f"{there} cells, {there * manifest.count:,} images of {len(classes_of(path, manifest))} classes"
         return Verified(description, found)
     files = open_published(path)
     return _of_files(files, manifest.cells, problems_of_written(files, manifest.cells, manifest, path), manifest.side)
@@ -144,7 +144,7 @@ def _of_files(
     unknown_names = [f"{files.path}: {unknown('corruption', name, COMMON + VALIDATION)}" for name in strange]
     there = [cell for cell in wanted if cell in files.cells]
     images = sum(len(files.cells[cell]) for cell in there)
-    description = f"{len(there)} cells, {images:,} photos of {len(files.class_ids)} classes"
+    description = f"{len(there)} cells, {images:,} images of {len(files.class_ids)} classes"
     return Verified(description, found + unknown_names + _unreadable(files, there, side))
 
 
@@ -159,7 +159,7 @@ def _unreadable(files: PublishedFiles, cells: list[Cell], side: tuple[int, ...] 
     """The first image that cannot be read."""
     found = []
     total = sum(len(files.cells[cell]) for cell in cells)
-    with progress.bar("reading every photo", total) as bar:
+    with progress.bar("reading every image", total) as bar:
         for cell in cells:
             try:
                 for images in pieces(files.images(cell, side or files.side), STEP):

@@ -18,8 +18,8 @@ from doublevit import progress
 from doublevit.corrupted_sets.layout import (
     CHECKSUM,
     CLEAN_IMAGES,
+    DESCRIPTIONS,
     IMAGES,
-    PHOTOS,
     TEXTURES,
     cell_folder,
     checksum,
@@ -67,14 +67,14 @@ def write(
 
 def _begin(root: Path, manifest: Manifest, clean: Dataset, cells: Sequence[Cell]) -> None:
     """Put down the manifest, before any cell, or see that the one that is there is of the same set."""
-    images, before = describe_images(clean), Manifest.read(root)
+    descriptions, before = describe_images(clean), Manifest.read(root)
     if before is None:
-        if any(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != PHOTOS):
+        if any(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != DESCRIPTIONS):
             raise UserError(f"{root} is not empty, and holds no set to go on with; choose another --output")
-        np.save(root / PHOTOS, images)
-    elif (name := before.differs_in(manifest)) or not np.array_equal(read_descriptions(root), images):
+        np.save(root / DESCRIPTIONS, descriptions)
+    elif (name := before.differs_in(manifest)) or not np.array_equal(read_descriptions(root), descriptions):
         raise UserError(
-            f"{root} holds a set with another {name.replace('_', ' ') if name else 'look of the clean photos'}; choose"
+            f"{root} holds a set with another {name.replace('_', ' ') if name else 'look of the clean images'}; choose"
             " another --output"
         )
     asked = dict.fromkeys((*(before.cells if before else ()), *cells))
@@ -86,7 +86,7 @@ def _require_space(root: Path, manifest: Manifest, cells: int) -> None:
     per_image = size if manifest.kept_as == "store" else -(-size // 6 // BLOCK) * BLOCK
     clean = manifest.count * size
     require_space(
-        root, cells and cells * manifest.count * per_image + clean, f"writing {cells * manifest.count:,} photos"
+        root, cells and cells * manifest.count * per_image + clean, f"writing {cells * manifest.count:,} images"
     )
 
 

@@ -103,11 +103,11 @@ def corrupt(
 def require_fit(images: Images, name: str, textures: Textures | None) -> None:
     """Raise `UserError` unless these are images uint8 (N, H, W, 3) of a size that the corruption can be made of."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-        raise UserError(f"corruptions want photos as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
+        raise UserError(f"corruptions want images as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
     height, width = images.shape[1:3]
     if min(height, width) < LEAST_SIDE:
         raise UserError(
-            f"photos of {width} x {height} pixels are smaller than the corruptions' kernels: expected at least"
+            f"images of {width} x {height} pixels are smaller than the corruptions' kernels: expected at least"
             f" {LEAST_SIDE} x {LEAST_SIDE}"
         )
     if textures is not None and CORRUPTIONS[name].wants_textures:

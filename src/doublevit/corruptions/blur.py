@@ -110,7 +110,7 @@ def motion_blur(images: np.ndarray, constants: Constants, angle: np.ndarray) -> 
 
 
 def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.ndarray) -> np.ndarray:
-    """Drag each of uint8 (N, H, W, colours) along its own angle, fading as half a normal curve; edges are repeated."""
+    """Drag each of uint8 (N, H, W, colors) along its own angle, fading as half a normal curve; edges are repeated."""
     reach = 2 * int(np.ceil(radius))
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.float32)
     height, width = images.shape[1:3]
@@ -162,22 +162,22 @@ def glass_blur(images: np.ndarray, constants: Constants, shifts: np.ndarray) -> 
 def _sources(shifts: np.ndarray, shape: tuple[int, ...], reach: int) -> np.ndarray:
     """Which pixel of all of (N, H, W) each one is a copy of, flat, after one pass over every image.
 
-    The pass goes from the last pixel to the first and copies a neighbour to each (the published generator means to
-    swap the two, but its second assignment reads what the first has written). So a neighbour before the pixel is still
+    The pass goes from the last pixel to the first and copies a neighbor to each (the published generator means to
+    swap the two, but its second assignment reads what the first has written). So a neighbor before the pixel is still
     as it was, while one behind it is itself a copy already: that one's source is followed, as far as need be.
     """
     _, height, width = shape
     start = np.arange(np.prod(shape))
-    neighbour = start.reshape(shape).copy()
+    neighbor = start.reshape(shape).copy()
     inside = (slice(None), slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1))
-    from_the_end = neighbour[inside][:, ::-1, ::-1]
+    from_the_end = neighbor[inside][:, ::-1, ::-1]
     dx, dy = np.moveaxis(shifts.reshape(*from_the_end.shape, 2), -1, 0).astype(np.intp)
     from_the_end += dy * width + dx
-    neighbour = neighbour.reshape(-1)
-    source = neighbour.copy()
-    following = np.flatnonzero(neighbour > start)
+    neighbor = neighbor.reshape(-1)
+    source = neighbor.copy()
+    following = np.flatnonzero(neighbor > start)
     while following.size:
         here = source[following]
-        source[following] = there = neighbour[here]
+        source[following] = there = neighbor[here]
         following = following[there > here]
     return source

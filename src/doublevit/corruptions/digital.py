@@ -15,7 +15,7 @@ SECTORS = ("vtp", "qvp", "pvt", "pqv", "tpv", "vpq")
 
 
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Every value nearer to the mean of its image and colour."""
+    """Every value nearer to the mean of its image and color."""
     (kept,) = constants
     count, height, width, _ = images.shape
     values = to_unit(images)
@@ -51,7 +51,7 @@ def to_jpeg(image: np.ndarray, quality: int) -> bytes:
 
 
 def brightness(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The value of HSV, raised: every colour of a pixel grows by as much as its strongest."""
+    """The value of HSV, raised: every color of a pixel grows by as much as its strongest."""
     strongest = np.maximum(np.maximum(images[..., 0], images[..., 1]), images[..., 2])
     cell = np.multiply(strongest[..., None], 256, dtype=np.uint16) + images
     return _brightness_table(*constants).take(cell)
@@ -59,14 +59,14 @@ def brightness(images: np.ndarray, constants: Constants) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _brightness_table(raised: float) -> np.ndarray:
-    """New levels uint8 (256, 256), of a pixel's strongest colour and of the colour itself."""
+    """New levels uint8 (256, 256), of a pixel's strongest color and of the color itself."""
     strongest = np.maximum(UNIT, UNIT[1])[:, None]  # anything but 0, which divides
-    fraction = np.where(UNIT[:, None] > 0, UNIT / strongest, 1)  # black becomes grey
+    fraction = np.where(UNIT[:, None] > 0, UNIT / strongest, 1)  # black becomes gray
     return to_levels(np.clip(UNIT[:, None] + raised, 0, 1) * fraction)
 
 
 def saturate(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The saturation of HSV, scaled and shifted; grey, whose hue counts as 0, becomes red where it is shifted."""
+    """The saturation of HSV, scaled and shifted; gray, whose hue counts as 0, becomes red where it is shifted."""
     factor, shift = constants
     hue, saturation, value = _to_hsv(to_unit(images))
     return to_levels(_from_hsv(hue, np.clip(saturation * factor + shift, 0, 1), value))

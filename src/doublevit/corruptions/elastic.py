@@ -82,7 +82,7 @@ def _fold(positions: np.ndarray, last: np.float32) -> np.ndarray:
 
 
 def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear values of (N, colours, H, W) at places (N, H, W) inside."""
+    """Bilinear values of (N, colors, H, W) at places (N, H, W) inside."""
     count, channels, height, width = planes.shape
     top, left = np.minimum(rows, height - 2).astype(np.intp), np.minimum(columns, width - 2).astype(np.intp)
     below, right = rows - top.astype(np.float32), columns - left.astype(np.float32)

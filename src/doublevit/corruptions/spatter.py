@@ -19,7 +19,7 @@ TANGENT = 13573  # of 22.5 degrees, times 2**15
 STRAIGHT, DIAGONAL, KNIGHT = 1.0, 1.4, 2.1969
 """Lengths of one step, across a corner, and as a knight moves (Borgefors)."""
 EIGHT = np.ones((1, 3, 3))
-EIGHT = np.concatenate([0 * EIGHT, EIGHT, 0 * EIGHT])  # neighbours within a picture, none in another
+EIGHT = np.concatenate([0 * EIGHT, EIGHT, 0 * EIGHT])  # neighbors within a picture, none in another
 
 
 def draw_liquid(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
@@ -77,18 +77,18 @@ def _sobel(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _is_largest(size: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Whether no neighbour along the gradient, of four directions, is larger; one of two equals is taken."""
+    """Whether no neighbor along the gradient, of four directions, is larger; one of two equals is taken."""
     height, width = size.shape[1:]
     padded = np.pad(size, ((0, 0), (1, 1), (1, 1)))
 
-    def neighbour(row: int, column: int) -> np.ndarray:
+    def neighbor(row: int, column: int) -> np.ndarray:
         return padded[:, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
     steep, flat = np.abs(down).astype(np.int64) << 15, np.abs(across).astype(np.int64) * TANGENT
-    horizontal = (size > neighbour(0, -1)) & (size >= neighbour(0, 1))
-    vertical = (size > neighbour(-1, 0)) & (size >= neighbour(1, 0))
-    falling = (size > neighbour(-1, -1)) & (size > neighbour(1, 1))
-    rising = (size > neighbour(-1, 1)) & (size > neighbour(1, -1))
+    horizontal = (size > neighbor(0, -1)) & (size >= neighbor(0, 1))
+    vertical = (size > neighbor(-1, 0)) & (size >= neighbor(1, 0))
+    falling = (size > neighbor(-1, -1)) & (size > neighbor(1, 1))
+    rising = (size > neighbor(-1, 1)) & (size > neighbor(1, -1))
     diagonal = np.where((across ^ down) < 0, rising, falling)
     is_vertical = steep > flat + (np.abs(across).astype(np.int64) << 16)
     return np.where(steep < flat, horizontal, np.where(is_vertical, vertical, diagonal))

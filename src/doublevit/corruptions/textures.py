@@ -1,4 +1,4 @@
-"""Photos of ice to lay over photos: the published ones from a folder or downloaded, or generated ones."""
+"""Images of ice to lay over images: the published ones from a folder or downloaded, or generated ones."""
 
 import dataclasses
 import functools
@@ -98,7 +98,7 @@ def _read(path: Path) -> np.ndarray:
 
 def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
     """OpenCV's bilinear resizing of bytes, in its integers: (H, W, 3) -> rounded sides."""
-    (top, bottom, down), (left, right, across) = (_neighbours(side, scale) for side in picture.shape[:2])
+    (top, bottom, down), (left, right, across) = (_neighbors(side, scale) for side in picture.shape[:2])
     wide = picture.astype(np.int64)
     rows = wide[:, left] * across[0][:, None] + wide[:, right] * across[1][:, None]
     upper, lower = (rows[which] >> 4 for which in (top, bottom))
@@ -106,7 +106,7 @@ def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
     return ((total + 2) >> 2).astype(np.uint8)
 
 
-def _neighbours(side: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbors(side: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each new pixel of an axis the two old ones it lies between, and their weights times 2048, (2, n)."""
     positions = np.clip((np.arange(round(side * scale)) + 0.5) / scale - 0.5, 0, side - 1)
     first = positions.astype(int)

@@ -9,7 +9,7 @@ from doublevit.corruptions.levels import cut_off, to_levels
 from doublevit.corruptions.textures import Textures
 from doublevit.errors import UserError
 
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
+GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 """Of red, green and blue (ITU-R BT.601)."""
 FIRST_WIBBLE = 100.0  # of heights; only their ratio matters, since the map is stretched to 0..1
 
@@ -32,7 +32,7 @@ def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np
     falling = blur_along(to_levels(layer)[..., None], radius, deviation, angle).astype(np.float32)
     falling += falling[:, ::-1, ::-1]  # twice, the second time turned by half a circle
     values = images.astype(np.float32)
-    white = np.maximum(values, (values @ GREY * np.float32(1.5) + np.float32(127.5))[..., None])
+    white = np.maximum(values, (values @ GRAY * np.float32(1.5) + np.float32(127.5))[..., None])
     values *= np.float32(kept)
     white *= np.float32(1 - kept)
     values += white
@@ -45,8 +45,8 @@ def require_room(textures: Textures, scale: float, height: int, width: int) -> N
     least = np.min([picture.shape[:2] for picture in textures.scaled(scale)], axis=0)
     if height >= least[0] or width >= least[1]:
         raise UserError(
-            f"frost: photos of {width} x {height} are too large for the {textures.name}: expected less than"
-            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller photos (--data.size)"
+            f"frost: images of {width} x {height} are too large for the {textures.name}: expected less than"
+            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller images (--data.size)"
         )
 
 
@@ -109,11 +109,11 @@ def plasma_fractal(uniform: np.ndarray, side: int, decay: float) -> np.ndarray:
         wibbles = uniform[:, used : used + 3 * cells].reshape(-1, 3, side // step, side // step)
         wibbles = wibbles * np.float32(wibble**2)  # as published, the amplitude counts twice
         used += 3 * cells
-        corners, centres = heights[:, ::step, ::step], heights[:, half::step, half::step]
+        corners, centers = heights[:, ::step, ::step], heights[:, half::step, half::step]
         rows, columns = corners + np.roll(corners, -1, axis=1), corners + np.roll(corners, -1, axis=2)
-        centres[:] = (rows + np.roll(rows, -1, axis=2)) / 4 + wibbles[:, 0]
-        heights[:, ::step, half::step] = (centres + np.roll(centres, 1, axis=1) + columns) / 4 + wibbles[:, 1]
-        heights[:, half::step, ::step] = (centres + np.roll(centres, 1, axis=2) + rows) / 4 + wibbles[:, 2]
+        centers[:] = (rows + np.roll(rows, -1, axis=2)) / 4 + wibbles[:, 0]
+        heights[:, ::step, half::step] = (centers + np.roll(centers, 1, axis=1) + columns) / 4 + wibbles[:, 1]
+        heights[:, half::step, ::step] = (centers + np.roll(centers, 1, axis=2) + rows) / 4 + wibbles[:, 2]
         step, wibble = half, wibble / decay
     heights -= heights.min(axis=(1, 2), keepdims=True)
     heights /= heights.max(axis=(1, 2), keepdims=True)

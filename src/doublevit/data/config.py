@@ -22,7 +22,7 @@ class DataConfig:
     cache: Path = Path(os.environ.get("DOUBLEVIT_CACHE") or platformdirs.user_cache_path("doublevit"))
     """Where decoded images and downloads are kept."""
     size: int = 224
-    """Side in pixels at which images of a folder are stored: shorter side resized, then centre crop."""
+    """Side in pixels at which images of a folder are stored: shorter side resized, then center crop."""
     val_fraction: float = 0.2
     """Fraction of each class kept for validation where the source has no split of its own."""
     split_seed: int = 0
@@ -35,7 +35,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.source == "digits" and self.path is not None:
             raise UserError(
-                f"--data.path {self.path}: the digits are embedded and need none; for photos there, add"
+                f"--data.path {self.path}: the digits are embedded and need none; for images there, add"
                 " --data.source tiny-imagenet or --data.source folder"
             )
         if self.size < 8:
@@ -45,4 +45,4 @@ class DataConfig:
         if self.split_seed < 0:
             raise UserError(f"--data.split-seed: expected 0 or more, found {self.split_seed}")
         if self.per_class is not None and self.per_class < 1:
-            raise UserError(f"--data.per-class: expected at least 1 photo a class, found {self.per_class}")
+            raise UserError(f"--data.per-class: expected at least 1 image a class, found {self.per_class}")

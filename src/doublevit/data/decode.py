@@ -14,7 +14,7 @@ class BadImage(Exception):  # noqa: N818  # it names the thing found
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Any common image format as uint8 (H, W, 3): turned upright, greyscale and palettes to RGB, 16 bits to 8.
+    """Any common image format as uint8 (H, W, 3): turned upright, grayscale and palettes to RGB, 16 bits to 8.
 
     Raises:
         BadImage: it cannot be read to its end.
@@ -45,7 +45,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def resize_and_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Shorter side to `size` (bicubic, antialiased), then the centre: (H, W, 3) -> (size, size, 3)."""
+    """Shorter side to `size` (bicubic, antialiased), then the center: (H, W, 3) -> (size, size, 3)."""
     height, width = image.shape[:2]
     scale = size / min(height, width)
     new_width, new_height = max(size, round(width * scale)), max(size, round(height * scale))

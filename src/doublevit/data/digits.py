@@ -39,5 +39,5 @@ def _dataset(split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
 
 
 def _enlarge(scan: np.ndarray) -> np.ndarray:
-    grey = Image.fromarray(np.round(scan * (255 / 16)).astype(np.uint8))
-    return np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB"))
+    gray = Image.fromarray(np.round(scan * (255 / 16)).astype(np.uint8))
+    return np.asarray(gray.resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB"))

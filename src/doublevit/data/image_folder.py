@@ -40,9 +40,9 @@ def listing(config: DataConfig) -> Listing:
 
 def _require_folder(path: Path | None) -> Path:
     if path is None:
-        raise UserError("--data.source folder wants --data.path: a folder with one folder of photos for each class")
+        raise UserError("--data.source folder wants --data.path: a folder with one folder of images for each class")
     if not path.is_dir():
-        raise UserError(f"{path} is no folder: expected one folder of photos for each class in it")
+        raise UserError(f"{path} is no folder: expected one folder of images for each class in it")
     if (path / "wnids.txt").exists() or (path / "val_annotations.txt").exists():
         # Read as an image folder, Tiny ImageNet's val/ would silently be one class named "images".
         raise UserError(
@@ -78,7 +78,7 @@ def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
         raise UserError(f"{folder}: expected a folder for each of at least two classes, found {found}")
     empty = next((name for name, members in classes.items() if not members), None)
     if empty is not None:
-        raise UserError(f"{folder / empty} holds no image: add photos of the class or remove the folder")
+        raise UserError(f"{folder / empty} holds no image: add images of the class or remove the folder")
     return classes
 
 
@@ -88,7 +88,7 @@ def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classe
     for label, (name, members) in enumerate(classes.items()):
         if len(members) < 2:
             raise UserError(
-                f"class {name!r} has one photo: expected at least 2, to train on one and validate with the other"
+                f"class {name!r} has one image: expected at least 2, to train on one and validate with the other"
             )
         count = min(max(1, round(len(members) * config.val_fraction)), len(members) - 1)
         order = np.random.default_rng([config.split_seed, label]).permutation(len(members))

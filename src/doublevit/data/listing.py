@@ -134,4 +134,4 @@ def _require_all_classes(listing: Listing, split: str, labels: np.ndarray) -> No
     counts = np.bincount(labels, minlength=len(listing.class_ids))
     if not counts.all():
         empty = listing.class_ids[int(counts.argmin())]
-        raise UserError(f"{listing.source}: no readable photo of class {empty!r} is left in {split}")
+        raise UserError(f"{listing.source}: no readable image of class {empty!r} is left in {split}")

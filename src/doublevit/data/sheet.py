@@ -42,7 +42,7 @@ def grid_sheet(rows: dict[str, list[np.ndarray]], columns: list[str]) -> Image.I
 
 
 def _tile(image: np.ndarray, size: int = TILE) -> Image.Image:
-    # Nearest neighbour: the sheet shows the pixels that the network gets, not a smoothed idea of them.
+    # Nearest neighbor: the sheet shows the pixels that the network gets, not a smoothed idea of them.
     return Image.fromarray(image).resize((size - 2, size - 2), Image.Resampling.NEAREST)
 
 

@@ -137,7 +137,7 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
     total = sum(len(entries.names) for entries in listing.splits.values())
     for stale in folder.parent.glob(f".{folder.name}-*"):  # of a process that was killed; the lock says none is at work
         shutil.rmtree(stale, ignore_errors=True)
-    require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} photos")
+    require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} images")
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
         on_bad = skipped.append if skip_bad else _stop_at_bad

@@ -92,7 +92,7 @@ def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
         expected = len(_lines(files, boxes)) if boxes in files.names else max(map(len, of_class.values()))
         if not len(names) == expected > 0:
             raise UserError(
-                f"{path}: class {wnid} has {len(names)} train photos, expected {expected or 500}; unpack the zip again"
+                f"{path}: class {wnid} has {len(names)} train images, expected {expected or 500}; unpack the zip again"
             )
     names = [name for wnid in class_ids for name in sorted(of_class[wnid], key=natural)]
     labels = np.repeat(np.arange(len(class_ids)), [len(of_class[wnid]) for wnid in class_ids])
@@ -109,15 +109,15 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
     missing = [name for name in names if name not in files.names]
     if missing:
         raise UserError(
-            f"{path}: {len(missing)} of {len(names)} val photos are missing, {missing[0]} first; unpack the zip again"
+            f"{path}: {len(missing)} of {len(names)} val images are missing, {missing[0]} first; unpack the zip again"
         )
-    unlabelled = sum(name.startswith("val/images/") for name in files.names) - len(set(names))
-    if unlabelled or len(set(names)) != len(names):
-        found = f"lacks {unlabelled} of the val photos" if unlabelled else "names a photo twice"
+    unlabeled = sum(name.startswith("val/images/") for name in files.names) - len(set(names))
+    if unlabeled or len(set(names)) != len(names):
+        found = f"lacks {unlabeled} of the val images" if unlabeled else "names an image twice"
         raise UserError(f"{path}: val_annotations.txt {found}; unpack the zip again")
     strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
     if strange or not annotated:
-        found = f"class {strange}, which wnids.txt has not" if strange else "no photo"
+        found = f"class {strange}, which wnids.txt has not" if strange else "no image"
         raise UserError(f"{path}: val_annotations.txt names {found}; unpack the zip again")
     return Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
 

@@ -116,7 +116,7 @@ def open_published(path: Path) -> PublishedFiles:
         found = (
             f"{len(files.names)} other files" if not roots else f"sets in {' and '.join(sorted(roots)[:2])}; pass one"
         )
-        raise UserError(f"{path}: expected one Tiny-ImageNet-C, <corruption>/<severity>/<class>/<photo>, found {found}")
+        raise UserError(f"{path}: expected one Tiny-ImageNet-C, <corruption>/<severity>/<class>/<image>, found {found}")
     for names in cells.values():
         names.sort(key=lambda name: (*natural(name.rpartition("/")[2]), name))
     return PublishedFiles(path, files, dict(cells))

@@ -137,7 +137,7 @@ RELATIVE_ERROR = "error relative to another model"
 
 
 def stacked(cells: Cells, top: int, order: Sequence[Cell] | Cells | None = None) -> np.ndarray:
-    """Whether each image was recognised in each cell, bool (C, N)."""
+    """Whether each image was recognized in each cell, bool (C, N)."""
     return np.stack([cells[cell].correct(top) for cell in order or cells])
 
 

@@ -28,7 +28,7 @@ def attention_sheet(options: AttentionOptions) -> Image:
     Raises:
         UserError: an image cannot be read, or the network has no attention that can be laid over it.
     """
-    given = [(_read(path), path.name) for path in options.photos]  # before anything slow
+    given = [(_read(path), path.name) for path in options.images]  # before anything slow
     loaded = load_run(options.run, EvalOptions(checkpoint=options.checkpoint, top_k=options.top_k))
     images = given or _examples(loaded.dataset)
     rows = []
@@ -74,7 +74,7 @@ def _examples(dataset: Dataset) -> list[CaptionedImage]:
 
 
 def _read(path: Path) -> np.ndarray:
-    """An image's centre square, at its own resolution."""
+    """An image's center square, at its own resolution."""
     try:
         image = decode(path.read_bytes())
     except OSError as error:

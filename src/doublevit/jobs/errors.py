@@ -64,7 +64,7 @@ class ErrorAnalysis:
         return {self.folder / name: meaning for name, meaning in FILES.items() if (self.folder / name).is_file()}
 
 
-def analyse(path: Path, condition: Sequence[str], worst: int, shown: int) -> ErrorAnalysis:
+def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> ErrorAnalysis:
     """The newest measurement that fits some words, of the network as trained if there is one, with files in its folder.
 
     Args:

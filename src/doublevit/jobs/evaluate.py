@@ -101,7 +101,7 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
     if config.download_corrupted_set:
         path = fetch_published(cache, four=config.names[0] in VALIDATION)
     if path is not None:
-        return open_set(path, clean, config.cells, options.photos)
+        return open_set(path, clean, config.cells, options.first)
     return on_the_fly(clean, config, cache)
 
 
@@ -116,7 +116,7 @@ def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tu
         if len(found) == len(cells):
             return dict(zip(cells, found, strict=True)), model
     raise UserError(
-        f"{path} was not measured on all of these corruptions with the same photos and draws; first give doublevit"
+        f"{path} was not measured on all of these corruptions with the same images and draws; first give doublevit"
         f" evaluate {path} the same options without --relative-to"
     )
 
@@ -149,6 +149,6 @@ def _require_same_images(first: LoadedRun, other: LoadedRun) -> None:
     same_kind = ours.class_ids == theirs.class_ids and ours.images.shape == theirs.images.shape
     if not same_kind or not np.array_equal(describe_images(ours), describe_images(theirs)):
         raise UserError(
-            f"{first.run.path} and {other.run.path} are not on the same photos"
+            f"{first.run.path} and {other.run.path} are not on the same images"
             f" ({ours.id}; {theirs.id}): images of one mean nothing to the other"
         )

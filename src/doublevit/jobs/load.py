@@ -98,7 +98,7 @@ def adapted(model: EvalModel, options: Evaluate) -> tuple[EvalModel, Adaptation 
     adaptation = Adaptation(options.adapt, options.seed)
     identity = adaptation.identify(model.network)
     if is_main_process():
-        console.print(f"adapted to each set of photos: {identity}")
+        console.print(f"adapted to each set of images: {identity}")
     return dataclasses.replace(model, id=msgspec.structs.replace(model.id, adapted=identity)), adaptation
 
 

@@ -21,21 +21,21 @@ class EvalOptions:
     """Which weights, on which images, and how."""
 
     checkpoint: Literal["last", "best"] = "last"
-    """last, or best: that was chosen on the same photos, so its accuracy is a little too good."""
+    """last, or best: that was chosen on the same images, so its accuracy is a little too good."""
     batch_size: int = 100
-    """Photos at a time; changes nothing but speed and memory."""
+    """Images at a time; changes nothing but speed and memory."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What matrix products run in; if not given, as in training."""
     top_k: str = AS_TRAINED
     """Sparse attention: none, K, a share (10%), or one for each stage of a PiT or branch of a DoubleViT (32,16,8)."""
-    photos: int | None = None
-    """Only the first so many validation photos."""
+    first: int | None = None
+    """Only the first so many validation images."""
     samples: int | None = None
     """Only so many, drawn by --seed, of each class its share; intervals are wider, as for these few."""
     seed: int = 0
-    """Decides which photos --samples draws, the batches of an adaptation, and every draw of an attack."""
+    """Decides which images --samples draws, the batches of an adaptation, and every draw of an attack."""
     resume: bool = True
-    """Go on with attacks that were stopped or killed: finished photos are not attacked again."""
+    """Go on with attacks that were stopped or killed: finished images are not attacked again."""
     strict: bool = False
     """End with an error if a check of the attacks finds something."""
     attack: AttackConfig = AttackConfig()
@@ -45,21 +45,21 @@ class EvalOptions:
             TopK.parse(self.top_k, "--top-k")
         if self.batch_size < 1:
             raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
-        if self.photos is not None and self.samples is not None:
-            raise UserError("--photos and --samples: expected one of them")
+        if self.first is not None and self.samples is not None:
+            raise UserError("--first and --samples: expected one of them")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
 
     def subset(self, dataset: Dataset) -> Dataset:
-        """The photos that are asked for."""
+        """The images that are asked for."""
         if self.samples is not None:
             return dataset.stratified(self.samples, self.seed)
-        return dataset if self.photos is None else dataset.first(self.photos)
+        return dataset if self.first is None else dataset.first(self.first)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(EvalOptions):
-    """Accuracy of a run on its validation photos: clean, corrupted or attacked; added to its results."""
+    """Accuracy of a run on its validation images: clean, corrupted or attacked; added to its results."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -76,9 +76,7 @@ class Evaluate(EvalOptions):
             )
         stored = self.robustness.corrupted_set or self.robustness.download_corrupted_set
         if self.samples is not None and stored:
-            raise UserError(
-                "--samples draws photos of the clean set; a corrupted set has its own: use --photos with it"
-            )
+            raise UserError("--samples draws images of the clean set; a corrupted set has its own: use --first with it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +84,7 @@ class TransferOptions(EvalOptions):
     """Accuracy of each run on images that were made to fool each other run: a black box's view, as a matrix."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of two or more runs on the same photos."""
+    """Folders of two or more runs on the same images."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,13 +103,13 @@ class TransferOptions(EvalOptions):
             if getattr(self.attack, option) != getattr(AttackConfig, option):
                 flag = option.replace("_", "-")
                 raise UserError(
-                    f"--attack.{flag} is for doublevit evaluate: in a transfer every photo is attacked once"
+                    f"--attack.{flag} is for doublevit evaluate: in a transfer every image is attacked once"
                 )
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionOptions:
-    """What a run's network looks at, as a PNG: a row for each photo, with maps of its attention and rollout over it.
+    """What a run's network looks at, as a PNG: a row for each image, with maps of its attention and rollout over it.
 
     Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
     layer of each stage; of a DoubleViT: both branches, cross attention, and rollout through it.
@@ -119,8 +117,8 @@ class AttentionOptions:
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
-    photos: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Image files, of which the centre square is looked at; if none is given, four of the run's validation photos."""
+    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Image files, of which the center square is looked at; if none is given, four of the run's validation images."""
     output: Path | None = None
     """The PNG to write; if not given, attention.png in the run's folder, where `doublevit report` finds it."""
     checkpoint: Literal["last", "best"] = "last"
@@ -131,8 +129,8 @@ class AttentionOptions:
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
             TopK.parse(self.top_k, "--top-k")
-        if self.picture.resolve() in {path.resolve() for path in self.photos}:
-            raise UserError(f"--output {self.output} is one of the photos; choose another name")
+        if self.picture.resolve() in {path.resolve() for path in self.images}:
+            raise UserError(f"--output {self.output} is one of the images; choose another name")
         if self.picture.suffix.lower() != ".png" or (self.output and not self.picture.absolute().parent.is_dir()):
             raise UserError(f"--output {self.output}: expected a name that ends in .png, in a folder that is there")
 
@@ -144,19 +142,19 @@ class AttentionOptions:
 
 @dataclasses.dataclass(frozen=True)
 class SpeedOptions:
-    """What a run's network costs on this machine: photos a second, memory, parameters, multiplications.
+    """What a run's network costs on this machine: images a second, memory, parameters, multiplications.
 
-    Photos a second and memory are those of inference and of whole training steps (forward, backward, optimiser; no
-    augmentation), the latter only if the recipe trains something. Photos are random, of the size of the run's own, or,
+    Images a second and memory are those of inference and of whole training steps (forward, backward, optimizer; no
+    augmentation), the latter only if the recipe trains something. Images are random, of the size of the run's own, or,
     where those are not on this machine, of what the network sees. Memory is the most that tensors hold at a time; MACs
-    are the multiplications for one photo with dense attention. The numbers are added to the run's results. Let nothing
+    are the multiplications for one image with dense attention. The numbers are added to the run's results. Let nothing
     else run meanwhile, and compare numbers of one machine only.
     """
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     batch_size: int = 32
-    """Photos at a time."""
+    """Images at a time."""
     seconds: float = 3.0
     """About how long to time inference, and as long again training; at least five batches of each are timed."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None

@@ -109,7 +109,7 @@ def _image_size(recipe: Recipe, model: EvalModel) -> tuple[int, int]:
         return shape[1], shape[2]
     except UserError:
         side = cast(Classifier, model.network).resize.size
-        console.print(f"the run's photos are not here: measuring on photos of {side} x {side} pixels", highlight=False)
+        console.print(f"the run's images are not here: measuring on images of {side} x {side} pixels", highlight=False)
         return side, side
 
 

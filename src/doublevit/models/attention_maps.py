@@ -164,6 +164,6 @@ def _on_patches(rows: torch.Tensor, prefix: int) -> torch.Tensor:
 def _require_tokens(network: object) -> None:
     if not isinstance(network, VisionTransformer | PoolingVisionTransformer | DoubleViT):
         raise UserError(
-            "attention is laid over photos for ViT, DeiT, PiT and DoubleViT only;"
+            "attention is laid over images for ViT, DeiT, PiT and DoubleViT only;"
             f" found a run of {type(network).__name__}"
         )

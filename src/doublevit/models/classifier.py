@@ -80,7 +80,7 @@ def _cut(layer: nn.Linear, rows: torch.Tensor) -> nn.Linear:
 class Classifier(nn.Module):
     """Images (B, 3, H, W) of any size, float in [0, 1] or uint8 -> logits (B, classes).
 
-    Resizing and normalising are part of it, so attacks, corruptions and prediction all speak pixels. It is
+    Resizing and normalizing are part of it, so attacks, corruptions and prediction all speak pixels. It is
     differentiable in float images; bytes are the faster way in for images as they are stored.
     """
 

@@ -43,7 +43,7 @@ BACKBONES: dict[str, Backbone] = {
     "vit-digits-4-xavier": _small_vit(4, _SOON, weight_init="jax"),
     "vit-digits-8-xavier": _small_vit(8, _SOON, weight_init="jax"),
     "pit-digits": Backbone("pit_ti_224", "a small PiT for 32 pixels, to be trained from scratch", _SMALL_PIT),
-    "resnet-digits": Backbone("test_resnet.r160_in1k", "timm's smallest ResNet, for small photos and tests"),
+    "resnet-digits": Backbone("test_resnet.r160_in1k", "timm's smallest ResNet, for small images and tests"),
 }
 
 HEADS = {

@@ -58,7 +58,7 @@ def settle(module: nn.Module) -> None:
 
 def summary(parts: Mapping[str, nn.Module]) -> list[PartSummary]:
     """One line for each part, in order."""
-    return [_summarise(name, part) for name, part in parts.items()]
+    return [_summarize(name, part) for name, part in parts.items()]
 
 
 def autograd_leaks(network: nn.Module) -> list[str]:
@@ -113,7 +113,7 @@ def _blocks(network: Any) -> list[nn.Module]:
     raise UserError(f"--model.freeze: {type(network).__name__} has no row of blocks; use all-but-N-tensors")
 
 
-def _summarise(name: str, part: nn.Module) -> PartSummary:
+def _summarize(name: str, part: nn.Module) -> PartSummary:
     parameters = list(part.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return PartSummary(

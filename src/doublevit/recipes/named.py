@@ -21,7 +21,7 @@ PAPER_TRAIN = TrainConfig(schedule="cosine-per-epoch")
 TI_TRAIN = TrainConfig(epochs=3)
 DIGITS_TRAIN = TrainConfig(
     epochs=25,
-    optimiser="adamw",
+    optimizer="adamw",
     backbone_lr=1e-3,
     weight_decay=0.05,
     warmup_epochs=1,

@@ -18,8 +18,8 @@ from doublevit.files import write_text
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-CLASS_COLUMNS = ("class", "id", "name", "photos", "right", "accuracy", "low", "high", "said", "right_of_said")
-PAIR_COLUMNS = ("true", "true_id", "true_name", "said", "said_id", "said_name", "photos", "share_of_true")
+CLASS_COLUMNS = ("class", "id", "name", "images", "right", "accuracy", "low", "high", "said", "right_of_said")
+PAIR_COLUMNS = ("true", "true_id", "true_name", "said", "said_id", "said_name", "images", "share_of_true")
 
 
 def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str], names: Sequence[str]) -> None:
@@ -72,9 +72,9 @@ def _binned(bins: Binned) -> dict[str, Any]:
     return {
         "expected_calibration_error": dataclasses.asdict(bins.error),
         "if_calibrated": {"mean": bins.by_chance[0], "percentile_95": bins.by_chance[1]},
-        "maximum_calibration_error": {"value": largest, "photos_in_its_bin": images},
+        "maximum_calibration_error": {"value": largest, "images_in_its_bin": images},
         "edges": bins.edges.tolist(),
-        "photos": bins.counts.tolist(),
+        "images": bins.counts.tolist(),
         "mean_confidence": _numbers(bins.confidence),
         "accuracy": _numbers(bins.accuracy),
     }

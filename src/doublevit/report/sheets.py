@@ -60,16 +60,16 @@ BRIGHTEST = 97  # percentile: a few empty patches, where networks park attention
 def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """An image uint8 (H, W, 3) under a map (rows, columns), scaled up to its 97th percentile: uint8 (192, 192, 3).
 
-    Where all is looked at alike, nothing is bright. The image turns grey, so that all color is the map's: none where
+    Where all is looked at alike, nothing is bright. The image turns gray, so that all color is the map's: none where
     least is looked at, yellow where most is.
     """
-    grey = np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
+    gray = np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
     least, most = weights.min(), np.percentile(weights, BRIGHTEST)
     scaled = ((weights - least) / max(most - least, weights.mean() / 2, 1e-12)).clip(0, 1).astype(np.float32)
     heat = np.asarray(Image.fromarray(scaled).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     colors = 255 * np.asarray(matplotlib.colormaps["inferno"](heat.ravel())).reshape(SIDE, SIDE, 4)[..., :3]
     cover = COVER * heat[..., None]
-    return ((1 - cover) * DIM * grey + cover * colors).round().astype(np.uint8)
+    return ((1 - cover) * DIM * gray + cover * colors).round().astype(np.uint8)
 
 
 def beside_overlays(image: np.ndarray) -> np.ndarray:

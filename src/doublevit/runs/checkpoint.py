@@ -43,8 +43,8 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
     """
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    state = {"optimiser": optimizer.state_dict(), "progress": dataclasses.asdict(progress)}
-    require_space(folder, _size(weights) + _size(state["optimiser"]["state"]), "a checkpoint")
+    state = {"optimizer": optimizer.state_dict(), "progress": dataclasses.asdict(progress)}
+    require_space(folder, _size(weights) + _size(state["optimizer"]["state"]), "a checkpoint")
     name = f"epoch-{progress.epoch:03d}-step-{progress.step:07d}"
     index = _read_index(folder)
     if name not in index.values():  # left by a kill before the index named it: it may be in pieces
@@ -78,7 +78,7 @@ def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
     path = _find(folder, "last") / STATE
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        optimizer.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state.get("optimizer") or state["optimiser"])  # the key of older runs
         return Progress(**state["progress"])
     except Exception as error:  # damaged files make torch raise nearly anything
         raise UserError(f"{path} is damaged ({type(error).__name__}): the run cannot be resumed") from error

@@ -109,7 +109,7 @@ class _AttackFacts(Record, frozen=True, kw_only=True):
     attack: str
     norm: str | None
     epsilon: float | None
-    space: Literal["photo", "input"]
+    space: Literal["image", "input"]
     budgets: Literal["nested", "independent"]
     parameters: dict[str, Any]
     restarts: int

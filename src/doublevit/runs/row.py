@@ -92,4 +92,7 @@ def row_from(entry: dict[str, Any]) -> Row:
     """
     if (version := entry.get("version")) != ROW_VERSION:
         raise OtherVersion(f"version {version if version is not None else 1}")
+    condition = entry.get("condition")
+    if isinstance(condition, dict) and condition.get("space") == "photo":  # what it was called in older rows
+        entry = entry | {"condition": condition | {"space": "image"}}
     return strict_json.convert(entry, Row)

@@ -43,7 +43,7 @@ def mcnemar(correct: np.ndarray, other_correct: np.ndarray) -> float:
     correction (McNemar 1947; Edwards 1948), which goes no further than to no difference.
 
     Args:
-        correct: whether each sample was recognised, bool (N,).
+        correct: whether each sample was recognized, bool (N,).
         other_correct: the same of the other classifier.
 
     Raises:
@@ -67,7 +67,7 @@ def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> Estimat
     keeps its coverage there, and there is nothing to draw.
 
     Args:
-        correct: whether each sample was recognised, bool (N,).
+        correct: whether each sample was recognized, bool (N,).
         other_correct: the same of the other classifier.
 
     Raises:
@@ -96,7 +96,7 @@ def differences(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _discordant(correct: np.ndarray, other_correct: np.ndarray) -> tuple[int, int]:
-    """How many samples only the first classifier recognised, and how many only the other."""
+    """How many samples only the first classifier recognized, and how many only the other."""
     gaps = differences(correct, other_correct)
     return int((gaps > 0).sum()), int((gaps < 0).sum())
 

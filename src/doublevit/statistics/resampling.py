@@ -46,7 +46,7 @@ def paired_bootstrap(scores: np.ndarray, others: np.ndarray, seed: int = 0) -> E
     """How much higher the mean of `scores` is than that of `others` on the same images, with its 95 % interval.
 
     For right or wrong alone, `paired_difference` keeps its coverage better where few images differ; this also takes
-    scores, such as the fraction of an image's corruptions that were recognised.
+    scores, such as the fraction of an image's corruptions that were recognized.
 
     Args:
         scores: what each image counts, bool or float (N,).

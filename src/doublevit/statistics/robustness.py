@@ -1,6 +1,6 @@
 """What right answers on corrupted images say together, of one model and of two.
 
-A cell is a corruption at a severity. Cells are bool (C, N), whether each of N images was recognised in each of C cells;
+A cell is a corruption at a severity. Cells are bool (C, N), whether each of N images was recognized in each of C cells;
 images are drawn, cells are not: intervals are about other images, not about other corruptions.
 """
 
@@ -13,14 +13,14 @@ from doublevit.statistics.resampling import bootstrap, bootstrap_test
 
 EQUAL = 1e-9  # the spread, as a fraction of the numbers themselves, below which they are the same but for rounding
 Pair = tuple[np.ndarray, np.ndarray]
-"""Whether a model recognised clean images, bool (M,), and those of cells, bool (C, N)."""
+"""Whether a model recognized clean images, bool (M,), and those of cells, bool (C, N)."""
 
 
 def mean_accuracy(cells: np.ndarray, matched: bool = True) -> Estimate:
     """The mean accuracy over cells, bool (C, N), with its 95 % interval.
 
     Args:
-        cells: whether each image was recognised in each cell.
+        cells: whether each image was recognized in each cell.
         matched: as for `relative_change`, to have images drawn as it draws them; the value is the same.
     """
     groups = [cells] if matched else [cells[:0], cells]  # none in the place of the clean images
@@ -33,12 +33,12 @@ def relative_change(clean: np.ndarray, cells: np.ndarray, matched: bool = True) 
     A fraction: -0.13 is what the paper prints as -13.0 %.
 
     Args:
-        clean: whether each clean image was recognised, bool (M,).
-        cells: whether each image was recognised in each cell, bool (C, N).
+        clean: whether each clean image was recognized, bool (M,).
+        cells: whether each image was recognized in each cell, bool (C, N).
         matched: whether the clean images are those of the cells, so that they are drawn together.
 
     Raises:
-        ValueError: no clean image was recognised, so that there is nothing to divide by.
+        ValueError: no clean image was recognized, so that there is nothing to divide by.
     """
     _require_right(clean)
     return bootstrap(_groups(clean[None], cells, matched), lambda means: _change(means[:, :1], means[:, 1:]))
@@ -50,16 +50,16 @@ def change_difference(own: Pair, other: Pair, matched: bool = True) -> tuple[Est
     Both come from the same drawings: the 95 % percentile interval, and Wald's two-sided p value.
 
     Args:
-        own: what it recognised of clean images and of cells.
+        own: what it recognized of clean images and of cells.
         other: those of the other model, of the same images and as many cells.
         matched: whether the clean images are those of the cells, so that they are drawn together.
 
     Raises:
-        ValueError: the two are not of the same images, or one recognised no clean image.
+        ValueError: the two are not of the same images, or one recognized no clean image.
     """
     shapes = [[correct.shape for correct in pair] for pair in (own, other)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"expected two models on the same photos and cells, found {shapes[0]} and {shapes[1]}")
+        raise ValueError(f"expected two models on the same images and cells, found {shapes[0]} and {shapes[1]}")
     for clean, _ in (own, other):
         _require_right(clean)
 
@@ -77,7 +77,7 @@ def relative_error(cells: np.ndarray, reference: np.ndarray, names: Sequence[str
     Hendrycks and Dietterich's (2019) corruption error, with a model that was measured in the place of AlexNet.
 
     Args:
-        cells: whether each image was recognised in each cell, bool (C, N).
+        cells: whether each image was recognized in each cell, bool (C, N).
         reference: the same of the reference model, bool (C, N).
         names: the corruption of each cell.
 
@@ -103,7 +103,7 @@ def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
     Where every score differs by the same, the sign test's.
 
     Args:
-        scores: of each image, float (N,), such as the fraction of its corruptions that were recognised.
+        scores: of each image, float (N,), such as the fraction of its corruptions that were recognized.
         others: the same of the other model.
 
     Raises:
@@ -113,7 +113,7 @@ def paired_mean_test(scores: np.ndarray, others: np.ndarray) -> float:
     if not gaps.any():
         return 1.0  # where the test would divide zero by zero
     if len(scores) < 2:
-        raise ValueError("expected the scores of at least two photos, found 1")
+        raise ValueError("expected the scores of at least two images, found 1")
     if np.ptp(gaps) < EQUAL * np.abs(gaps).max():
         return float(0.5 ** (len(gaps) - 1))  # the sign test's: there is no spread to divide by
     from scipy.stats import ttest_rel
@@ -134,4 +134,4 @@ def _change(clean: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 def _require_right(clean: np.ndarray) -> None:
     if not clean.any():
-        raise ValueError("expected a model that recognises some clean photo, found none that it does")
+        raise ValueError("expected a model that recognizes some clean image, found none that it does")

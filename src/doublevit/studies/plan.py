@@ -38,7 +38,7 @@ class StudyRequest:
     recipe: Recipe
     folder: Path
     samples: int | None = None
-    photos: int | None = None
+    first: int | None = None
     cells: tuple[str, ...] | None = None
     attack_samples: int | None = None
     seeds: tuple[int, ...] = ()
@@ -56,13 +56,13 @@ class StudyRequest:
             raise UserError(f"--seeds {' '.join(map(str, self.seeds))}: expected each once")
         for seed in self.seeds:
             dataclasses.replace(self.recipe, seed=seed)  # complains of what is no seed
-        self.options(self.folder)  # complains of samples and photos
+        self.options(self.folder)  # complains of samples and images
         if (self.folder / "recipe.json").exists():
             raise UserError(f"{self.folder} is a run: expected a folder for runs; choose another --name")
 
     def options(self, run: Path, top_k: str = AS_TRAINED) -> Evaluate:
         """How a run is to be evaluated on clean images."""
-        return Evaluate(run, samples=self.samples, photos=self.photos, top_k=top_k)
+        return Evaluate(run, samples=self.samples, first=self.first, top_k=top_k)
 
     @property
     def protocol(self) -> Protocol:

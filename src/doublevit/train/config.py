@@ -16,7 +16,7 @@ class TrainConfig:
     """Images per step, over all processes together."""
     accumulate: int = 1
     """Parts that a step's batch is computed in, to save memory; the step stays the same (batch norm sees the parts)."""
-    optimiser: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw"] = "adam"
     """adam (decay added to the gradient, as in the paper's code) or adamw (not on norms and biases)."""
     backbone_lr: float = 1e-4
     """Learning rate of pretrained layers."""

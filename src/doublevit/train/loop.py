@@ -112,7 +112,7 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
 def _finish_epoch(training: Training, done: Progress, trained: dict[str, float | None], correct: np.ndarray) -> None:
     """Log and save; only then is the epoch done.
 
-    `trained` are the figures of the training images, `correct` tells which validation images were recognised.
+    `trained` are the figures of the training images, `correct` tells which validation images were recognized.
     """
     top1 = float(correct.mean())
     done.epoch += 1
@@ -121,7 +121,7 @@ def _finish_epoch(training: Training, done: Progress, trained: dict[str, float |
     if training.accelerator.is_main_process:
         low, high = wilson_interval(int(correct.sum()), len(correct))
         entry = {
-            "photos": len(training.splits["train"]),
+            "images": len(training.splits["train"]),
             "train": trained,
             "val_top1": top1,
             "val_low": low,

@@ -30,7 +30,7 @@ class Meter:
         self._started = time.perf_counter()
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
-        """Take in the mean `loss` of `count` images, of which `correct` were recognised."""
+        """Take in the mean `loss` of `count` images, of which `correct` were recognized."""
         self._sums += torch.stack([loss.detach() * count, correct, torch.full_like(loss, count)])
 
     def read(self) -> dict[str, float | None]:
@@ -78,7 +78,7 @@ def _narrow(training: Training, number: int) -> None:
 
 
 def _loss(training: Training, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of the batch, and how many of its images, unaltered views where there are several, are recognised."""
+    """The loss of the batch, and how many of its images, unaltered views where there are several, are recognized."""
     config, views = training.config, batch.images.shape[1]
     with autocast(training.accelerator.device, training.dtype):
         logits = training.wrapped(batch.images.flatten(0, 1), every_head=True).float()

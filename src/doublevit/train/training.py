@@ -78,7 +78,7 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
     known = set(map(id, pretrained))
     new = [parameter for parameter in model.parameters() if id(parameter) not in known]
     groups = _groups(pretrained, config.backbone_lr, config) + _groups(new, config.head_lr, config)
-    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, fused=True)
 
 
@@ -103,7 +103,7 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 def _groups(parameters: Iterable[nn.Parameter], rate: float, config: TrainConfig) -> list[dict[str, object]]:
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    undecayed = [p for p in trained if config.optimiser == "adamw" and (p.ndim <= 1 or p.shape[0] == 1)]
+    undecayed = [p for p in trained if config.optimizer == "adamw" and (p.ndim <= 1 or p.shape[0] == 1)]
     undecayed_ids = set(map(id, undecayed))
     decayed = [parameter for parameter in trained if id(parameter) not in undecayed_ids]
     groups = ((decayed, config.weight_decay), (undecayed, 0.0))

@@ -69,7 +69,7 @@ class Climb:
     `checked` (n,) is the best loss at that checkpoint, and `halved` (n,) whether the step size was halved there.
     """
 
-    centres: torch.Tensor
+    centers: torch.Tensor
     labels: torch.Tensor
     targets: torch.Tensor
     now: ClimbPoint
@@ -82,21 +82,21 @@ class Climb:
 
     @classmethod
     def at(
-        cls, point: ClimbPoint, centres: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, stride: float
+        cls, point: ClimbPoint, centers: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, stride: float
     ) -> "Climb":
         """A climb that begins at a point, with one step size for all."""
         losses = point.losses
         strides, rises = torch.full_like(losses, stride), torch.zeros_like(losses)
         never = torch.zeros_like(losses, dtype=torch.bool)
-        return cls(centres, labels, targets, point, point, point.images, strides, rises, losses, never)
+        return cls(centers, labels, targets, point, point, point.images, strides, rises, losses, never)
 
     def step(self, norm: str, epsilon: float, fraction: float) -> torch.Tensor:
         """The next images: `fraction` of a step along the gradient, and 1 - `fraction` of the last step again."""
         images = self.now.images
         stepped = images + spread(self.strides, images) * direction(self.now.gradients, norm)
-        stepped = project(stepped, self.centres, norm, epsilon)
+        stepped = project(stepped, self.centers, norm, epsilon)
         moved = images + fraction * (stepped - images) + (1 - fraction) * (images - self.before)
-        return project(moved, self.centres, norm, epsilon)
+        return project(moved, self.centers, norm, epsilon)
 
     def arrive(self, point: ClimbPoint) -> None:
         """Be at the point that a step led to."""
@@ -180,13 +180,13 @@ class Apgd:
     ) -> None:
         """One climb of all samples that remain, from `starts`; those that are broken leave."""
         indices = remaining.indices
-        centres, labels, targets = (
+        centers, labels, targets = (
             remaining.samples.images[indices],
             remaining.samples.labels[indices],
             targets[indices],
         )
         point = self._look(victim, starts, labels, targets, last=False)
-        climb = _leave(remaining, Climb.at(point, centres, labels, targets, 2 * epsilon))
+        climb = _leave(remaining, Climb.at(point, centers, labels, targets, 2 * epsilon))
         marks = checkpoints(self.steps)
         stretches = dict(zip(marks, (mark - before for before, mark in itertools.pairwise([0, *marks])), strict=True))
         for step in range(1, self.steps + 1):

@@ -108,25 +108,25 @@ class Fab:
             indices = (nearest.distances > enough).nonzero().squeeze(1)
             if not len(indices):
                 return
-            centres, labels = samples.images[indices], samples.labels[indices]
-            moved = self._step(victim, images[indices], centres, labels, targets[indices])
+            centers, labels = samples.images[indices], samples.labels[indices]
+            moved = self._step(victim, images[indices], centers, labels, targets[indices])
             broken = victim(moved).argmax(dim=1) != labels
-            distances = distance(moved, centres, self.norm).masked_fill(~broken, torch.inf)
+            distances = distance(moved, centers, self.norm).masked_fill(~broken, torch.inf)
             nearest.offer(indices, moved, distances)
             remainder = spread(torch.where(broken, self.beta, 1.0), moved)
-            images[indices] = centres + remainder * (moved - centres)
+            images[indices] = centers + remainder * (moved - centers)
 
     def _step(
-        self, victim: Victim, images: torch.Tensor, centres: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor
+        self, victim: Victim, images: torch.Tensor, centers: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         """Go beyond the linearised model's boundary: from the image and, to a small fraction, from the clean image."""
         _, gaps, normals = victim.gradient(images, labels, towards(targets))
-        towards_centre = (normals * (centres - images)).flatten(1).sum(dim=1)
+        towards_center = (normals * (centers - images)).flatten(1).sum(dim=1)
         step = to_hyperplane(images, normals, -gaps, self.norm)
-        centre_step = to_hyperplane(centres, normals, -gaps - towards_centre, self.norm)
-        near, far = size(step, self.norm), size(centre_step, self.norm)
+        center_step = to_hyperplane(centers, normals, -gaps - towards_center, self.norm)
+        near, far = size(step, self.norm), size(center_step, self.norm)
         alpha = spread((near / (near + far).clamp_min(TINY)).clamp_max(self.alpha_max), images)
-        return ((1 - alpha) * (images + self.eta * step) + alpha * (centres + self.eta * centre_step)).clamp(0, 1)
+        return ((1 - alpha) * (images + self.eta * step) + alpha * (centers + self.eta * center_step)).clamp(0, 1)
 
     def _search(self, victim: Victim, samples: Samples, before: Nearest) -> Nearest:
         """Nearer images between these and the clean ones: again and again where a linear margin would be 0."""

@@ -37,7 +37,7 @@ def fraction(query: int, first: float) -> float:
 class _Search:
     """The best images so far of the samples that remain, their margins (n,), and their rows of the draws."""
 
-    centres: torch.Tensor
+    centers: torch.Tensor
     labels: torch.Tensor
     images: torch.Tensor
     margins: torch.Tensor
@@ -97,7 +97,7 @@ class Square:
         for query in range(self.queries):
             if query:
                 side = squares.side(fraction(query, self.first), height, width)
-                tried = squares.change(search.images, search.centres, draws[search.rows, query], side, epsilon)
+                tried = squares.change(search.images, search.centers, draws[search.rows, query], side, epsilon)
             logits = victim(tried)
             search.take(tried, margin(logits, search.labels))
             left = remaining.drop(tried, logits.argmax(dim=1) != search.labels)
@@ -111,7 +111,7 @@ class Square:
 class Squares:
     """What is tried in one norm.
 
-    `start(samples, epsilon)` are the first images; `change(images, centres, draws, side, epsilon)` others near them,
+    `start(samples, epsilon)` are the first images; `change(images, centers, draws, side, epsilon)` others near them,
     with squares of `side` pixels. Of `draws`, uniform in [0, 1), a change takes (n, extra + channels). Sides are at
     least `least`, and odd where `odd`.
     """
@@ -135,10 +135,10 @@ def stripes(samples: Samples, epsilon: float) -> torch.Tensor:
     return project(images + epsilon * signs(torch.from_numpy(drawn).to(images)), images, "linf", epsilon)
 
 
-def paint(images: torch.Tensor, centres: torch.Tensor, draws: torch.Tensor, side: int, epsilon: float) -> torch.Tensor:
+def paint(images: torch.Tensor, centers: torch.Tensor, draws: torch.Tensor, side: int, epsilon: float) -> torch.Tensor:
     """Images with a square that goes up or down to the border of the ball, by color; `draws` (n, 2 + channels)."""
     colors = signs(draws[:, 2:])[:, :, None, None]
-    return project(images + 2 * epsilon * colors * _square(images, draws, side), centres, "linf", epsilon)
+    return project(images + 2 * epsilon * colors * _square(images, draws, side), centers, "linf", epsilon)
 
 
 def tiles(samples: Samples, epsilon: float) -> torch.Tensor:
@@ -157,13 +157,13 @@ def tiles(samples: Samples, epsilon: float) -> torch.Tensor:
     return project(images + moves * spread(epsilon / size(moves, "l2"), images), images, "l2", epsilon)
 
 
-def pile(images: torch.Tensor, centres: torch.Tensor, draws: torch.Tensor, side: int, epsilon: float) -> torch.Tensor:
+def pile(images: torch.Tensor, centers: torch.Tensor, draws: torch.Tensor, side: int, epsilon: float) -> torch.Tensor:
     """Images with a hill on a first square, paid for by a second one and what was unused; `draws` (n, 5 + channels).
 
     By color the first square gets the sum of a hill, up or down, and of what it had, both of size 1; the sum's size
     is then such that the whole has the size epsilon.
     """
-    moves = images - centres
+    moves = images - centers
     first, second = _square(images, draws, side), _square(images, draws[:, 2:], side)
     unused = (epsilon**2 - moves.square().sum(dim=(1, 2, 3))).clamp_min(0) / moves.shape[1]
     budget = ((moves * (first | second)).square().sum(dim=(2, 3)) + unused[:, None]).sqrt()
@@ -173,7 +173,7 @@ def pile(images: torch.Tensor, centres: torch.Tensor, draws: torch.Tensor, side:
     new = signs(draws[:, 5:])[:, :, None, None] * turned + _unit(moves[inside].permute(0, 3, 1, 2))
     moves = moves.masked_fill(second, 0)
     moves[inside] = (_unit(new) * budget[:, :, None, None]).permute(0, 2, 3, 1)
-    return project(centres + moves, centres, "l2", epsilon)
+    return project(centers + moves, centers, "l2", epsilon)
 
 
 SQUARES = {"linf": Squares(stripes, paint, 2, 1, odd=False), "l2": Squares(tiles, pile, 5, 3, odd=True)}

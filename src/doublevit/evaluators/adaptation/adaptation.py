@@ -67,7 +67,7 @@ class Adaptation:
         config, batches = self.config, shuffled_batches(count, self.config.batch_size, self.seed)
         if config.batches is not None and config.batches > len(batches):
             raise UserError(
-                f"--adapt.batches {config.batches}: expected 1 to {len(batches)}, as many as {count:,} photos make"
+                f"--adapt.batches {config.batches}: expected 1 to {len(batches)}, as many as {count:,} images make"
                 f" with --adapt.batch-size {config.batch_size}"
             )
         return batches[: config.batches]
@@ -176,7 +176,7 @@ def _require_spread(batch: BatchNormStatistics) -> None:
     if batch.count < 2:
         raise UserError(
             "--adapt.batch-size: a layer of batch norm sees one value of each channel in a batch, which has no"
-            " variance; expected batches of 2 photos or more"
+            " variance; expected batches of 2 images or more"
         )
 
 

@@ -1,4 +1,4 @@
-"""Batch-norm layers, what they normalise by, and how others take its place for a while."""
+"""Batch-norm layers, what they normalize by, and how others take its place for a while."""
 
 import contextlib
 import dataclasses
@@ -48,17 +48,17 @@ class BatchNormStatistics:
 Layers = dict[Any, BatchNormStatistics]
 """Batch-norm layers, each with the statistics that training left in it."""
 Rule = Callable[[Any, BatchNormStatistics], BatchNormStatistics]
-"""A layer and its input's statistics -> what it is to normalise that input by."""
+"""A layer and its input's statistics -> what it is to normalize that input by."""
 
 
 def layers_of(model: nn.Module) -> Layers:
-    """All layers that normalise by running statistics, frozen or not."""
+    """All layers that normalize by running statistics, frozen or not."""
     layers: list[Any] = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     return {layer: BatchNormStatistics(layer.running_mean, layer.running_var) for layer in layers if _is_running(layer)}
 
 
 def put(layers: Layers) -> None:
-    """Make each layer normalise by these statistics."""
+    """Make each layer normalize by these statistics."""
     for layer, statistics in layers.items():
         layer.running_mean = statistics.mean.to(layer.running_mean)
         layer.running_var = statistics.variance.to(layer.running_var)
@@ -79,7 +79,7 @@ def borrowed(model: nn.Module) -> Iterator[Layers]:
 
 @contextlib.contextmanager
 def ruled(layers: Layers, rule: Rule) -> Iterator[None]:
-    """Each layer normalises each input by what `rule` makes of its statistics, until the block ends."""
+    """Each layer normalizes each input by what `rule` makes of its statistics, until the block ends."""
 
     def before(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         put({layer: rule(layer, BatchNormStatistics.of(inputs[0]))})

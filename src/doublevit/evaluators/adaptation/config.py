@@ -17,20 +17,20 @@ USED = {
 
 @dataclasses.dataclass(frozen=True)
 class AdaptConfig:
-    """Batch norm adapted to the photos that are evaluated, without their labels; the run's weights stay as they are.
+    """Batch norm adapted to the images that are evaluated, without their labels; the run's weights stay as they are.
 
     Schneider et al. (2020), "Improving robustness against common corruptions by covariate shift adaptation":
-    statistics become N / (N + n) of training's and n / (N + n) of those of n photos. The photos are shuffled by the
+    statistics become N / (N + n) of training's and n / (N + n) of those of n images. The images are shuffled by the
     evaluation's seed and cut into equal batches, so that no batch holds one class only.
     """
 
     method: Literal["none", "batch", "set", "momentum"] = "none"
-    """batch: by each batch's own statistics; set: by those of all photos; momentum: running ones move batch by batch
+    """batch: by each batch's own statistics; set: by those of all images; momentum: running ones move batch by batch
     (the paper's released code)."""
     prior: float = 16.0
-    """N, the photos that training's statistics count for: 0 leaves none of them. For batch and set."""
+    """N, the images that training's statistics count for: 0 leaves none of them. For batch and set."""
     batch_size: int = 100
-    """Photos in a batch of the adaptation, at most; unlike --batch-size it changes the results."""
+    """Images in a batch of the adaptation, at most; unlike --batch-size it changes the results."""
     batches: int | None = None
     """How many batches the running statistics move by; if not given, all. For momentum."""
     momentum: float = 0.1
@@ -40,7 +40,7 @@ class AdaptConfig:
         if self.method not in USED:
             raise unknown("--adapt.method", self.method, USED)
         if not (math.isfinite(self.prior) and self.prior >= 0):
-            raise UserError(f"--adapt.prior: expected a number of photos, 0 or more, found {self.prior:g}")
+            raise UserError(f"--adapt.prior: expected a number of images, 0 or more, found {self.prior:g}")
         for flag, value in (("batch-size", self.batch_size), ("batches", self.batches)):
             if value is not None and value < 1:
                 raise UserError(f"--adapt.{flag}: expected at least 1, found {value}")

@@ -104,7 +104,7 @@ class AttackGallery:
         sizes = distance(moved, clean, self.target.norm)
         return [
             [
-                (_bytes(image), [f"photo: {self._says(state.clean.classes, state.clean.probabilities, index)}"]),
+                (_bytes(image), [f"image: {self._says(state.clean.classes, state.clean.probabilities, index)}"]),
                 self._difference(image, attacked, size.item()),
                 (_bytes(attacked), [self._outcome(state, index)]),
             ]
@@ -116,7 +116,7 @@ class AttackGallery:
         amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
         times = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
         norm = self.target.norm
-        return _bytes(amplified), [f"{times} (grey: none)", f"{norm} {show(size, norm)}"]
+        return _bytes(amplified), [f"{times} (gray: none)", f"{norm} {show(size, norm)}"]
 
     def _outcome(self, state: AttackState, index: int) -> str:
         answer = self._says(state.answers.classes, state.answers.probabilities, index)

@@ -81,7 +81,7 @@ def plan(config: AttackConfig) -> tuple[Chain, ...]:
 
 
 def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Attacks with gradients, then those without: what only these fell shows that gradients are masked."""
+    """Attacks with gradients, then those without: what only these break shows that gradients are masked."""
     return tuple(name for kind in ("white-box", "black-box") for name in names if spec_of(name).kind == kind)
 
 

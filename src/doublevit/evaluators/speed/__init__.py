@@ -1,1 +1,1 @@
-"""What a network costs on this machine: photos a second, memory, parameters, multiplications."""
+"""What a network costs on this machine: images a second, memory, parameters, multiplications."""

@@ -147,7 +147,7 @@ def macs(network: nn.Module, images: torch.Tensor) -> int:
     """Multiply-accumulate operations of all matrix products and convolutions for `images`, as papers count them.
 
     Half of what torch's counter calls floating point operations. Attention is computed by its formula, so that its two
-    products count; sums, softmax and normalisation do not.
+    products count; sums, softmax and normalization do not.
     """
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), counter:

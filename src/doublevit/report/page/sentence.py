@@ -15,7 +15,7 @@ def result_sentence(comparison: Comparison) -> str:
         return "No accuracy on clean images is known."
     best, *others = top1.ranked
     cell, label = score_cell(top1, best), comparison.methods[best].label
-    result = f"{_of_how_many(comparison, top1)}{label} recognises {_accuracy(cell, len(top1.scores[best]))}"
+    result = f"{_of_how_many(comparison, top1)}{label} recognizes {_accuracy(cell, len(top1.scores[best]))}"
     lead = _lead(comparison, best, others[0]) if others else ""
     return f"{result} of the {cell.count:,} clean images{lead}{_robust(comparison, best)}."
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from doublevit.analysis.calibration import Binned, Calibration
 from doublevit.analysis.classes import ClassResult, best_first, worst_first
-from doublevit.report.plots.style import BLUE, DARK, GREY, LIGHT, ORANGE, PERCENT, broken, percent, plain, short
+from doublevit.report.plots.style import BLUE, DARK, GRAY, LIGHT, ORANGE, PERCENT, broken, percent, plain, short
 from doublevit.statistics import wilson_interval
 
 NAMED = 30  # classes that find room on a page
@@ -72,7 +72,7 @@ def confusion(labels: np.ndarray, answers: np.ndarray, class_names: Sequence[str
     """Fractions of each true class (a row) that were said to be each class (a column), in percent.
 
     With 12 classes or fewer each cell tells its images too. Of more than 25 classes those 20 are shown that are most
-    often confused, be it that they are not recognised or that others are taken for them; the rest is one column.
+    often confused, be it that they are not recognized or that others are taken for them; the rest is one column.
 
     Args:
         labels: int (N,), the true classes.
@@ -146,7 +146,7 @@ def reliability(found: Calibration, title: str) -> Figure:
         parse_math=False,
     )
     _draw_bins(above, bins)
-    below.bar(bins.edges[:-1], bins.counts, np.diff(bins.edges), align="edge", color=GREY, edgecolor="white")
+    below.bar(bins.edges[:-1], bins.counts, np.diff(bins.edges), align="edge", color=GRAY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="images", xlim=(0, 1))
     below.xaxis.set_major_formatter(PERCENT)
     figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
-from doublevit.report.plots.style import GREY, SMALL, reproducible
+from doublevit.report.plots.style import GRAY, SMALL, reproducible
 
 LETTERS = 28  # of a run's name
 MOST = 8  # lines that are named at their ends
@@ -55,7 +55,7 @@ def _name_ends(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
             textcoords="axes fraction",
             arrowprops={
                 "arrowstyle": "-",
-                "color": GREY,
+                "color": GRAY,
                 "linestyle": ":",
                 "linewidth": 0.7,
                 "shrinkA": 0,
@@ -135,8 +135,8 @@ def name_points(figure: Figure, axes: Axes, points: Sequence[Named], lines: Sequ
     """
     figure.draw_without_rendering()  # so that the size of the axes is known
     pixels = figure.dpi / 72
-    centres = axes.transData.transform(np.array([point.position for point in points]).reshape(-1, 2))
-    around = [Bbox([centre - FAR * pixels, centre + FAR * pixels]) for centre in centres]
+    centers = axes.transData.transform(np.array([point.position for point in points]).reshape(-1, 2))
+    around = [Bbox([center - FAR * pixels, center + FAR * pixels]) for center in centers]
     drawn = [axes.transData.transform_path(line) for line in lines]
     names: list[Text] = []  # none so close to another that it might be of the other's point
     longest_first = sorted(enumerate(points), key=lambda entry: -len(entry[1].name))  # while there is room

@@ -20,8 +20,8 @@ from doublevit.data.sheet import first_name
 from doublevit.files import whole_file
 from doublevit.statistics import Estimate
 
-BLUE, ORANGE, DARK, GREY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
-"""Of Okabe and Ito's palette, told apart in grey too."""
+BLUE, ORANGE, DARK, GRAY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
+"""Of Okabe and Ito's palette, told apart in gray too."""
 COLORS = (BLUE, ORANGE, "#009E73", "#B56390", "#A97400", "#757575")
 """Of runs: Okabe and Ito's, purple and orange darkened so that all have a contrast of 3 with white and with #1a1a1a."""
 MARKERS = "os^DvPX*<>ph"

@@ -10,7 +10,7 @@ from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 from doublevit.runs.row import Row
 
 CAPTION = (
-    "Fraction of images in percent that are recognised and stay so, with 95 % intervals; {description}, n = {count:,}."
+    "Fraction of images in percent that are recognized and stay so, with 95 % intervals; {description}, n = {count:,}."
     " An attack bounds robustness from above: a stronger one may find more."
 )
 
@@ -54,7 +54,7 @@ def transfer_tables(matrices: Iterable[TransferMatrix]) -> Iterator[Table]:
             title=f"Transfer: {attack.name}, {attack.norm} {describe_epsilon(attack.norm, matrix.epsilon)}",
             columns=(words("made on"), *(Column(to, to) for to in shown_to)),
             rows=rows,
-            caption="Fraction of images recognised in percent, of images made on the network at the left;"
+            caption="Fraction of images recognized in percent, of images made on the network at the left;"
             f" {matrix.description}, n = {count:,}.",
         )
 

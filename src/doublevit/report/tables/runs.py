@@ -38,7 +38,7 @@ def _words(method: Method) -> tuple[str, ...]:
     images = f"{data['per_class']} images a class" if data.get("per_class") else "all images"
     epochs = f"{train['epochs']} epoch{'s' if train['epochs'] != 1 else ''}"
     frozen = "" if model["freeze"] == "none" else f", {model['freeze']}"
-    trained = f"{epochs}, {images}, {train['optimiser']}{frozen}" if train["epochs"] else "not trained"
+    trained = f"{epochs}, {images}, {train['optimizer']}{frozen}" if train["epochs"] else "not trained"
     augment = recipe["augment"]["policy"] if train["epochs"] else "-"
     seeds = " ".join(dict.fromkeys(str(member.recipe["seed"]) for member in method.members))
     return network_words(model), weights, trained, augment, describe_attention(method.first.top_k), seeds
