@@ -61,7 +61,7 @@ def real_images(real_files: list[bytes]) -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def images() -> list[Image.Image]:
+def pil_images() -> list[Image.Image]:
     """200 real images; without them, as many made ones."""
     folder = Path(os.environ.get("DOUBLEVIT_SHARED", "/nowhere"))
     if not folder.is_dir():

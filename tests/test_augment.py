@@ -199,14 +199,14 @@ def test_randaugment_draws_as_timms():
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 41)])
-def test_trivial_augment_is_torchvisions_operation(originals, size):
+def test_trivial_augment_is_torchvisions_operation(pil_images, size):
     """What torchvision makes of the same operation and magnitude, to a level."""
     policy, names = TrivialAugment(), {"autocontrast": "AutoContrast"}
-    originals = [original.crop((0, 0, *size)) for original in originals]
-    draws, images = draw_table(0, 0, 200, policy.columns), as_tensor(originals)
+    pil_images = [original.crop((0, 0, *size)) for original in pil_images]
+    draws, images = draw_table(0, 0, 200, policy.columns), as_tensor(pil_images)
     applied = policy._operation(draws, *size[::-1])
     expected = []
-    for original, code, amount in zip(originals, applied.code, applied.amount, strict=True):
+    for original, code, amount in zip(pil_images, applied.code, applied.amount, strict=True):
         name = NAMES[code] if code >= 0 else "identity"
         title = names.get(name, "".join(part.title() for part in name.split("-")))
         if name in ("brightness", "color", "contrast", "sharpness"):
@@ -240,10 +240,10 @@ def test_jsd_views_are_the_clean_image_and_two_of_it():
     assert torch.equal(views[:, 2], once(images, second)[:, 0])
 
 
-def test_randaugment_makes_what_pillow_makes(originals):
-    policy, images = RandAugment(), as_tensor(originals)
+def test_randaugment_makes_what_pillow_makes(pil_images):
+    policy, images = RandAugment(), as_tensor(pil_images)
     draws = draw_table(0, 0, 200, policy.columns)
-    expected = as_tensor([done_by_pillow(original, policy._layers(draws), i) for i, original in enumerate(originals)])
+    expected = as_tensor([done_by_pillow(original, policy._layers(draws), i) for i, original in enumerate(pil_images)])
     assert (policy(images, draws).float() - expected.float()).abs().mean() < 0.02
 
 

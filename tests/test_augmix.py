@@ -35,25 +35,25 @@ def timms(name: str) -> timm.AugMixAugment:
 
 
 @pytest.mark.parametrize("name", ["timm", "strict"])
-def test_chains_are_timms(name, originals):
+def test_chains_are_timms(name, pil_images):
     """With the same operations: below 0.01 levels on average before the mixing."""
     chosen = augmix(name, severity=10)
     mixture = chosen.mixture(draw_table(0, 0, 200, chosen.columns))
-    images = as_tensor(originals)
+    images = as_tensor(pil_images)
     chains = images.new_empty((600, 3, 64, 64))
     for number, step in enumerate(mixture.steps):
         apply_operations(chains if number else images, step, chains)
-    expected = as_tensor([done_by_pillow(originals[row // 3], mixture.steps, row) for row in range(600)])
+    expected = as_tensor([done_by_pillow(pil_images[row // 3], mixture.steps, row) for row in range(600)])
     assert (chains.float() - expected.float()).abs().mean() < 0.01
 
 
-def test_mixing_is_timms_to_the_bit(originals):
+def test_mixing_is_timms_to_the_bit(pil_images):
     chosen = augmix()
     mixture = chosen.mixture(draw_table(0, 0, 50, chosen.columns))
-    chains = as_tensor(originals[:150]).view(50, 3, 3, 64, 64)
-    ours = mix(as_tensor(originals[150:]), chains, mixture)
-    for i, original in enumerate(originals[150:]):
-        theirs, parts = timms("timm"), iter(originals[3 * i : 3 * i + 3])
+    chains = as_tensor(pil_images[:150]).view(50, 3, 3, 64, 64)
+    ours = mix(as_tensor(pil_images[150:]), chains, mixture)
+    for i, original in enumerate(pil_images[150:]):
+        theirs, parts = timms("timm"), iter(pil_images[3 * i : 3 * i + 3])
         theirs.ops, theirs.depth = [lambda image, parts=parts: next(parts)], 1
         expected = theirs._apply_basic(original, mixture.weights[i], mixture.fraction[i])
         assert np.array_equal(ours[i].permute(1, 2, 0).numpy(), np.asarray(expected))
@@ -125,11 +125,11 @@ def test_depth_can_be_told(depth):
     assert (codes >= 0).all()
 
 
-def test_severity_zero_of_geometry_changes_nothing(originals):
+def test_severity_zero_of_geometry_changes_nothing(pil_images):
     config = AugmentConfig("augmix", augmix=AugMixConfig(severity=0, operations=("rotate", "shear-x", "translate-y")))
     augmentation = make_augmentation(config)
     draws = draw_table(0, 0, 50, augmentation.columns)
     draws[:, :3] = (0.5, 0.5, 0.9)  # the crop in the middle, not mirrored
-    images = as_tensor(originals[:50])
+    images = as_tensor(pil_images[:50])
     # Weights that sum to a little less than 1 cost a level, in timm too.
     assert (augmentation(images, draws)[:, 0].int() - images.int()).abs().max() <= 1

@@ -447,7 +447,7 @@ def test_several_passes_are_averaged():
     most, gained = epsilon * (model[1].weight[0] - model[1].weight[1]).norm(p=1), []
     for eot in (1, 2):
         images = Apgd(steps=1, eot=eot)(Victim(Alternating(model).eval()), samples, [epsilon])[0]
-        before, after = (losses.margin(model(samples), samples.labels) for samples in (samples.images, images))
+        before, after = (losses.margin(model(inputs), samples.labels) for inputs in (samples.images, images))
         gained.append((after - before) / most)
     assert gained[0].max() < 0.9
     assert gained[1].min() > 0.98

@@ -176,13 +176,13 @@ def surroundings(victim: Victim) -> list[object]:
 @pytest.mark.parametrize(("name", "norm"), PAIRS)
 def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Victim, samples: Samples) -> None:
     small, large = SMALL_AND_LARGE.get(norm, (1, 2))
-    before, samples = surroundings(victim), samples.images.clone()
+    before, originals = surroundings(victim), samples.images.clone()
     with torch.no_grad():
         found = make_foolbox(name, norm, QUICK)(victim, samples, (0, small, large))
     assert surroundings(victim) == before
-    assert torch.equal(samples.images, samples)
+    assert torch.equal(samples.images, originals)
     for images, epsilon in zip(found, (0, small, large), strict=True):
-        require_inside(images, samples, norm, epsilon)
+        require_inside(images, originals, norm, epsilon)
         assert not images.requires_grad
     kind = FOOLBOX[name].kind
     counts = [fooled(victim, images, samples).sum().item() for images in found]

@@ -14,40 +14,40 @@ from reference import CLOSE, EXACT, PILLOW, argument, as_tensor, differences
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_levels_equal_pillows(name, images):
+def test_levels_equal_pillows(name, pil_images):
     ours, theirs, amounts = EXACT[name]
-    expected = [theirs(image, *argument(name, amount)) for image, amount in zip(images, amounts, strict=True)]
-    assert differences(ours(as_tensor(images), np.float64(amounts)), expected).max() == 0
+    expected = [theirs(image, *argument(name, amount)) for image, amount in zip(pil_images, amounts, strict=True)]
+    assert differences(ours(as_tensor(pil_images), np.float64(amounts)), expected).max() == 0
 
 
 @pytest.mark.parametrize("name", CLOSE)
 @pytest.mark.parametrize("interpolation", [BILINEAR, BICUBIC])
-def test_places_equal_pillows_to_a_level(name, interpolation, images):
+def test_places_equal_pillows_to_a_level(name, interpolation, pil_images):
     ours, theirs, amounts = CLOSE[name]
     how = {"resample": PILLOW[interpolation], "fillcolor": (128, 128, 128)}
-    expected = [theirs(image, amount, **how) for image, amount in zip(images, amounts, strict=True)]
-    found = differences(ours(as_tensor(images), amounts, interpolation, 128), expected)
+    expected = [theirs(image, amount, **how) for image, amount in zip(pil_images, amounts, strict=True)]
+    found = differences(ours(as_tensor(pil_images), amounts, interpolation, 128), expected)
     assert found.max() <= 1
     assert (found > 0).mean() < 0.0015
 
 
 @pytest.mark.parametrize("name", ["translate-x", "translate-y"])
 @pytest.mark.parametrize("interpolation", [NEAREST, BILINEAR, BICUBIC])
-def test_whole_pixels_are_translated_exactly(name, interpolation, images):
+def test_whole_pixels_are_translated_exactly(name, interpolation, pil_images):
     ours, theirs, _ = CLOSE[name]
     shares = np.arange(-100, 100) / 64
     how = {"resample": PILLOW[interpolation], "fillcolor": (128, 128, 128)}
-    expected = [theirs(image, share, **how) for image, share in zip(images, shares, strict=True)]
-    assert differences(ours(as_tensor(images), shares, interpolation, 128), expected).max() == 0
+    expected = [theirs(image, share, **how) for image, share in zip(pil_images, shares, strict=True)]
+    assert differences(ours(as_tensor(pil_images), shares, interpolation, 128), expected).max() == 0
 
 
 @pytest.mark.parametrize("name", ["rotate", "shear-x", "shear-y"])
-def test_nearest_neighbors_are_pillows(name, images):
+def test_nearest_neighbors_are_pillows(name, pil_images):
     """But where a source lies between two pixels: Pillow computes this one in fixed point."""
     ours, theirs, amounts = CLOSE[name]
     how = {"resample": PILLOW[NEAREST], "fillcolor": (128, 128, 128)}
-    expected = [theirs(image, amount, **how) for image, amount in zip(images, amounts, strict=True)]
-    assert (differences(ours(as_tensor(images), amounts, NEAREST, 128), expected) > 0).mean() < 0.001
+    expected = [theirs(image, amount, **how) for image, amount in zip(pil_images, amounts, strict=True)]
+    assert (differences(ours(as_tensor(pil_images), amounts, NEAREST, 128), expected) > 0).mean() < 0.001
 
 
 @pytest.mark.parametrize("name", [*EXACT, *CLOSE])
@@ -68,11 +68,13 @@ def test_images_that_are_not_square_or_flat(name):
     assert (found > 0).mean() < 0.005
 
 
-def test_flips_are_exact(originals):
-    images = as_tensor(originals)
+def test_flips_are_exact(pil_images):
+    images = as_tensor(pil_images)
     still = np.full((200, 3), 0.5, np.float32)
     still[:, 2] = 0.4
-    assert differences(Crop(flip=True)(images, still), [ImageOps.mirror(original) for original in originals]).max() == 0
+    assert (
+        differences(Crop(flip=True)(images, still), [ImageOps.mirror(original) for original in pil_images]).max() == 0
+    )
     still[:, 2] = 0.6
     assert torch.equal(Crop(flip=True)(images, still), images)
 
@@ -108,8 +110,8 @@ def test_the_wide_space_is_torchvisions():
         assert signed == (not np.array_equal(amount(level, -ones), amount(level, ones)))
 
 
-def test_each_image_gets_its_own_operation(originals):
-    images = as_tensor(originals[:60])
+def test_each_image_gets_its_own_operation(pil_images):
+    images = as_tensor(pil_images[:60])
     names = [NAMES[i % len(NAMES)] for i in range(60)]
     names[7] = None
     codes = np.array([-1 if name is None else NAMES.index(name) for name in names])

@@ -57,7 +57,7 @@ def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, mo
     """A folder with everything that the README's commands name."""
     shutil.copytree(runs, tmp_path / "runs")
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
-    image_folder.rename(tmp_path / "images")
+    image_folder.rename(tmp_path / "photos")
     (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
