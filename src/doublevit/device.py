@@ -1,6 +1,7 @@
 """This process among those that work together, its device, and the numbers that it multiplies in."""
 
 import contextlib
+import functools
 import os
 
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 
 from doublevit.errors import UserError
 
+DEVICE = "ACCELERATE_TORCH_DEVICE"
+"""The environment variable by which accelerate is told of a device."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -44,10 +47,26 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def on_cpu() -> bool:
-    """Whether several processes share the CPU: accelerate must be told, or it takes each for alone."""
-    return "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+    """Whether the CPU was asked for, or several processes share it: accelerate must be told, or it takes a GPU."""
+    return os.environ.get(DEVICE) == "cpu" or ("LOCAL_RANK" in os.environ and not torch.cuda.is_available())
 
 
 def this_process() -> PartialState:
-    """Its number, how many there are, and its device."""
+    """Its number, how many there are, and its device.
+
+    Raises:
+        UserError: the device that was asked for is not here.
+    """
+    if name := os.environ.get(DEVICE):
+        _require_device(name)
     return PartialState(cpu=on_cpu())
+
+
+@functools.cache
+def _require_device(name: str) -> None:
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        raise UserError(f"`device` {name}: not on this machine, which has {', '.join(there)}") from error

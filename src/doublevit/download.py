@@ -27,7 +27,7 @@ def fetch(download: Download, folder: Path) -> Path:
     Raises:
         UserError: the server cannot be reached, breaks off, or sends something else than expected.
     """
-    writable_folder(folder, "downloads; --data.cache sets another cache")
+    writable_folder(folder, "downloads; `data.cache` sets another cache")
     pooch.get_logger().setLevel("WARNING")
     try:
         with filelock.FileLock(folder / ".lock"), progress.bar("downloading", 0, unit="bytes") as bar:
@@ -43,7 +43,7 @@ def fetch(download: Download, folder: Path) -> Path:
     except requests.RequestException as error:
         raise UserError(
             f"cannot download {download.url} ({type(error).__name__}); try again,"
-            " or fetch it elsewhere and pass --data.path"
+            " or fetch it elsewhere and pass `data.path`"
         ) from error
     except ValueError as error:  # pooch's word for a wrong checksum
         raise UserError(

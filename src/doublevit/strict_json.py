@@ -27,7 +27,10 @@ def convert(raw: Any, kind: type[Value]) -> Value:
     Raises:
         ValueError: as `decode`.
     """
-    value = msgspec.convert(raw, kind, dec_hook=_from_json)
+    try:
+        value = msgspec.convert(raw, kind, dec_hook=_from_json)
+    except msgspec.ValidationError as error:  # `...` in messages of ours are arguments
+        raise ValueError(str(error).replace("`", "'")) from error.__cause__
     _require_known(raw, to_builtins(value), "$")
     return value
 
@@ -70,7 +73,7 @@ def _require_known(raw: Any, known: Any, path: str) -> None:
     if isinstance(raw, dict) and isinstance(known, dict):
         for key, inner in raw.items():
             if key not in known:
-                raise ValueError(f"unknown field `{key}` - at `{path}`")
+                raise ValueError(f"unknown field '{key}' - at '{path}'")
             _require_known(inner, known[key], f"{path}.{key}")
     elif isinstance(raw, list) and isinstance(known, list | tuple):
         for number, pair in enumerate(zip(raw, known, strict=False)):

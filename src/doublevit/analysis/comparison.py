@@ -126,9 +126,9 @@ class Comparison:
 
     @functools.cached_property
     def clean(self) -> Mapping[str, ScoreColumn]:
-        """Top-1 and top-3 on clean images, where they can be on the same ones."""
+        """Top-1, top-3 and top-5 on clean images, where they can be on the same ones."""
         chosen = choose([options_of_all(method, _clean_rows) for method in self.methods])
-        return {metric: self._clean_column(metric, chosen) for metric in ("top-1", "top-3")}
+        return {metric: self._clean_column(metric, chosen) for metric in ("top-1", "top-3", "top-5")}
 
     @functools.cached_property
     def corrupted(self) -> tuple[CorruptedComparison, ...]:

@@ -73,7 +73,7 @@ def fitting(run: RunFolder, words: Sequence[str]) -> list[SavedMeasurement]:
     fit = [each for each in there if wanted <= _words(each.row) and _is_open(each.row, wanted)]
     if not fit:
         asked = " ".join(words)
-        raise UserError(f"{run.path} has no measurement that fits --condition {asked!r}; there are: {_choices(there)}")
+        raise UserError(f"{run.path} has no measurement that fits `condition` {asked!r}; there are: {_choices(there)}")
     return fit
 
 

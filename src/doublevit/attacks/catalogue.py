@@ -227,7 +227,7 @@ _NO_L0 = "its ball of changed pixels is none of our norms, and Foolbox cannot cu
 _NUMBA = "needs numba, which Foolbox does not bring and takes half a minute to compile it"
 _AS_BIM = "Foolbox forgets Adam in this norm: it is bim to the bit"
 _UNAWARE = "smaller than epsilon once it is cut to [0, 1]; the noise attacks here are not"
-_ONCE = "as {} with --attack.{}.repeats 1"
+_ONCE = "as {} with `attack.{}.repeats=1`"
 
 LEFT_OUT: dict[str, str] = {
     "Attack": "the base class",

@@ -37,12 +37,12 @@ class AttackConfig:
         for name in self.names:
             _require_known(name, self.norm)
         if len(set(self.names)) < len(self.names):
-            raise UserError(f"--attack.names {' '.join(self.names)}: expected each once; to repeat, --attack.restarts")
-        for flag, value in (("restarts", self.restarts), ("batch-size", self.batch_size)):
-            if value < 1:
-                raise UserError(f"--attack.{flag}: expected at least 1, found {value}")
+            raise UserError(f"`attack.names` {' '.join(self.names)}: expected each once; to repeat, `attack.restarts`")
+        for name, count in (("restarts", self.restarts), ("batch_size", self.batch_size)):
+            if count < 1:
+                raise UserError(f"`attack.{name}`: expected at least 1, found {count}")
         if not self.names and any(getattr(self, field.name) != field.default for field in dataclasses.fields(self)):
-            raise UserError("expected --attack.names, to say which attack; for example --attack.names pgd")
+            raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
         _ = self.sizes
         self._require_used()
 
@@ -62,9 +62,9 @@ class AttackConfig:
             fitting = [part for part in parts_of(name) if ATTACKS[part].min_classes <= count]
             lacking = [part for part in parts_of(name) if part not in fitting]
             if lacking:
-                instead = f"; give --attack.names {' '.join(fitting)}" if fitting else ""
+                instead = f"; give `attack.names={' '.join(fitting)}`" if fitting else ""
                 least = ATTACKS[lacking[0]].min_classes
-                raise UserError(f"--attack.names {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
+                raise UserError(f"`attack.names` {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
 
     def times(self, attack: str) -> int:
         """How often an attack is run: once where it would do the same again."""
@@ -75,8 +75,7 @@ class AttackConfig:
         used = {field_of(part) for name in self.names for part in parts_of(name)}
         for field in dataclasses.fields(self.parameters):
             if getattr(self.parameters, field.name) != field.default and field.name not in used:
-                flag = field.name.replace("_", "-")
-                raise UserError(f"--attack.{flag}...: no attack of --attack.names has these parameters")
+                raise UserError(f"`attack.{field.name}`: no attack of `attack.names` has these parameters")
 
 
 def _require_known(name: str, norm: str) -> None:
@@ -92,5 +91,5 @@ def _require_known(name: str, norm: str) -> None:
     norms = spec_of(name).norms
     if norms and norm not in norms:
         raise UserError(
-            f"--attack.names {name}: it has no norm {norm}, only {', '.join(norms)}; add --attack.norm {norms[0]}"
+            f"`attack.names` {name}: it has no norm {norm}, only {', '.join(norms)}; add `attack.norm={norms[0]}`"
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from doublevit.errors import UserError
 
-FLAG = "--attack.epsilons"
+ARGUMENT = "`attack.epsilons`"
 LEVELS = 255  # of a stored pixel above black
 DEFAULTS = {
     "linf": ("0", "0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255"),
@@ -25,12 +25,12 @@ def parse(text: str, norm: str) -> float:
     try:
         value = float(top) / (float(bottom) if slash else 1)
     except (ValueError, ZeroDivisionError):
-        raise UserError(f"{FLAG}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
+        raise UserError(f"{ARGUMENT}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
     if not 0 <= value < math.inf:
-        raise UserError(f"{FLAG}: expected 0 or more, and not infinite, found {text}")
+        raise UserError(f"{ARGUMENT}: expected 0 or more, and not infinite, found {text}")
     if norm == "linf" and value > 1:
         hint = f"; did you mean {text}/255?" if not slash and value <= LEVELS else ""
-        raise UserError(f"{FLAG} {text}: expected at most 1, since pixels run from 0 to 1{hint}")
+        raise UserError(f"{ARGUMENT} {text}: expected at most 1, since pixels run from 0 to 1{hint}")
     return value
 
 

@@ -33,7 +33,7 @@ def make_foolbox(name: str, norm: str | None, parameters: Parameters) -> AttackF
         raise unknown("attack", name, FOOLBOX)
     spec = FOOLBOX[name]
     if norm not in (spec.norms or (None,)):
-        raise UserError(f"--attack.norm: expected {' or '.join(spec.norms) or 'none'} for {name}, found {norm}")
+        raise UserError(f"`attack.norm`: expected {' or '.join(spec.norms) or 'none'} for {name}, found {norm}")
     return FoolboxAttack(name, norm, spec.class_name(norm), arguments(name, norm, parameters))
 
 

@@ -127,9 +127,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            attack = field.name.replace("_", "-")
             for parameter, value in dataclasses.asdict(getattr(self, field.name)).items():
-                _check(f"--attack.{attack}.{parameter.replace('_', '-')}", value, LIMITS.get(parameter))
+                _check(f"`attack.{field.name}.{parameter}`", value, LIMITS.get(parameter))
 
     def of(self, name: str) -> dict[str, Any]:
         """The hyperparameters of the attack called `name` by their fields' names; empty for an attack without any."""
@@ -151,8 +150,8 @@ def field_of(name: str) -> str:
     return family.replace("-", "_")
 
 
-def _check(flag: str, value: float | None, limits: tuple[float, float] | None) -> None:
+def _check(argument: str, value: float | None, limits: tuple[float, float] | None) -> None:
     if value is None or limits is None:
         return
     if not limits[0] <= value <= limits[1]:
-        raise UserError(f"{flag}: expected {limits[0]:,g} to {limits[1]:,g}, found {value}")
+        raise UserError(f"{argument}: expected {limits[0]:,g} to {limits[1]:,g}, found {value}")

@@ -75,13 +75,13 @@ class AugMixConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.severity <= 10:
-            raise UserError(f"--augment.augmix.severity: expected 0 to 10, found {self.severity}")
+            raise UserError(f"`augment.augmix.severity`: expected 0 to 10, found {self.severity}")
         if self.width not in range(1, MOST + 1):
-            raise UserError(f"--augment.augmix.width: expected 1 to {MOST} chains, found {self.width}")
+            raise UserError(f"`augment.augmix.width`: expected 1 to {MOST} chains, found {self.width}")
         if self.depth not in (-1, *range(1, MOST + 1)):
-            raise UserError(f"--augment.augmix.depth: expected 1 to {MOST}, or -1 for 1 to 3, found {self.depth}")
+            raise UserError(f"`augment.augmix.depth`: expected 1 to {MOST}, or -1 for 1 to 3, found {self.depth}")
         if not 0.1 <= self.alpha <= 1000:
-            raise UserError(f"--augment.augmix.alpha: expected 0.1 to 1000, found {self.alpha}")
+            raise UserError(f"`augment.augmix.alpha`: expected 0.1 to 1000, found {self.alpha}")
         expand(self.operations)
 
 
@@ -106,27 +106,27 @@ class AugmentConfig:
             raise unknown("augmentation policy", self.policy, POLICIES)
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) <= 1000:
-                raise UserError(f"--augment.{name}: expected 0 (none) to 1000, found {getattr(self, name)}")
+                raise UserError(f"`augment.{name}`: expected 0 (none) to 1000, found {getattr(self, name)}")
         if self.place not in PLACES:
             raise unknown("place for augmentation", self.place, PLACES)
         if self.consistency and (self.mixup or self.cutmix):
             raise UserError(
-                "--augment.policy augmix-jsd compares views of one image, --augment.mixup and --augment.cutmix blend"
+                "`augment.policy=augmix-jsd` compares views of one image, `augment.mixup` and `augment.cutmix` blend"
                 " two: choose one of them"
             )
         if self.crop_size is not None and not (isinstance(self.crop_size, int) and self.crop_size > 0):
-            raise UserError(f"--augment.crop-size: expected a whole number above 0, found {self.crop_size}")
+            raise UserError(f"`augment.crop_size`: expected a whole number above 0, found {self.crop_size}")
         self._refuse_what_does_nothing()
 
     def _refuse_what_does_nothing(self) -> None:
         mixes = self.policy.startswith("augmix")
         if self.augmix != AugMixConfig() and not mixes:
-            raise UserError(f"--augment.augmix.* changes nothing in {self.policy}; add --augment.policy augmix")
+            raise UserError(f"`augment.augmix` changes nothing in {self.policy}; add `augment.policy=augmix`")
         if self.crop_size is not None and self.policy == "none":
-            raise UserError("--augment.crop-size: the policy none does not crop; choose another one")
+            raise UserError("`augment.crop_size`: the policy none does not crop; choose another one")
         lenient = [name for name in self.operations if name not in STRICT]
         if self.policy == "augmix-strict" and lenient:
-            raise UserError(f"--augment.policy augmix-strict leaves out {', '.join(lenient)}; for these choose augmix")
+            raise UserError(f"`augment.policy=augmix-strict` leaves out {', '.join(lenient)}; for these choose augmix")
 
     @property
     def consistency(self) -> bool:
@@ -149,7 +149,7 @@ class AugmentConfig:
         largest = min(side + 2 * crop_padding(side) for side in (height, width))
         if self.crop_size is not None and self.crop_size > largest:
             raise UserError(
-                f"--augment.crop-size {self.crop_size}: expected at most {largest}, since the images are"
+                f"`augment.crop_size` {self.crop_size}: expected at most {largest}, since the images are"
                 f" {height} x {width} pixels with a padding of {crop_padding(min(height, width))}"
             )
 

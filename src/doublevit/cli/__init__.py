@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "recipes": recipes,
     "data": data,
 }
+ALIASES = {"val": "evaluate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,13 +56,14 @@ def _dispatch(arguments: Sequence[str]) -> None:
         _print_help()
     elif arguments[0] == "--version":
         say(f"doublevit {__version__}")
-    elif arguments[0] not in COMMANDS:
-        raise unknown("command", arguments[0], COMMANDS)
     else:
-        COMMANDS[arguments[0]](arguments[1:])
+        name = ALIASES.get(arguments[0], arguments[0])
+        if name not in COMMANDS:
+            raise unknown("command", name, [*COMMANDS, *ALIASES])
+        COMMANDS[name](arguments[1:])
 
 
 def _print_help() -> None:
     say("Fine-tune pretrained vision transformers and see how good they are.\n\nusage: doublevit COMMAND ...\n")
     print_names("Commands", {name: (command.__doc__ or "").strip() for name, command in COMMANDS.items()})
-    say("\nFirst: doublevit run digits-double")
+    say("\nFirst: doublevit run digits-double\nval is another name of evaluate")

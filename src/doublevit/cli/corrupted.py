@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from doublevit.cli.parse import parse
+from doublevit.cli.parse import parse, with_source
 from doublevit.cli.terminal import fail, say
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import DataConfig, Dataset, load
@@ -32,13 +32,9 @@ class Corrupt:
     """jpeg: the published layout, quality 85; store: arrays, exact and fast to read, six times as large."""
     first: int | None = None
     """Only the first so many images."""
-    workers: int = os.cpu_count() or 1
-    """Processes that work side by side."""
     corruption: Annotated[CorruptionConfig, tyro.conf.arg(name="")] = DEFAULT
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"--workers: expected at least 1, found {self.workers}")
         if not self.corruption.corruptions:
             raise UserError("--corruptions: expected at least one; for the fifteen: common")
 
@@ -51,7 +47,7 @@ def corrupt(arguments: Sequence[str]) -> None:
     from doublevit.corrupted_sets.write import write
     from doublevit.corruptions.config import table_for
 
-    clean, wanted = load(options.data)["val"], options.corruption
+    clean, wanted = load(with_source(options.data, arguments))["val"], options.corruption
     clean = clean if options.first is None else clean.first(options.first)
     ice = on_the_fly(clean, wanted, options.data.cache).textures
     height, width = clean.images.shape[1:3]
@@ -66,7 +62,7 @@ def corrupt(arguments: Sequence[str]) -> None:
         frost=ice.name,
         kept_as=options.format,
     )
-    made = write(clean, manifest, ice, options.output, wanted.cells, options.workers)
+    made = write(clean, manifest, ice, options.output, wanted.cells, options.data.workers or os.cpu_count() or 1)
     say(f"{options.output}: {len(wanted.cells)} cells of {len(clean):,} images, {made} of them made now")
     say(f"constants {manifest.constants}, seed {manifest.seed}, frost: {manifest.frost}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from doublevit.augment import AugmentConfig
 from doublevit.cli.corrupted import corrupt, show_corruptions, verify_set
-from doublevit.cli.parse import asks_help, parse
+from doublevit.cli.parse import RENAMED, asks_help, parse, with_source
 from doublevit.cli.terminal import say
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
@@ -81,8 +81,8 @@ def data(arguments: Sequence[str]) -> None:
 
 def _prepare(arguments: Sequence[str]) -> None:
     """Decode images into the cache, or find them there."""
-    config = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__).data
-    splits = load(config)
+    options = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__)
+    splits = load(with_source(options.data, arguments))
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} images of {height} x {width}, {len(dataset.class_ids)} classes")
@@ -97,16 +97,16 @@ def _verify(arguments: Sequence[str]) -> None:
 
         path = fetch_published(options.data.cache, four=options.download_corrupted_set == "validation")
     if path is None:
-        say(verify(options.data))
+        say(verify(with_source(options.data, arguments)))
     else:
         verify_set(path)
 
 
 def _show(arguments: Sequence[str]) -> None:
-    options = parse(Show, "doublevit data show", arguments)
+    options = parse(Show, "doublevit data show", arguments, RENAMED | {"--photos": "--images"})
     config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
-    dataset = load(options.data)[options.split]
+    dataset = load(with_source(options.data, arguments))[options.split]
     from doublevit.data.sheet import captioned_sheet, contact_sheet
 
     if options.corruption:

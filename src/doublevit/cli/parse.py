@@ -1,37 +1,82 @@
 """Arguments to dataclasses by tyro, whose boxed complaints are folded into the one line that every error gets."""
 
 import contextlib
+import dataclasses
 import io
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
 
+from doublevit.cli.terminal import warn
+from doublevit.data import DataConfig, source_at
 from doublevit.errors import UserError
 
 Options = TypeVar("Options")
 
+RENAMED = {"--train.optimiser": "--train.optimizer", "--photos": "--first", "--photo": "--index"}
+"""Options under the names that they had until version 0.1, which still work in this one."""
+RENAMED_VALUES = {("--augment.place", "photo"): "image", ("--attack.space", "photo"): "image"}
+"""The same of values."""
 
-def parse(kind: type[Options], prog: str, arguments: Sequence[str], **tyro_options: Any) -> Options:
-    """An instance of the dataclass `kind`, filled from `arguments`; `--help` is printed and ends the program.
+
+def parse(
+    kind: type[Options], prog: str, arguments: Sequence[str], renamed: Mapping[str, str] = RENAMED, **tyro_options: Any
+) -> Options:
+    """Fill an instance of the dataclass `kind` from `arguments`; `--help` is printed and ends the program.
 
     Raises:
         UserError: an argument is unknown, missing, of another type or out of range.
     """
     complaint = io.StringIO()
+    current = list(_current(arguments, renamed))
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, prog=prog, args=list(arguments), **tyro_options)
+            options = tyro.cli(kind, prog=prog, args=current, **tyro_options)
     except SystemExit as end:
         if not end.code:
             raise
         raise UserError(f"{_fold(complaint.getvalue())}; see {prog} --help") from None
+    if getattr(options, "device", "auto") != "auto":
+        os.environ["ACCELERATE_TORCH_DEVICE"] = options.device  # before torch is imported
+    return options
 
 
 def asks_help(arguments: Sequence[str]) -> bool:
     """Whether a command that wants a word was given none, or asked for help."""
     return not arguments or arguments[0] in ("-h", "--help")
+
+
+def value_of(arguments: Sequence[str], *names: str) -> str | None:
+    """The value that `arguments` give an option, written as `--name value` or `--name=value`; None if they do not."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") in names:
+            return value if equals else following
+    return None
+
+
+def with_source(config: DataConfig, arguments: Sequence[str]) -> DataConfig:
+    """The data with the source that its path implies, unless `arguments` name one."""
+    if config.path is None or value_of(arguments, "--data.source") is not None:
+        return config
+    return dataclasses.replace(config, source=source_at(config.path))
+
+
+def _current(arguments: Sequence[str], renamed: Mapping[str, str]) -> Iterator[str]:
+    """The arguments under the names of this version, with a word to the user where they have older ones."""
+    option = ""
+    for argument in arguments:
+        is_option = argument.startswith("--")
+        name, equals, value = argument.partition("=") if is_option else (option, " ", argument)
+        option = renamed.get(name.replace("_", "-"), name)
+        value = RENAMED_VALUES.get((option.replace("_", "-"), value), value)
+        current = f"{option}{equals}{value}" if is_option else value
+        if current != argument:
+            warn(f"{argument} is now {current}; the old name works in this version only")
+        yield current
 
 
 def _fold(box: str) -> str:

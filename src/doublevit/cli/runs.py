@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from doublevit.augment import describe
+from doublevit.cli.attack_help import parse_evaluation
 from doublevit.cli.names import print_recipes
-from doublevit.cli.parse import asks_help, parse
+from doublevit.cli.parse import asks_help, parse, value_of, with_source
 from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say
-from doublevit.jobs.options import Evaluate, SpeedOptions, TransferOptions
+from doublevit.errors import UserError
+from doublevit.jobs.options import DeviceOptions, Evaluate, SpeedOptions, TransferOptions
 from doublevit.progress import is_main_process
-from doublevit.recipes import Recipe, from_dict, get_recipe
+from doublevit.recipes import Recipe, fine_tuning, from_dict, get_recipe
 
 if TYPE_CHECKING:
     from doublevit.jobs.evaluate import Evaluated
@@ -30,23 +32,30 @@ CONTENTS = {
     "log.jsonl": "the course of training",
     "recipe.json": "what it takes to repeat it, with environment.json",
 }
+USAGE = """usage: {prog} RECIPE [options]
+       {prog} --model NAME --data PATH [options]
+       {prog} --resume RUN
+
+NAME is any network of timm, PATH a folder of class folders, or Tiny ImageNet's zip or folder.
+All options: {prog} RECIPE --help
+"""
 RESULTS = ("accuracy", "robustness", "cells", "means", "attacks", "parts")
 """The tables that may be made of rows that were just measured, one below the other."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class Start(DeviceOptions):
     """Options of a run, beside those of its recipe."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     name: str | None = None
     """Name of the run's folder; if not given, recipe and time."""
-    runs: Path = Path("runs")
+    runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
     """Folder that holds all runs."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Resume:
+class Resume(DeviceOptions):
     """Go on with a run from its last checkpoint, with the recipe it was started with."""
 
     resume: Path
@@ -70,7 +79,7 @@ def train(arguments: Sequence[str]) -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
-    options = parse(Evaluate, "doublevit evaluate", arguments)
+    options = parse_evaluation(Evaluate, "doublevit evaluate", arguments)
     from doublevit.jobs.evaluate import evaluate as measure
 
     try:
@@ -82,7 +91,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def transfer(arguments: Sequence[str]) -> None:
     """Black box: each run on images made to fool the others, as a matrix: `transfer RUN RUN ... [options]`."""
-    options = parse(TransferOptions, "doublevit transfer", arguments)
+    options = parse_evaluation(TransferOptions, "doublevit transfer", arguments)
     from doublevit.jobs.evaluate import transfer as measure
 
     try:
@@ -123,12 +132,23 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
     if any(argument.split("=")[0] == "--resume" for argument in arguments):
         return parse(Resume, prog, arguments)
     if asks_help(arguments):
-        say(f"usage: {prog} RECIPE [options]\n       {prog} --resume RUN\n\nall options: {prog} RECIPE --help\n")
+        say(USAGE.format(prog=prog))
         print_recipes()
         raise SystemExit(0)
-    recipe = get_recipe(arguments[0])
-    prog = f"{prog} {recipe.name}"
-    return parse(Start, prog, arguments[1:], description=recipe.note, default=Start(recipe))
+    recipe, rest = _chosen_recipe(arguments)
+    options = parse(Start, f"{prog} {recipe.name}", rest, description=recipe.note, default=Start(recipe))
+    data = with_source(options.recipe.data, rest)
+    return dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, data=data))
+
+
+def _chosen_recipe(arguments: Sequence[str]) -> tuple[Recipe, Sequence[str]]:
+    """The recipe that the first argument names, or the generic one of --model, and the arguments that are left."""
+    if not arguments[0].startswith("-"):
+        return get_recipe(arguments[0]), arguments[1:]
+    model = value_of(arguments, "--model", "--model.backbone")
+    if not model:
+        raise UserError("expected a recipe (see doublevit recipes), or `model`: any network of timm")
+    return fine_tuning(model), arguments
 
 
 def _show_result(evaluated: "Evaluated") -> None:

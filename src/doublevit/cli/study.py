@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from doublevit.cli.names import print_names
-from doublevit.cli.parse import asks_help, parse
+from doublevit.cli.parse import asks_help, parse, with_source
 from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say, warn
 from doublevit.errors import UserError
 from doublevit.files import write_text
+from doublevit.jobs.options import DeviceOptions
 from doublevit.recipes import Recipe
 from doublevit.runs.study_record import StudyRecord, read_record
 from doublevit.studies.named import STUDIES, get_study
@@ -28,13 +29,13 @@ SHORT = ("accuracy", "comparison")
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyOptions:
+class StudyOptions(DeviceOptions):
     """Options of a study, beside those of its base recipe."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     name: str | None = None
     """Name of the study's folder; if not given, the study's."""
-    runs: Path = Path("runs")
+    runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
     """Folder that holds all runs."""
     cells: tuple[str, ...] | None = None
     """Do only these; all can be seen with --dry-run."""
@@ -67,6 +68,8 @@ def study(arguments: Sequence[str]) -> None:
     chosen = get_study(arguments[0])
     program, default = f"doublevit study {chosen.name}", StudyOptions(chosen.base_recipe())
     options = parse(StudyOptions, program, arguments[1:], description=chosen.note, default=default)
+    data = with_source(options.recipe.data, arguments)
+    options = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, data=data))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("doublevit study works in one process, one cell after another: start it without torchrun")
     folder = options.runs / (options.name or chosen.name)

@@ -1,4 +1,4 @@
-"""Which corruptions, what they are made with, and what they are compared with: the knobs that commands share."""
+"""Which corruptions, what they are made with, and what they are compared with: the options that commands share."""
 
 import dataclasses
 from pathlib import Path
@@ -28,9 +28,9 @@ class CorruptionConfig:
     def __post_init__(self) -> None:
         require_known(self.names, self.severities)
         if not self.severities:
-            raise UserError("--severities: expected at least one of 1 to 5")
+            raise UserError("`severities`: expected at least one of 1 to 5")
         if not 0 <= self.corruption_seed < 2**64:
-            raise UserError(f"--corruption-seed: expected 0 or more, and below 2**64, found {self.corruption_seed}")
+            raise UserError(f"`corruption_seed`: expected 0 or more, and below 2**64, found {self.corruption_seed}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,14 +59,14 @@ class RobustnessConfig(CorruptionConfig):
         if not self.corruptions and any(
             getattr(self, field.name) != field.default for field in dataclasses.fields(self)
         ):
-            raise UserError("expected --corruptions, to say which; for the fifteen: --corruptions common")
+            raise UserError("expected `corruptions`, to say which; for the fifteen: `corruptions=common`")
         if self.corrupted_set and self.download_corrupted_set:
-            raise UserError("--corrupted-set and --download-corrupted-set: expected one of them")
+            raise UserError("`corrupted_set` and `download_corrupted_set`: expected one of them")
         made = (self.corruption_seed, self.frost_textures, self.download_frost_textures)
         if (self.corrupted_set or self.download_corrupted_set) and any(made):
-            raise UserError("--corruption-seed and frost textures are for images corrupted on the fly, not for a set")
+            raise UserError("`corruption_seed` and frost textures are for images corrupted on the fly, not for a set")
         if self.download_corrupted_set and len({name in VALIDATION for name in self.names}) > 1:
             raise UserError(
-                "the published fifteen and the other four are two archives: evaluate --corruptions common,"
-                " then --corruptions validation"
+                "the published fifteen and the other four are two archives: evaluate `corruptions=common`,"
+                " then `corruptions=validation`"
             )

@@ -163,7 +163,7 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | Non
 
 def _require_none(found: list[str], path: Path) -> None:
     if found:
-        more = f" ({len(found) - 1} more cells are not right: doublevit data verify --corrupted-set {path})"
+        more = f" ({len(found) - 1} more cells are not right: verify the set to see all)"
         raise UserError(found[0] + (more if len(found) > 1 else ""))
 
 
@@ -177,7 +177,7 @@ def _require_shared_classes(files: PublishedFiles, clean: Dataset) -> None:
 
 def _require_same_images(manifest: Manifest, clean: Dataset, path: Path) -> None:
     if len(clean) > manifest.count:
-        raise UserError(f"{path} holds {manifest.count:,} of the {len(clean):,} images; add --first {manifest.count}")
+        raise UserError(f"{path} holds {manifest.count:,} of the {len(clean):,} images; add `first={manifest.count}`")
     same_kind = manifest.class_ids == clean.class_ids and manifest.side == clean.images.shape[1:3]
     if not same_kind or not np.array_equal(read_descriptions(path)[: len(clean)], describe_images(clean)):
         raise UserError(

@@ -50,7 +50,7 @@ def write(
         UserError: `root` holds another set or something else, or its disk is full or not writable.
     """
     writable_folder(root, "the corrupted set")
-    complaint = f"another process is writing {root}; wait for it, or choose another --output"
+    complaint = f"another process is writing {root}; wait for it, or choose another `output`"
     with alone(root / ".lock", complaint), _in_one_line(root):
         _begin(root, manifest, clean, cells)
         missing = missing_cells(root, cells)
@@ -70,12 +70,12 @@ def _begin(root: Path, manifest: Manifest, clean: Dataset, cells: Sequence[Cell]
     descriptions, before = describe_images(clean), Manifest.read(root)
     if before is None:
         if any(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != DESCRIPTIONS):
-            raise UserError(f"{root} is not empty, and holds no set to go on with; choose another --output")
+            raise UserError(f"{root} is not empty, and holds no set to go on with; choose another `output`")
         np.save(root / DESCRIPTIONS, descriptions)
     elif (name := before.differs_in(manifest)) or not np.array_equal(read_descriptions(root), descriptions):
         raise UserError(
             f"{root} holds a set with another {name.replace('_', ' ') if name else 'look of the clean images'}; choose"
-            " another --output"
+            " another `output`"
         )
     asked = dict.fromkeys((*(before.cells if before else ()), *cells))
     msgspec.structs.replace(manifest, cells=tuple(asked)).write(root)
@@ -109,7 +109,7 @@ def _in_one_line(root: Path) -> Iterator[None]:
         what = f"cannot write {error.filename or root} ({error.strerror}); make room or remove what is in the way"
         raise UserError(f"{what}; {advice}") from error
     except BrokenProcessPool as error:
-        raise UserError(f"a worker process died while writing {root}; {advice}, with fewer --workers") from error
+        raise UserError(f"a worker process died while writing {root}; {advice}, with fewer `workers`") from error
 
 
 def write_cells(pool: concurrent.futures.Executor, root: Path, manifest: Manifest, cells: list[Cell]) -> None:

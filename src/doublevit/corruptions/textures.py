@@ -79,7 +79,7 @@ def _load(folder: Path) -> Textures:
     if missing:
         raise UserError(
             f"{folder}: expected the frost textures {', '.join(PUBLISHED)}, found no {missing[0]}; pass the folder"
-            " that holds them, or --download-frost-textures"
+            " that holds them, or `download_frost_textures=True`"
         )
     sums = [hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in PUBLISHED]
     # Others are told apart by their bytes, wherever they lie: what was measured with them can be found again.

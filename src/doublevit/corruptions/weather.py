@@ -46,7 +46,7 @@ def require_room(textures: Textures, scale: float, height: int, width: int) -> N
     if height >= least[0] or width >= least[1]:
         raise UserError(
             f"frost: images of {width} x {height} are too large for the {textures.name}: expected less than"
-            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller images (--data.size)"
+            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller images (`data.size`)"
         )
 
 

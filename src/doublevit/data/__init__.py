@@ -1,6 +1,7 @@
 """Images and labels from four sources, decoded once: `load(DataConfig(...))` gives the splits "train" and "val"."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from doublevit.data import digits, image_folder, store, tiny_imagenet
 from doublevit.data.config import DataConfig
@@ -17,7 +18,7 @@ LISTINGS: dict[str, Callable[[DataConfig], Listing]] = {
 """Sources that are decoded into a store: what there is to decode."""
 SOURCES = (*EMBEDDED, *LISTINGS)
 
-__all__ = ["SOURCES", "DataConfig", "Dataset", "Splits", "load", "verify"]
+__all__ = ["SOURCES", "DataConfig", "Dataset", "Splits", "load", "source_at", "verify"]
 
 
 def load(config: DataConfig) -> Splits:
@@ -31,10 +32,16 @@ def load(config: DataConfig) -> Splits:
         splits = EMBEDDED[config.source](config)
     else:
         listing = LISTINGS[config.source](config)
-        splits = store.open_store(store.prepare(listing, config.cache, config.skip_bad), listing.source)
+        splits = store.open_store(store.prepare(listing, config.cache, config.skip_bad, config.workers), listing.source)
     if config.per_class is not None:
         splits = splits | {"train": splits["train"].per_class(config.per_class)}
     return splits
+
+
+def source_at(path: Path) -> str:
+    """The source that reads what lies at `path`: "tiny-imagenet" for its zip or folder, "folder" for class folders."""
+    is_tiny = any((root / "wnids.txt").exists() for root in (path, path / "tiny-imagenet-200"))
+    return "tiny-imagenet" if is_tiny or path.suffix.lower() == ".zip" else "folder"
 
 
 def verify(config: DataConfig) -> str:

@@ -1,10 +1,12 @@
-"""Which images: the knobs that every source reads."""
+"""Which images: the options that every source reads."""
 
 import dataclasses
 import os
 from pathlib import Path
+from typing import Annotated
 
 import platformdirs
+import tyro
 
 from doublevit.errors import UserError
 
@@ -14,8 +16,9 @@ class DataConfig:
     """Which images to use, and where they are kept once decoded."""
 
     source: str = "digits"
-    """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...)."""
-    path: Path | None = None
+    """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...); if a path is
+    given and this is not: what lies there."""
+    path: Annotated[Path | None, tyro.conf.arg(aliases=("--data",))] = None
     """The folder or official zip to read; Tiny ImageNet that was downloaded before needs none."""
     download: bool = False
     """Fetch Tiny ImageNet (237 MB) into the cache if it is not there."""
@@ -29,20 +32,19 @@ class DataConfig:
     """Seed of that split."""
     per_class: int | None = None
     """Train on this many images a class only (the same ones every time; fewer are a subset of more)."""
+    workers: Annotated[int | None, tyro.conf.arg(aliases=("--workers",))] = None
+    """Threads that decode images, processes that corrupt them; if not given, one for each core."""
     skip_bad: bool = False
     """Leave out files that cannot be read, count and name them, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
-        if self.source == "digits" and self.path is not None:
-            raise UserError(
-                f"--data.path {self.path}: the digits are embedded and need none; for images there, add"
-                " --data.source tiny-imagenet or --data.source folder"
-            )
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"`data.workers`: expected at least 1, found {self.workers}")
         if self.size < 8:
-            raise UserError(f"--data.size is the side in pixels: expected at least 8, found {self.size}")
+            raise UserError(f"`data.size` is the side in pixels: expected at least 8, found {self.size}")
         if not 0 < self.val_fraction < 1:
-            raise UserError(f"--data.val-fraction: expected between 0 and 1, found {self.val_fraction}")
+            raise UserError(f"`data.val_fraction`: expected between 0 and 1, found {self.val_fraction}")
         if self.split_seed < 0:
-            raise UserError(f"--data.split-seed: expected 0 or more, found {self.split_seed}")
+            raise UserError(f"`data.split_seed`: expected 0 or more, found {self.split_seed}")
         if self.per_class is not None and self.per_class < 1:
-            raise UserError(f"--data.per-class: expected at least 1 image a class, found {self.per_class}")
+            raise UserError(f"`data.per_class`: expected at least 1 image a class, found {self.per_class}")

@@ -51,7 +51,7 @@ class Dataset:
             UserError: there are fewer.
         """
         if not 1 <= count <= len(self):
-            raise UserError(f"--first {count}: expected 1 to {len(self):,}, as many as there are")
+            raise UserError(f"`first` {count}: expected 1 to {len(self):,}, as many as there are")
         if count == len(self):
             return self
         return self._part(np.arange(count), Subset("first", count))
@@ -65,7 +65,7 @@ class Dataset:
             UserError: there are fewer.
         """
         if not 1 <= count <= len(self):
-            raise UserError(f"--samples {count}: expected 1 to {len(self):,}, as many as there are")
+            raise UserError(f"`samples` {count}: expected 1 to {len(self):,}, as many as there are")
         if count == len(self):
             return self
         return self._part(np.sort(self._strata(seed)[:count]), Subset("stratified", count, seed))
@@ -96,7 +96,7 @@ class Dataset:
         members = np.flatnonzero(self.labels == label)
         if len(members) < count:
             raise UserError(
-                f"--data.per-class {count}: class {self.class_names[label]!r} has only {len(members)} images;"
+                f"`data.per_class` {count}: class {self.class_names[label]!r} has only {len(members)} images;"
                 " ask for fewer"
             )
         return np.random.default_rng([seed, label]).permutation(members)[:count]

@@ -17,13 +17,18 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 def load(config: DataConfig) -> Splits:
     """The digits as RGB images of 32 x 32, a fraction of each class (`val_fraction`, by `split_seed`) in "val"."""
+    if config.path is not None:
+        raise UserError(
+            f"`data.path` {config.path}: the digits are embedded and need none; for images there, add"
+            " `data.source=tiny-imagenet` or `data.source=folder`"
+        )
     from sklearn.datasets import load_digits  # slow imports that only this source needs
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     images = np.stack([_enlarge(scan) for scan in digits.images])
     if not 0.01 <= config.val_fraction <= 0.99:
-        raise UserError(f"--data.val-fraction {config.val_fraction}: too few digits for that; expected 0.01 to 0.99")
+        raise UserError(f"`data.val_fraction` {config.val_fraction}: too few digits for that; expected 0.01 to 0.99")
     splits = train_test_split(
         np.arange(len(images)), test_size=config.val_fraction, random_state=config.split_seed, stratify=digits.target
     )

@@ -40,13 +40,13 @@ def listing(config: DataConfig) -> Listing:
 
 def _require_folder(path: Path | None) -> Path:
     if path is None:
-        raise UserError("--data.source folder wants --data.path: a folder with one folder of images for each class")
+        raise UserError("the source folder wants `data.path`: a folder with one folder of images for each class")
     if not path.is_dir():
         raise UserError(f"{path} is no folder: expected one folder of images for each class in it")
     if (path / "wnids.txt").exists() or (path / "val_annotations.txt").exists():
         # Read as an image folder, Tiny ImageNet's val/ would silently be one class named "images".
         raise UserError(
-            f"{path} is a part of Tiny ImageNet: pass --data.source tiny-imagenet and the whole folder or zip"
+            f"{path} is a part of Tiny ImageNet: pass `data.source=tiny-imagenet` and the whole folder or zip"
         )
     return path
 

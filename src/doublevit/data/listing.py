@@ -51,8 +51,17 @@ class Listing:
         return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
-def decode_split(listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None]) -> int:
+def decode_split(
+    listing: Listing,
+    split: str,
+    part: Path,
+    bar: progress.Bar,
+    on_bad: Callable[[str], None],
+    workers: int | None = None,
+) -> int:
     """Decode a split into `<split>-images.npy` and `<split>-labels.npy` in the folder `part`; returns how many images.
+
+    `workers` threads decode, one for each core if not given.
 
     `on_bad` is told of each file that cannot be read; it may raise to stop, or return to leave the file out.
 
@@ -65,7 +74,7 @@ def decode_split(listing: Listing, split: str, part: Path, bar: progress.Bar, on
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     good = np.ones(len(entries.names), dtype=bool)
     with path.open("r+b") as file:
-        for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset):
+        for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset, workers):
             for position, why in bad.items():
                 on_bad(f"{entries.names[position]} ({why})")
                 good[position] = False
@@ -77,8 +86,10 @@ def decode_split(listing: Listing, split: str, part: Path, bar: progress.Bar, on
     return int(good.sum())
 
 
-def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) -> Iterator[tuple[range, dict[int, str]]]:
-    """Write all images into the open `file`, the first at byte `start`, on all cores.
+def _decode_chunks(
+    listing: Listing, names: list[str], file: int, start: int, workers: int | None
+) -> Iterator[tuple[range, dict[int, str]]]:
+    """Write all images into the open `file`, the first at byte `start`, in threads.
 
     Yields the positions of each finished chunk and what was wrong with the bad ones among them.
     """
@@ -94,7 +105,7 @@ def _decode_chunks(listing: Listing, names: list[str], file: int, start: int) ->
         return positions, bad
 
     chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         yield from pool.map(decode_chunk, chunks)
     finally:

@@ -44,18 +44,20 @@ def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
     return cache / listing.key(skip_bad)
 
 
-def prepare(listing: Listing, cache: Path, skip_bad: bool) -> Path:
+def prepare(listing: Listing, cache: Path, skip_bad: bool, workers: int | None = None) -> Path:
     """The listing's store, decoded first if the cache has none; a second process waits for the one that decodes.
+
+    `workers` threads decode, one for each core if not given.
 
     Raises:
         UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is off.
     """
     folder = folder_of(listing, cache, skip_bad)
     if not folder.exists():
-        writable_folder(cache, "the cache; --data.cache sets another")
+        writable_folder(cache, "the cache; `data.cache` sets another")
         with _alone(folder):
             if not folder.exists():
-                _decode_all(listing, folder, skip_bad)
+                _decode_all(listing, folder, skip_bad, workers)
     return folder
 
 
@@ -133,7 +135,7 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
+def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | None) -> None:
     total = sum(len(entries.names) for entries in listing.splits.values())
     for stale in folder.parent.glob(f".{folder.name}-*"):  # of a process that was killed; the lock says none is at work
         shutil.rmtree(stale, ignore_errors=True)
@@ -141,14 +143,14 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool) -> None:
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
         on_bad = skipped.append if skip_bad else _stop_at_bad
-        splits = {split: _write_split(listing, split, part, bar, on_bad) for split in listing.splits}
+        splits = {split: _write_split(listing, split, part, bar, on_bad, workers) for split in listing.splits}
         meta = StoreMeta(STORE_VERSION, listing.class_ids, listing.class_names, splits, tuple(skipped))
         write_text(part / "meta.json", strict_json.pretty(meta))
     _tell_skipped(skipped)
 
 
 def _stop_at_bad(found: str) -> None:
-    raise UserError(f"cannot read {found}; mend or remove the file, or pass --data.skip-bad")
+    raise UserError(f"cannot read {found}; mend or remove the file, or pass `data.skip_bad=True`")
 
 
 def _tell_skipped(skipped: list[str]) -> None:
@@ -159,9 +161,9 @@ def _tell_skipped(skipped: list[str]) -> None:
 
 
 def _write_split(
-    listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None]
+    listing: Listing, split: str, part: Path, bar: progress.Bar, on_bad: Callable[[str], None], workers: int | None
 ) -> StoredSplit:
-    return StoredSplit(decode_split(listing, split, part, bar, on_bad), _checksum(part, split))
+    return StoredSplit(decode_split(listing, split, part, bar, on_bad, workers), _checksum(part, split))
 
 
 def _checksum(folder: Path, split: str) -> int:

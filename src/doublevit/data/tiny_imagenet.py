@@ -55,8 +55,8 @@ def _downloaded(config: DataConfig) -> Path:
     if path.is_file():
         return path
     raise UserError(
-        "Tiny ImageNet is not here: expected --data.path with the official zip or folder;"
-        f" pass that, or --data.download to fetch it from {OFFICIAL.url}"
+        "Tiny ImageNet is not here: expected `data.path` with the official zip or folder;"
+        f" pass that, or `data.download=True` to fetch it from {OFFICIAL.url}"
     )
 
 

@@ -24,7 +24,7 @@ from doublevit.statistics import wilson_interval
 
 SAVED_CLASSES = 5  # of each image's ranking, in saved predictions
 BATCH_SIZE = 100
-TOP = (1, 3)
+TOP = (1, 3, 5)
 
 
 @dataclasses.dataclass(frozen=True)

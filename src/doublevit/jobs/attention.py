@@ -63,7 +63,7 @@ def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray,
 def _prediction(loaded: LoadedRun, image: torch.Tensor) -> str:
     probabilities = loaded.network.eval()(image).softmax(dim=1)[0]
     label = int(probabilities.argmax())
-    return f"said: {first_name(loaded.dataset.class_names[label])}, {float(probabilities[label]):.0%}"
+    return f"predicted: {first_name(loaded.dataset.class_names[label])}, {float(probabilities[label]):.0%}"
 
 
 def _examples(dataset: Dataset) -> list[CaptionedImage]:

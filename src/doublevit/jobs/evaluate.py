@@ -117,7 +117,7 @@ def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tu
             return dict(zip(cells, found, strict=True)), model
     raise UserError(
         f"{path} was not measured on all of these corruptions with the same images and draws; first give doublevit"
-        f" evaluate {path} the same options without --relative-to"
+        f" evaluate {path} the same options without `relative_to`"
     )
 
 

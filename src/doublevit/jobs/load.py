@@ -63,7 +63,7 @@ def load_run(path: Path, options: EvalOptions) -> LoadedRun:
     recipe = from_dict(run.recipe())
     splits, network = load_data_and_model(recipe, from_scratch=True)
     if options.top_k != AS_TRAINED:
-        set_top_k(network, options.top_k, "--top-k")
+        set_top_k(network, options.top_k, "top_k")
     tell_attention(network)
     dataset = options.subset(splits["val"])
     checkpoint.load_weights(run.checkpoints, options.checkpoint, network)

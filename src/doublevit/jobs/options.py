@@ -17,7 +17,15 @@ from doublevit.models.top_k import AS_TRAINED, TopK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalOptions:
+class DeviceOptions:
+    """Where a command computes."""
+
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda, cuda:1, mps ..."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalOptions(DeviceOptions):
     """Which weights, on which images, and how."""
 
     checkpoint: Literal["last", "best"] = "last"
@@ -31,9 +39,9 @@ class EvalOptions:
     first: int | None = None
     """Only the first so many validation images."""
     samples: int | None = None
-    """Only so many, drawn by --seed, of each class its share; intervals are wider, as for these few."""
+    """Only so many, drawn by `seed`, of each class its share; intervals are wider, as for these few."""
     seed: int = 0
-    """Decides which images --samples draws, the batches of an adaptation, and every draw of an attack."""
+    """Decides which images `samples` draws, the batches of an adaptation, and every draw of an attack."""
     resume: bool = True
     """Go on with attacks that were stopped or killed: finished images are not attacked again."""
     strict: bool = False
@@ -42,13 +50,13 @@ class EvalOptions:
 
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
-            TopK.parse(self.top_k, "--top-k")
+            TopK.parse(self.top_k, "top_k")
         if self.batch_size < 1:
-            raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
+            raise UserError(f"`batch_size`: expected at least 1, found {self.batch_size}")
         if self.first is not None and self.samples is not None:
-            raise UserError("--first and --samples: expected one of them")
+            raise UserError("`first` and `samples`: expected one of them")
         if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
+            raise UserError(f"`seed`: expected 0 or more, and below 2**32, found {self.seed}")
 
     def subset(self, dataset: Dataset) -> Dataset:
         """The images that are asked for."""
@@ -69,14 +77,14 @@ class Evaluate(EvalOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.strict and not self.attack.names:
-            raise UserError("--strict is about the checks of attacks: expected --attack.names, to say which attacks")
+            raise UserError("`strict` is about the checks of attacks: expected `attack.names`, to say which attacks")
         if self.adapt.method != "none" and self.attack.names:
             raise UserError(
-                "--adapt.method and --attack.names: expected one of them, as attacks need a network that stays the same"
+                "`adapt.method` and `attack.names`: expected one of them, as attacks need a network that stays the same"
             )
         stored = self.robustness.corrupted_set or self.robustness.download_corrupted_set
         if self.samples is not None and stored:
-            raise UserError("--samples draws images of the clean set; a corrupted set has its own: use --first with it")
+            raise UserError("`samples` draws images of the clean set; a corrupted set has its own: use `first` with it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,23 +100,20 @@ class TransferOptions(EvalOptions):
             found = " ".join(map(str, self.runs)) or "none"
             raise UserError(f"expected two or more runs with different names of their folders, found {found}")
         if not self.attack.names:
-            raise UserError("expected --attack.names, to say which attack; for example --attack.names pgd")
+            raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
         for name in self.attack.names:
             if name not in TRANSFERABLE:
                 raise UserError(
-                    f"--attack.names {name}: to transfer, an attack must see gradients and go as far as the ball"
+                    f"`attack.names` {name}: to transfer, an attack must see gradients and go as far as the ball"
                     f" allows, as these do: {', '.join(TRANSFERABLE)}"
                 )
         for option in ("space", "independent", "restarts", "save_images"):
             if getattr(self.attack, option) != getattr(AttackConfig, option):
-                flag = option.replace("_", "-")
-                raise UserError(
-                    f"--attack.{flag} is for doublevit evaluate: in a transfer every image is attacked once"
-                )
+                raise UserError(f"`attack.{option}` is for evaluation: in a transfer every image is attacked once")
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionOptions:
+class AttentionOptions(DeviceOptions):
     """What a run's network looks at, as a PNG: a row for each image, with maps of its attention and rollout over it.
 
     Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
@@ -128,11 +133,11 @@ class AttentionOptions:
 
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
-            TopK.parse(self.top_k, "--top-k")
+            TopK.parse(self.top_k, "top_k")
         if self.picture.resolve() in {path.resolve() for path in self.images}:
-            raise UserError(f"--output {self.output} is one of the images; choose another name")
+            raise UserError(f"`output` {self.output} is one of the images; choose another name")
         if self.picture.suffix.lower() != ".png" or (self.output and not self.picture.absolute().parent.is_dir()):
-            raise UserError(f"--output {self.output}: expected a name that ends in .png, in a folder that is there")
+            raise UserError(f"`output` {self.output}: expected a name that ends in .png, in a folder that is there")
 
     @property
     def picture(self) -> Path:
@@ -141,7 +146,7 @@ class AttentionOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeedOptions:
+class SpeedOptions(DeviceOptions):
     """What a run's network costs on this machine: images a second, memory, parameters, multiplications.
 
     Images a second and memory are those of inference and of whole training steps (forward, backward, optimizer; no
@@ -162,6 +167,6 @@ class SpeedOptions:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise UserError(f"--batch-size: expected at least 1, found {self.batch_size}")
+            raise UserError(f"`batch_size`: expected at least 1, found {self.batch_size}")
         if not 0 < self.seconds < math.inf:
-            raise UserError(f"--seconds: expected more than 0, found {self.seconds:g}")
+            raise UserError(f"`seconds`: expected more than 0, found {self.seconds:g}")

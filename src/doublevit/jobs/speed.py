@@ -140,4 +140,4 @@ def _memory_errors(batch_size: int) -> Iterator[None]:
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
-        raise UserError(f"--batch-size {batch_size}: expected a batch that fits into memory; choose less") from error
+        raise UserError(f"`batch_size` {batch_size}: expected a batch that fits into memory; choose less") from error

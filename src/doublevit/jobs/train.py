@@ -51,7 +51,7 @@ def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
     state = this_process()
     if recipe.train.batch_size < state.num_processes:
         raise UserError(
-            f"--train.batch-size {recipe.train.batch_size}: expected at least an image for each of the"
+            f"`train.batch_size` {recipe.train.batch_size}: expected at least an image for each of the"
             f" {state.num_processes} processes"
         )
     if state.is_main_process:

@@ -65,7 +65,7 @@ def pretrained_heads(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
     foreign = next((name for name in class_ids if name not in rank), None)
     if foreign is not None:
         raise UserError(
-            f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use --model.head linear"
+            f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use `model.head=linear`"
         )
     rows = torch.tensor([rank[wnid] for wnid in class_ids])
     return [_cut(layer, rows) for layer in classifiers]
@@ -142,30 +142,30 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     return model
 
 
-def set_top_k(model: Classifier, text: str, flag: str = "--model.top-k") -> None:
+def set_top_k(model: Classifier, text: str, argument: str = "model.top_k") -> None:
     """Make all attention in a model sparse, or dense again, as `ModelConfig.top_k` is written; its weights stay.
 
     Raises:
         UserError: there is no attention in it, or some that cannot be reached, or not as many stages as numbers.
     """
-    top_k, model.attention = TopK.parse(text, flag), None
+    top_k, model.attention = TopK.parse(text, argument), None
     if top_k is None:
         return
     try:
         route_through_torch(model)
     except UserError as error:
-        raise UserError(f"{flag} {text}: {error}") from None
+        raise UserError(f"`{argument}` {text}: {error}") from None
     mode = model.attention = AttentionMode(top_k)
     _try(model, model.resize.size)
     mode.stages = tuple(dict.fromkeys(mode.calls))
     if not mode.stages:
         raise UserError(
-            f"{flag} {text}: found no attention in this network that goes through torch's"
+            f"`{argument}` {text}: found no attention in this network that goes through torch's"
             " scaled_dot_product_attention, as that of ViT, DeiT and PiT does; choose another network, or none"
         )
     if len(top_k.parts) not in (1, len(mode.stages)):
         raise UserError(
-            f"{flag} {text}: expected one number, or {len(mode.stages)}, as its attentions are to"
+            f"`{argument}` {text}: expected one number, or {len(mode.stages)}, as its attentions are to"
             f" {', '.join(map(str, mode.stages))} keys"
         )
 
@@ -180,7 +180,7 @@ def _try_size(model: Classifier, size: int) -> None:
     try:
         _try(model, size)
     except RuntimeError as error:
-        raise UserError(f"--model.image-size {size}: too small for this network; choose a larger one") from error
+        raise UserError(f"`model.image_size` {size}: too small for this network; choose a larger one") from error
 
 
 def _double(fine: Network, config: ModelConfig) -> DoubleViT:

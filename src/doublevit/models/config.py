@@ -1,7 +1,9 @@
-"""What a model is made of: the tables of named networks and heads, and the knobs. Nothing here imports torch."""
+"""What a model is made of: the tables of named networks and heads, and their options. Nothing here imports torch."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from doublevit.errors import UserError, unknown
 from doublevit.models.top_k import NONE, TopK
@@ -77,21 +79,21 @@ class CrossConfig:
     def __post_init__(self) -> None:
         if any(block < 1 for block in self.after) or list(self.after) != sorted(set(self.after)):
             found = " ".join(map(str, self.after))
-            raise UserError(f"--model.cross.after: expected different blocks in rising order, from 1, found {found}")
-        for name, value in (("heads", self.heads), ("head-dim", self.head_dim)):
+            raise UserError(f"`model.cross.after`: expected different blocks in rising order, from 1, found {found}")
+        for name, value in (("heads", self.heads), ("head_dim", self.head_dim)):
             if value is not None and not 1 <= value <= MAX_HEADS:
-                raise UserError(f"--model.cross.{name}: expected 1 to {MAX_HEADS}, found {value}")
+                raise UserError(f"`model.cross.{name}`: expected 1 to {MAX_HEADS}, found {value}")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Which network, with which weights and head, and how much of it is trained."""
 
-    backbone: str = "vit-b16"
+    backbone: Annotated[str, tyro.conf.arg(aliases=("--model",))] = "vit-b16"
     """A named network (see `doublevit recipes`) or any timm model; NAME@32 gives a ViT patches of 32 pixels."""
     coarse: str | None = None
     """A second ViT beside it, of larger patches: makes the model a DoubleViT."""
-    weights: str = "hub"
+    weights: Annotated[str, tyro.conf.arg(aliases=("--weights",))] = "hub"
     """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of such by timm names."""
     coarse_weights: str | None = None
     """The same for the second ViT; if not given, as `weights`."""
@@ -111,8 +113,8 @@ class ModelConfig:
         if self.head not in HEADS:
             raise unknown("head", self.head, HEADS)
         if self.image_size is not None and self.image_size < 1:
-            raise UserError(f"--model.image-size: expected a positive number of pixels, found {self.image_size}")
+            raise UserError(f"`model.image_size`: expected a positive number of pixels, found {self.image_size}")
         if self.cross.after and self.coarse is None:
-            raise UserError("--model.cross.after needs two branches: pass --model.coarse, a ViT with larger patches")
+            raise UserError("`model.cross.after` needs two branches: pass `model.coarse`, a ViT with larger patches")
         if self.coarse is not None and self.head == "pretrained":
-            raise UserError("the pretrained head belongs to one network: a DoubleViT needs another --model.head")
+            raise UserError("the pretrained head belongs to one network: a DoubleViT needs another `model.head`")

@@ -91,7 +91,8 @@ def _projection(width: int, new_width: int, kind: str) -> nn.Sequential:
 def _head_dim(width: int, heads: int) -> int:
     if width % heads:
         raise UserError(
-            f"--model.cross.heads {heads} does not divide the width {width}; choose another, or pass head-dim"
+            f"`model.cross.heads` {heads} does not divide the width {width}; choose another, or pass"
+            " `model.cross.head_dim`"
         )
     return width // heads
 
@@ -161,21 +162,21 @@ class DoubleViT(nn.Module):
 def _check(fine: Network, coarse: Network, config: CrossConfig) -> None:
     for name, network in (("backbone", fine), ("coarse", coarse)):
         if not is_plain_vit(network.module):
-            raise UserError(f"--model.{name}: a DoubleViT is made of two ViTs, found {type(network.module).__name__}")
+            raise UserError(f"`model.{name}`: a DoubleViT is made of two ViTs, found {type(network.module).__name__}")
         if config.after and (network.module.num_prefix_tokens != 1 or network.module.global_pool != "token"):
             raise UserError(
-                f"--model.{name}: cross attention wants a ViT that classifies from its class token,"
+                f"`model.{name}`: cross attention wants a ViT that classifies from its class token,"
                 f" found one that pools by {network.module.global_pool!r}"
                 f" with {network.module.num_prefix_tokens} tokens before the patches"
             )
     if fine.image_size != coarse.image_size:
         raise UserError(
             f"both branches see the same picture, but want {fine.image_size} and {coarse.image_size} pixels;"
-            " pass --model.image-size"
+            " pass `model.image_size`"
         )
     depth = min(len(fine.module.blocks), len(coarse.module.blocks))
     if len(config.after) > depth or (config.after and config.after[-1] > depth):
         raise UserError(
-            f"--model.cross.after {' '.join(map(str, config.after))}: expected blocks in 1 .. {depth},"
+            f"`model.cross.after` {' '.join(map(str, config.after))}: expected blocks in 1 .. {depth},"
             f" as the branches have {depth}"
         )

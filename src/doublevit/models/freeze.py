@@ -87,12 +87,12 @@ def _tail(spec: str, name: str, network: nn.Module) -> int:
         return total if spec == "none" else 0
     match = re.fullmatch(r"all-but-(\d+)-(tensors|blocks)", spec)
     if match is None:
-        raise UserError(f"--model.freeze: expected {KINDS}, found {spec!r}")
+        raise UserError(f"`model.freeze`: expected {KINDS}, found {spec!r}")
     count = int(match[1])
     blocks = _blocks(network) if match[2] == "blocks" else []
     available = len(blocks) if match[2] == "blocks" else total
     if not 1 <= count <= available:
-        raise UserError(f"--model.freeze {spec}: {name} has {available} {match[2]}; expected 1 to {available} of them")
+        raise UserError(f"`model.freeze` {spec}: {name} has {available} {match[2]}; expected 1 to {available} of them")
     return _tensors_from(network, blocks[-count]) if blocks else count
 
 
@@ -110,7 +110,7 @@ def _blocks(network: Any) -> list[nn.Module]:
         return [block for stage in network.transformers for block in stage.blocks]
     if hasattr(network, "layer4"):
         return [block for n in range(1, 5) for block in getattr(network, f"layer{n}")]
-    raise UserError(f"--model.freeze: {type(network).__name__} has no row of blocks; use all-but-N-tensors")
+    raise UserError(f"`model.freeze`: {type(network).__name__} has no row of blocks; use all-but-N-tensors")
 
 
 def _summarize(name: str, part: nn.Module) -> PartSummary:

@@ -17,15 +17,15 @@ class TopK:
     parts: tuple[int | fractions.Fraction, ...]
 
     @classmethod
-    def parse(cls, text: str, flag: str = "--model.top-k") -> "TopK | None":
-        """What is written, None for `none`; `flag` is named where it means nothing.
+    def parse(cls, text: str, argument: str = "model.top_k") -> "TopK | None":
+        """What is written, None for `none`; `argument` is named where it means nothing.
 
         Raises:
             UserError: it is none of the forms, or a number is out of range.
         """
         if text.lower() == NONE:
             return None
-        return cls(tuple(_part(part, f"{flag} {text!r}: {EXPECTED}") for part in text.split(",")))
+        return cls(tuple(_part(part, f"`{argument}` {text!r}: {EXPECTED}") for part in text.split(",")))
 
     def __str__(self) -> str:
         """The same, always written alike: "16", "10%", "32,16,8"."""

@@ -128,7 +128,10 @@ def hub_file(name: str, config: Any) -> Path:
         UserError: timm has no weights for it, or they are not here and the hub cannot be reached.
     """
     if not config.hf_hub_id:
-        raise UserError(f"timm has no weights for {name}; pass --model.weights FILE, or none to train from scratch")
+        raise UserError(
+            f"timm has no weights for {name}; pass a file as `model.weights`, or `model.weights=none` to train from"
+            " scratch"
+        )
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, FILE_NAME)
     if isinstance(cached, str):
         return Path(cached)
@@ -138,8 +141,8 @@ def hub_file(name: str, config: Any) -> Path:
     except Exception as error:  # the client, the server and the sockets below raise a dozen unrelated kinds
         raise UserError(
             f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they"
-            " stay in the cache), pass --model.weights FILE (.safetensors or .pth),"
-            " or --model.weights none to train from scratch"
+            " stay in the cache), pass a file (.safetensors or .pth) as `model.weights`,"
+            " or `model.weights=none` to train from scratch"
         ) from error
 
 

@@ -5,11 +5,13 @@ released code differ, the text is followed.
 """
 
 import dataclasses
+import re
+from collections.abc import Sequence
 
 from doublevit.augment import AugmentConfig
 from doublevit.data.config import DataConfig
 from doublevit.errors import unknown
-from doublevit.models.config import CrossConfig, ModelConfig
+from doublevit.models.config import BACKBONES, CrossConfig, ModelConfig
 from doublevit.recipes.recipe import Recipe
 from doublevit.train.config import TrainConfig
 
@@ -102,11 +104,32 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of that name; for the name of a network, `fine_tuning` of it.
 
     Raises:
         UserError: there is none; near names are suggested.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
+    return RECIPES[name] if name in RECIPES else fine_tuning(name, [*RECIPES])
+
+
+def fine_tuning(backbone: str, others: Sequence[str] = ()) -> Recipe:
+    """Recipe for any network of timm on a folder of images: all layers, with crop and flip, for three epochs.
+
+    Raises:
+        UserError: there is no such network; near names, also among the `others`, are suggested.
+    """
+    base = backbone.partition("@")[0]
+    if base not in BACKBONES:
+        import timm  # slow, and most names are ours
+
+        if not timm.is_model(base):
+            kind = "recipe or network" if others else "network"
+            raise unknown(kind, backbone, [*others, *BACKBONES, *timm.list_models(), *timm.list_pretrained()])
+    return Recipe(
+        re.sub(r"[^\w.@-]", "-", backbone),
+        f"{backbone}, all layers fine-tuned with crop and flip",
+        data=DataConfig(source="folder"),
+        augment=AugmentConfig("basic"),
+        model=ModelConfig(backbone),
+        train=TrainConfig(epochs=3, optimizer="adamw", weight_decay=0.05),
+    )

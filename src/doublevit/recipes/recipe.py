@@ -31,23 +31,23 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed: expected 0 or more, and below 2**32, found {self.seed}")
+            raise UserError(f"`seed`: expected 0 or more, and below 2**32, found {self.seed}")
         if self.train.narrow_epochs:
             self._require_narrowing()
         if self.augment.consistency and not self.train.consistency:
-            raise UserError("--train.consistency 0 makes nothing of augmix-jsd's views; choose --augment.policy basic")
+            raise UserError("`train.consistency=0` makes nothing of augmix-jsd's views; choose `augment.policy=basic`")
         if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
             raise UserError(
-                f"--train.consistency compares views of an image, and {self.augment.policy} makes one; add"
-                " --augment.policy augmix-jsd"
+                f"`train.consistency` compares views of an image, and {self.augment.policy} makes one; add"
+                " `augment.policy=augmix-jsd`"
             )
 
     def _require_narrowing(self) -> None:
         epochs = self.train.narrow_epochs
         if self.model.top_k == NONE:
-            raise UserError(f"--train.narrow-epochs {epochs:g} narrows sparse attention: expected --model.top-k too")
+            raise UserError(f"`train.narrow_epochs` {epochs:g} narrows sparse attention: expected `model.top_k` too")
         if epochs > self.train.epochs:
-            raise UserError(f"--train.narrow-epochs {epochs:g}: expected at most all epochs, {self.train.epochs}")
+            raise UserError(f"`train.narrow_epochs` {epochs:g}: expected at most all epochs, {self.train.epochs}")
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def flat(recipe: Recipe) -> dict[str, Any]:
     return dict(_flat(recipe, ""))
 
 
-NO_MATTER = ("name", "note", "data.cache", "data.download")
+NO_MATTER = ("name", "note", "data.cache", "data.download", "data.workers")
 """Fields that no result depends on."""
 
 

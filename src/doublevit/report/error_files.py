@@ -18,8 +18,17 @@ from doublevit.files import write_text
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-CLASS_COLUMNS = ("class", "id", "name", "images", "right", "accuracy", "low", "high", "said", "right_of_said")
-PAIR_COLUMNS = ("true", "true_id", "true_name", "said", "said_id", "said_name", "images", "share_of_true")
+CLASS_COLUMNS = ("class", "id", "name", "images", "correct", "accuracy", "low", "high", "predicted", "precision")
+PAIR_COLUMNS = (
+    "true",
+    "true_id",
+    "true_name",
+    "predicted",
+    "predicted_id",
+    "predicted_name",
+    "images",
+    "fraction_of_true",
+)
 
 
 def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str], names: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def mistakes_sheet(
 def _caption(predictions: Predictions, index: int, class_names: tuple[str, ...]) -> list[str]:
     true, answer = predictions.labels[index], predictions.classes[index, 0]
     sure = np.floor(predictions.probabilities[index, 0] * 1000) / 10  # never more than was predicted
-    return [f"true: {first_name(class_names[true])}", f"said: {first_name(class_names[answer])} {sure:.1f} %"]
+    return [f"true: {first_name(class_names[true])}", f"predicted: {first_name(class_names[answer])} {sure:.1f} %"]
 
 
 def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:

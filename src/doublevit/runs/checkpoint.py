@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors with the training state beside them, each a folder that is whole or not there.
 
-`index.json` names the "last" and the "best" one. It is replaced in one go after the folder is complete, so a run
-killed at any moment finds a whole checkpoint.
+`index.json` names the "last" and the "best" one; links called so point at them, for people and their scripts. The index
+is replaced in one go after the folder is complete, so a run killed at any moment finds a whole checkpoint.
 """
 
 import contextlib
@@ -54,9 +54,20 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
         torch.save(state, part / STATE)
     index |= {"last": name} | ({"best": name} if best else {})
     write_text(folder / INDEX, json.dumps(index, indent=2))
+    for which, target in index.items():
+        _point(folder / which, target)
     for old in folder.iterdir():
-        if old.is_dir() and old.name not in index.values():
+        if old.is_dir() and not old.is_symlink() and old.name not in index.values():
             shutil.rmtree(old)
+
+
+def _point(link: Path, target: str) -> None:
+    """Make `link`, for people and their scripts, point at the folder `target` beside it, where links can be made."""
+    new = link.with_name(f".{link.name}.new")
+    with contextlib.suppress(OSError):
+        new.unlink(missing_ok=True)
+        new.symlink_to(target, target_is_directory=True)
+        new.replace(link)
 
 
 def load_weights(folder: Path, which: str, model: nn.Module) -> None:

@@ -184,8 +184,7 @@ def require_free(runs: Path, name: str) -> None:
         raise UserError(f"{name!r} is no name for a run: letters, digits and . _ + - only, and no folder in it")
     if (runs / name).exists():
         raise UserError(
-            f"run folder {runs / name} exists; choose another --name,"
-            f" or go on with it: doublevit train --resume {runs / name}"
+            f"run folder {runs / name} exists; choose another `name`, or go on with it by `resume={runs / name}`"
         )
 
 
@@ -204,4 +203,4 @@ def _dated_folder(runs: Path, recipe_name: str) -> Path:
             return path
         except FileExistsError:
             continue
-    raise UserError(f"a hundred runs named {base}: pass --name")
+    raise UserError(f"a hundred runs named {base}: pass `name`")

@@ -46,19 +46,19 @@ class StudyRequest:
     def __post_init__(self) -> None:
         names = [cell.name for cell in self.study.cells]
         if self.cells == ():
-            raise UserError("--cells: expected names of cells; without --cells, all are done")
+            raise UserError("`cells`: expected names of cells; without `cells`, all are done")
         for name in self.cells or ():
             if name not in names:
                 raise unknown("cell", name, names)
         if self.attack_samples is not None and self.attack_samples < 0:
-            raise UserError(f"--attack-samples: expected 0 (no attacks) or more, found {self.attack_samples}")
+            raise UserError(f"`attack_samples`: expected 0 (no attacks) or more, found {self.attack_samples}")
         if len(set(self.seeds)) < len(self.seeds):
-            raise UserError(f"--seeds {' '.join(map(str, self.seeds))}: expected each once")
+            raise UserError(f"`seeds` {' '.join(map(str, self.seeds))}: expected each once")
         for seed in self.seeds:
             dataclasses.replace(self.recipe, seed=seed)  # complains of what is no seed
         self.options(self.folder)  # complains of samples and images
         if (self.folder / "recipe.json").exists():
-            raise UserError(f"{self.folder} is a run: expected a folder for runs; choose another --name")
+            raise UserError(f"{self.folder} is a run: expected a folder for runs; choose another `name`")
 
     def options(self, run: Path, top_k: str = AS_TRAINED) -> Evaluate:
         """How a run is to be evaluated on clean images."""
@@ -202,7 +202,7 @@ def _planned(request: StudyRequest, bare: PlannedCell, before: list[PlannedCell]
         return dataclasses.replace(bare, problem=f"{run.path}: {error}")
     if problem and request.wants(bare.cell):
         raise UserError(
-            f"{problem}; give the options that the study was begun with, choose another --name, or delete {run.path}"
+            f"{problem}; give the options that the study was begun with, choose another `name`, or delete {run.path}"
         )
     return dataclasses.replace(bare, recipe=None if problem else recipe, run=run, problem=problem)
 

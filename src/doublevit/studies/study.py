@@ -19,7 +19,7 @@ class StudyCell:
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Changes to the study's base: dotted fields of the recipe, and their values."""
     inference: tuple[str, ...] = ()
-    """The sparse attentions to evaluate it with, as of --top-k; none given: the one it was trained with."""
+    """The sparse attentions to evaluate it with, as of `top_k`; none given: the one it was trained with."""
     recipe: str | None = None
     """Name of a recipe to take instead of the study's base."""
     label: str = ""
@@ -31,12 +31,12 @@ class Protocol:
     """What every trained cell is measured with, as it was trained, besides accuracy on clean images."""
 
     corruptions: tuple[str, ...] = ()
-    """As of --corruptions; on the images that the study evaluates on."""
+    """As of `corruptions`; on the images that the study evaluates on."""
     severities: tuple[int, ...] = SEVERITIES
     attacks: tuple[str, ...] = ()
-    """As of --attack.names."""
+    """As of `attack.names`."""
     epsilons: tuple[str, ...] = ()
-    """As of --attack.epsilons."""
+    """As of `attack.epsilons`."""
     attack_samples: int = 100
     """Attack so many validation images, of each class its fraction, drawn with seed 0; all where there are fewer."""
     speed: bool = False

@@ -1,7 +1,9 @@
 """How to train. The defaults are the paper's, but for its learning rate that moves once an epoch."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from doublevit.errors import UserError
 
@@ -10,15 +12,15 @@ from doublevit.errors import UserError
 class TrainConfig:
     """How to train."""
 
-    epochs: int = 10
+    epochs: Annotated[int, tyro.conf.arg(aliases=("--epochs",))] = 10
     """Passes over the training images; 0 evaluates the model as it is built."""
-    batch_size: int = 32
+    batch_size: Annotated[int, tyro.conf.arg(aliases=("--batch-size",))] = 32
     """Images per step, over all processes together."""
     accumulate: int = 1
     """Parts that a step's batch is computed in, to save memory; the step stays the same (batch norm sees the parts)."""
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Annotated[Literal["adam", "adamw"], tyro.conf.arg(aliases=("--optimizer",))] = "adam"
     """adam (decay added to the gradient, as in the paper's code) or adamw (not on norms and biases)."""
-    backbone_lr: float = 1e-4
+    backbone_lr: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-4
     """Learning rate of pretrained layers."""
     head_lr: float = 1e-3
     """Learning rate of what is new: head and cross attention."""
@@ -35,26 +37,26 @@ class TrainConfig:
     clip_norm: float | None = None
     """Largest norm of a step's gradient."""
     narrow_epochs: float = 0.0
-    """Epochs over which sparse attention narrows, from all keys to --model.top-k; 0 has it from the start."""
+    """Epochs over which sparse attention narrows, from all keys to `model.top_k`; 0 has it from the start."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What matrix products run in; auto: bfloat16 where the hardware has it."""
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 0)
-        _at_least("batch-size", self.batch_size, 1)
+        _at_least("batch_size", self.batch_size, 1)
         _at_least("accumulate", self.accumulate, 1)
         if self.accumulate > self.batch_size:
-            raise UserError(f"--train.accumulate {self.accumulate}: expected at most the batch size, {self.batch_size}")
-        for name in ("backbone-lr", "head-lr", "weight-decay", "warmup-epochs", "narrow-epochs", "consistency"):
-            _at_least(name, getattr(self, name.replace("-", "_")), 0)
+            raise UserError(f"`train.accumulate` {self.accumulate}: expected at most the batch size, {self.batch_size}")
+        for name in ("backbone_lr", "head_lr", "weight_decay", "warmup_epochs", "narrow_epochs", "consistency"):
+            _at_least(name, getattr(self, name), 0)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(
-                f"--train.label-smoothing: expected 0 or more and less than 1, found {self.label_smoothing}"
+                f"`train.label_smoothing`: expected 0 or more and less than 1, found {self.label_smoothing}"
             )
         if self.clip_norm is not None and not self.clip_norm > 0:
-            raise UserError(f"--train.clip-norm: expected more than 0, found {self.clip_norm}")
+            raise UserError(f"`train.clip_norm`: expected more than 0, found {self.clip_norm}")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
     if not least <= value < float("inf"):  # so that nan is refused too
-        raise UserError(f"--train.{name}: expected at least {least}, found {value}")
+        raise UserError(f"`train.{name}`: expected at least {least}, found {value}")

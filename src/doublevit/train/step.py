@@ -123,5 +123,5 @@ def diverged() -> UserError:
     """The error of a training that cannot go on."""
     return UserError(
         "loss or weights are no longer finite: training has diverged; the last good checkpoint is kept."
-        " Lower --train.backbone-lr and --train.head-lr, or set --train.clip-norm 1"
+        " Lower `train.backbone_lr` and `train.head_lr`, or set `train.clip_norm=1`"
     )

@@ -47,7 +47,7 @@ class Adaptation:
             raise ValueError("expected a method of adaptation, found none")
         if not layers:
             raise UserError(
-                f"--adapt.method {config.method}: found no batch norm in this network, as in every ViT, PiT and"
+                f"`adapt.method` {config.method}: found no batch norm in this network, as in every ViT, PiT and"
                 " DoubleViT, so nothing can be adapted; leave it out, or evaluate a network such as resnet50"
             )
         values = {name: getattr(config, name) for name in USED[config.method]}
@@ -67,8 +67,8 @@ class Adaptation:
         config, batches = self.config, shuffled_batches(count, self.config.batch_size, self.seed)
         if config.batches is not None and config.batches > len(batches):
             raise UserError(
-                f"--adapt.batches {config.batches}: expected 1 to {len(batches)}, as many as {count:,} images make"
-                f" with --adapt.batch-size {config.batch_size}"
+                f"`adapt.batches` {config.batches}: expected 1 to {len(batches)}, as many as {count:,} images make"
+                f" with `adapt.batch_size` {config.batch_size}"
             )
         return batches[: config.batches]
 
@@ -175,7 +175,7 @@ def _with_prior(
 def _require_spread(batch: BatchNormStatistics) -> None:
     if batch.count < 2:
         raise UserError(
-            "--adapt.batch-size: a layer of batch norm sees one value of each channel in a batch, which has no"
+            "`adapt.batch_size`: a layer of batch norm sees one value of each channel in a batch, which has no"
             " variance; expected batches of 2 images or more"
         )
 

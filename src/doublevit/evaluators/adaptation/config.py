@@ -30,7 +30,7 @@ class AdaptConfig:
     prior: float = 16.0
     """N, the images that training's statistics count for: 0 leaves none of them. For batch and set."""
     batch_size: int = 100
-    """Images in a batch of the adaptation, at most; unlike --batch-size it changes the results."""
+    """Images in a batch of the adaptation, at most; unlike `batch_size` it changes the results."""
     batches: int | None = None
     """How many batches the running statistics move by; if not given, all. For momentum."""
     momentum: float = 0.1
@@ -38,14 +38,14 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         if self.method not in USED:
-            raise unknown("--adapt.method", self.method, USED)
+            raise unknown("`adapt.method`", self.method, USED)
         if not (math.isfinite(self.prior) and self.prior >= 0):
-            raise UserError(f"--adapt.prior: expected a number of images, 0 or more, found {self.prior:g}")
-        for flag, value in (("batch-size", self.batch_size), ("batches", self.batches)):
-            if value is not None and value < 1:
-                raise UserError(f"--adapt.{flag}: expected at least 1, found {value}")
+            raise UserError(f"`adapt.prior`: expected a number of images, 0 or more, found {self.prior:g}")
+        for name, count in (("batch_size", self.batch_size), ("batches", self.batches)):
+            if count is not None and count < 1:
+                raise UserError(f"`adapt.{name}`: expected at least 1, found {count}")
         if not 0 < self.momentum <= 1:
-            raise UserError(f"--adapt.momentum: expected above 0 and up to 1, found {self.momentum:g}")
+            raise UserError(f"`adapt.momentum`: expected above 0 and up to 1, found {self.momentum:g}")
         self._require_used()
 
     def _require_used(self) -> None:
@@ -54,5 +54,6 @@ class AdaptConfig:
             if getattr(self, field.name) == field.default or field.name in USED[self.method]:
                 continue
             methods = ", ".join(method for method, names in USED.items() if field.name in names)
-            flag = field.name.replace("_", "-")
-            raise UserError(f"--adapt.{flag}: expected --adapt.method to be one of {methods}, found {self.method}")
+            raise UserError(
+                f"`adapt.{field.name}`: expected `adapt.method` to be one of {methods}, found {self.method}"
+            )

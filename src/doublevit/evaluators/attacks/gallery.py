@@ -62,7 +62,7 @@ class AttackGallery:
         except (OSError, ValueError, EOFError):
             whole = False
         if not whole:
-            raise UserError(f"{self._path} is missing or damaged; add --no-resume to attack anew")
+            raise UserError(f"{self._path} is missing or damaged; add `resume=False` to attack anew")
 
     def put(self, indices: np.ndarray, images: torch.Tensor) -> None:
         """Save the images of some samples."""

@@ -144,7 +144,7 @@ class Journal:
                 yield self._outcome(strict_json.convert(entry, JournalLine))
             except (ValueError, IndexError) as error:
                 raise UserError(
-                    f"{path} holds a line that is no outcome of an attack ({error}); add --no-resume to begin anew"
+                    f"{path} holds a line that is no outcome of an attack ({error}); add `resume=False` to begin anew"
                 ) from error
 
     def _outcome(self, line: JournalLine) -> tuple[tuple[Key, tuple[int, ...]], Outcome]:

@@ -134,7 +134,7 @@ class RowWriter:
 def tell_findings(findings: Sequence[Finding], *, strict: bool) -> None:
     """Print findings, or, if they are to be fatal, raise `UserError` with all of them."""
     if findings and strict:
-        raise UserError(f"--strict: {'; '.join(map(str, findings))}")
+        raise UserError(f"`strict`: {'; '.join(map(str, findings))}")
     if this_process().is_main_process:
         for finding in findings:
             console.print(f"finding: {finding}", markup=False, highlight=False, soft_wrap=True)

@@ -58,7 +58,7 @@ class Target:
         resize: Any = getattr(network, "resize", None)
         if config.space == "input" and resize is None:
             raise UserError(
-                "--attack.space input: expected a network with a resize of its own; attack the image instead"
+                "`attack.space=input`: expected a network with a resize of its own; attack the image instead"
             )
 
         def prepare(images: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from doublevit.report.table import Cell, Table, letter
 
 WIDE, WIDEST = 200, 1000  # columns: where what is printed goes to no window; that no table needs more than
 NARROW = (
-    "Intervals are left out for want of room: they need a wider window, or a file: doublevit tables --format markdown."
+    "Intervals are left out for want of room: they need a wider window, or a file: doublevit tables writes Markdown."
 )
 
 

@@ -69,7 +69,7 @@ DARK_TEXT, LIGHT_TEXT, EMPTY = "#111111", "#fefefe", "#bbbbbb"  # none that an H
 
 
 def confusion(labels: np.ndarray, answers: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Fractions of each true class (a row) that were said to be each class (a column), in percent.
+    """Fractions of each true class (a row) that were predicted to be each class (a column), in percent.
 
     With 12 classes or fewer each cell tells its images too. Of more than 25 classes those 20 are shown that are most
     often confused, be it that they are not recognized or that others are taken for them; the rest is one column.
@@ -98,7 +98,7 @@ def confusion(labels: np.ndarray, answers: np.ndarray, class_names: Sequence[str
 
 
 def most_confused(counts: np.ndarray) -> np.ndarray:
-    """The 20 classes of a matrix (C, C) that are most often confused, true or said, in their order; int (20,)."""
+    """The 20 classes of a matrix (C, C) that are most often confused, true or predicted, in their order; int (20,)."""
     mistakes = counts - np.diag(np.diag(counts))
     times = mistakes.sum(axis=0) + mistakes.sum(axis=1)
     return np.sort(np.argsort(-times, kind="stable")[:CONFUSED])
@@ -126,7 +126,7 @@ def _text(fraction: float) -> str:
 def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=9, parse_math=False)
     axes.set_yticks(range(len(rows)), rows, fontsize=9, parse_math=False)
-    axes.set(xlabel="said", ylabel="true", xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set(xlabel="predicted", ylabel="true", xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_aspect("equal")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

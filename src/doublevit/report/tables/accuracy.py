@@ -7,21 +7,31 @@ from doublevit.report.table import Cell, Column, Table, number, text, words
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 
 CAPTION = "Accuracy in percent on the clean validation images, with 95 % intervals."
-NUMBERS = (Column("top-1", "top1"), Column("top-3", "top3"), Column("n", "n"))
-HEADS = (words("model"), *NUMBERS, words("augmentation"), words("attention", "top_k"))
+TOPS = (Column("top-1", "top1"), Column("top-3", "top3"), Column("top-5", "top5"))
 
 
 def accuracy_table(comparison: Comparison) -> Table | None:
-    """Top-1 and top-3, and what the network was trained with; None where nothing was measured on clean images."""
+    """Top-1, top-3 and top-5, and what the network was trained with; None where nothing was measured on clean images.
+
+    Of fewer than five classes there is no top-5, and no column for it.
+    """
     columns = [score_cells(column) for column in comparison.clean.values()]
-    if not any(cell.count for cell in columns[0]):
+    measured = [column for column in columns if any(cell.count for cell in column)]
+    if not measured:
         return None
     rows = [
-        (method_cell(method), top1, top3, number(top1.count) if top1.count else Cell("-"), *_training(method.first))
-        for method, top1, top3 in zip(comparison.methods, *columns, strict=True)
+        (method_cell(method), *tops, number(tops[0].count) if tops[0].count else Cell("-"), *_training(method.first))
+        for method, *tops in zip(comparison.methods, *measured, strict=True)
     ]
+    heads = (
+        words("model"),
+        *TOPS[: len(measured)],
+        Column("n", "n"),
+        words("augmentation"),
+        words("attention", "top_k"),
+    )
     groups = tuple(method.group for method in comparison.methods)
-    return Table("accuracy", "Clean accuracy", HEADS, tuple(rows), CAPTION + bold_note(len(rows)), groups)
+    return Table("accuracy", "Clean accuracy", heads, tuple(rows), CAPTION + bold_note(len(rows)), groups)
 
 
 def _training(model: EvaluatedModel) -> tuple[Cell, Cell]:

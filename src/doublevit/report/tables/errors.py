@@ -21,8 +21,8 @@ def class_table(
 
 def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
     """Classes and what they were taken for."""
-    numbers = (Column("images", "images"), Column("of the class, %", "share_of_true"))
-    heads = (words("true class", "true"), words("taken for", "said"), *numbers)
+    numbers = (Column("images", "images"), Column("of the class, %", "fraction_of_true"))
+    heads = (words("true class", "true"), words("taken for", "predicted"), *numbers)
     rows = tuple(
         (text(names[pair.true]), text(names[pair.answer]), number(pair.images), _percent(pair.fraction))
         for pair in pairs

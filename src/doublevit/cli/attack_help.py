@@ -1,0 +1,37 @@
+"""`--help` of commands that attack: the hyperparameters of every attack are shown by `--help-attacks` only."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.hyperparameters import Parameters
+from doublevit.cli.parse import parse
+from doublevit.jobs.options import EvalOptions
+
+Options = TypeVar("Options", bound=EvalOptions)
+HINT = "The hyperparameters of each attack, such as --attack.pgd.steps: --help-attacks."
+
+
+def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -> Options:
+    """Fill `kind` from `arguments`, as `parse` does."""
+    if "--help-attacks" in arguments:
+        return parse(kind, prog, ["--help"])
+    if {"--help", "-h"} & {*arguments}:
+        return parse(_without_hyperparameters(kind), prog, ["--help"], description=f"{kind.__doc__}\n\n{HINT}")
+    return parse(kind, prog, arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class _AttackConfig(AttackConfig):
+    parameters: tyro.conf.Suppress[Parameters] = Parameters()
+
+
+_AttackConfig.__doc__ = AttackConfig.__doc__
+
+
+def _without_hyperparameters(kind: type[Options]) -> type[Options]:
+    attack = ("attack", _AttackConfig, dataclasses.field(default=_AttackConfig()))
+    return dataclasses.make_dataclass(kind.__name__, [attack], bases=(kind,), frozen=True, kw_only=True)
