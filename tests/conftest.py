@@ -150,7 +150,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def copied(run: Path, folder: Path) -> Path:
     """A run's folder in another place, to be added to."""
-    shutil.copytree(run, folder / run.name)
+    shutil.copytree(run, folder / run.name, symlinks=True)
     return folder / run.name
 
 

@@ -365,17 +365,17 @@ def test_a_single_image_has_no_variance():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "batch", "prior": -1.0}, "--adapt.prior: expected a number of images, 0 or more, found -1"),
-        ({"method": "batch", "prior": float("nan")}, "--adapt.prior: .* found nan"),
-        ({"method": "set", "prior": float("inf")}, "--adapt.prior: .* found inf"),
-        ({"method": "set", "batch_size": 0}, "--adapt.batch-size: expected at least 1, found 0"),
-        ({"method": "momentum", "batches": 0}, "--adapt.batches: expected at least 1, found 0"),
-        ({"method": "momentum", "momentum": 0.0}, "--adapt.momentum: expected above 0 and up to 1, found 0"),
-        ({"method": "momentum", "momentum": 1.5}, "--adapt.momentum: .* found 1.5"),
-        ({"method": "momentum", "prior": 3.0}, "--adapt.prior: expected --adapt.method to be one of batch, set"),
-        ({"method": "batch", "batches": 3}, "--adapt.batches: expected --adapt.method to be one of momentum, found"),
-        ({"prior": 3.0}, "--adapt.prior: expected --adapt.method to be one of batch, set, found none"),
-        ({"method": "tent"}, "unknown --adapt.method 'tent'"),
+        ({"method": "batch", "prior": -1.0}, "`adapt.prior`: expected a number of images, 0 or more, found -1"),
+        ({"method": "batch", "prior": float("nan")}, "`adapt.prior`: .* found nan"),
+        ({"method": "set", "prior": float("inf")}, "`adapt.prior`: .* found inf"),
+        ({"method": "set", "batch_size": 0}, "`adapt.batch_size`: expected at least 1, found 0"),
+        ({"method": "momentum", "batches": 0}, "`adapt.batches`: expected at least 1, found 0"),
+        ({"method": "momentum", "momentum": 0.0}, "`adapt.momentum`: expected above 0 and up to 1, found 0"),
+        ({"method": "momentum", "momentum": 1.5}, "`adapt.momentum`: .* found 1.5"),
+        ({"method": "momentum", "prior": 3.0}, "`adapt.prior`: expected `adapt.method` to be one of batch, set"),
+        ({"method": "batch", "batches": 3}, "`adapt.batches`: expected `adapt.method` to be one of momentum, found"),
+        ({"prior": 3.0}, "`adapt.prior`: expected `adapt.method` to be one of batch, set, found none"),
+        ({"method": "tent"}, "unknown `adapt.method` 'tent'"),
     ],
 )
 def test_what_cannot_be_asked_for(options, message):
@@ -384,7 +384,7 @@ def test_what_cannot_be_asked_for(options, message):
 
 
 def test_more_batches_than_there_are():
-    with pytest.raises(UserError, match=r"--adapt.batches 4: expected 1 to 3, as many as 20 images make"):
+    with pytest.raises(UserError, match=r"`adapt.batches` 4: expected 1 to 3, as many as 20 images make"):
         adapted(Small(), random_images(), dataclasses.replace(MOMENTUM, batches=4))
 
 
@@ -538,7 +538,7 @@ def test_networks_without_batch_norm_are_refused(tmp_path):
     untrained = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, epochs=0))
     path = start(untrained, tmp_path, "vits").run.path
     before = sorted(path.rglob("*"))
-    with pytest.raises(UserError, match=r"--adapt.method batch: found no batch norm in this network"):
+    with pytest.raises(UserError, match=r"`adapt.method` batch: found no batch norm in this network"):
         evaluate(Evaluate(path, adapt=AdaptConfig("batch")))
     assert not RunFolder(path).rows()
     assert sorted(path.rglob("*")) == before

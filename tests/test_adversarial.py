@@ -254,7 +254,7 @@ def test_a_damaged_journal_is_said(attacked, tmp_path, line):
     path = copied(attacked[0], tmp_path)
     journal = next((path / "attacks").glob("*.jsonl"))
     journal.write_text(f"{line}\n{journal.read_text()}")
-    with pytest.raises(UserError, match=r"no outcome of an attack .*--no-resume"):
+    with pytest.raises(UserError, match=r"no outcome of an attack .*`resume=False`"):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
@@ -264,7 +264,7 @@ def test_a_damaged_journal_is_said(attacked, tmp_path, line):
 def test_images_that_are_gone_are_said(attacked, tmp_path, damage):
     path = copied(attacked[0], tmp_path)
     damage(next((path / "attacks").glob("*-0")) / "images.npy")
-    with pytest.raises(UserError, match=r"images.npy is missing or damaged; add --no-resume"):
+    with pytest.raises(UserError, match=r"images.npy is missing or damaged; add `resume=False`"):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
     again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)))
     assert values(again.rows) == values(attacked[1].rows)
@@ -442,7 +442,7 @@ def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     beaten = [finding.epsilon for finding in attacked.findings if finding.name == "black-box-wins"]
     for row in attacked_rows(path):
         assert ("black-box-wins" in row.findings) == (row.condition.epsilon in beaten)
-    with pytest.raises(UserError, match="--strict: zero-gradient: the gradient of"):
+    with pytest.raises(UserError, match="`strict`: zero-gradient: the gradient of"):
         under_attack(path, Quantized, "pgd", strict=True)
 
 
@@ -565,7 +565,7 @@ def test_transfer_has_its_findings(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
     rows = transfer(transfer_options(runs, "paper"))
     assert {(row.condition.epsilon > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
-    with pytest.raises(UserError, match="--strict: short-steps"):
+    with pytest.raises(UserError, match="`strict`: short-steps"):
         transfer(transfer_options(runs, "paper", strict=True))
 
 
@@ -605,8 +605,8 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         (lambda runs: transfer_options([runs[0], runs[0]]), "expected two or more runs with different names"),
         (lambda runs: transfer_options(runs, "square"), "go as far as the ball allows"),
         (lambda runs: transfer_options(runs, "deepfool"), "go as far as the ball allows"),
-        (lambda runs: with_option(runs, restarts=2), "--attack.restarts is for doublevit evaluate"),
-        (lambda runs: with_option(runs, space="input"), "--attack.space is for doublevit evaluate"),
+        (lambda runs: with_option(runs, restarts=2), "`attack.restarts` is for evaluation"),
+        (lambda runs: with_option(runs, space="input"), "`attack.space` is for evaluation"),
     ],
 )
 def test_what_cannot_transfer(pair, change, words):
@@ -654,7 +654,7 @@ def test_samples_are_of_each_class_its_share():
     few, more = (set(np.flatnonzero(np.isin(*chosen))) for chosen in nested())
     assert few < more
     assert str(images.stratified(40, seed=3).id) == "some, 40 stratified by class, seed 3"
-    with pytest.raises(UserError, match="--samples 1001: expected 1 to 1,000"):
+    with pytest.raises(UserError, match="`samples` 1001: expected 1 to 1,000"):
         images.stratified(1001)
 
 
@@ -679,7 +679,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     assert "made on" in out
     assert "fgsm, linf 16/255" in out
     with pytest.raises(SystemExit) as end:
-        main(["evaluate", "--help"])
+        main(["evaluate", "--help-attacks"])
     assert end.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--attack.pgd.steps", "--attack.cw.binary-search-steps", "--attack.square.queries", "--strict"):

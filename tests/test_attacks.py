@@ -253,13 +253,13 @@ def test_epsilons_as_people_write_them():
         ({"names": ("pgd",), "epsilons": ("nan",)}, "expected 0 or more"),
         ({"names": ("pgd",), "epsilons": ("1/0",)}, "expected numbers such as 0.5/255"),
         ({"names": ("pgd",), "epsilons": ("small",)}, "expected numbers such as 0.5/255"),
-        ({"names": ("cw",)}, "cw: it has no norm linf, only l2; add --attack.norm l2"),
+        ({"names": ("cw",)}, "cw: it has no norm linf, only l2; add `attack.norm=l2`"),
         ({"names": ("autoattack",), "norm": "l1"}, "autoattack: it has no norm l1, only linf, l2"),
         ({"names": ("pgd", "pgd")}, "expected each once"),
-        ({"names": ("pgd",), "restarts": 0}, "--attack.restarts: expected at least 1"),
-        ({"names": ("pgd",), "batch_size": 0}, "--attack.batch-size: expected at least 1"),
-        ({"epsilons": ("1/255",)}, "expected --attack.names"),
-        ({"names": ("fgsm",), "parameters": STRONG}, "--attack.pgd...: no attack of --attack.names has these"),
+        ({"names": ("pgd",), "restarts": 0}, "`attack.restarts`: expected at least 1"),
+        ({"names": ("pgd",), "batch_size": 0}, "`attack.batch_size`: expected at least 1"),
+        ({"epsilons": ("1/255",)}, "expected `attack.names`"),
+        ({"names": ("fgsm",), "parameters": STRONG}, "`attack.pgd`: no attack of `attack.names` has these"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(options, words):
@@ -270,7 +270,7 @@ def test_what_cannot_be_is_said_in_a_line(options, words):
 def test_attacks_that_need_more_classes_than_there_are():
     config = AttackConfig(("apgd-ce", "autoattack"))
     config.require_classes(4)
-    with pytest.raises(UserError, match=r"t needs 4 classes, found 3; give --attack.names apgd-ce fab-t square"):
+    with pytest.raises(UserError, match=r"t needs 4 classes, found 3; give `attack.names=apgd-ce fab-t square`"):
         config.require_classes(3)
     with pytest.raises(UserError, match=r"apgd-dlr needs 3 classes, found 2$"):
         AttackConfig(("apgd-dlr",)).require_classes(2)

@@ -223,7 +223,7 @@ def test_show_writes_a_picture(digits_run, image, tmp_path, capsys):
     [
         (["maps"], "unknown command 'show maps'"),
         (["attention", "RUN", "--output", "maps.jpg"], "expected a name that ends in .png"),
-        (["attention", "RUN", "--top-k", "0"], "--top-k '0': expected none, a number of keys"),
+        (["attention", "RUN", "--top-k", "0"], "`top_k` '0': expected none, a number of keys"),
         (["attention", "RUN", "NOTES", "--output", "NOTES"], "is one of the images; choose another name"),
         (["attention", "RUN", "--output", "no/maps.png"], "in a folder that is there"),
         (["attention", "RUN", "no-such.png"], "no-such.png: No such file or directory; expected an image file"),

@@ -185,7 +185,7 @@ def test_one_image_changed_among_those_it_was_made_from(clean, store):
 
 def test_home_made_is_never_taken_for_published(clean, jpegs, tmp_path):
     """Not as a folder's only child, not packed."""
-    shutil.copytree(jpegs, tmp_path / "parent" / "set")
+    shutil.copytree(jpegs, tmp_path / "parent" / "set", symlinks=True)
     for path in (tmp_path / "parent", packed(jpegs, tmp_path / "set.tar")):
         with pytest.raises(UserError, match="holds a home-made set"):
             open_set(path, clean, CONFIG.cells)
@@ -204,7 +204,7 @@ def test_a_few_images_that_are_not_of_every_class(clean, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff\xfe text", b"\x93NUMPY\x01\x00"])
 def test_damaged_arrays_get_a_line(clean, store, tmp_path, name, content):
     copy = tmp_path / "copy"
-    shutil.copytree(store, copy)
+    shutil.copytree(store, copy, symlinks=True)
     (copy / name).write_bytes(content)
     with pytest.raises(UserError, match=r"damaged|changed since"):
         open_set(copy, clean, CONFIG.cells)
@@ -218,7 +218,7 @@ def test_damaged_arrays_get_a_line(clean, store, tmp_path, name, content):
 
 def test_a_renamed_image_would_shift_all_others(clean, jpegs, tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(jpegs, copy)
+    shutil.copytree(jpegs, copy, symlinks=True)
     for path in copy.rglob("test_0.JPEG"):
         path.rename(path.with_name("test_500.JPEG"))
     with pytest.raises(UserError, match=r"holds other images than it should, .*/test_500 among them"):
@@ -234,7 +234,7 @@ def test_only_one_writes_at_a_time(clean, tmp_path):
 
 def test_a_damaged_cell_can_be_made_again_as_advised(clean, jpegs, tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(jpegs, copy)
+    shutil.copytree(jpegs, copy, symlinks=True)
     next((copy / "fog" / "1").rglob("*.JPEG")).unlink()
     with pytest.raises(UserError, match=r"fog/1 .*; delete that folder, if it is there, and give doublevit"):
         open_set(copy, clean, CONFIG.cells)
@@ -282,7 +282,7 @@ def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch
 def test_verify_finds_what_changed_in_a_store(store, tmp_path):
     assert verify(store).problems == []
     copy = tmp_path / "copy"
-    shutil.copytree(store, copy)
+    shutil.copytree(store, copy, symlinks=True)
     path = copy / "fog" / "4" / "images.npy"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
@@ -297,7 +297,7 @@ def test_verify_finds_what_changed_in_a_store(store, tmp_path):
 def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
     assert verify(jpegs).problems == []
     copy = tmp_path / "copy"
-    shutil.copytree(jpegs, copy)
+    shutil.copytree(jpegs, copy, symlinks=True)
     two = next(folder for folder in (copy / "fog" / "1").iterdir() if len(list(folder.iterdir())) > 1)
     first, second, *_ = two.iterdir()
     first.unlink()
@@ -313,7 +313,7 @@ def test_verify_finds_what_changed_among_jpegs(jpegs, tmp_path):
      {"class_ids": [[1]]}, {"cells": [[1, 2]]}, {"cells": []}, {"seed": "z"}, {"frost": None}, {"hue": 1}],
 )  # fmt: skip
 def test_damaged_manifest(store, tmp_path, damage):
-    shutil.copytree(store, tmp_path / "copy")
+    shutil.copytree(store, tmp_path / "copy", symlinks=True)
     path = tmp_path / "copy" / "corrupted.json"
     path.write_text(damage if isinstance(damage, str) else json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(UserError, match=r"corrupted.json is damaged"):
@@ -340,7 +340,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def defective(published: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "Tiny-ImageNet-C"
-    shutil.copytree(published, copy)
+    shutil.copytree(published, copy, symlinks=True)
     return copy
 
 
@@ -394,7 +394,7 @@ def remove_class(root: Path) -> None:
 
 
 def add_class(root: Path) -> None:
-    shutil.copytree(root / "fog" / "3" / WNIDS[0], root / "fog" / "3" / "n99999999")
+    shutil.copytree(root / "fog" / "3" / WNIDS[0], root / "fog" / "3" / "n99999999", symlinks=True)
 
 
 def add_many_classes(root: Path) -> None:
@@ -439,7 +439,7 @@ def test_every_defect_is_named(defective, tiny_val, defect):
 
 
 def test_two_sets_below_one_folder(defective):
-    shutil.copytree(defective, defective.parent / "again")
+    shutil.copytree(defective, defective.parent / "again", symlinks=True)
     with pytest.raises(UserError, match="sets in Tiny-ImageNet-C and again; pass one"):
         verify(defective.parent)
 
@@ -456,7 +456,7 @@ def test_classes_of_another_network(published, clean):
 
 
 def test_an_unknown_corruption_is_named(defective):
-    shutil.copytree(defective / "fog", defective / "frog")
+    shutil.copytree(defective / "fog", defective / "frog", symlinks=True)
     assert any("unknown corruption 'frog'; did you mean" in problem for problem in verify(defective).problems)
 
 

@@ -80,7 +80,7 @@ def test_damaged_download_is_fetched_again(server, tmp_path):
 
 
 def test_missing_file_and_missing_server(server, tmp_path):
-    with pytest.raises(UserError, match=r"HTTPError.*--data\.path"):
+    with pytest.raises(UserError, match=r"HTTPError.*`data.path`"):
         fetch(download(server, "gone.zip"), tmp_path)
     with pytest.raises(UserError, match="ConnectionError"):
         fetch(download("http://127.0.0.1:1"), tmp_path)

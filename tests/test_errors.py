@@ -403,7 +403,7 @@ def test_captions_fit_and_name_the_class(monkeypatch, val):
     names = ("goldfish, Carassius auratus", *NAMES[1:])
     mistakes_sheet(val.images, found, np.array([4]), names, "heading")
     true = first_name(names[val.labels[4]])
-    assert rows[0][0][1] == [f"true: {true}", "said: goldfish 99.9 %"]
+    assert rows[0][0][1] == [f"true: {true}", "predicted: goldfish 99.9 %"]
 
 
 def text_inside(figure) -> bool:
@@ -465,7 +465,7 @@ def test_the_command_end_to_end(measured, capsys):
     matrix = confusion_matrix(found.labels, found.classes[:, 0], labels=range(10))
     classes = list(csv.DictReader((folder / "classes.csv").open()))
     assert [entry["name"] for entry in classes] == list(NAMES)
-    assert [int(entry["right"]) for entry in classes] == matrix.diagonal().tolist()
+    assert [int(entry["correct"]) for entry in classes] == matrix.diagonal().tolist()
     assert [float(entry["accuracy"]) for entry in classes] == pytest.approx(matrix.diagonal() / matrix.sum(axis=1))
     pairs = list(csv.DictReader((folder / "confusions.csv").open()))
     assert sum(int(entry["images"]) for entry in pairs) == 120 - matrix.trace()

@@ -131,15 +131,15 @@ def test_knobs_have_limits_and_errors_name_the_flag() -> None:
     for name in FOOLBOX:
         for knob, value in Parameters().of(name).items():
             assert isinstance(value, bool) or knob in LIMITS, knob
-    with pytest.raises(UserError, match=r"--attack.adam-pgd.relative-step: expected .*, found 0"):
+    with pytest.raises(UserError, match=r"`attack.adam_pgd.relative_step`: expected .*, found 0"):
         Parameters(adam_pgd=Pgd(relative_step=0))
-    with pytest.raises(UserError, match=r"--attack.cw.binary-search-steps: expected 1 to 100, found -1"):
+    with pytest.raises(UserError, match=r"`attack.cw.binary_search_steps`: expected 1 to 100, found -1"):
         Parameters(cw=CarliniWagner(binary_search_steps=-1))
     with pytest.raises(UserError, match="did you mean deepfool"):
         make_foolbox("deep-fool", "l2", Parameters())
-    with pytest.raises(UserError, match=r"--attack.norm: expected linf or l2 for deepfool, found l1"):
+    with pytest.raises(UserError, match=r"`attack.norm`: expected linf or l2 for deepfool, found l1"):
         make_foolbox("deepfool", "l1", Parameters())
-    with pytest.raises(UserError, match=r"--attack.norm: expected none for spatial, found l2"):
+    with pytest.raises(UserError, match=r"`attack.norm`: expected none for spatial, found l2"):
         make_foolbox("spatial", "l2", Parameters())
 
 

@@ -67,7 +67,7 @@ def test_specs(spec, expected):
 
 @pytest.mark.parametrize("spec", ["all-but-151-tensors", "all-but-13-blocks", "all-but-0-blocks", "all", "last 90"])
 def test_bad_specs(spec):
-    with pytest.raises(UserError, match=r"--model\.freeze"):
+    with pytest.raises(UserError, match=r"`model.freeze`"):
         on_meta(spec)
 
 

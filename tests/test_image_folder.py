@@ -81,7 +81,7 @@ def test_upright_by_exif_and_16_bit_gray(image_folder):
 
 
 def test_raw_val_of_tiny_imagenet_is_refused(tiny_folder):
-    with pytest.raises(UserError, match=r"--data\.source tiny-imagenet"):
+    with pytest.raises(UserError, match=r"`data.source=tiny-imagenet`"):
         source.listing(config(tiny_folder / "val"))
     (tiny_folder / "val" / "val_annotations.txt").unlink()
     with pytest.raises(UserError, match=r"at least two classes, found one class \(images\)"):
@@ -112,7 +112,7 @@ def test_class_with_one_image_cannot_be_split(tmp_path):
 @pytest.mark.parametrize("content", [b"not an image", b"", b"\xff\xd8\xff\xe0broken"])
 def test_bad_files_are_named_or_counted_and_left_out(image_folder, content, capsys):
     (image_folder / "train" / "dog" / "2.jpg").write_bytes(content)
-    with pytest.raises(UserError, match=r"train/dog/2\.jpg .*--data\.skip-bad"):
+    with pytest.raises(UserError, match=r"train/dog/2\.jpg .*`data.skip_bad=True`"):
         data.load(config(image_folder, size=16))
     splits = data.load(config(image_folder, size=16, skip_bad=True))
     assert np.bincount(splits["train"].labels).tolist() == [6, 6]
@@ -134,7 +134,7 @@ def test_class_whose_images_are_all_bad_is_named(image_folder):
         data.load(config(image_folder, size=16, skip_bad=True))
 
 
-@pytest.mark.parametrize(("path", "words"), [(None, "wants --data.path"), ("none", "is no folder")])
+@pytest.mark.parametrize(("path", "words"), [(None, "wants `data.path`"), ("none", "is no folder")])
 def test_missing_folder(tmp_path, path, words):
     with pytest.raises(UserError, match=words):
         source.listing(DataConfig("folder", tmp_path / path if path else None))

@@ -55,7 +55,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the README's commands name."""
-    shutil.copytree(runs, tmp_path / "runs")
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
     (tmp_path / "weights").mkdir()

@@ -54,7 +54,7 @@ def test_accuracies_are_scikit_learns_whatever_the_batch(batch_size):
     logits = torch.randn(301, 8, generator=torch.Generator().manual_seed(0))
     found = predict(Fixed(logits), dataset, torch.float32, batch_size)
     predictions = found.predictions
-    for row, k in zip(accuracy_rows(found, MODEL, Clean()), (1, 3), strict=True):
+    for row, k in zip(accuracy_rows(found, MODEL, Clean()), (1, 3, 5), strict=True):
         assert (row.metric, row.count) == (f"top-{k}", 301)
         assert row.value == pytest.approx(top_k_accuracy_score(labels, logits.numpy(), k=k))
         assert row.low < row.value < row.high
@@ -153,7 +153,7 @@ def test_runs_never_share_a_folder(tmp_path):
     names = {make_run(tmp_path).path.name for _ in range(3)}
     assert len(names) == 3
     RunFolder.create({"name": "test"}, tmp_path, "mine")
-    with pytest.raises(UserError, match=r"mine exists.*--resume"):
+    with pytest.raises(UserError, match=r"mine exists.*`resume="):
         RunFolder.create({"name": "test"}, tmp_path, "mine")
 
 
@@ -205,12 +205,12 @@ def test_rows_of_version_1_are_refused_in_a_line_that_names_it(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"value": "high"}, r"Expected `float`, got `str` - at `\$.value`"),
+        ({"value": "high"}, r"Expected 'float', got 'str' - at '\$.value'"),
         ({"count": 0}, "count is 0"),
         ({"color": "blue"}, "color"),
-        ({"condition": {"kind": "fogged"}}, r"Invalid value 'fogged' - at `\$.condition.kind`"),
+        ({"condition": {"kind": "fogged"}}, r"Invalid value 'fogged' - at '\$.condition.kind'"),
         ({"condition": {"kind": "clean", "fog": 1}}, "fog"),
-        ({"checkpoint": {"which": "first", "name": "x", "digest": "y"}}, r"at `\$.checkpoint.which`"),
+        ({"checkpoint": {"which": "first", "name": "x", "digest": "y"}}, r"at '\$.checkpoint.which'"),
     ],
 )
 def test_what_is_no_row_is_named_by_its_path(tmp_path, change, words):

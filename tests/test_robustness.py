@@ -194,7 +194,7 @@ def test_rows_of_every_cell(evaluated):
     assert evaluate(options(path)).of_kind(CorruptionMean) == result.of_kind(CorruptionMean)
     assert RunFolder(path).rows() == rows  # nothing is added by asking again
     assert rows == result.rows
-    assert len(result.of_kind(Corruption)) == 2 * 2 * len(PAPER)  # two severities, two metrics
+    assert len(result.of_kind(Corruption)) == 2 * 3 * len(PAPER)  # two severities, three metrics
     for found in result.of_kind(Corruption):
         assert found.condition.source == HOME_MADE
         predictions = Predictions.load(RunFolder(path).predictions_path(found))
@@ -206,11 +206,12 @@ def test_rows_of_every_cell(evaluated):
     )
     cells = {
         metric: np.mean([r.value for r in result.of_kind(Corruption) if r.metric == metric])
-        for metric in ("top-1", "top-3")
+        for metric in ("top-1", "top-3", "top-5")
     }
     means = {found.metric: found.value for found in result.of_kind(CorruptionMean)}
     assert means["mean top-1"] == pytest.approx(cells["top-1"])
     assert means["mean top-3"] == pytest.approx(cells["top-3"])
+    assert means["mean top-5"] == pytest.approx(cells["top-5"])
 
 
 @pytest.mark.parametrize("batch_size", [16, 256])
@@ -251,7 +252,7 @@ def test_other_images_or_weights_of_the_same_names_are_measured_anew(evaluated, 
     predictions[0].write_bytes(b"damaged")
     rows = len(RunFolder(path).rows())
     evaluate(options(path))
-    assert len(RunFolder(path).rows()) in (rows, rows + 2)  # what was damaged is measured again, if it is this one's
+    assert len(RunFolder(path).rows()) in (rows, rows + 3)  # what was damaged is measured again, if it is this one's
 
 
 def test_rows_are_added_all_or_none(tmp_path, monkeypatch):
@@ -294,7 +295,7 @@ def test_other_draws_are_measured_anew(evaluated, tmp_path):
     path = copied(evaluated[0], tmp_path)
     other = evaluate(options(path, ("impulse_noise",), corruption_seed=1))
     assert {found.condition.source.seed for found in other.of_kind(Corruption)} == {1}
-    assert len(RunFolder(path).rows()) == len(RunFolder(evaluated[0]).rows()) + 4 + 4
+    assert len(RunFolder(path).rows()) == len(RunFolder(evaluated[0]).rows()) + 6 + 6
     assert not np.isclose([found.seconds for found in other.of_kind(Corruption)], 0).all()
 
 
@@ -346,7 +347,7 @@ def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
     rows = [
         [found for found in RunFolder(path).rows() if isinstance(found.condition, Corruption)] for path in (one, two)
     ]
-    assert len(rows[0]) == 4
+    assert len(rows[0]) == 6
     assert values(rows[0]) == values(rows[1])
     for alone, together in zip(*rows, strict=True):
         first, second = (Predictions.load(RunFolder(p).predictions_path(r)) for p, r in ((one, alone), (two, together)))

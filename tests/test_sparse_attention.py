@@ -342,7 +342,7 @@ def test_shares_are_exact():
 
 @pytest.mark.parametrize("text", ["0", "-3", "1.5", "0%", "101%", "", "8,", "all", "8,0", "%", "nan%", "٣"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(UserError, match=r"--model.top-k .*: expected none, a number of keys from 1"):
+    with pytest.raises(UserError, match=r"`model.top_k` .*: expected none, a number of keys from 1"):
         ModelConfig(top_k=text)
 
 
@@ -376,13 +376,13 @@ def test_wrong_number_of_stages_is_refused():
 
 
 def test_narrowing_needs_a_length():
-    with pytest.raises(UserError, match="narrow-epochs: expected at least 0"):
+    with pytest.raises(UserError, match="narrow_epochs`: expected at least 0"):
         TrainConfig(narrow_epochs=-1)
 
 
 def test_narrowing_needs_sparse_attention_and_fits_the_training():
     recipe = get_recipe("digits-double")
-    with pytest.raises(UserError, match=r"expected --model\.top-k too"):
+    with pytest.raises(UserError, match=r"expected `model.top_k` too"):
         dataclasses.replace(recipe, train=TrainConfig(narrow_epochs=1))
     sparse = dataclasses.replace(recipe.model, top_k="8")
     with pytest.raises(UserError, match="at most all epochs, 2"):

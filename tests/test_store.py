@@ -105,8 +105,8 @@ def test_a_store_says_where_these_images_came_from(config, tiny_zip, tmp_path):
 
 @pytest.mark.parametrize(
     ("damage", "complaint"),
-    [("{}", "missing required field `version`"), ({"skipped": [1]}, r"\$\.skipped\[0\]"), ({"hue": 1}, "hue"),
-     ({"splits": {"val": {"count": "6", "crc32": 0}}}, r"Expected `int`, got `str` - at `\$\.splits\[...\]\.count`")],
+    [("{}", "missing required field 'version'"), ({"skipped": [1]}, r"\$\.skipped\[0\]"), ({"hue": 1}, "hue"),
+     ({"splits": {"val": {"count": "6", "crc32": 0}}}, r"Expected 'int', got 'str' - at '\$\.splits\[...\]\.count'")],
 )  # fmt: skip
 def test_meta_that_is_not_as_it_should_be_is_refused(config, damage, complaint):
     data.load(config)
@@ -134,7 +134,7 @@ def test_space_is_asked_for_first(config, monkeypatch):
 
 def test_unwritable_cache(config, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(UserError, match=r"cannot write to .*--data\.cache"):
+    with pytest.raises(UserError, match=r"cannot write to .*`data.cache`"):
         data.load(DataConfig("tiny-imagenet", config.path, cache=tmp_path / "file" / "cache"))
 
 

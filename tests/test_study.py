@@ -138,7 +138,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def done(finished: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
-    return Path(shutil.copytree(finished, tmp_path / "tiny"))
+    return Path(shutil.copytree(finished, tmp_path / "tiny", symlinks=True))
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_other_images_and_another_top_k_are_measured_without_training(done):
     record = run_study(request(done, samples=30, cells=("apart",)))
     assert state(record) == {line: line == ("apart", "none") for line in LINES}
     assert row_of(done, record.entries[3]).count == 30
-    assert {name: size - before[name] for name, size in sizes(done).items()} == {"base": 0, "apart": 2, "sparse": 0}
+    assert {name: size - before[name] for name, size in sizes(done).items()} == {"base": 0, "apart": 3, "sparse": 0}
     measured = sizes(done)
     assert all(state(run_study(request(done))).values())
     assert sizes(done) == measured  # found again
@@ -309,10 +309,10 @@ def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
     assert not problems["base"]
     assert [cell for (cell, _), there in state(record).items() if there] == ["base"]
     told = capsys.readouterr().err
-    assert "cell wide failed: --model.cross.after 7" in told
+    assert "cell wide failed: `model.cross.after` 7" in told
     assert "cell 3/3 base" in told
     assert any(
-        remark.startswith("wide failed: --model.cross.after 7") for remark in compare_runs([tmp_path / "s"]).remarks
+        remark.startswith("wide failed: `model.cross.after` 7") for remark in compare_runs([tmp_path / "s"]).remarks
     )
 
 
@@ -511,7 +511,7 @@ def test_the_tables_of_the_ablation_fit_on_80_columns(finished, tmp_path):
     entries = [StudyEntry(group=cell.group, cell=cell.name, run=cell.name, measured=True) for cell in cells]
     names = [entry.cell for entry in entries]
     for name in names:
-        shutil.copytree(finished / "apart", tmp_path / name)
+        shutil.copytree(finished / "apart", tmp_path / name, symlinks=True)
         write_rows(
             tmp_path / name, [msgspec.structs.replace(each, model=name) for each in RunFolder(tmp_path / name).rows()]
         )
@@ -573,7 +573,7 @@ def test_table_again_from_files_alone_without_torch(done):
             '{"name": "tiny", "entries": [{"row": {}}]}',
             "is of version 1, and this doublevit .* reads version 2: delete it",
         ),
-        ('{"name": "tiny", "version": 2}', "is damaged .*missing required field `note`.*; delete it"),
+        ('{"name": "tiny", "version": 2}', "is damaged .*missing required field 'note'.*; delete it"),
         ("[" * 100_000, "is damaged .*; delete it"),
         ("[]", "is damaged .*; delete it"),
     ],
@@ -630,7 +630,7 @@ def test_whatever_goes_wrong_with_a_cell_the_others_go_on(finished, done, error,
     def start(_: Recipe, runs: Path, name: str) -> Trained:
         if name == "apart":
             raise error
-        return Trained(RunFolder(shutil.copytree(finished / name, runs / name)), None, None)
+        return Trained(RunFolder(shutil.copytree(finished / name, runs / name, symlinks=True)), None, None)
 
     monkeypatch.setattr(train, "start", start)
     record = run_study(request(done))
@@ -655,7 +655,7 @@ def test_two_at_once_are_refused(done):
 
 @pytest.mark.usefixtures("known")
 def test_no_cells_are_not_all_cells(tmp_path):
-    with pytest.raises(UserError, match="--cells: expected names of cells"):
+    with pytest.raises(UserError, match="`cells`: expected names of cells"):
         command(["tiny", "--runs", str(tmp_path), "--cells"])
 
 

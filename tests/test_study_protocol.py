@@ -108,7 +108,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def done(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "small"))
+    return Path(shutil.copytree(finished, tmp_path / "small", symlinks=True))
 
 
 def test_the_whole_protocol_is_measured_once(finished, capsys):
@@ -168,7 +168,7 @@ def test_predictions_that_are_gone_are_made_again(done):
     assert left(done) == ["corruptions"]
     run_study(request(done, cells=("base",)))
     assert RunFolder(done / "base").predictions_path(fog).is_file()
-    assert kinds(rows_of(done / "base")).count("Corruption") == before + 2  # top-1 and top-3 of one cell
+    assert kinds(rows_of(done / "base")).count("Corruption") == before + 3  # top-1, top-3 and top-5 of one cell
 
 
 def test_other_weights_images_and_numbers_of_attacked_images_are_other_work(done):
@@ -179,7 +179,7 @@ def test_other_weights_images_and_numbers_of_attacked_images_are_other_work(done
     other = msgspec.structs.replace(rows[0].checkpoint, digest="87654321")
     write(done / "base", [msgspec.structs.replace(row, checkpoint=other) for row in rows])
     assert left(done) == ["clean", "corruptions", "attacks", "speed"]
-    with pytest.raises(UserError, match=r"--attack-samples: expected 0 \(no attacks\) or more, found -1"):
+    with pytest.raises(UserError, match=r"`attack_samples`: expected 0 \(no attacks\) or more, found -1"):
         request(done, attack_samples=-1)
 
 
@@ -247,7 +247,7 @@ def test_a_study_goes_on_with_more_seeds(tmp_path, monkeypatch):
 
 
 def test_seeds_that_are_none_are_refused(tmp_path):
-    for seeds, words in (((1, 1), "--seeds 1 1: expected each once"), ((-1,), "--seed: expected 0 or more")):
+    for seeds, words in (((1, 1), "`seeds` 1 1: expected each once"), ((-1,), "`seed`: expected 0 or more")):
         with pytest.raises(UserError, match=words):
             request(tmp_path, seeds=seeds)
 

@@ -145,7 +145,7 @@ def test_another_zip_and_no_zip_are_refused(tmp_path):
 
 
 def test_nothing_here_names_path_and_download(tmp_path):
-    with pytest.raises(UserError, match=r"--data\.path.*--data\.download"):
+    with pytest.raises(UserError, match=r"`data.path`.*`data.download=True`"):
         tiny_imagenet.listing(DataConfig("tiny-imagenet", cache=tmp_path))
 
 
