@@ -126,7 +126,7 @@ def fine_tuning(backbone: str, others: Sequence[str] = ()) -> Recipe:
             kind = "recipe or network" if others else "network"
             raise unknown(kind, backbone, [*others, *BACKBONES, *timm.list_models(), *timm.list_pretrained()])
     return Recipe(
-        re.sub(r"[^\w.@-]", "-", backbone),
+        re.sub(r"[^\w.+-]", "-", backbone),
         f"{backbone}, all layers fine-tuned with crop and flip",
         data=DataConfig(source="folder"),
         augment=AugmentConfig("basic"),
