@@ -1,7 +1,7 @@
 # `make demo` and `make test` are each all that a fresh machine needs: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test check lint types clean
+.PHONY: demo test check lint types docs clean
 
 # Train, corrupt, attack, look, report: all in a folder of its own, so that it can be made again and again.
 demo: RUN := demo-$(shell date +%Y%m%d-%H%M%S)
@@ -26,6 +26,10 @@ lint: .venv/.installed-dev
 types: .venv/.installed-dev
 	$(BIN)/mypy
 
+# The documentation as a site, in site/.
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --strict
+
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
@@ -35,5 +39,9 @@ types: .venv/.installed-dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+.venv/.installed-docs: .venv/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist site src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -13,6 +13,7 @@ from doublevit.data import DataConfig, source_at
 from doublevit.errors import UserError
 from doublevit.jobs.options import Evaluate
 from doublevit.recipes import RECIPES, fine_tuning, from_dict, get_recipe, to_dict
+from doublevit.runs.folder import RunFolder
 
 ALIASES = {
     "--epochs": ("--train.epochs", "2"),
@@ -59,13 +60,15 @@ def test_older_names_of_evaluate(capsys):
     assert capsys.readouterr().err == "warning: --photos is now --first; the old name works in this version only\n"
 
 
-def test_recipes_of_older_runs_are_read():
-    entries = to_dict(RECIPES["paper-vit"])
-    older = json.loads(json.dumps(entries))
+def test_recipes_of_older_runs_are_read(tmp_path):
+    run = RunFolder.create(to_dict(RECIPES["paper-vit"]), tmp_path, "old")
+    older = run.recipe()
     older["train"]["optimiser"] = older["train"].pop("optimizer")
     older["augment"]["place"] = "photo"
-    assert from_dict(older).train.optimizer == "adam"
-    assert from_dict(older).augment.place == "image"
+    (run.path / "recipe.json").write_text(json.dumps(older))
+    recipe = from_dict(run.recipe())
+    assert recipe.train.optimizer == "adam"
+    assert recipe.augment.place == "image"
 
 
 def test_the_source_is_what_lies_at_the_path(tiny_folder, tiny_zip, tmp_path):

@@ -1,10 +1,9 @@
-"""Every command of the README runs, on images in miniature, and means what the README says."""
+"""Every command and every piece of Python in the README and in docs/ runs, on images in miniature."""
 
-import contextlib
-import os
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,49 +11,79 @@ import pytest
 from doublevit.cli import main
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.strip() and not line.startswith("#")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_of(document: Path) -> Iterator[str]:
+    """The commands of a document's sh blocks, without comments."""
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                yield shlex.join(words)
+
+
+COMMANDS = list(dict.fromkeys(command for document in DOCUMENTS for command in commands_of(document)))
+"""Each once, however many documents have it."""
+OURS = [command for command in COMMANDS if command.startswith("doublevit")]
+PYTHON = [
+    pytest.param(block, id=f"{document.name}-{number}")
+    for document in DOCUMENTS
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL))
 ]
-FEW = {  # steps, where the README asks for an attack
-    "autoattack": ["--attack.square.queries", "100", "--attack.fab.steps", "10", "--attack.apgd.steps", "10"],
-    "pgd": ["--attack.pgd.steps", "5"],
+FEW = {  # steps of an attack, corruptions, images, seconds
+    "autoattack": ["--attack.square.queries", "50", "--attack.fab.steps", "5", "--attack.apgd.steps", "5"],
+    "pgd": ["--attack.pgd.steps", "5", "--samples", "50"],
+    "common": ["--severities", "3", "--samples", "50"],
+    "snow": ["--samples", "50"],
+    "speed": ["--seconds", "0.2"],
 }
 STARTS = ("run", "train", "study")  # what takes a recipe's options
+NETWORK = ["--weights", "none", "--epochs", "0"]
+SHORT = ["--epochs", "1", "--data.per-class", "2", "--samples", "50"]
 QUICK = {
-    "digits-double": ["--train.epochs", "1", "--data.per-class", "5"],
-    "ti-double-cross": ["--train.epochs", "1"],
-    "digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "resnet", "--attack-samples", "10"],
+    "--model": NETWORK,
+    "digits-double": ["--epochs", "1", "--data.per-class", "5"],
+    "ti-double-cross": ["--epochs", "1"],
+    "digits": [
+        "--epochs",
+        "1",
+        "--data.per-class",
+        "2",
+        "--cells",
+        "resnet",
+        "--samples",
+        "50",
+        "--attack-samples",
+        "10",
+    ],
+    "ablation-digits": ["--epochs", "1", "--data.per-class", "2", "--samples", "50", "--cells", "base", "top-k-4"],
     "paper-ti": ["--cells", "vit"],
-    "ablation-digits": ["--train.epochs", "1", "--data.per-class", "2", "--cells", "base", "top-k-4"],
-    "paper-double-cross": ["--train.epochs", "0", "--model.weights", "none", "--data.path", "tiny-imagenet-200.zip"],
+    "ablation-ti": ["--cells", "base"],
+    "paper": ["--cells", "vit"],
+    "paper-double-cross": ["--epochs", "0", "--weights", "none", "--data", "tiny-imagenet-200.zip"],
 }
 
 
 def command_id(command: str) -> str:
-    return re.sub(r"[^\w-]+", " ", command)[:60].strip()
+    return re.sub(r"[^\w-]+", " ", command)[:80].strip()
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runs that the README's commands name, after hardly any training."""
+    """The runs that the commands name, after hardly any training."""
     path = tmp_path_factory.mktemp("runs")
-    quick = ["digits-double", "--train.epochs", "1", "--data.per-class", "2", "--runs", str(path)]
-    main(["run", *quick, "--name", "first"])
-    main(["train", *quick, "--name", "second"])
-    network = ["--model.backbone", "test_resnet", "--model.image-size", "32", "--model.coarse", "None"]
-    main(["train", *quick, *network, "--model.cross.after", "--name", "resnet"])
+    quick = ["digits-double", "--epochs", "1", "--data.per-class", "2", "--runs", str(path)]
+    network = ["--model", "test_resnet", "--model.image-size", "32", "--model.coarse", "None", "--model.cross.after"]
+    for name, options in {"first": [], "second": [], "resnet": network}.items():
+        main(["train", *quick, *options, "--name", name])
     for name in ("first", "second"):
-        main(["evaluate", str(path / name)])
+        main(["evaluate", str(path / name), "--corruptions", "fog", "--severities", "3"])
     return path
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with everything that the README's commands name."""
+    """A folder with everything that the commands name."""
     shutil.copytree(runs, tmp_path / "runs", symlinks=True)
     shutil.copy(tiny_zip, tmp_path / "tiny-imagenet-200.zip")
     image_folder.rename(tmp_path / "photos")
@@ -63,46 +92,75 @@ def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, mo
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("doublevit")], ids=command_id)
-def test_command_of_the_readme(command, workplace, request):
-    if "vit_tiny" in command:
+@pytest.mark.parametrize("command", OURS, ids=command_id)
+def test_command_of_a_document(command, workplace, request):
+    arguments = shlex.split(command)[1:]
+    prepare(arguments, workplace, request)
+    try:
+        main([*arguments, *quickly(arguments), *cache_for(arguments, workplace)])
+    except SystemExit as end:  # of help
+        if end.code:
+            raise
+
+
+def prepare(arguments: list[str], workplace: Path, request: pytest.FixtureRequest) -> None:
+    """Put there, or away, what a command wants to find or not to find."""
+    if "vit_tiny_patch16_224.safetensors" in arguments:
         weights = Path(request.getfixturevalue("vit_weights"))
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
-    if "--corrupted-set photos-c" in command:
+    if "--corrupted-set" in arguments:
         main(["data", "corrupt", "--corruptions", "fog", "--first", "9", "--workers", "1", "--output", "photos-c"])
-    arguments = shlex.split(command)[1:]
-    extra = QUICK.get(arguments[1], []) if arguments[0] in STARTS and "--resume" not in arguments else []
-    extra = next((FEW[name] for name in FEW if name in arguments), extra)
-    has_data = arguments[0] in (*STARTS, "data") and "--resume" not in arguments
-    cache = ["--data.cache", str(workplace / "cache")] if has_data else []
-    ends = pytest.raises(SystemExit, match=r"^0$") if "--help" in arguments else contextlib.nullcontext()
-    with ends:
-        main([*arguments, *extra, *cache])
+    if "--name" in arguments:
+        shutil.rmtree(workplace / "runs" / arguments[arguments.index("--name") + 1], ignore_errors=True)
+
+
+def quickly(arguments: list[str]) -> list[str]:
+    """Options that make a command cheap and leave it what it is."""
+    if asks_only(arguments):
+        return []
+    if arguments[0] in STARTS:
+        return QUICK.get(arguments[1], [])
+    return next((options for name, options in FEW.items() if name in arguments), [])
+
+
+def cache_for(arguments: list[str], workplace: Path) -> list[str]:
+    """A cache of the test's own, for what decodes images."""
+    has_data = arguments[0] in (*STARTS, "data") and not asks_only(arguments)
+    return ["--data.cache", str(workplace / "cache")] if has_data else []
+
+
+def asks_only(arguments: list[str]) -> bool:
+    """Whether a command takes no option beside those that it has."""
+    return not {"--help", "--help-attacks", "--version", "--resume"}.isdisjoint(arguments)
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_of_a_document(code, workplace):
+    exec(compile(code, "document", "exec"), {})
+
+
+OTHERS = r"make (demo|test)\b|(\.venv/bin/)?pip install |python benchmarks/|source |torchrun "
 
 
 def test_other_commands_are_the_makefiles_or_git_and_pip():
-    for command in COMMANDS:
-        if not command.startswith("doublevit"):
-            assert re.match(r"make (demo|test)\b|(\.venv/bin/)?pip install |python benchmarks/|source ", command), (
-                command
-            )
+    for command in set(COMMANDS) - set(OURS):
+        assert re.match(OTHERS, command), command
+        if benchmark := re.match(r"python (\S+)", command):
+            text = (ROOT / benchmark[1]).read_text()
+            for option in re.findall(r"--[\w-]+", command):
+                assert re.search(rf"^    {option[2:].replace('-', '_')}: ", text, re.MULTILINE), option
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def test_no_figure_is_missing():
-    assert not re.search(r"RESULT_|BENCH_|TODO", README + (ROOT / "EXPERIMENTS.md").read_text())
+    texts = [path.read_text() for path in (*DOCUMENTS, ROOT / "EXPERIMENTS.md")]
+    assert not re.search(r"RESULT_|BENCH_|TODO", "".join(texts))
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize("document", [*(path.relative_to(ROOT).as_posix() for path in DOCUMENTS), "CONTRIBUTING.md"])
 def test_code_that_a_document_names_is_there(document):
     files = [str(path) for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     for name in re.findall(r"([\w/]+\.py)\b", (ROOT / document).read_text()):
         assert any(path.endswith(f"/{name}") for path in files), name
-
-
-def test_pictures_and_files_that_the_readme_names_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
-        path = next(filter(None, target))
-        assert path.startswith("http") or os.path.exists(ROOT / path), path  # noqa: PTH110

@@ -63,22 +63,11 @@ def from_dict(entries: Mapping[str, Any]) -> Recipe:
             together.
     """
     try:
-        return strict_json.convert(_renamed(entries), Recipe)
+        return strict_json.convert(entries, Recipe)
     except ValueError as error:
         if isinstance(error.__cause__, UserError):  # of a config's own checks, which name the flag
             raise error.__cause__ from None
         raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
-
-
-def _renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a recipe under the names that fields have now, where an older run has others."""
-    renamed = dict(entries)
-    train, augment = renamed.get("train"), renamed.get("augment")
-    if isinstance(train, dict) and "optimiser" in train:
-        renamed["train"] = {"optimizer" if key == "optimiser" else key: value for key, value in train.items()}
-    if isinstance(augment, dict) and augment.get("place") == "photo":
-        renamed["augment"] = augment | {"place": "image"}
-    return renamed
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

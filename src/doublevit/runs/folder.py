@@ -94,7 +94,7 @@ class RunFolder:
             raise UserError(f"{path} is damaged ({error}); the run cannot be repeated") from error
         if not isinstance(recipe, dict) or any(not isinstance(recipe.get(part), dict) for part in RECIPE_PARTS):
             raise UserError(f"{path} is damaged: expected {', '.join(RECIPE_PARTS)}; the run cannot be repeated")
-        return recipe
+        return _renamed(recipe)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to log.jsonl, the course of the training."""
@@ -147,6 +147,16 @@ class RunFolder:
             except ValueError as error:
                 raise UserError(f"{path}, entry {number} is no row ({error}); remove that line") from error
         return rows
+
+
+def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe under the names that fields have now, where an older run has others."""
+    train, augment = recipe["train"], recipe["augment"]
+    if "optimiser" in train:
+        recipe["train"] = {"optimizer" if key == "optimiser" else key: value for key, value in train.items()}
+    if augment.get("place") == "photo":
+        recipe["augment"] = augment | {"place": "image"}
+    return recipe
 
 
 def read_predictions(path: Path, row: Row) -> Predictions:
