@@ -16,7 +16,7 @@ from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.attacks.plan import AttackId
 from doublevit.evaluators.attacks.runner import AttackResult
-from doublevit.evaluators.prediction import facts_of
+from doublevit.evaluators.prediction import model_fields
 from doublevit.progress import console
 from doublevit.runs.conditions import Attack, Condition, ModelId
 from doublevit.runs.results import EvalResult, Results
@@ -67,7 +67,7 @@ def row_of(
     robust = count - int(result.broken.sum())
     low, high = wilson_interval(robust, count)
     return Row(
-        **facts_of(model),
+        **model_fields(model),
         dataset=dataset,
         condition=condition,
         metric=METRIC,

@@ -9,7 +9,7 @@ import torch
 from doublevit.data.dataset import Dataset
 from doublevit.device import autocast
 from doublevit.evaluators.evaluator import EvalModel
-from doublevit.evaluators.prediction import facts_of
+from doublevit.evaluators.prediction import model_fields
 from doublevit.evaluators.speed.timing import MEASURED, describe_device, held, macs_of_image, peak_on_top, time_batches
 from doublevit.runs.conditions import ModelId, Speed
 from doublevit.runs.results import EvalResult, Expected, Results
@@ -110,7 +110,7 @@ class SpeedEvaluator:
     def _row(self, model: EvalModel, metric: str, estimate: Estimate, count: int, seconds: float = 0.0) -> Row:
         """One number, measured on `count` images in `seconds` seconds."""
         return Row(
-            **facts_of(model.id),
+            **model_fields(model.id),
             dataset=None,
             condition=self._condition(),
             metric=metric,
