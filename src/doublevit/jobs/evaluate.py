@@ -17,7 +17,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CellResults, CleanEvaluator, CorruptionEvaluator
 from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
-from doublevit.evaluators.attacks.journal import FOLDER
+from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER
 from doublevit.evaluators.attacks.transfer import TransferEvaluation
 from doublevit.evaluators.evaluator import Evaluator, open_results
 from doublevit.evaluators.prediction import accuracy_result
@@ -90,7 +90,7 @@ def make_evaluators(
         reference = _reference(config.relative_to, corrupted, config.cells) if config.relative_to else (None, None)
         evaluators.append(CorruptionEvaluator(corrupted, config.cells, adaptation, *reference))
     if options.attack.names:
-        folder = run.path / FOLDER
+        folder = run.path / JOURNAL_FOLDER
         attack = AttackEvaluator(options.attack, options.seed, folder, resume=options.resume, strict=options.strict)
         evaluators.append(attack)
     return evaluators
@@ -137,7 +137,7 @@ def transfer(options: TransferOptions) -> list[Row]:
         dataset=loaded[0].dataset,
         config=options.attack,
         seed=options.seed,
-        journal_folder=loaded[0].run.path / FOLDER,  # beside the first run
+        journal_folder=loaded[0].run.path / JOURNAL_FOLDER,  # beside the first run
         resume=options.resume,
         strict=options.strict,
     )
