@@ -113,7 +113,7 @@ def ours(target: Target, clean: Predictions, epsilons: Sequence[float]) -> Calla
             for epsilon in epsilons:
                 left = np.flatnonzero(min_epsilon > epsilon)
                 stage = Stage("pgd", "pgd", (epsilon,), 1)
-                outcome, _ = attack_batch(target, attack, (stage, 0), indices[left], clean)
+                outcome, _ = attack_batch(target, attack, stage, 0, indices[left], clean)
                 min_epsilon[left] = outcome.min_epsilon
         return min_epsilon
 
@@ -212,7 +212,7 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
         for part in parts_of("autoattack"):
             attack, stage = make(part, "linf", Parameters()), Stage(part, "autoattack", (epsilon,), 1)
             batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
-            outcomes = [attack_batch(target, attack, (stage, 0), batch, clean)[0] for batch in batches]
+            outcomes = [attack_batch(target, attack, stage, 0, batch, clean)[0] for batch in batches]
             left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])
             print(f"  {part}: {len(left)} of {options.autoattack_images} robust, {time.perf_counter() - start:.0f} s")
     samples, start = target.samples(right), time.perf_counter()

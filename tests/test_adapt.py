@@ -25,7 +25,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators import prediction
 from doublevit.evaluators.adaptation import adaptation
 from doublevit.evaluators.adaptation.adaptation import Adaptation, predict_with
-from doublevit.evaluators.adaptation.batch_norm import BatchNormStatistics, layers_of
+from doublevit.evaluators.adaptation.batch_norm import BatchNormStatistics, running_statistics
 from doublevit.evaluators.adaptation.config import AdaptConfig
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.evaluators.prediction import predict
@@ -69,7 +69,7 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
 
 def disturb(model: nn.Module) -> None:
     """Statistics and weights of batch norm as if from a training."""
-    for layer in layers_of(model):
+    for layer in running_statistics(model):
         for tensor in (layer.weight.data, layer.running_mean, layer.running_var):
             tensor.copy_(torch.rand_like(tensor) + 0.5)
 
@@ -285,7 +285,7 @@ def test_every_kind_of_batch_norm():
             return self.sync(rows.unflatten(0, tokens.shape[:2]).transpose(1, 2)).mean(2)
 
     model, dataset = Patches(), random_images()
-    assert len(layers_of(model)) == 2  # the one without running statistics always goes by the batch's
+    assert len(running_statistics(model)) == 2  # the one without running statistics always goes by the batch's
     rows = model.embed(tensors(dataset).double()).numpy()
     expected = mixed(model.norm, rows, 16, 20)
     with Adaptation(AdaptConfig("batch"), 0).applied(model, dataset, torch.float32, ""):

@@ -23,7 +23,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
 from doublevit.evaluators.attacks import runner
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
-from doublevit.evaluators.attacks.journal import FOLDER, Journal
+from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER, Journal
 from doublevit.evaluators.attacks.plan import plan
 from doublevit.evaluators.attacks.runner import AttackRunner
 from doublevit.evaluators.attacks.state import AttackState, Outcome
@@ -46,7 +46,7 @@ QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
 def _few_images_in_trials() -> Iterator[None]:
     """The checks before attacks look at eight images: half of what the rest here costs was for 32."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("doublevit.evaluators.attacks.sanity_checks.IMAGES", 8)
+        patch.setattr("doublevit.evaluators.attacks.sanity_checks.CHECKED_IMAGES", 8)
         yield
 
 
@@ -207,7 +207,7 @@ def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
     attack_batch = runner.attack_batch
 
     def counted(*arguments):
-        calls.append(arguments[3])
+        calls.append(arguments[4])
         if len(calls) == 4:
             raise KeyboardInterrupt
         return attack_batch(*arguments)
@@ -284,7 +284,7 @@ def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[st
     attack_batch = runner.attack_batch
 
     def recorded(*arguments):
-        calls.append((arguments[2][0].attack, arguments[2][0].epsilons, len(arguments[3])))
+        calls.append((arguments[2].attack, arguments[2].epsilons, len(arguments[4])))
         return attack_batch(*arguments)
 
     monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
@@ -318,7 +318,7 @@ def test_chains_by_hand():
         ("pgd", "autoattack", "uniform-noise", "spatial"), epsilons=("0", "1/255", "2/255"), restarts=2
     )
     chain, control, weak, noise, spatial = plan(config)
-    assert [(s.attack, s.named, len(s.epsilons), s.times) for s in chain.stages] == [
+    assert [(s.attack, s.requested, len(s.epsilons), s.repetitions) for s in chain.stages] == [
         ("pgd", "pgd", 1, 2),
         ("pgd", "pgd", 1, 2),
         *[("apgd-ce", "autoattack", 1, 2)] * 2,
@@ -328,7 +328,7 @@ def test_chains_by_hand():
     ]
     assert control.stages == ()
     assert [stage.epsilons for chain in (weak, noise) for stage in chain.stages] == [(1 / 255,), (2 / 255,)]
-    assert [(stage.attack, stage.times) for stage in spatial.stages] == [("spatial", 1)]
+    assert [(stage.attack, stage.repetitions) for stage in spatial.stages] == [("spatial", 1)]
     assert len(plan(dataclasses.replace(config, names=("pgd", "fgsm"), independent=True))) == 6
     assert plan(AttackConfig(("fgsm",), epsilons=("0",)))[0].stages == ()
 
@@ -339,7 +339,7 @@ def predictions(*first: int) -> Predictions:
 
 
 def test_state_by_hand():
-    state = AttackState.before(predictions(0, 0, 1, 0))
+    state = AttackState.initial(predictions(0, 0, 1, 0))
     assert state.min_epsilon.tolist() == [np.inf, np.inf, 0, np.inf]
     outcome = Outcome(np.array([0, 3]), np.array([0.2, np.inf]), predictions(5, 0), 0, 1.0)
     assert state.update(outcome, "pgd") == 1
@@ -420,7 +420,7 @@ def under_attack(path: Path, wrap: type, *names: str, **more: object) -> AttackE
     chosen = options(path, *names, **more)
     loaded = load_run(path, chosen)
     model = dataclasses.replace(loaded.model, network=wrap(loaded.network))
-    evaluator = AttackEvaluator(chosen.attack, 0, path / FOLDER, strict=chosen.strict)
+    evaluator = AttackEvaluator(chosen.attack, 0, path / JOURNAL_FOLDER, strict=chosen.strict)
     for _ in evaluator.run(model, loaded.dataset, loaded.results):
         pass
     return evaluator
@@ -528,7 +528,7 @@ def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, 
     attack_batch = runner.attack_batch
 
     def recorded(*arguments):
-        turns.append((arguments[2][1], len(arguments[3])))
+        turns.append((arguments[3], len(arguments[4])))
         return attack_batch(*arguments)
 
     monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
@@ -592,7 +592,7 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         for row in mine:
             assert Predictions.load(RunFolder(path).predictions_path(row)).correct(1).mean() == pytest.approx(row.value)
     monkeypatch.setattr(
-        "doublevit.evaluators.attacks.transfer._TransferBatch.make", lambda *_: pytest.fail("attacked again")
+        "doublevit.evaluators.attacks.transfer._TransferAttack.run", lambda *_: pytest.fail("attacked again")
     )
     assert values(transfer(transfer_options(pair))) == values(rows)
     assert len([row for row in RunFolder(pair[0]).rows() if isinstance(row.condition, Transfer)]) == 4
@@ -688,7 +688,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AttackRunner, "_stage", stop)
+    monkeypatch.setattr(AttackRunner, "_run_stage", stop)
     with pytest.raises(SystemExit) as end:
         main(["evaluate", str(pair[0]), "--samples", "20", "--attack.names", "pgd"])
     assert end.value.code == 130

@@ -14,7 +14,7 @@ from doublevit.augment import describe
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
-from doublevit.evaluators.prediction import PredictionResult, accuracy, accuracy_rows, expected_accuracy, predict
+from doublevit.evaluators.prediction import PredictionResult, accuracy_result, accuracy_rows, expected_accuracy, predict
 from doublevit.recipes import RECIPES, from_dict, to_dict
 from doublevit.runs.conditions import CheckpointId, Clean, ModelId
 from doublevit.runs.folder import RunFolder
@@ -227,7 +227,7 @@ def test_done_is_all_rows_and_predictions_of_these_weights_and_images(tmp_path, 
     results = Results(make_run(tmp_path) if in_folder else None)
     expected = expected_accuracy(MODEL, found.dataset, Clean())
     assert results.find(expected) is None
-    results.add(accuracy(found, MODEL, Clean()))
+    results.add(accuracy_result(found, MODEL, Clean()))
     assert [row.metric for row in results.find(expected).rows] == ["top-1", "top-3"]
     assert results.find(expected).correct(1).tolist() == [True, False]
     moved = dataclasses.replace(found.dataset, id=DatasetId("elsewhere", "12345678"))

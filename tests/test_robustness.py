@@ -20,7 +20,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CorruptionEvaluator
 from doublevit.evaluators.adaptation import adaptation
 from doublevit.evaluators.evaluator import EvalModel
-from doublevit.evaluators.prediction import PredictionResult, accuracy
+from doublevit.evaluators.prediction import PredictionResult, accuracy_result
 from doublevit.jobs.evaluate import evaluate
 from doublevit.jobs.options import Evaluate
 from doublevit.runs.conditions import (
@@ -72,7 +72,7 @@ def measurement(chosen: np.ndarray, condition: Condition, count: int = 1000) -> 
     classes = np.where(chosen[:, None], [[0, 1, 2]], [[1, 2, 0]])
     predictions = Predictions(np.zeros(count, np.int64), classes, np.full((count, 3), 1 / 3), np.full(count, -1.1))
     dataset = ChosenSet(count).cell(("none", 1))
-    return accuracy(PredictionResult(predictions, dataset, 2.0), MODEL, condition)
+    return accuracy_result(PredictionResult(predictions, dataset, 2.0), MODEL, condition)
 
 
 def aggregated(

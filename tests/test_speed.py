@@ -24,9 +24,10 @@ from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.evaluators.prediction import predict
-from doublevit.evaluators.speed import timing
+from doublevit.evaluators.speed import cost, timing
+from doublevit.evaluators.speed.cost import count_macs, count_macs_per_image, peak_additional_bytes, storage_bytes
 from doublevit.evaluators.speed.evaluator import SpeedEvaluator, TrainingWork, random_images
-from doublevit.evaluators.speed.timing import Timing, held, macs, macs_of_image, peak_on_top, time_batches
+from doublevit.evaluators.speed.timing import Timing, time_batches
 from doublevit.jobs import speed as job
 from doublevit.jobs.evaluate import evaluate, finish, transfer
 from doublevit.jobs.load import Trained, load_data_and_model
@@ -55,7 +56,7 @@ DIGITS = tuple("0123456789")
     [("vit_tiny_patch16_224", 1.26), ("resnet18", 1.82), ("resnet50", 4.11), ("pit_ti_distilled_224", 0.71)],
 )
 def test_macs_are_the_published(name: str, published: float):
-    assert macs(timm.create_model(name), torch.zeros(1, 3, 224, 224)) / 1e9 == pytest.approx(published, rel=0.01)
+    assert count_macs(timm.create_model(name), torch.zeros(1, 3, 224, 224)) / 1e9 == pytest.approx(published, rel=0.01)
 
 
 def test_macs_of_a_vit_follow_from_its_widths():
@@ -64,16 +65,16 @@ def test_macs_of_a_vit_follow_from_its_widths():
     block = tokens * 12 * width**2 + 2 * tokens**2 * width  # qkv, projection, MLP; the two products of attention
     expected = patches * 3 * 4**2 * width + depth * block + width * classes
     model = build(ModelConfig("vit-digits-4", weights="none"), DIGITS)
-    assert macs_of_image(model, (32, 32)) == expected
+    assert count_macs_per_image(model, (32, 32)) == expected
     set_top_k(model, "8")
     attention = model.attention
-    assert macs_of_image(model, (32, 32)) == expected
+    assert count_macs_per_image(model, (32, 32)) == expected
     assert model.attention is attention is not None
 
 
 def test_macs_of_convolutions_count_groups_and_strides():
     layer = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=4)
-    assert macs(layer, torch.zeros(2, 8, 10, 10)) == 2 * 5 * 5 * 12 * (8 // 4) * 9
+    assert count_macs(layer, torch.zeros(2, 8, 10, 10)) == 2 * 5 * 5 * 12 * (8 // 4) * 9
 
 
 WIDTH, LAYERS = 192, 4  # 192: an image of 8 x 8
@@ -95,8 +96,8 @@ class Chain(nn.Module):
 def test_memory_of_a_chain_is_two_activations_without_and_all_with_gradients(batch: int):
     chain, images, activation = Chain(), torch.zeros(batch, WIDTH), batch * WIDTH * 4
     with torch.no_grad():
-        assert peak_on_top(lambda: chain(images), CPU) == 2 * activation
-    assert peak_on_top(lambda: chain(images), CPU) == LAYERS * activation
+        assert peak_additional_bytes(lambda: chain(images), CPU) == 2 * activation
+    assert peak_additional_bytes(lambda: chain(images), CPU) == LAYERS * activation
 
 
 def test_memory_of_a_small_batchs_gradients_is_that_of_the_weights():
@@ -107,23 +108,23 @@ def test_memory_of_a_small_batchs_gradients_is_that_of_the_weights():
         chain.zero_grad(set_to_none=True)
 
     scalars = 2 * 4  # the loss and its gradient
-    assert peak_on_top(step, CPU) == LAYERS * WEIGHT + 16 * WIDTH * 4 + scalars
-    assert peak_on_top(lambda: None, CPU) == 0
+    assert peak_additional_bytes(step, CPU) == LAYERS * WEIGHT + 16 * WIDTH * 4 + scalars
+    assert peak_additional_bytes(lambda: None, CPU) == 0
 
 
 def test_memory_that_is_shared_is_held_once():
     whole = torch.zeros(10, 3)
-    assert held([whole, whole[2:], whole.view(30), torch.zeros(2, dtype=torch.uint8)]) == 10 * 3 * 4 + 2
-    assert held([]) == 0
+    assert storage_bytes([whole, whole[2:], whole.view(30), torch.zeros(2, dtype=torch.uint8)]) == 10 * 3 * 4 + 2
+    assert storage_bytes([]) == 0
 
 
 def test_memory_on_a_gpu_is_the_allocators_peak_above_what_was_there(monkeypatch):
     calls = []
-    monkeypatch.setattr(timing, "synchronize", lambda device: calls.append("wait"))
+    monkeypatch.setattr(cost, "synchronize", lambda device: calls.append("wait"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: calls.append("reset"))
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 350)
-    assert peak_on_top(lambda: calls.append("work"), torch.device("cuda")) == 250
+    assert peak_additional_bytes(lambda: calls.append("work"), torch.device("cuda")) == 250
     assert calls == ["wait", "reset", "work", "wait"]
 
 
@@ -169,22 +170,22 @@ class Clock:
 
 def test_timing_leaves_out_warming_up_and_goes_on_as_long_as_asked(monkeypatch):
     clock = Clock(monkeypatch, [100.0, 0.5, *[0.25, 1.0, 0.5] * 100])
-    monkeypatch.setattr(timing, "WARM_FRACTION", 0.0)
+    monkeypatch.setattr(timing, "WARMUP_FRACTION", 0.0)
     found = time_batches(clock.work, 8, 1000.0, CPU)
-    assert len(found.taken) == 20  # a thousand seconds by the median of 100 and 0.5
+    assert len(found.seconds) == 20  # a thousand seconds by the median of 100 and 0.5
     assert found.count == 20 * 8
-    assert found.rate().value == 8 / 0.5
-    assert found.taken.max() == 1.0
+    assert found.images_per_second().value == 8 / 0.5
+    assert found.seconds.max() == 1.0
 
 
 def test_timing_warms_up_for_a_fifth_of_the_time(monkeypatch):
     clock = Clock(monkeypatch, [0.5] * 4 + [2.0] * 40)
     found = time_batches(clock.work, 8, 10.0, CPU)
-    assert found.taken.tolist() == [2.0] * 20
+    assert found.seconds.tolist() == [2.0] * 20
 
 
 def test_timing_of_slow_work_is_of_five_batches(monkeypatch):
-    assert len(time_batches(Clock(monkeypatch, [60.0] * 9).work, 8, 1.0, CPU).taken) == 5
+    assert len(time_batches(Clock(monkeypatch, [60.0] * 9).work, 8, 1.0, CPU).seconds) == 5
 
 
 def test_the_interval_is_that_of_the_bootstraps_median():
@@ -194,7 +195,7 @@ def test_the_interval_is_that_of_the_bootstraps_median():
     # A drawn median is at most the k-th value if more than half of the draws are among the first k.
     below = scipy.stats.binom.sf(count // 2, count, np.arange(1, count + 1) / count)
     low, high = (int(np.searchsorted(below, share)) for share in (0.025, 0.975))
-    found = Timing(taken, 10).rate()
+    found = Timing(taken, 10).images_per_second()
     assert found.value == np.median(rates)
     assert rates[low - 1] <= found.low <= rates[low + 1] < found.value < rates[high - 1] <= found.high
     assert found.high <= rates[high + 1]
@@ -265,8 +266,8 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_kind_of_network_is_measured_without_its_images(name: str, tmp_path: Path, monkeypatch, capfd):
-    monkeypatch.setattr(timing, "LEAST", 2)
-    monkeypatch.setattr(timing, "WARM", 1)
+    monkeypatch.setattr(timing, "MIN_TIMED", 2)
+    monkeypatch.setattr(timing, "MIN_WARMUP", 1)
     model = NETWORKS[name]
     rows = quick(run_of(tmp_path, model, TrainConfig(accumulate=3)))
     network = build(model, DIGITS)
@@ -276,7 +277,7 @@ def test_every_kind_of_network_is_measured_without_its_images(name: str, tmp_pat
     assert f"measuring on images of {side} x {side}" in capfd.readouterr().err
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     assert by_metric["trained parameters"].value == trained
-    assert by_metric["MACs"].value == macs_of_image(network, (side, side))
+    assert by_metric["MACs"].value == count_macs_per_image(network, (side, side))
     assert (by_metric["trained parameters"].value < by_metric["parameters"].value) == (name == "frozen")
     assert by_metric["training memory"].value > by_metric["inference memory"].value
 
@@ -326,7 +327,7 @@ def commands(run: Path) -> list[list[str]]:
 
 
 def test_commands_that_add_results_are_noted_and_not_the_one_that_made_the_run(digits: Path, monkeypatch):
-    monkeypatch.setattr(timing, "LEAST", 2)
+    monkeypatch.setattr(timing, "MIN_TIMED", 2)
     evaluate(Evaluate(digits, first=8))
     assert commands(digits) == []
     run, (splits, model) = RunFolder.open(digits), load_data_and_model(from_dict(RunFolder.open(digits).recipe()))

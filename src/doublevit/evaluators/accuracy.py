@@ -1,4 +1,4 @@
-"""Accuracy on images as they are, under every corruption at every severity, and aggregated over these."""
+"""Accuracy on clean images, on every corruption at every severity, and aggregated over corruptions."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,92 +11,98 @@ from doublevit.corrupted_sets.sets import CorruptedSet, condition_of
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.evaluators.adaptation.adaptation import Adaptation, predict_with
-from doublevit.evaluators.evaluator import EvalModel, known
-from doublevit.evaluators.prediction import accuracy, expected_accuracy
+from doublevit.evaluators.evaluator import EvalModel, broadcast_results
+from doublevit.evaluators.prediction import accuracy_result, expected_accuracy
 from doublevit.runs.conditions import Clean, CorruptionMean, ModelId, frost_of
 from doublevit.runs.results import EvalResult, Expected, Results
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate, mean_accuracy, relative_change, relative_error
 
-Cells = Mapping[Cell, EvalResult]
-"""Accuracy by corruption and severity."""
+RELATIVE_ERROR = "error relative to another model"
+CellResults = Mapping[Cell, EvalResult]
+"""The measured accuracies of each (corruption, severity)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CleanEvaluator:
-    """Top-k accuracy on clean images, with batch norm adapted to them if asked for; `again`: measure it once more."""
+    """An evaluator that measures top-k accuracy on clean images, with batch norm adapted to them if asked for.
+
+    `again` makes it measure even what the results hold already.
+    """
 
     adaptation: Adaptation | None = None
     again: bool = False
     name = "clean"
 
     def conditions(self, model: ModelId, dataset: Dataset) -> list[Expected]:
-        """See `Evaluator`."""
+        """List the one measurement: the accuracy on `dataset`."""
         return [expected_accuracy(model, dataset, Clean())]
 
     def run(self, model: EvalModel, dataset: Dataset, results: Results) -> Iterator[EvalResult]:
-        """See `Evaluator`."""
-        (found,) = [None] if self.again else known(results, self.conditions(model.id, dataset))
-        if found is None:
-            found = accuracy(predict_with(self.adaptation, model, dataset, "evaluating"), model.id, Clean())
-            results.add(found)
-        yield found
+        """Yield the one measurement: the accuracy on `dataset`."""
+        (result,) = [None] if self.again else broadcast_results(results, self.conditions(model.id, dataset))
+        if result is None:
+            prediction = predict_with(self.adaptation, model, dataset, "evaluating")
+            result = accuracy_result(prediction, model.id, Clean())
+            results.add(result)
+        yield result
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptionEvaluator:
-    """Top-k accuracy on `cells` of a corrupted set, then means and changes against the clean images.
+    """An evaluator that measures top-k accuracy on `cells` of a corrupted set, then means and changes against clean.
 
-    `reference` are the same cells as another model, `reference_id`, was measured on them: the error relative to it is
-    given too.
+    `reference` holds the results of another model, `reference_id`, on the same cells: if it is given, the error
+    relative to that model is measured too.
     """
 
     corrupted: CorruptedSet
     cells: Sequence[Cell]
     adaptation: Adaptation | None = None
-    reference: Cells | None = None
+    reference: CellResults | None = None
     reference_id: ModelId | None = None
     name = "corruptions"
 
     def conditions(self, model: ModelId, dataset: Dataset) -> list[Expected]:
-        """See `Evaluator`."""
+        """List the accuracy on every cell, then the mean of every group."""
         cells = self.expected_cells(model)
-        return [*cells, *(self._expected_mean(mean, cells) for mean in self._means())]
+        return [*cells, *(self._expected_mean(condition, cells) for condition in self._mean_conditions())]
 
     def run(self, model: EvalModel, dataset: Dataset, results: Results) -> Iterator[EvalResult]:
-        """See `Evaluator`; a cell is measured when its turn comes, and added at once."""
+        """Yield the accuracy on every cell as soon as it is measured, then the aggregates of every group."""
         (clean,) = CleanEvaluator(self.adaptation).run(model, dataset, results)
-        found: dict[Cell, EvalResult] = {}
-        before = known(results, self.expected_cells(model.id))
-        for number, (cell, result) in enumerate(zip(self.cells, before, strict=True), 1):
-            found[cell] = result or self._measure(cell, model, results, f"{number}/{len(self.cells)}")
-            yield found[cell]
-        for mean in self._means():
-            result = EvalResult(tuple(self._aggregate(mean, clean, found)))
+        cells: dict[Cell, EvalResult] = {}
+        known = broadcast_results(results, self.expected_cells(model.id))
+        for number, (cell, result) in enumerate(zip(self.cells, known, strict=True), 1):
+            cells[cell] = result or self._measure(cell, model, results, f"{number}/{len(self.cells)}")
+            yield cells[cell]
+        for condition in self._mean_conditions():
+            result = EvalResult(tuple(self._aggregate(condition, clean, cells)))
             results.add_once(result)
             yield result
 
     def expected_cells(self, model: ModelId) -> list[Expected]:
-        """The measurements of the cells."""
+        """List the accuracy on every cell, in the order of `cells`."""
         return [
             expected_accuracy(model, self.corrupted.cell(cell), condition_of(self.corrupted, cell))
             for cell in self.cells
         ]
 
-    def _measure(self, cell: Cell, model: EvalModel, results: Results, place: str) -> EvalResult:
+    def _measure(self, cell: Cell, model: EvalModel, results: Results, counter: str) -> EvalResult:
         name, severity = cell
-        predicted = predict_with(self.adaptation, model, self.corrupted.cell(cell), f"{place} {name} {severity}")
-        result = accuracy(predicted, model.id, condition_of(self.corrupted, cell))
+        title = f"{counter} {name} {severity}"
+        prediction = predict_with(self.adaptation, model, self.corrupted.cell(cell), title)
+        result = accuracy_result(prediction, model.id, condition_of(self.corrupted, cell))
         results.add(result)
         return result
 
-    def _means(self) -> list[CorruptionMean]:
-        """Every group of corruptions that is measured whole; where none is, all that is measured."""
+    def _mean_conditions(self) -> list[CorruptionMean]:
+        """Return a condition for every group whose corruptions are all measured; if there is none, for all cells."""
         names = tuple(dict.fromkeys(name for name, _ in self.cells))
-        whole = {group: members for group, members in GROUPS.items() if group != "all" and {*members} <= {*names}}
-        return [self._mean(group, members) for group, members in (whole or {"": names}).items()]
+        complete = {group: members for group, members in GROUPS.items() if group != "all" and {*members} <= {*names}}
+        return [self._mean_condition(group, members) for group, members in (complete or {"": names}).items()]
 
-    def _mean(self, group: str, names: tuple[str, ...]) -> CorruptionMean:
+    def _mean_condition(self, group: str, names: tuple[str, ...]) -> CorruptionMean:
         return CorruptionMean(
             group=group,
             corruptions=names,
@@ -105,44 +111,41 @@ class CorruptionEvaluator:
             frost=frost_of(names, self.corrupted.frost),
         )
 
-    def _expected_mean(self, mean: CorruptionMean, cells: Sequence[Expected]) -> Expected:
-        key = msgspec.structs.replace(cells[0].key, condition=mean)
+    def _expected_mean(self, condition: CorruptionMean, cells: Sequence[Expected]) -> Expected:
+        key = msgspec.structs.replace(cells[0].key, condition=condition)
         return Expected(key, tuple(f"mean {metric}" for metric in cells[0].metrics))
 
-    def _aggregate(self, mean: CorruptionMean, clean: EvalResult, found: Cells) -> Iterator[Row]:
-        """Mean accuracies, changes relative to the clean images, and the error relative to the reference."""
-        cells = {cell: result for cell, result in found.items() if cell[0] in mean.corruptions}
-        some = next(iter(cells.values())).rows[0]
+    def _aggregate(self, condition: CorruptionMean, clean: EvalResult, results: CellResults) -> Iterator[Row]:
+        """Yield mean accuracies, changes relative to the clean images, and the error relative to the reference."""
+        cells = {cell: result for cell, result in results.items() if cell[0] in condition.corruptions}
+        template = next(iter(cells.values())).rows[0]
         seconds = round(sum(result.rows[0].seconds for result in cells.values()), 3)
 
         def row(metric: str, estimate: Estimate, condition: CorruptionMean) -> Row:
             values = dataclasses.asdict(estimate)
-            return msgspec.structs.replace(some, condition=condition, metric=metric, seconds=seconds, **values)
+            return msgspec.structs.replace(template, condition=condition, metric=metric, seconds=seconds, **values)
 
         matched = self.corrupted.matched
-        compared = msgspec.structs.replace(mean, clean="matched" if matched else "unmatched")
-        for top in [row.top for row in clean.rows]:
-            correct, clean_correct = stacked(cells, top), clean.correct(top)
-            yield row(f"mean top-{top}", mean_accuracy(correct, matched), mean)
-            if clean_correct.any():
+        against_clean = msgspec.structs.replace(condition, clean="matched" if matched else "unmatched")
+        for k in [row.top for row in clean.rows]:
+            correct, clean_correct = stack_correct(cells, k), clean.correct(k)
+            yield row(f"mean top-{k}", mean_accuracy(correct, matched), condition)
+            if clean_correct.any():  # else there is nothing to divide by
                 change = relative_change(clean_correct, correct, matched)
-                yield row(f"relative change of top-{top}", change, compared)
-        if self.reference is not None and _all_err(self.reference, cells):
-            ours, theirs = (stacked(of, 1, cells) for of in (cells, self.reference))
-            estimate = relative_error(ours, theirs, [name for name, _ in cells])
-            yield row(RELATIVE_ERROR, estimate, msgspec.structs.replace(mean, relative_to=self.reference_id))
+                yield row(f"relative change of top-{k}", change, against_clean)
+        if self.reference is not None and _errs_on_each(self.reference, cells):
+            correct, reference_correct = (stack_correct(model, 1, cells) for model in (cells, self.reference))
+            estimate = relative_error(correct, reference_correct, [name for name, _ in cells])
+            yield row(RELATIVE_ERROR, estimate, msgspec.structs.replace(condition, relative_to=self.reference_id))
 
 
-RELATIVE_ERROR = "error relative to another model"
+def stack_correct(results: CellResults, k: int, order: Sequence[Cell] | CellResults | None = None) -> np.ndarray:
+    """Return whether the true class of each image in each cell is among the first k, bool (cells, N), in `order`."""
+    return np.stack([results[cell].correct(k) for cell in order or results])
 
 
-def stacked(cells: Cells, top: int, order: Sequence[Cell] | Cells | None = None) -> np.ndarray:
-    """Whether each image was recognized in each cell, bool (C, N)."""
-    return np.stack([cells[cell].correct(top) for cell in order or cells])
-
-
-def _all_err(reference: Cells, cells: Cells) -> bool:
-    """Whether the reference makes an error on every corruption, so that there is something to divide by."""
+def _errs_on_each(reference: CellResults, cells: CellResults) -> bool:
+    """Return whether the reference makes an error on every corruption: the relative error divides by its errors."""
     errs = dict.fromkeys((name for name, _ in cells), False)
     for name, severity in cells:
         errs[name] |= not reference[name, severity].correct(1).all()

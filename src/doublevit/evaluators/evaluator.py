@@ -1,4 +1,4 @@
-"""What every evaluator is, and running them: what is measured already is looked up, what is missing is measured."""
+"""The interface of evaluators, and the lookup of what a run's results hold already."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ from doublevit.runs.results import EvalResult, Expected, Results
 
 @dataclasses.dataclass(frozen=True)
 class EvalModel:
-    """A network to be evaluated: uint8 images (B, 3, H, W) -> logits (B, classes).
+    """A model that is to be evaluated: `network` maps uint8 images (B, 3, H, W) to logits (B, classes).
 
-    `id` is how rows name it; matrix products run in `dtype`; `batch_size` images at a time in each process.
+    Rows name it by `id`; matrix products run in `dtype`; each process takes `batch_size` images at a time.
     """
 
     network: nn.Module
@@ -29,37 +29,38 @@ class EvalModel:
 
 
 class Evaluator(Protocol):
-    """Measures a model on a data set. It knows nothing of command lines, folders or recipes."""
+    """An evaluator measures a model on a data set. It knows nothing of command lines, folders or recipes."""
 
     @property
     def name(self) -> str:
-        """The kind of measurement, for people."""
+        """A short name of what is measured, such as "clean" or "attacks"."""
 
     def conditions(self, model: ModelId, dataset: Dataset) -> list[Expected]:
-        """Everything that it measures; the network itself is not needed to say so.
+        """List the measurements that `run` would make; the network itself is not needed.
 
         Raises:
-            UserError: it cannot be measured on these images.
+            UserError: the evaluator cannot measure this model on this data set.
         """
 
     def run(self, model: EvalModel, dataset: Dataset, results: Results) -> Iterator[EvalResult]:
-        """Every measurement, in order: what `results` holds is taken from there, the rest is measured and added.
+        """Yield every measurement in order, from `results` where it is known, else measured now and added to them.
 
         Raises:
-            UserError: as `conditions`, or something that was measured makes no sense.
+            UserError: as `conditions`, or what was measured makes no sense.
         """
 
 
 def open_results(run: RunFolder | None) -> Results:
-    """A run's results, read and written by the first process alone."""
+    """Open the results of a run (in memory without one); only the main process reads and writes them."""
     return Results(run, is_writer=this_process().is_main_process)
 
 
 def is_done(evaluator: Evaluator, model: ModelId, dataset: Dataset, results: Results) -> bool:
-    """Whether every condition has its rows, and predictions, of these weights and images."""
+    """Return whether `results` hold every measurement that the evaluator would make of these weights and images."""
     return all(results.find(expected) for expected in evaluator.conditions(model, dataset))
 
 
-def known(results: Results, expected: Sequence[Expected]) -> list[EvalResult | None]:
-    """What was measured before; told to all processes by the first."""
-    return list(broadcast_object_list([results.find(each) for each in expected]))
+def broadcast_results(results: Results, expected: Sequence[Expected]) -> list[EvalResult | None]:
+    """Look up each expected measurement (None if it is missing) in the main process and send it to all processes."""
+    # Only the main process has read the results: were another to measure what it skips, gathering would hang.
+    return list(broadcast_object_list([results.find(measurement) for measurement in expected]))

@@ -1,4 +1,4 @@
-"""A model's predictions on a data set, and the accuracies that are read from them."""
+"""Predictions of a model on a data set, and the accuracies that follow from them."""
 
 import dataclasses
 import time
@@ -22,14 +22,14 @@ from doublevit.runs.results import EvalResult, Expected
 from doublevit.runs.row import ResultKey, Row
 from doublevit.statistics import wilson_interval
 
-SAVED_CLASSES = 5  # of each image's ranking, in saved predictions
+SAVED_CLASSES = 5  # the most probable classes of each image, in saved predictions
 BATCH_SIZE = 100
-TOP = (1, 3, 5)
+TOP_K = (1, 3, 5)
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictionResult:
-    """Predictions for the images of `dataset`, and the seconds they took."""
+    """A result that holds the predictions for every image of `dataset`, and the seconds that they took."""
 
     predictions: Predictions
     dataset: Dataset
@@ -41,25 +41,25 @@ def predict(
     dataset: Dataset,
     dtype: torch.dtype = torch.float32,
     batch_size: int = BATCH_SIZE,
-    between: Callable[[], None] = lambda: None,
+    after_batch: Callable[[], None] = lambda: None,
     title: str = "evaluating",
 ) -> PredictionResult:
-    """What `network` predicts for every image, each exactly once, shared among all processes.
+    """Predict every image of `dataset` exactly once; all processes share the work, and each gets all predictions.
 
     Args:
         network: uint8 images (B, 3, H, W) -> logits (B, classes); it is put in evaluation mode.
-        dataset: the images.
-        dtype: what matrix products run in.
+        dataset: the images to predict.
+        dtype: the type that matrix products run in.
         batch_size: images at a time in each process.
-        between: called between batches; may raise to stop.
+        after_batch: called after every batch; it may raise to stop the evaluation.
         title: of the progress bar.
 
     Raises:
-        UserError: the network gives logits that are not finite.
+        UserError: a logit is not finite.
     """
     state = this_process()
     batches = evaluation_batches(len(dataset), batch_size, state.process_index, state.num_processes)
-    return predict_batches(network, dataset, dtype, batches, between, title)
+    return predict_batches(network, dataset, dtype, batches, after_batch, title)
 
 
 def predict_batches(
@@ -67,68 +67,74 @@ def predict_batches(
     dataset: Dataset,
     dtype: torch.dtype,
     batches: Iterable[np.ndarray],
-    between: Callable[[], None] = lambda: None,
+    after_batch: Callable[[], None] = lambda: None,
     title: str = "evaluating",
 ) -> PredictionResult:
-    """The same, with the images in this process's `batches` of indices and in those of all other processes."""
+    """Predict the images of `dataset` in the given `batches`, arrays of indices (b,); otherwise as `predict`.
+
+    Each process passes its own batches; those of all processes together must hold every index exactly once.
+    """
     state, start = this_process(), time.perf_counter()
     network.eval()
     parts = []
     with progress.bar(title, len(dataset)) as bar:
-        for batch in prefetch(gather(dataset, indices) for indices in batches):  # images may have to be corrupted first
+        for batch in prefetch(gather(dataset, indices) for indices in batches):  # since corrupting images takes time
             parts.append((batch.indices.numpy(), *_predict_batch(network, batch, dtype)))
             bar.advance(len(batch) * state.num_processes)
-            between()
+            after_batch()
     return PredictionResult(_assemble(gather_object(parts), dataset), dataset, time.perf_counter() - start)
 
 
 def expected_accuracy(model: ModelId, dataset: Dataset, condition: Condition) -> Expected:
-    """What `accuracy` makes of a model's predictions on a data set."""
+    """Describe the measurement that `accuracy_result` makes of a model's predictions on a data set."""
     key = ResultKey(model=model, dataset=dataset.id.key, count=len(dataset), condition=condition)
     return Expected(key, _metrics(len(dataset.class_ids)), np.asarray(dataset.labels))
 
 
-def accuracy(found: PredictionResult, model: ModelId, condition: Condition) -> EvalResult:
-    """Top-k accuracy for each k in `TOP` that there are classes for, with n and Wilson's 95 % interval."""
-    return EvalResult(tuple(accuracy_rows(found, model, condition)), found.predictions)
+def accuracy_result(result: PredictionResult, model: ModelId, condition: Condition) -> EvalResult:
+    """Return the rows of `accuracy_rows` together with the predictions."""
+    return EvalResult(tuple(accuracy_rows(result, model, condition)), result.predictions)
 
 
-def accuracy_rows(found: PredictionResult, model: ModelId, condition: Condition) -> list[Row]:
-    """The rows of `accuracy`."""
+def accuracy_rows(result: PredictionResult, model: ModelId, condition: Condition) -> list[Row]:
+    """Compute top-k accuracy, for each k in `TOP_K` that there are classes for, with Wilson's 95 % interval."""
     rows = []
-    for metric in _metrics(found.predictions.classes.shape[1]):
-        correct = found.predictions.correct(int(metric.removeprefix("top-")))
+    for metric in _metrics(result.predictions.classes.shape[1]):
+        correct = result.predictions.correct(int(metric.removeprefix("top-")))
         low, high = wilson_interval(int(correct.sum()), len(correct))
         row = Row(
-            **facts_of(model),
-            dataset=found.dataset.id,
+            **model_fields(model),
+            dataset=result.dataset.id,
             condition=condition,
             metric=metric,
             value=float(correct.mean()),
             low=low,
             high=high,
             count=len(correct),
-            seconds=round(found.seconds, 3),
+            seconds=round(result.seconds, 3),
         )
         rows.append(row)
     return rows
 
 
-def facts_of(model: ModelId) -> dict[str, Any]:
-    """A model's identity as the fields of a row."""
+def model_fields(model: ModelId) -> dict[str, Any]:
+    """Return the fields of a row that identify the model."""
     return {name: getattr(model, name) for name in model.__struct_fields__}
 
 
 def ranking(logits: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each image the first classes (B, k), their probabilities, and the log-probability of the true one (B,)."""
+    """Rank classes: the k most probable (B, k), their probabilities (B, k), the true class's log-probability (B,).
+
+    `logits` float32 (B, classes); `labels` int64 (B,); k is `SAVED_CLASSES`, or the number of classes if that is less.
+    """
     log_probabilities = logits.log_softmax(dim=1)
-    best, classes = log_probabilities.topk(min(SAVED_CLASSES, logits.shape[1]), dim=1)
-    of_label = log_probabilities.gather(1, labels[:, None])[:, 0]
-    return classes.int().cpu().numpy(), best.exp().cpu().numpy(), of_label.cpu().numpy()
+    top_log_probabilities, classes = log_probabilities.topk(min(SAVED_CLASSES, logits.shape[1]), dim=1)
+    label_log_probability = log_probabilities.gather(1, labels[:, None])[:, 0]
+    return classes.int().cpu().numpy(), top_log_probabilities.exp().cpu().numpy(), label_log_probability.cpu().numpy()
 
 
 def _metrics(classes: int) -> tuple[str, ...]:
-    return tuple(f"top-{k}" for k in TOP if k <= min(classes, SAVED_CLASSES))
+    return tuple(f"top-{k}" for k in TOP_K if k <= min(classes, SAVED_CLASSES))
 
 
 @torch.inference_mode()
@@ -143,7 +149,8 @@ def _predict_batch(network: nn.Module, batch: Batch, dtype: torch.dtype) -> Sequ
 
 
 def _assemble(parts: list[tuple[np.ndarray, ...]], dataset: Dataset) -> Predictions:
-    indices, classes, probabilities, of_label = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns = zip(*parts, strict=True)
+    indices, classes, probabilities, label_log_probability = map(np.concatenate, columns)
     order = np.argsort(indices)
     if not np.array_equal(indices[order], np.arange(len(dataset))):
         raise RuntimeError("an image was evaluated twice or not at all")
@@ -151,5 +158,5 @@ def _assemble(parts: list[tuple[np.ndarray, ...]], dataset: Dataset) -> Predicti
         labels=np.asarray(dataset.labels),
         classes=classes[order],
         probabilities=probabilities[order],
-        label_log_probability=of_label[order],
+        label_log_probability=label_log_probability[order],
     )

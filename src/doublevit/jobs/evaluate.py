@@ -14,13 +14,13 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import fetch_published
 from doublevit.errors import UserError
-from doublevit.evaluators.accuracy import Cells, CleanEvaluator, CorruptionEvaluator
+from doublevit.evaluators.accuracy import CellResults, CleanEvaluator, CorruptionEvaluator
 from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
-from doublevit.evaluators.attacks.journal import FOLDER
+from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER
 from doublevit.evaluators.attacks.transfer import TransferEvaluation
 from doublevit.evaluators.evaluator import Evaluator, open_results
-from doublevit.evaluators.prediction import accuracy
+from doublevit.evaluators.prediction import accuracy_result
 from doublevit.jobs.load import LoadedRun, Trained, adapted, load_run, make_eval_model, note_command
 from doublevit.jobs.options import EvalOptions, Evaluate, TransferOptions
 from doublevit.models.top_k import recorded
@@ -51,7 +51,7 @@ def finish(trained: Trained) -> Evaluated:
     note_command(trained.run)
     recipe = from_dict(trained.run.recipe())
     model = make_eval_model(trained.run, recipe, trained.model, EvalOptions())
-    result = accuracy(trained.measured, model.id, Clean())
+    result = accuracy_result(trained.measured, model.id, Clean())
     open_results(trained.run).add(result)
     return Evaluated(trained.run, list(result.rows))
 
@@ -90,7 +90,7 @@ def make_evaluators(
         reference = _reference(config.relative_to, corrupted, config.cells) if config.relative_to else (None, None)
         evaluators.append(CorruptionEvaluator(corrupted, config.cells, adaptation, *reference))
     if options.attack.names:
-        folder = run.path / FOLDER
+        folder = run.path / JOURNAL_FOLDER
         attack = AttackEvaluator(options.attack, options.seed, folder, resume=options.resume, strict=options.strict)
         evaluators.append(attack)
     return evaluators
@@ -105,7 +105,7 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
     return on_the_fly(clean, config, cache)
 
 
-def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tuple[Cells, ModelId]:
+def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tuple[CellResults, ModelId]:
     """The same cells, as another run was measured on them, always with the same weights, as trained: the newest."""
     run = RunFolder.open(path)
     results, top_k = Results(run), recorded(from_dict(run.recipe()).model.top_k)
@@ -137,7 +137,7 @@ def transfer(options: TransferOptions) -> list[Row]:
         dataset=loaded[0].dataset,
         config=options.attack,
         seed=options.seed,
-        journal_folder=loaded[0].run.path / FOLDER,  # beside the first run
+        journal_folder=loaded[0].run.path / JOURNAL_FOLDER,  # beside the first run
         resume=options.resume,
         strict=options.strict,
     )

@@ -34,9 +34,9 @@ class Validated(Protocol):
 
 Result = TypeVar("Result", bound=Validated)
 Validate = Callable[..., Result]
-"""The validation of an epoch: (model, images, what matrix products run in, between=callback) -> predictions.
+"""The validation of an epoch: (model, images, what matrix products run in, after_batch=callback) -> predictions.
 
-It is handed in, so that training knows no evaluator; it calls `between` between batches, which may raise to stop.
+It is handed in, so that training knows no evaluator; it calls `after_batch` after every batch, which may raise to stop.
 """
 
 
@@ -58,7 +58,8 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
                 _train_epoch(training, done, meter, interrupt)
                 trained = meter.read()
                 _agree_on_buffers(training)
-                validated = validate(training.model, training.splits["val"], training.dtype, between=interrupt.check)
+                images = training.splits["val"]
+                validated = validate(training.model, images, training.dtype, after_batch=interrupt.check)
                 _finish_epoch(training, done, trained, validated.predictions.correct(1))
         except Stopped:
             _save(training, done)

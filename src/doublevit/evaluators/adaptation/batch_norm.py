@@ -1,4 +1,4 @@
-"""Batch-norm layers, what they normalize by, and how others take its place for a while."""
+"""Batch-norm layers, the statistics that they normalize by, and the temporary replacement of these statistics."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @dataclasses.dataclass(frozen=True)
 class BatchNormStatistics:
-    """Mean and biased variance of each channel, both (C,); `count` values of each were looked at, if it is known."""
+    """Statistics that describe each channel by its mean (C,) and biased variance (C,).
+
+    `count` is the number of values of each channel that they were computed from, 0 where it is not known.
+    """
 
     mean: torch.Tensor
     variance: torch.Tensor
@@ -20,71 +23,70 @@ class BatchNormStatistics:
 
     @classmethod
     def of(cls, values: torch.Tensor) -> "BatchNormStatistics":
-        """The statistics of values (B, C, ...), in float32 at least."""
-        wide = values.detach().to(torch.promote_types(values.dtype, torch.float32))
-        variance, mean = torch.var_mean(wide, [0, *range(2, wide.ndim)], correction=0)
-        return cls(mean, variance, wide.numel() // wide.shape[1])
+        """Compute the statistics of values (B, C, ...), in float32 or wider."""
+        values = values.detach().to(torch.promote_types(values.dtype, torch.float32))
+        variance, mean = torch.var_mean(values, [0, *range(2, values.ndim)], correction=0)
+        return cls(mean, variance, values.numel() // values.shape[1])
 
-    def mixed(self, other: "BatchNormStatistics", fraction: float) -> "BatchNormStatistics":
-        """A `fraction` of the other's and the rest of these, in their type."""
+    def lerp(self, other: "BatchNormStatistics", weight: float) -> "BatchNormStatistics":
+        """Interpolate as `torch.lerp` does, in these statistics' type: (1 - weight) of these, `weight` of the other."""
         mean, variance = other.mean.to(self.mean), other.variance.to(self.variance)
-        return BatchNormStatistics(torch.lerp(self.mean, mean, fraction), torch.lerp(self.variance, variance, fraction))
+        return BatchNormStatistics(torch.lerp(self.mean, mean, weight), torch.lerp(self.variance, variance, weight))
 
     def pooled(self, other: "BatchNormStatistics") -> "BatchNormStatistics":
-        """The statistics of both samples together, by the law of total variance, in float64 where the device has it."""
-        wide = torch.float32 if self.mean.device.type == "mps" else torch.float64
+        """Pool both samples, by the law of total variance, in float64 where the device has it."""
+        dtype = torch.float32 if self.mean.device.type == "mps" else torch.float64
         count = self.count + other.count
-        fraction, step = other.count / count, other.mean.to(wide) - self.mean.to(wide)
-        within = torch.lerp(self.variance.to(wide), other.variance.to(wide), fraction)
-        return BatchNormStatistics(
-            self.mean.to(wide) + fraction * step, within + fraction * (1 - fraction) * step**2, count
-        )
+        weight, difference = other.count / count, other.mean.to(dtype) - self.mean.to(dtype)
+        within = torch.lerp(self.variance.to(dtype), other.variance.to(dtype), weight)
+        between = weight * (1 - weight) * difference**2
+        return BatchNormStatistics(self.mean.to(dtype) + weight * difference, within + between, count)
 
     def unbiased(self) -> "BatchNormStatistics":
-        """With the variance that is right on average, as running statistics have it."""
+        """Return the same with the unbiased variance (Bessel's correction), as PyTorch's running statistics have it."""
         return dataclasses.replace(self, variance=self.variance * (self.count / (self.count - 1)))
 
 
-Layers = dict[Any, BatchNormStatistics]
-"""Batch-norm layers, each with the statistics that training left in it."""
-Rule = Callable[[Any, BatchNormStatistics], BatchNormStatistics]
-"""A layer and its input's statistics -> what it is to normalize that input by."""
+LayerStatistics = dict[Any, BatchNormStatistics]
+"""Batch-norm layers, each with the statistics that it normalizes by."""
+ChooseStatistics = Callable[[Any, BatchNormStatistics], BatchNormStatistics]
+"""A function that maps a layer and its input's statistics to the statistics to normalize that input by."""
 
 
-def layers_of(model: nn.Module) -> Layers:
-    """All layers that normalize by running statistics, frozen or not."""
+def running_statistics(model: nn.Module) -> LayerStatistics:
+    """Return the running statistics of all batch-norm layers that have any, frozen or not."""
     layers: list[Any] = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     return {layer: BatchNormStatistics(layer.running_mean, layer.running_var) for layer in layers if _is_running(layer)}
 
 
-def put(layers: Layers) -> None:
-    """Make each layer normalize by these statistics."""
-    for layer, statistics in layers.items():
-        layer.running_mean = statistics.mean.to(layer.running_mean)
-        layer.running_var = statistics.variance.to(layer.running_var)
+def set_running_statistics(statistics: LayerStatistics) -> None:
+    """Make each layer normalize by the given statistics; its former tensors are replaced, not written to."""
+    for layer, new in statistics.items():
+        layer.running_mean = new.mean.to(layer.running_mean)
+        layer.running_var = new.variance.to(layer.running_var)
 
 
 @contextlib.contextmanager
-def borrowed(model: nn.Module) -> Iterator[Layers]:
-    """The layers, in which other statistics may be put until the block ends, however it ends.
+def restoring_statistics(model: nn.Module) -> Iterator[LayerStatistics]:
+    """Yield the running statistics that training left, and put them back when the block ends, bit for bit.
 
-    The tensors that were there come back then. Nothing wrote to them: layers are in evaluation mode.
+    Layers must stay in evaluation mode in the block: in training mode they would write to these very tensors.
     """
-    layers = layers_of(model)
+    statistics = running_statistics(model)
     try:
-        yield layers
+        yield statistics
     finally:
-        put(layers)
+        set_running_statistics(statistics)
 
 
 @contextlib.contextmanager
-def ruled(layers: Layers, rule: Rule) -> Iterator[None]:
-    """Each layer normalizes each input by what `rule` makes of its statistics, until the block ends."""
+def normalizing_by(choose: ChooseStatistics, trained: LayerStatistics) -> Iterator[None]:
+    """Make each layer of `trained` normalize each input by what `choose` returns for it, until the block ends."""
 
-    def before(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-        put({layer: rule(layer, BatchNormStatistics.of(inputs[0]))})
+    def before_forward(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        set_running_statistics({layer: choose(layer, BatchNormStatistics.of(inputs[0]))})
 
-    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(before_forward) for layer in trained]
     try:
         yield
     finally:

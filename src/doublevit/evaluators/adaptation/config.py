@@ -1,4 +1,4 @@
-"""What a user can ask of batch-norm adaptation. Nothing here imports torch."""
+"""The options of batch-norm adaptation. Nothing here imports torch, so that the command line starts quickly."""
 
 import dataclasses
 import math
@@ -6,18 +6,18 @@ from typing import Literal
 
 from doublevit.errors import UserError, unknown
 
-USED = {
+HYPERPARAMETERS = {
     "none": (),
     "batch": ("prior", "batch_size"),
     "set": ("prior", "batch_size"),
     "momentum": ("batch_size", "batches", "momentum"),
 }
-"""The hyperparameters that each method has."""
+"""By method, the names of the hyperparameters that it has."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AdaptConfig:
-    """Batch norm adapted to the images that are evaluated, without their labels; the run's weights stay as they are.
+    """Options that adapt batch norm to the images under evaluation, without labels; the run's weights stay as they are.
 
     Schneider et al. (2020), "Improving robustness against common corruptions by covariate shift adaptation":
     statistics become N / (N + n) of training's and n / (N + n) of those of n images. The images are shuffled by the
@@ -25,20 +25,20 @@ class AdaptConfig:
     """
 
     method: Literal["none", "batch", "set", "momentum"] = "none"
-    """batch: by each batch's own statistics; set: by those of all images; momentum: running ones move batch by batch
-    (the paper's released code)."""
+    """batch: normalize by each batch's own statistics; set: by those of all images; momentum: by running statistics,
+    updated batch by batch (as the paper's released code does)."""
     prior: float = 16.0
-    """N, the images that training's statistics count for: 0 leaves none of them. For batch and set."""
+    """N, how many images training's statistics count for; 0 ignores them. For batch and set."""
     batch_size: int = 100
     """Images in a batch of the adaptation, at most; unlike `batch_size` it changes the results."""
     batches: int | None = None
-    """How many batches the running statistics move by; if not given, all. For momentum."""
+    """How many batches update the running statistics; all if not given. For momentum."""
     momentum: float = 0.1
-    """How far they move towards each batch's, above 0 and up to 1. For momentum."""
+    """Weight of each batch in the running statistics, above 0 and up to 1. For momentum."""
 
     def __post_init__(self) -> None:
-        if self.method not in USED:
-            raise unknown("`adapt.method`", self.method, USED)
+        if self.method not in HYPERPARAMETERS:
+            raise unknown("`adapt.method`", self.method, HYPERPARAMETERS)
         if not (math.isfinite(self.prior) and self.prior >= 0):
             raise UserError(f"`adapt.prior`: expected a number of images, 0 or more, found {self.prior:g}")
         for name, count in (("batch_size", self.batch_size), ("batches", self.batches)):
@@ -49,11 +49,11 @@ class AdaptConfig:
         self._require_used()
 
     def _require_used(self) -> None:
-        """No hyperparameter is given that the method does not have."""
+        """Raise `UserError` where a hyperparameter is given that the method does not have."""
         for field in dataclasses.fields(self)[1:]:
-            if getattr(self, field.name) == field.default or field.name in USED[self.method]:
+            if getattr(self, field.name) == field.default or field.name in HYPERPARAMETERS[self.method]:
                 continue
-            methods = ", ".join(method for method, names in USED.items() if field.name in names)
+            methods = ", ".join(method for method, names in HYPERPARAMETERS.items() if field.name in names)
             raise UserError(
                 f"`adapt.{field.name}`: expected `adapt.method` to be one of {methods}, found {self.method}"
             )

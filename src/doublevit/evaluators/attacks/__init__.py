@@ -1,1 +1,1 @@
-"""How a model stands up to attacks: what is attacked in which order, kept as it comes, and what it says together."""
+"""Evaluation under attack: the plan of attacks, its execution batch by batch, the journal, and the rows."""

@@ -1,4 +1,4 @@
-"""All attacks on one model: checks before, chains of attacks, rows as they come, and what they say together."""
+"""The evaluator of accuracy under attack: checks first, then chains of attacks, then findings from all of them."""
 
 import contextlib
 import dataclasses
@@ -17,11 +17,11 @@ from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.evaluators.accuracy import CleanEvaluator
 from doublevit.evaluators.attacks.gallery import AttackGallery
-from doublevit.evaluators.attacks.journal import Journal, identify, open_journal
+from doublevit.evaluators.attacks.journal import Journal, identity_without_models, open_journal
 from doublevit.evaluators.attacks.plan import Chain, plan
-from doublevit.evaluators.attacks.rows import METRIC, RowWriter, condition_of, in_float32, tell_findings
+from doublevit.evaluators.attacks.rows import METRIC, RowWriter, attack_condition, in_float32, report_findings
 from doublevit.evaluators.attacks.runner import AttackRunner, Target
-from doublevit.evaluators.attacks.sanity_checks import clean_predictions, findings_before
+from doublevit.evaluators.attacks.sanity_checks import check_model, clean_predictions
 from doublevit.evaluators.attacks.state import AttackState
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.runs.conditions import ModelId
@@ -32,10 +32,11 @@ from doublevit.runs.row import ResultKey
 
 @dataclasses.dataclass
 class AttackEvaluator:
-    """Accuracy under every attack at every epsilon.
+    """An evaluator that measures accuracy under every attack at every epsilon.
 
-    `seed` decides every draw. What is done is journalled in `journal_folder`, and not repeated with `resume`; without
-    a folder nothing is, and no images are saved. `strict` makes findings fatal; `findings` are what the checks found.
+    `seed` decides every random draw. Finished batches are stored in `journal_folder`, and not attacked again if
+    `resume`; without a folder neither batches nor images are stored. `strict` makes findings fatal; `findings` are
+    those of the last `run`.
     """
 
     config: AttackConfig
@@ -47,12 +48,12 @@ class AttackEvaluator:
     name = "attacks"
 
     def conditions(self, model: ModelId, dataset: Dataset) -> list[Expected]:
-        """See `Evaluator`."""
+        """List the robust accuracy under every attack at every epsilon."""
         self.config.require_classes(len(dataset.class_ids))
         expected = []
         for chain in plan(self.config):
             for attack, epsilon in chain.rows():
-                condition = condition_of(attack, epsilon, self.config, self.seed)
+                condition = attack_condition(attack, epsilon, self.config, self.seed)
                 key = ResultKey(
                     model=in_float32(model), dataset=dataset.id.key, count=len(dataset), condition=condition
                 )
@@ -60,37 +61,39 @@ class AttackEvaluator:
         return expected
 
     def run(self, model: EvalModel, dataset: Dataset, results: Results) -> Iterator[EvalResult]:
-        """See `Evaluator`; what was attacked before is read from the journal.
+        """Yield the robust accuracy under every attack at every epsilon, once all attacks are done.
+
+        Rows are added to `results` as they come, and once more where later findings speak against them.
 
         Raises:
-            UserError: a check found something, and that is fatal.
+            UserError: a check found something, and `strict` makes that fatal.
         """
         self.config.require_classes(len(dataset.class_ids))
-        (ordinary,) = CleanEvaluator().run(model, dataset, results)
+        (clean_result,) = CleanEvaluator().run(model, dataset, results)
         model.network.eval()
         with frozen(model.network):
             target = Target.of(model.network, dataset, self.config, self.seed)
             clean = clean_predictions(target, model.batch_size)
-            self.findings = findings_before(target, self.config, ordinary.correct(1), clean)
-            tell_findings(self.findings, strict=self.strict)
+            self.findings = check_model(target, self.config, clean_result.correct(1), clean)
+            report_findings(self.findings, strict=self.strict)
             writer = RowWriter(results, model.id, dataset.id, self.config, self.seed)
             with self._journal(model.id, dataset) as journal:
-                for number, chain in enumerate(plan(self.config)):
-                    gallery = self._gallery(target, chain, number, journal)
-                    save, size = gallery.put if gallery else None, self.config.batch_size
-                    runner = AttackRunner(target, chain, number, self._attacks(chain), journal, size, save)
+                for index, chain in enumerate(plan(self.config)):
+                    gallery = self._gallery(target, chain, index, journal)
+                    save, size = gallery.save if gallery else None, self.config.batch_size
+                    runner = AttackRunner(target, chain, index, self._attacks(chain), journal, size, save)
                     self._run_chain(runner, gallery, clean, writer)
-        self.findings = checks.distinct([*self.findings, *writer.wins()])
-        marked = writer.mark(self.findings)
+        self.findings = checks.distinct([*self.findings, *writer.black_box_findings()])
+        updated = writer.add_findings(self.findings)
         if self.strict:
-            tell_findings(self.findings, strict=True)
-        yield from marked
+            report_findings(self.findings, strict=True)
+        yield from updated
 
     def _run_chain(
         self, runner: AttackRunner, gallery: AttackGallery | None, clean: Predictions, writer: RowWriter
     ) -> None:
-        """Add a row for each attack at each epsilon, and what is found on the way to the findings."""
-        state, before = AttackState.before(clean), self.findings
+        """Run a chain; add a row for each attack at each epsilon, and the runner's findings to those of before."""
+        state, before = AttackState.initial(clean), self.findings
         for result in runner.run(state):
             writer.add(result, checks.distinct([*before, *runner.findings]))
         if gallery and this_process().is_main_process:
@@ -102,12 +105,13 @@ class AttackEvaluator:
         return {name: make(name, self.config.norm, self.config.parameters) for name in names}
 
     def _journal(self, model: ModelId, dataset: Dataset) -> contextlib.AbstractContextManager[Journal]:
-        identity = {"model": model} | identify(dataset, self.config, self.seed)
+        identity = {"model": model} | identity_without_models(dataset, self.config, self.seed)
         return open_journal(self.journal_folder, identity, np.asarray(dataset.labels), resume=self.resume)
 
-    def _gallery(self, target: Target, chain: Chain, number: int, journal: Journal) -> AttackGallery | None:
+    def _gallery(self, target: Target, chain: Chain, index: int, journal: Journal) -> AttackGallery | None:
+        """Open the gallery of a chain, if images are to be saved; those of noise, a control, never are."""
         if not self.config.save_images or is_control(chain.names[0]) or self.journal_folder is None:
             return None
-        gallery = AttackGallery(self.journal_folder / f"{journal.name}-{number}", target)
-        gallery.open(begun=journal.has(number), anew=not self.resume)
+        gallery = AttackGallery(self.journal_folder / f"{journal.name}-{index}", target)
+        gallery.open(resumed=journal.has_chain(index))
         return gallery

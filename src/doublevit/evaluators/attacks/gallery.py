@@ -1,4 +1,4 @@
-"""The worst image found for every sample, saved in a file beside the run, and a sheet of some of them."""
+"""The gallery of attacked images: the worst image of every sample in a file, and a contact sheet of some."""
 
 import dataclasses
 import json
@@ -15,18 +15,19 @@ from doublevit.errors import UserError
 from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.attacks.state import AttackState
 from doublevit.files import require_space, whole_file, write_text
+from doublevit.runs.predictions import Predictions
 
-SHOWN = 8  # samples on the sheet
-PART = 100  # samples at a time
+SHEET_SAMPLES = 8
+BATCH_SIZE = 100  # clean images that are prepared at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackGallery:
-    """A folder with images.npy, float32 (N, 3, H, W) in [0, 1]: for each sample the image that broke it.
+    """A gallery is a folder with images.npy, float32 (N, 3, H, W) in [0, 1]: the image that broke each sample.
 
-    Where it is robust, the last that was tried, or the clean image. Bytes would not do: rounding can undo a
-    perturbation of half a level. Several processes, and evaluations that are resumed, write to the same file.
-    index.json says what each image is; sheet.png shows some.
+    For a robust sample it is the last that was tried, or the clean image. uint8 would not do: rounding can undo a
+    perturbation of half a level. Several processes, and resumed evaluations, write to the same file. index.json
+    describes each image; sheet.png shows some.
     """
 
     folder: Path
@@ -34,43 +35,43 @@ class AttackGallery:
 
     @property
     def images(self) -> np.memmap:
-        """The array on the disk."""
+        """The array of images, mapped from the disk for writing."""
         return np.lib.format.open_memmap(self._path, mode="r+")
 
     @property
     def _path(self) -> Path:
         return self.folder / "images.npy"
 
-    def open(self, *, begun: bool, anew: bool = False) -> None:
-        """Fill it with the clean images, unless it was `begun` before, and is not to be made `anew`.
+    def open(self, *, resumed: bool) -> None:
+        """Write the clean images, unless the attacks are `resumed`: then the images of the batches before are there.
 
         Raises:
-            UserError: it was begun, and is not there or damaged.
+            UserError: the attacks are resumed, but the images are missing or damaged.
         """
         state = this_process()
-        if begun and not anew:
-            self._require_whole()
+        if resumed:
+            self._require_images()
         elif state.is_main_process:
             self.folder.mkdir(exist_ok=True)
-            self._fill()
+            self._write_clean_images()
         state.wait_for_everyone()
 
-    def _require_whole(self) -> None:
+    def _require_images(self) -> None:
         (image,) = self.target.samples(np.zeros(1, np.int64)).images
         try:
-            whole = np.load(self._path, mmap_mode="r").shape == (len(self.target.dataset), *image.shape)
+            valid = np.load(self._path, mmap_mode="r").shape == (len(self.target.dataset), *image.shape)
         except (OSError, ValueError, EOFError):
-            whole = False
-        if not whole:
+            valid = False
+        if not valid:
             raise UserError(f"{self._path} is missing or damaged; add `resume=False` to attack anew")
 
-    def put(self, indices: np.ndarray, images: torch.Tensor) -> None:
-        """Save the images of some samples."""
+    def save(self, indices: np.ndarray, images: torch.Tensor) -> None:
+        """Save the images (n, 3, H, W) of the samples at `indices` (n,)."""
         self.images[indices] = images.cpu().numpy()
 
     def finish(self, state: AttackState) -> None:
-        """Write down what the images are, and draw the sheet."""
-        entries = zip(state.min_epsilon, state.broken_by, state.answers.labels, state.answers.classes, strict=True)
+        """Write index.json and sheet.png."""
+        entries = zip(state.min_epsilon, state.broken_by, state.worst.labels, state.worst.classes, strict=True)
         names = self.target.dataset.class_ids
         index = [
             {
@@ -83,52 +84,53 @@ class AttackGallery:
         ]
         write_text(self.folder / "index.json", json.dumps(index, indent=1))
         with whole_file(self.folder / "sheet.png") as file:
-            captioned_sheet(self._rows(state)).save(file, format="PNG")
+            captioned_sheet(self._sheet_rows(state)).save(file, format="PNG")
 
-    def _fill(self) -> None:
+    def _write_clean_images(self) -> None:
         count, (image,) = len(self.target.dataset), self.target.samples(np.zeros(1, np.int64)).images
         require_space(self.folder, count * image.numel() * 4, "saving the images of an attack")
-        part = self._path.with_name("images.part")
+        part = self._path.with_name("images.part")  # renamed when it is complete: a kill leaves no half of a file
         images = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(count, *image.shape))
-        for indices in np.array_split(np.arange(count), -(-count // PART)):
+        for indices in np.array_split(np.arange(count), -(-count // BATCH_SIZE)):
             images[indices] = self.target.samples(indices).images.cpu().numpy()
         images.flush()
         part.replace(self._path)
 
-    def _rows(self, state: AttackState) -> list[list[tuple[np.ndarray, list[str]]]]:
-        """Some samples that were broken, or any if none was: clean image, difference, image."""
+    def _sheet_rows(self, state: AttackState) -> list[list[tuple[np.ndarray, list[str]]]]:
+        """Return a row for each of some broken samples, or of any if none was: clean image, difference, worst image."""
         broken = np.flatnonzero((state.min_epsilon > 0) & np.isfinite(state.min_epsilon))
-        shown = broken if len(broken) else np.arange(len(state.min_epsilon))
-        shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(SHOWN, len(shown))).astype(int))]
-        clean, moved = self.target.samples(shown).images.cpu(), torch.from_numpy(self.images[shown])
-        sizes = distance(moved, clean, self.target.norm)
+        indices = broken if len(broken) else np.arange(len(state.min_epsilon))
+        spread = np.linspace(0, len(indices) - 1, min(SHEET_SAMPLES, len(indices)))
+        indices = indices[np.unique(spread.astype(int))]
+        clean, attacked = self.target.samples(indices).images.cpu(), torch.from_numpy(self.images[indices])
+        distances = distance(attacked, clean, self.target.norm)
         return [
             [
-                (_bytes(image), [f"image: {self._says(state.clean.classes, state.clean.probabilities, index)}"]),
-                self._difference(image, attacked, size.item()),
-                (_bytes(attacked), [self._outcome(state, index)]),
+                (_to_uint8(image), [f"image: {self._describe(state.clean, index)}"]),
+                self._difference(image, worst, size.item()),
+                (_to_uint8(worst), [self._describe_outcome(state, index)]),
             ]
-            for index, image, attacked, size in zip(shown, clean, moved, sizes, strict=True)
+            for index, image, worst, size in zip(indices, clean, attacked, distances, strict=True)
         ]
 
     def _difference(self, image: torch.Tensor, attacked: torch.Tensor, size: float) -> tuple[np.ndarray, list[str]]:
         largest = (attacked - image).abs().max().item()
         amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
-        times = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
+        caption = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
         norm = self.target.norm
-        return _bytes(amplified), [f"{times} (gray: none)", f"{norm} {show(size, norm)}"]
+        return _to_uint8(amplified), [f"{caption} (gray: none)", f"{norm} {show(size, norm)}"]
 
-    def _outcome(self, state: AttackState, index: int) -> str:
-        answer = self._says(state.answers.classes, state.answers.probabilities, index)
+    def _describe_outcome(self, state: AttackState, index: int) -> str:
+        prediction = self._describe(state.worst, index)
         if not state.min_epsilon[index]:
-            return f"wrong before any attack: {answer}"
-        return f"{state.broken_by[index]}: {answer}" if np.isfinite(state.min_epsilon[index]) else "robust"
+            return f"wrong before any attack: {prediction}"
+        return f"{state.broken_by[index]}: {prediction}" if np.isfinite(state.min_epsilon[index]) else "robust"
 
-    def _says(self, classes: np.ndarray, probabilities: np.ndarray, index: int) -> str:
-        name = self.target.dataset.class_names[classes[index, 0]]
-        return f"{first_name(name)}, {probabilities[index, 0]:.0%}"
+    def _describe(self, predictions: Predictions, index: int) -> str:
+        name = self.target.dataset.class_names[predictions.classes[index, 0]]
+        return f"{first_name(name)}, {predictions.probabilities[index, 0]:.0%}"
 
 
-def _bytes(image: torch.Tensor) -> np.ndarray:
-    """uint8 (H, W, 3) of a float image (3, H, W) in [0, 1]."""
+def _to_uint8(image: torch.Tensor) -> np.ndarray:
+    """Convert a float image (3, H, W) in [0, 1] to uint8 (H, W, 3)."""
     return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

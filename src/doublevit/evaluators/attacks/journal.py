@@ -1,4 +1,4 @@
-"""What attacks did, saved batch by batch as it comes, so that a killed evaluation repeats no finished sample."""
+"""The journal of attacks: outcomes saved batch by batch, so that a killed evaluation repeats no finished batch."""
 
 import contextlib
 import dataclasses
@@ -22,15 +22,18 @@ from doublevit.progress import console
 from doublevit.runs.conditions import Record
 from doublevit.runs.predictions import Predictions
 
-Key = tuple[int, int, int]
-"""Chain, stage, repetition."""
-FOLDER = "attacks"  # in a run's folder
+BatchKey = tuple[int, int, int]
+"""Indices of chain, stage and repetition; in a transfer, of source model and attack, epsilon, and target model."""
+JOURNAL_FOLDER = "attacks"  # in a run's folder
 
 
 class JournalLine(Record, frozen=True, kw_only=True):
-    """A batch of samples after an attack; answers are those of the samples that are broken, in their order."""
+    """A line that holds the outcome of a batch; the predictions are those of its broken samples only, in their order.
 
-    key: Key
+    `min_epsilon` is None where a sample is robust; `damaged` is the outcome's `non_finite`.
+    """
+
+    key: BatchKey
     indices: tuple[int, ...]
     min_epsilon: tuple[float | None, ...]
     classes: tuple[tuple[int, ...], ...]
@@ -40,8 +43,8 @@ class JournalLine(Record, frozen=True, kw_only=True):
     seconds: float
 
 
-def identify(dataset: Dataset, config: AttackConfig, seed: int) -> dict[str, Any]:
-    """What decides the outcomes of attacks, beside the models."""
+def identity_without_models(dataset: Dataset, config: AttackConfig, seed: int) -> dict[str, Any]:
+    """Return all that decides the outcomes of attacks, except for the models."""
     images = [dataset.id.key, len(dataset)]
     return {"version": __version__, "dataset": images, "attack": dataclasses.asdict(config), "seed": seed}
 
@@ -50,18 +53,18 @@ def identify(dataset: Dataset, config: AttackConfig, seed: int) -> dict[str, Any
 def open_journal(
     folder: Path | None, identity: Mapping[str, Any], labels: np.ndarray, *, resume: bool
 ) -> Iterator["Journal"]:
-    """The journal of an evaluation, in a folder, with what was done before, or (unless `resume`) without.
+    """Open the journal of an evaluation, locked until the block ends; unless `resume`, what it holds is deleted first.
 
-    Without a folder it is kept in memory.
+    Without a folder nothing is read or written.
 
     Raises:
-        UserError: what was written before is damaged, or another evaluation like this one is running.
+        UserError: the journal is damaged, or another process runs the same evaluation.
     """
     state = this_process()
     journal = Journal(folder, identity, labels, state.process_index)
-    with journal.alone() if state.is_main_process else contextlib.nullcontext():
+    with journal.locked() if state.is_main_process else contextlib.nullcontext():
         if state.is_main_process and not resume:
-            journal.forget()
+            journal.delete()
         state.wait_for_everyone()
         known = journal.read()
         if known and state.is_main_process:
@@ -70,13 +73,15 @@ def open_journal(
 
 
 class Journal:
-    """The outcomes of one evaluation, known by all that decides them; each process writes a file of its own.
+    """A journal stores the outcomes of one evaluation, in one file for each process.
+
+    The files are named by a hash of `identity`, so that only the very same evaluation goes on from them.
 
     Args:
-        folder: where it lies; None: in memory alone.
+        folder: where the files lie; None: nothing is stored.
         identity: everything that decides the outcomes, as JSON can hold it.
-        labels: of all samples (N,).
-        rank: the number of this process.
+        labels: the true classes of all samples, int64 (N,).
+        rank: the index of this process.
     """
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any], labels: np.ndarray, rank: int = 0) -> None:
@@ -85,40 +90,40 @@ class Journal:
         self._path = folder / f"{self.name}-{rank}.jsonl" if folder else None
         if folder is not None:
             writable_folder(folder, "the journal of attacks")
-        self._known: dict[tuple[Key, tuple[int, ...]], Outcome] = {}
+        self._outcomes: dict[tuple[BatchKey, tuple[int, ...]], Outcome] = {}
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        """Nobody else may run the same evaluation in the block."""
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep every other process from running the same evaluation until the block ends."""
         if self._folder is None:
             return contextlib.nullcontext()
         complaint = f"this evaluation is running already (in {self._folder}); wait until it has ended"
         return alone(self._folder / f"{self.name}.lock", complaint)
 
-    def has(self, chain: int) -> bool:
-        """Whether anything of a chain was known before."""
-        return any(key[0] == chain for key, _ in self._known)
+    def has_chain(self, index: int) -> bool:
+        """Return whether any batch of the chain at `index` had been attacked before the journal was opened."""
+        return any(key[0] == index for key, _ in self._outcomes)
 
     def read(self) -> int:
-        """Read what was written before; how many batches are known.
+        """Read the files of all processes, and return the number of batches that they hold.
 
         Raises:
-            UserError: it is damaged.
+            UserError: a file is damaged.
         """
         for path in self._files():
-            self._known |= dict(self._read(path))
-        return len(self._known)
+            self._outcomes |= dict(self._read(path))
+        return len(self._outcomes)
 
-    def forget(self) -> None:
-        """Remove what was written before."""
+    def delete(self) -> None:
+        """Delete the files of all processes."""
         for path in self._files():
             path.unlink()
 
-    def find(self, key: Key, indices: np.ndarray) -> Outcome | None:
-        """The outcome of this batch, if it was attacked before."""
-        return self._known.get((key, tuple(indices.tolist())))
+    def find(self, key: BatchKey, indices: np.ndarray) -> Outcome | None:
+        """Return the outcome of this batch of samples, or None if it was not attacked before."""
+        return self._outcomes.get((key, tuple(indices.tolist())))
 
-    def add(self, key: Key, outcome: Outcome) -> None:
-        """Write an outcome down."""
+    def add(self, key: BatchKey, outcome: Outcome) -> None:
+        """Append an outcome to this process's file."""
         if self._path is None:
             return
         broken = np.isfinite(outcome.min_epsilon)
@@ -127,10 +132,10 @@ class Journal:
             key=key,
             indices=tuple(outcome.indices.tolist()),
             min_epsilon=tuple(epsilon if is_broken else None for epsilon, is_broken in epsilons),
-            classes=outcome.answers.classes[broken].tolist(),
-            probabilities=outcome.answers.probabilities[broken].tolist(),
-            label_log_probability=outcome.answers.label_log_probability[broken].tolist(),
-            damaged=outcome.damaged,
+            classes=outcome.predictions.classes[broken].tolist(),
+            probabilities=outcome.predictions.probabilities[broken].tolist(),
+            label_log_probability=outcome.predictions.label_log_probability[broken].tolist(),
+            damaged=outcome.non_finite,
             seconds=outcome.seconds,
         )
         append_lines(self._path, [line])
@@ -138,7 +143,7 @@ class Journal:
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"{self.name}-*.jsonl")) if self._folder else []
 
-    def _read(self, path: Path) -> Iterator[tuple[tuple[Key, tuple[int, ...]], Outcome]]:
+    def _read(self, path: Path) -> Iterator[tuple[tuple[BatchKey, tuple[int, ...]], Outcome]]:
         for entry in read_lines(path):
             try:
                 yield self._outcome(strict_json.convert(entry, JournalLine))
@@ -147,32 +152,32 @@ class Journal:
                     f"{path} holds a line that is no outcome of an attack ({error}); add `resume=False` to begin anew"
                 ) from error
 
-    def _outcome(self, line: JournalLine) -> tuple[tuple[Key, tuple[int, ...]], Outcome]:
-        _require_whole(line)
+    def _outcome(self, line: JournalLine) -> tuple[tuple[BatchKey, tuple[int, ...]], Outcome]:
+        _require_complete(line)
         indices = np.array(line.indices, dtype=np.int64)
-        min_epsilon = np.array([np.inf if size is None else size for size in line.min_epsilon], dtype=np.float64)
-        answers = self._answers(line, indices, np.isfinite(min_epsilon))
-        return (line.key, line.indices), Outcome(indices, min_epsilon, answers, line.damaged, line.seconds)
+        min_epsilon = np.array([np.inf if value is None else value for value in line.min_epsilon], dtype=np.float64)
+        predictions = self._predictions(line, indices, np.isfinite(min_epsilon))
+        return (line.key, line.indices), Outcome(indices, min_epsilon, predictions, line.damaged, line.seconds)
 
-    def _answers(self, line: JournalLine, indices: np.ndarray, broken: np.ndarray) -> Predictions:
+    def _predictions(self, line: JournalLine, indices: np.ndarray, broken: np.ndarray) -> Predictions:
         width = len(line.classes[0]) if broken.any() else 1
         classes = np.zeros((len(indices), width), np.int32)
         probabilities = np.zeros((len(indices), width), np.float32)
-        of_label = np.zeros(len(indices), np.float32)
+        label_log_probability = np.zeros(len(indices), np.float32)
         if broken.any():
             classes[broken], probabilities[broken] = line.classes, line.probabilities
-            of_label[broken] = line.label_log_probability
-        return Predictions(self._labels[indices], classes, probabilities, of_label)
+            label_log_probability[broken] = line.label_log_probability
+        return Predictions(self._labels[indices], classes, probabilities, label_log_probability)
 
 
-def _require_whole(line: JournalLine) -> None:
-    """Raise `ValueError` unless every sample has an outcome, and every one that is broken has answers."""
+def _require_complete(line: JournalLine) -> None:
+    """Raise `ValueError` unless every sample has an epsilon or null, and every broken sample has predictions."""
     if len(line.min_epsilon) != len(line.indices):
         raise ValueError(f"{len(line.indices)} samples, but {len(line.min_epsilon)} outcomes")
-    broken = [size for size in line.min_epsilon if size is not None]
-    if not all(0 < size < math.inf for size in broken):  # NaN would count as robust
+    broken = [epsilon for epsilon in line.min_epsilon if epsilon is not None]
+    if not all(0 < epsilon < math.inf for epsilon in broken):  # NaN would count as robust
         raise ValueError(f"expected epsilons above 0 or null, found {broken}")
-    # NumPy would give the answers of one sample to all.
+    # NumPy would broadcast the predictions of a single sample to all.
     for name in ("classes", "probabilities", "label_log_probability"):
         if len(getattr(line, name)) != len(broken):
             raise ValueError(f"{len(broken)} samples are broken, but {name} has {len(getattr(line, name))}")

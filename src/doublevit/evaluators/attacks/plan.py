@@ -1,7 +1,8 @@
-"""In which order attacks are run, and on what is left by which.
+"""The plan of an evaluation: in which order attacks run, and which images each of them is spared.
 
 An image that is broken at an epsilon is broken at every larger one of the same norm, since the larger ball holds the
-smaller. So attacks form a chain in which each is spared the images that are broken; independent ones form a chain each.
+smaller. So attacks form a chain in which each is spared the images that are broken; independent attacks form a chain
+of their own each.
 """
 
 import dataclasses
@@ -10,12 +11,12 @@ from collections.abc import Iterator
 from doublevit.attacks.catalogue import is_control, parts_of, spec_of
 from doublevit.attacks.config import AttackConfig
 
-WHOLE_BOX = 1.0  # stands for the epsilon of shifts and turns, which have none
+NO_BALL = 1.0  # stands in for the epsilon of shifts and rotations, which have none
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackId:
-    """An attack: the ensemble that it is `part_of` ("" if none), and what was run on the same images before it."""
+    """An attack that rows name: `part_of` is its ensemble ("" if none), `after` what ran on the same images before."""
 
     name: str
     part_of: str
@@ -24,70 +25,76 @@ class AttackId:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One attack at some epsilons, all in one run, `times` over, on what is robust; `named` is what was asked for."""
+    """A stage runs one attack on what is robust, at all of its epsilons at once, `repetitions` times.
+
+    `requested` is the name that the user gave: the attack, or the ensemble that it is part of.
+    """
 
     attack: str
-    named: str
+    requested: str
     epsilons: tuple[float, ...]
-    times: int
+    repetitions: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Stages, each of which attacks what those before have left; `names` is what was asked for."""
+    """A chain consists of stages, each of which attacks what those before have left; `names` were requested."""
 
     names: tuple[str, ...]
     epsilons: tuple[float, ...]
     stages: tuple[Stage, ...]
 
-    def of(self, name: str) -> Iterator[tuple[int, Stage]]:
-        """The stages of what was asked for by that name, with their indices in the chain."""
-        return ((index, stage) for index, stage in enumerate(self.stages) if stage.named == name)
+    def stages_of(self, name: str) -> Iterator[tuple[int, Stage]]:
+        """Yield the stages of a requested attack or ensemble, with their indices in the chain."""
+        return ((index, stage) for index, stage in enumerate(self.stages) if stage.requested == name)
 
-    def part(self, index: int) -> AttackId:
-        """The attack of a stage, as rows name it."""
+    def attack_id(self, index: int) -> AttackId:
+        """Return the attack of the stage at `index`, as rows name it."""
         stage = self.stages[index]
-        before = self.names[: self.names.index(stage.named)]
-        earlier = dict.fromkeys(other.attack for _, other in self.of(stage.named) if other.attack != stage.attack)
-        parts = [name for name in earlier if self._first(stage.named, name) < self._first(stage.named, stage.attack)]
-        return AttackId(stage.attack, stage.named if stage.attack != stage.named else "", (*before, *parts))
+        name = stage.requested
+        before = self.names[: self.names.index(name)]
+        first_stages = dict[str, int]()
+        for position, other in self.stages_of(name):
+            first_stages.setdefault(other.attack, position)
+        parts = [attack for attack, first in first_stages.items() if first < first_stages[stage.attack]]
+        return AttackId(stage.attack, name if stage.attack != name else "", (*before, *parts))
 
     def is_ensemble(self, name: str) -> bool:
-        """Whether a name stands for several attacks, which are told apart and together."""
-        return any(stage.attack != name for _, stage in self.of(name))
+        """Return whether a requested name is an ensemble, which gets rows of its parts and of the whole."""
+        return any(stage.attack != name for _, stage in self.stages_of(name))
 
     def rows(self) -> Iterator[tuple[AttackId, float]]:
-        """Every attack at every epsilon that there is to be a row of."""
+        """Yield every attack at every epsilon that gets a row."""
         for position, name in enumerate(self.names):
             whole = AttackId(name, "", self.names[:position])
             if 0.0 in self.epsilons:
                 yield whole, 0.0
-            stages = list(self.of(name))
-            yield from ((self.part(index), epsilon) for index, stage in stages for epsilon in stage.epsilons)
+            stages = list(self.stages_of(name))
+            yield from ((self.attack_id(index), epsilon) for index, stage in stages for epsilon in stage.epsilons)
             if self.is_ensemble(name):
-                sizes = dict.fromkeys(epsilon for _, stage in stages for epsilon in stage.epsilons)
-                yield from ((whole, epsilon) for epsilon in sizes)
-
-    def _first(self, named: str, attack: str) -> int:
-        return next(index for index, stage in self.of(named) if stage.attack == attack)
+                epsilons = dict.fromkeys(epsilon for _, stage in stages for epsilon in stage.epsilons)
+                yield from ((whole, epsilon) for epsilon in epsilons)
 
 
 def plan(config: AttackConfig) -> tuple[Chain, ...]:
-    """The chains of an evaluation. Noise is a control, at every epsilon anew; other changes stand alone too."""
-    others = _in_order(config.names)
-    in_a_row = [] if config.independent or not others else [_chain(others, config.sizes, config)]
-    alone = [name for name in config.names if config.independent or name not in others]
-    return (*in_a_row, *(chain for name in alone for chain in _alone(name, config)))
+    """Plan the chains: one of all attacks (unless independent), then those of noise and transformations.
+
+    Noise is a control: it sees every image at every epsilon, so each epsilon is a chain.
+    """
+    chained = () if config.independent else _white_box_first(config.names)
+    shared = [_chain(chained, config.sizes, config)] if chained else []
+    separate = [name for name in config.names if name not in chained]
+    return (*shared, *(chain for name in separate for chain in _separate_chains(name, config)))
 
 
-def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Attacks with gradients, then those without: what only these break shows that gradients are masked."""
+def _white_box_first(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sort attacks: those with gradients, then those without; what only the latter break shows masked gradients."""
     return tuple(name for kind in ("white-box", "black-box") for name in names if spec_of(name).kind == kind)
 
 
-def _alone(name: str, config: AttackConfig) -> list[Chain]:
+def _separate_chains(name: str, config: AttackConfig) -> list[Chain]:
     if not spec_of(name).norms:
-        return [_chain((name,), (WHOLE_BOX,), config)]
+        return [_chain((name,), (NO_BALL,), config)]
     if config.independent or is_control(name):
         return [_chain((name,), (epsilon,), config) for epsilon in config.sizes]
     return [_chain((name,), config.sizes, config)]
@@ -98,8 +105,7 @@ def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackCo
     return Chain(names, epsilons, tuple(stages))
 
 
-def _stages(attack: str, named: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
-    """At epsilon 0 there is nothing to attack."""
-    spec, sizes = spec_of(attack), tuple(epsilon for epsilon in epsilons if epsilon)
-    for epsilons_at_once in [sizes] if spec.shared and sizes else [(epsilon,) for epsilon in sizes]:
-        yield Stage(attack, named, epsilons_at_once, config.times(attack))
+def _stages(attack: str, requested: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
+    nonzero = tuple(epsilon for epsilon in epsilons if epsilon)  # a ball of radius 0 holds nothing to attack with
+    for at_once in [nonzero] if spec_of(attack).shared and nonzero else [(epsilon,) for epsilon in nonzero]:
+        yield Stage(attack, requested, at_once, config.times(attack))

@@ -1,4 +1,4 @@
-"""What attacks have found, as rows, added as they come; and what attacks of different kinds say together."""
+"""Rows of attacks, added to the results as they come, with the findings that speak against them."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.attacks.plan import AttackId
 from doublevit.evaluators.attacks.runner import AttackResult
-from doublevit.evaluators.prediction import facts_of
+from doublevit.evaluators.prediction import model_fields
 from doublevit.progress import console
 from doublevit.runs.conditions import Attack, Condition, ModelId
 from doublevit.runs.results import EvalResult, Results
@@ -26,8 +26,8 @@ from doublevit.statistics import wilson_interval
 METRIC = "robust top-1"
 
 
-def condition_of(attack: AttackId, epsilon: float, config: AttackConfig, seed: int) -> Attack:
-    """How the model was attacked, as a row says it: all that decides its value."""
+def attack_condition(attack: AttackId, epsilon: float, config: AttackConfig, seed: int) -> Attack:
+    """Return the condition of an attack's row: all about the attack that decides the row's value."""
     name = attack.name
     nested = not config.independent and not is_control(name)
     has_ball, depends_on_batch = bool(spec_of(name).norms), name in FOOLBOX and FOOLBOX[name].random
@@ -48,26 +48,26 @@ def condition_of(attack: AttackId, epsilon: float, config: AttackConfig, seed: i
 
 
 def _chain_before(attack: AttackId, epsilon: float, config: AttackConfig) -> str:
-    """Eight digits for what was run on the same images before: smaller epsilons, attacks and their hyperparameters."""
-    smaller = [size for size in config.sizes if 0 < size < epsilon]
+    """Hash what ran on the same images before, smaller epsilons and other attacks, to eight digits ("" for none)."""
+    smaller = [other for other in config.sizes if 0 < other < epsilon]
     attacks = [[name, config.parameters_of(name), config.restarts, config.batch_size] for name in attack.after]
     if not smaller and not attacks:
         return ""
     return hashlib.sha256(strict_json.canonical([smaller, attacks])).hexdigest()[:8]
 
 
-def row_of(
+def attack_row(
     result: AttackResult, condition: Condition, model: ModelId, dataset: DatasetId, findings: Iterable[Finding]
 ) -> Row:
-    """The fraction of images that were right and stayed right, with Wilson's 95 % interval, and what speaks against it.
+    """Return the row of the robust accuracy, with Wilson's 95 % interval and the names of findings against it.
 
-    What is broken at an epsilon counts as broken, and so does what was wrong before any attack.
+    An image that is misclassified without an attack counts as broken at every epsilon.
     """
     count = len(result.broken)
     robust = count - int(result.broken.sum())
     low, high = wilson_interval(robust, count)
     return Row(
-        **facts_of(model),
+        **model_fields(model),
         dataset=dataset,
         condition=condition,
         metric=METRIC,
@@ -76,63 +76,72 @@ def row_of(
         high=high,
         count=count,
         seconds=round(result.seconds, 3),
-        findings=findings_about(result, findings),
+        findings=finding_names(result, findings),
     )
 
 
-def findings_about(result: AttackResult, findings: Iterable[Finding]) -> tuple[str, ...]:
-    """The names of the findings that speak against a result, each once."""
+def finding_names(result: AttackResult, findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return the names of the findings that speak against a result, each once."""
     attacks = {result.attack.name, *parts_of(result.attack.name)}
-    return tuple(dict.fromkeys(found.name for found in findings if found.speaks_against(attacks, result.epsilon)))
+    against = (finding for finding in findings if finding.speaks_against(attacks, result.epsilon))
+    return tuple(dict.fromkeys(finding.name for finding in against))
 
 
 def in_float32(model: ModelId) -> ModelId:
-    """Weights as attacks judge them: in float32, whatever gradients were worked out in."""
+    """Return the identity of a model in float32, in which attacks predict whatever precision was asked for."""
     return msgspec.structs.replace(model, precision="float32")
 
 
 class RowWriter:
-    """The rows of one evaluation. What is in the results already is not added again."""
+    """A writer that turns the results of one evaluation into rows; rows that are there already are not added again."""
 
     def __init__(self, results: Results, model: ModelId, dataset: DatasetId, config: AttackConfig, seed: int) -> None:
         self.rows: list[Row] = []
         self._results, self._model, self._dataset = results, in_float32(model), dataset
         self._config, self._seed = config, seed
-        self._attacked: list[AttackResult] = []
+        self._attack_results: list[AttackResult] = []
 
     def add(self, result: AttackResult, findings: Sequence[Finding]) -> None:
-        """Make a row of a result, and add it with its predictions."""
-        condition = condition_of(result.attack, result.epsilon, self._config, self._seed)
-        row = row_of(result, condition, self._model, self._dataset, findings)
+        """Add the row of a result, with its predictions."""
+        condition = attack_condition(result.attack, result.epsilon, self._config, self._seed)
+        row = attack_row(result, condition, self._model, self._dataset, findings)
         self.rows.append(row)
-        self._attacked.append(result)
+        self._attack_results.append(result)
         self._results.add_once(EvalResult((row,), result.predictions))
 
-    def mark(self, findings: Sequence[Finding]) -> list[EvalResult]:
-        """Every measurement with all findings; rows that findings which came last speak against are added anew."""
-        marked = []
-        for row, result in zip(self.rows, self._attacked, strict=True):
-            row = msgspec.structs.replace(row, findings=findings_about(result, findings))  # noqa: PLW2901
-            marked.append(EvalResult((row,), result.predictions))
-            self._results.add_once(marked[-1])
-        return marked
+    def add_findings(self, findings: Sequence[Finding]) -> list[EvalResult]:
+        """Return every result with all findings named in its row; rows that this changes are added anew.
 
-    def wins(self) -> list[Finding]:
-        """Where attacks without gradients broke images that those with gradients, which came first, had not."""
-        found = []
-        for epsilon in sorted({result.epsilon for result in self._attacked if _kind(result) == "white-box"}):
-            white, black = self._broken(epsilon, ("white-box",)), self._broken(epsilon, ("black-box", "noise"))
-            found += list(black_box_wins(white, black, epsilon, show(epsilon, self._config.norm)))
-        return found
+        Some findings are known only after all attacks, when most rows have been added.
+        """
+        updated = []
+        for row, result in zip(self.rows, self._attack_results, strict=True):
+            row = msgspec.structs.replace(row, findings=finding_names(result, findings))  # noqa: PLW2901
+            updated.append(EvalResult((row,), result.predictions))
+            self._results.add_once(updated[-1])
+        return updated
+
+    def black_box_findings(self) -> list[Finding]:
+        """Find epsilons at which attacks without gradients broke images that those with gradients had not."""
+        findings: list[Finding] = []
+        for epsilon in sorted({result.epsilon for result in self._attack_results if _kind(result) == "white-box"}):
+            by_white_box = self._broken(epsilon, ("white-box",))
+            by_black_box = self._broken(epsilon, ("black-box", "noise"))
+            findings += black_box_wins(by_white_box, by_black_box, epsilon, show(epsilon, self._config.norm))
+        return findings
 
     def _broken(self, epsilon: float, kinds: tuple[str, ...]) -> np.ndarray:
-        """Which images were broken by any attack of these kinds, in this ball or a smaller one, bool (N,)."""
-        broken = [result.newly for result in self._attacked if result.epsilon <= epsilon and _kind(result) in kinds]
-        return np.any([np.zeros_like(self._attacked[0].broken), *broken], axis=0)
+        """Return whether an attack of these kinds broke each image, in this ball or a smaller one, bool (N,)."""
+        broken = [
+            result.broken_by_attack
+            for result in self._attack_results
+            if result.epsilon <= epsilon and _kind(result) in kinds
+        ]
+        return np.any([np.zeros_like(self._attack_results[0].broken), *broken], axis=0)
 
 
-def tell_findings(findings: Sequence[Finding], *, strict: bool) -> None:
-    """Print findings, or, if they are to be fatal, raise `UserError` with all of them."""
+def report_findings(findings: Sequence[Finding], *, strict: bool) -> None:
+    """Print findings in the main process, or, if there are any and `strict`, raise `UserError` with all of them."""
     if findings and strict:
         raise UserError(f"`strict`: {'; '.join(map(str, findings))}")
     if this_process().is_main_process:

@@ -1,4 +1,4 @@
-"""Running a chain of attacks on one model, batch by batch; each batch is looked at and predicted afresh."""
+"""Execution of a chain of attacks on one model, batch by batch, with every image checked and predicted afresh."""
 
 import collections
 import dataclasses
@@ -24,22 +24,22 @@ from doublevit.data.batches import gather
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.errors import UserError
-from doublevit.evaluators.attacks.journal import Journal, Key
+from doublevit.evaluators.attacks.journal import BatchKey, Journal
 from doublevit.evaluators.attacks.plan import AttackId, Chain, Stage
 from doublevit.evaluators.attacks.state import AttackState, Outcome
 from doublevit.evaluators.prediction import ranking
 from doublevit.runs.predictions import Predictions
 
-Save = Callable[[np.ndarray, torch.Tensor], None]
-"""Is told of samples that were attacked, and the images (n, 3, H, W) that came of it."""
+SaveImages = Callable[[np.ndarray, torch.Tensor], None]
+"""A function that is given indices (n,) of samples that were attacked, and the resulting images (n, 3, H, W)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A model under attack, on the images of a data set.
+    """A target is a model under attack, on the images of a data set.
 
-    `prepare` makes bytes (B, 3, H, W) the floats in [0, 1] that epsilon applies to, at the images' own resolution or at
-    the network's. `seed` decides every draw.
+    `prepare` maps uint8 images (B, 3, H, W) to the floats in [0, 1] that are perturbed, at the images' own resolution
+    or at that of the network's input; `seed` decides every random draw.
     """
 
     victim: Victim
@@ -50,10 +50,10 @@ class Target:
 
     @classmethod
     def of(cls, network: nn.Module, dataset: Dataset, config: AttackConfig, seed: int) -> "Target":
-        """A network as attacks see it.
+        """Make a target of a network in evaluation mode.
 
         Raises:
-            UserError: the network's input is to be attacked, and it does not say how it resizes.
+            UserError: the network's input is to be perturbed, but the network has no `resize`.
         """
         resize: Any = getattr(network, "resize", None)
         if config.space == "input" and resize is None:
@@ -68,158 +68,156 @@ class Target:
         return cls(Victim(network), dataset, prepare, config.norm, seed)
 
     def samples(self, indices: np.ndarray, repeat: int = 0) -> Samples:
-        """Images as an attack gets them."""
+        """Return the samples at `indices` as attacks take them; each repetition of an attack has other draws."""
         batch = gather(self.dataset, indices).to(self.victim.device)
         images = self.prepare(batch.images)
         require_pixels(images)
         return Samples(images, batch.labels, AttackDraws(self.seed, indices, repeat))
 
     def predict(self, samples: Samples) -> tuple[Predictions, int]:
-        """Predictions; and how many logits were not finite, which count as any class but the right one."""
+        """Predict samples, and count those whose logits are not finite; these count as misclassified."""
         logits = self.victim.predict(samples.images)
         finite = torch.isfinite(logits).all(dim=1, keepdim=True)
         wrong = torch.zeros_like(logits).scatter(1, samples.labels[:, None], -1)
         logits = torch.where(finite, logits, wrong)
-        answers = Predictions(samples.labels.cpu().numpy(), *ranking(logits, samples.labels))
-        return answers, int((~finite).sum())
+        predictions = Predictions(samples.labels.cpu().numpy(), *ranking(logits, samples.labels))
+        return predictions, int((~finite).sum())
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackResult:
-    """The state of all samples after an attack at one epsilon.
+    """A result that says what an attack did to all samples at one epsilon.
 
-    `broken` bool (N,): wrong from the start, or broken by now; `newly` bool (N,): broken by this attack, in this ball
-    or a smaller one; `predictions` say how; `seconds` it took.
+    `broken` bool (N,): wrong without an attack, or broken by now; `broken_by_attack` bool (N,): broken by this attack,
+    in this ball or a smaller one; `predictions` for the worst images so far; `seconds` that the attack took.
     """
 
     attack: AttackId
     epsilon: float
     broken: np.ndarray
-    newly: np.ndarray
+    broken_by_attack: np.ndarray
     predictions: Predictions
     seconds: float
 
     @classmethod
-    def read(cls, state: AttackState, attack: AttackId, epsilon: float, seconds: float) -> "AttackResult":
-        """What a state says of an epsilon."""
+    def of(cls, state: AttackState, attack: AttackId, epsilon: float, seconds: float) -> "AttackResult":
+        """Read the result of an attack at `epsilon` from the state after it."""
         broken = state.min_epsilon <= epsilon
-        newly = broken & (state.broken_by == attack.name)
-        return cls(attack, epsilon, broken, newly, state.predictions(epsilon), seconds)
+        by_attack = broken & (state.broken_by == attack.name)
+        return cls(attack, epsilon, broken, by_attack, state.predictions(epsilon), seconds)
 
 
 @dataclasses.dataclass
 class AttackRunner:
-    """One chain of attacks on one model; `number` tells it from others in the journal."""
+    """A runner of one chain of attacks on one model; the journal tells chains apart by `chain_index`."""
 
     target: Target
     chain: Chain
-    number: int
+    chain_index: int
     attacks: Mapping[str, AttackFunction]
     journal: Journal
     batch_size: int
-    save: Save | None = None
+    save_images: SaveImages | None = None
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
     def run(self, state: AttackState) -> Iterator[AttackResult]:
-        """Attack what is robust; yields every attack at every epsilon as soon as it is known, ensembles at their end.
+        """Attack what is robust, and yield the result of each attack at each epsilon as soon as it is known.
 
-        `state` and `findings` are kept up to date.
+        An ensemble's results follow those of its parts. `state` and `findings` are kept up to date.
         """
         for position, name in enumerate(self.chain.names):
-            before = self.chain.names[:position]
+            attack = AttackId(name, "", self.chain.names[:position])
             if 0.0 in self.chain.epsilons:
-                yield AttackResult.read(state, AttackId(name, "", before), 0.0, 0.0)
-            yield from self._run(name, before, state)
+                yield AttackResult.of(state, attack, 0.0, 0.0)
+            yield from self._run_requested(attack, state)
 
-    def _run(self, name: str, before: tuple[str, ...], state: AttackState) -> Iterator[AttackResult]:
-        seconds = collections.defaultdict[float, float](float)
-        for index, stage in self.chain.of(name):
-            taken = self._stage(index, stage, state)
+    def _run_requested(self, attack: AttackId, state: AttackState) -> Iterator[AttackResult]:
+        total = collections.defaultdict[float, float](float)
+        for index, stage in self.chain.stages_of(attack.name):
+            seconds = self._run_stage(index, stage, state)
             for epsilon in stage.epsilons:
-                seconds[epsilon] += taken
-                yield AttackResult.read(state, self.chain.part(index), epsilon, taken)
-        if self.chain.is_ensemble(name):
-            for epsilon in seconds:
-                yield AttackResult.read(state, AttackId(name, "", before), epsilon, seconds[epsilon])
+                total[epsilon] += seconds
+                yield AttackResult.of(state, self.chain.attack_id(index), epsilon, seconds)
+        if self.chain.is_ensemble(attack.name):
+            for epsilon, seconds in total.items():
+                yield AttackResult.of(state, attack, epsilon, seconds)
 
-    def _stage(self, index: int, stage: Stage, state: AttackState) -> float:
-        """All repetitions of a stage; the seconds that the attack took, now or before it was resumed."""
-        broken, seconds, where = [], 0.0, f"{stage.attack} {self._sizes(stage)}".rstrip()
-        for repeat in range(stage.times):
-            outcomes = self._repetition((self.number, index, repeat), stage, state, where)
+    def _run_stage(self, index: int, stage: Stage, state: AttackState) -> float:
+        """Run all repetitions of a stage, and return the seconds that they took, now or before a resumption."""
+        broken, seconds, label = [], 0.0, f"{stage.attack} {self._describe_epsilons(stage)}".rstrip()
+        for repeat in range(stage.repetitions):
+            outcomes = self._run_repetition((self.chain_index, index, repeat), stage, state, label)
             broken.append(sum(state.update(outcome, stage.attack) for outcome in outcomes))
             seconds += sum(outcome.seconds for outcome in outcomes)
-            self.findings += damage(sum(outcome.damaged for outcome in outcomes), where, stage.attack)
-        self.findings += restarts(broken, len(state.min_epsilon), where, stage.attack, stage.epsilons[0])
+            self.findings += damage(sum(outcome.non_finite for outcome in outcomes), label, stage.attack)
+        self.findings += restarts(broken, len(state.min_epsilon), label, stage.attack, stage.epsilons[0])
         return seconds
 
-    def _repetition(self, key: Key, stage: Stage, state: AttackState, where: str) -> list[Outcome]:
-        """Every sample that is robust, each in one process."""
-        process, left = this_process(), state.robust(stage.epsilons[0])
-        batches = [left[start : start + self.batch_size] for start in range(0, len(left), self.batch_size)]
+    def _run_repetition(self, key: BatchKey, stage: Stage, state: AttackState, label: str) -> list[Outcome]:
+        """Attack every robust sample, each in one process; all processes return all outcomes."""
+        process, robust = this_process(), state.robust(stage.epsilons[0])
+        batches = [robust[start : start + self.batch_size] for start in range(0, len(robust), self.batch_size)]
         outcomes: list[Outcome] = []
-        if not len(left):
+        if not len(robust):
             return outcomes
-        with progress.bar(f"{key[1] + 1}/{len(self.chain.stages)} {where}", len(left)) as bar:
+        with progress.bar(f"{key[1] + 1}/{len(self.chain.stages)} {label}", len(robust)) as bar:
             for batch in batches[process.process_index :: process.num_processes]:
-                outcomes.append(self._batch(key, stage, batch, state))
+                outcomes.append(self._run_batch(key, stage, batch, state))
                 bar.advance(len(batch) * process.num_processes)
                 bar.say(f"{sum(np.isinf(outcome.min_epsilon).sum() for outcome in outcomes):,} robust")
         return list(gather_object(outcomes))
 
-    def _sizes(self, stage: Stage) -> str:
-        """The epsilons of a stage, for people."""
+    def _describe_epsilons(self, stage: Stage) -> str:
         ends = dict.fromkeys((stage.epsilons[0], stage.epsilons[-1]))
         return " to ".join(show(epsilon, self.target.norm) for epsilon in ends) if spec_of(stage.attack).norms else ""
 
-    def _batch(self, key: Key, stage: Stage, indices: np.ndarray, state: AttackState) -> Outcome:
+    def _run_batch(self, key: BatchKey, stage: Stage, indices: np.ndarray, state: AttackState) -> Outcome:
         known = self.journal.find(key, indices)
         if known is not None:
             return known
         attack = self.attacks[stage.attack]
-        outcome, images = attack_batch(self.target, attack, (stage, key[-1]), indices, state.clean)
-        if self.save is not None:  # but not over an image that broke its sample, unless at a smaller epsilon
+        outcome, images = attack_batch(self.target, attack, stage, key[-1], indices, state.clean)
+        if self.save_images is not None:  # but not over an image that broke its sample, unless at a smaller epsilon
             before = state.min_epsilon[indices]
             saved = np.flatnonzero((outcome.min_epsilon < before) | np.isinf(before))
-            self.save(indices[saved], images[torch.from_numpy(saved).to(images.device)])
+            self.save_images(indices[saved], images[torch.from_numpy(saved).to(images.device)])
         self.journal.add(key, outcome)
         return outcome
 
 
 def attack_batch(
-    target: Target, attack: AttackFunction, turn: tuple[Stage, int], indices: np.ndarray, clean: Predictions
+    target: Target, attack: AttackFunction, stage: Stage, repeat: int, indices: np.ndarray, clean: Predictions
 ) -> tuple[Outcome, torch.Tensor]:
-    """Attack some samples that are robust; also the images that broke them, or the last that were tried.
+    """Attack the robust samples at `indices`; return the outcome, and the images that broke them or were tried last.
 
-    A fresh prediction on each image decides, after a look whether it is in the ball (if it has one) and in the box.
-    `turn` is the stage and which of its repetitions; `clean`, the predictions for every image of the data set.
+    The attack's own word is not taken for success: each image is checked to be in the ball (if it has one) and in the
+    box, and predicted afresh. `repeat` counts the repetitions of the stage; `clean` are the predictions of all images.
     """
-    stage, repeat = turn
     start, samples = time.perf_counter(), target.samples(indices, repeat)
     norm = target.norm if ATTACKS[stage.attack].norms else None
-    worst, damaged = samples.images.clone(), 0
-    min_epsilon, answers = np.full(len(samples), np.inf), clean.at(indices)
-    for epsilon, moved in zip(stage.epsilons, attack(target.victim, samples, stage.epsilons), strict=True):
-        images, broken_images = require_valid(moved, samples.images, norm, epsilon)
-        left = np.flatnonzero(np.isinf(min_epsilon))  # what is broken stays as it was broken
-        on_device = torch.from_numpy(left).to(images.device)
+    worst, non_finite = samples.images.clone(), 0
+    min_epsilon, predictions = np.full(len(samples), np.inf), clean.at(indices)
+    for epsilon, attacked in zip(stage.epsilons, attack(target.victim, samples, stage.epsilons), strict=True):
+        images, non_finite_images = require_valid(attacked, samples.images, norm, epsilon)
+        robust = np.flatnonzero(np.isinf(min_epsilon))  # what a smaller epsilon broke stays as it was broken
+        on_device = torch.from_numpy(robust).to(images.device)
         worst[on_device] = images[on_device]
-        fresh, not_finite = target.predict(dataclasses.replace(samples.at(on_device), images=images[on_device]))
-        damaged = max(damaged, broken_images + not_finite)
-        answers.put(left, fresh)
-        min_epsilon[left[~fresh.correct(1)]] = epsilon
-    return Outcome(indices, min_epsilon, answers, damaged, round(time.perf_counter() - start, 3)), worst
+        fresh, non_finite_logits = target.predict(dataclasses.replace(samples.at(on_device), images=images[on_device]))
+        non_finite = max(non_finite, non_finite_images + non_finite_logits)
+        predictions.put(robust, fresh)
+        min_epsilon[robust[~fresh.correct(1)]] = epsilon
+    return Outcome(indices, min_epsilon, predictions, non_finite, round(time.perf_counter() - start, 3)), worst
 
 
 def require_valid(
     images: torch.Tensor, clean: torch.Tensor, norm: str | None, epsilon: float
 ) -> tuple[torch.Tensor, int]:
-    """What an attack made of clean images, and how many came back as no image: gradients not finite make these.
+    """Replace images that are not finite by their clean images, and count them: gradients not finite make these.
 
-    The clean images are taken for them. Raises `OutsideError` where an image is outside the ball (if it has one) or the
-    box.
+    Raises:
+        OutsideError: an image is outside the box, or outside the ball around its clean image (if there is a `norm`).
     """
-    whole = torch.isfinite(images).flatten(1).all(dim=1)
-    images = torch.where(whole.view(-1, 1, 1, 1), images, clean)
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    images = torch.where(finite.view(-1, 1, 1, 1), images, clean)
     require_inside(images, clean, norm, epsilon)
-    return images, int((~whole).sum())
+    return images, int((~finite).sum())

@@ -1,4 +1,4 @@
-"""What is looked at on a few images before the attacks: whether the model can be attacked at all."""
+"""Sanity checks before the attacks: whether the model can be attacked at all, mostly on a few images."""
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.prediction import predict
 from doublevit.runs.predictions import Predictions
 
-IMAGES = 32
-STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))  # crosses the ball, which Foolbox's 10 steps of 1/30 do not
+CHECKED_IMAGES = 32
+STRONG_PGD = Parameters(pgd=Pgd(steps=10, relative_step=0.25))  # these cross the ball; Foolbox's 10 of 1/30 do not
 
 
 class AttackedModel(nn.Module):
-    """Bytes (B, 3, H, W) to logits as attacks see them: as floats, prepared, in float32."""
+    """A model that maps uint8 images (B, 3, H, W) to logits by the way that attacks take: as floats, in float32."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
@@ -31,25 +31,29 @@ class AttackedModel(nn.Module):
 
 
 def clean_predictions(target: Target, batch_size: int) -> Predictions:
-    """Predictions for every image, as attacks see the model."""
+    """Predict every clean image by the way that attacks take."""
     title = "clean, as attacks see it"
     return predict(AttackedModel(target), target.dataset, torch.float32, batch_size, title=title).predictions
 
 
-def findings_before(target: Target, config: AttackConfig, correct: np.ndarray, clean: Predictions) -> list[Finding]:
-    """Named signs of a broken evaluation; `correct` bool (N,): images that are right in an ordinary evaluation."""
-    found = [*checks.clean_path(correct, clean.correct(1)), *_found_on_few(target, clean)]
-    if all(part.endswith("-eot") for name in config.names for part in parts_of(name)):  # which are for random models
-        found = [finding for finding in found if finding.name != "random-output"]
+def check_model(target: Target, config: AttackConfig, correct: np.ndarray, clean: Predictions) -> list[Finding]:
+    """Return findings about a model before it is attacked.
+
+    `correct` bool (N,): images that an ordinary evaluation gets right; `clean`: predictions of `clean_predictions`.
+    """
+    findings = [*checks.clean_path(correct, clean.correct(1)), *_check_few_images(target, clean)]
+    # Attacks that average over random passes (EOT) are made for models with random output.
+    if all(part.endswith("-eot") for name in config.names for part in parts_of(name)):
+        findings = [finding for finding in findings if finding.name != "random-output"]
     for name in config.names:
-        found += checks.short_steps(name, config.parameters.steps_of(name, config.norm))
-    return checks.distinct(found)
+        findings += checks.short_steps(name, config.parameters.steps_of(name, config.norm))
+    return checks.distinct(findings)
 
 
-def _found_on_few(target: Target, clean: Predictions) -> list[Finding]:
-    """Checks on images that are right, spread over the data set; on any where none is."""
-    right = clean.correct(1)
-    indices = np.flatnonzero(right) if right.any() else np.arange(len(right))
-    samples = target.samples(indices[np.unique(np.linspace(0, len(indices) - 1, IMAGES).astype(np.int64))])
-    strong = make("pgd", target.norm, STRONG)
-    return checks.before(target.victim, samples, target.norm, strong if right.any() else None)
+def _check_few_images(target: Target, clean: Predictions) -> list[Finding]:
+    """Check some images that the model gets right, spread over the data set, or any if it gets none right."""
+    correct = clean.correct(1)
+    indices = np.flatnonzero(correct) if correct.any() else np.arange(len(correct))
+    samples = target.samples(indices[np.unique(np.linspace(0, len(indices) - 1, CHECKED_IMAGES).astype(np.int64))])
+    strong = make("pgd", target.norm, STRONG_PGD)
+    return checks.before(target.victim, samples, target.norm, strong if correct.any() else None)

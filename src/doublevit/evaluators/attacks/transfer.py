@@ -1,4 +1,4 @@
-"""Black box by transfer: images that were made to fool one model, shown to all."""
+"""Transfer attacks: images made to fool a source model, predicted by every target model."""
 
 import contextlib
 import dataclasses
@@ -20,11 +20,11 @@ from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.evaluators.attacks.journal import Journal, Key, identify, open_journal
+from doublevit.evaluators.attacks.journal import BatchKey, Journal, identity_without_models, open_journal
 from doublevit.evaluators.attacks.plan import AttackId
-from doublevit.evaluators.attacks.rows import condition_of, in_float32, row_of, tell_findings
+from doublevit.evaluators.attacks.rows import attack_condition, attack_row, in_float32, report_findings
 from doublevit.evaluators.attacks.runner import AttackResult, Target, require_valid
-from doublevit.evaluators.attacks.sanity_checks import clean_predictions, findings_before
+from doublevit.evaluators.attacks.sanity_checks import check_model, clean_predictions
 from doublevit.evaluators.attacks.state import AttackState, Outcome
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.runs.conditions import Transfer
@@ -35,10 +35,10 @@ from doublevit.runs.row import Row
 
 @dataclasses.dataclass(frozen=True)
 class TransferEvaluation:
-    """Every model against every other, and itself, on the images of `dataset`.
+    """An evaluation that attacks every model as source, and shows the images to every model, itself included.
 
-    All images are attacked, those too that the attacked model takes for something else: another may not. An image
-    counts as robust on a model if that was right before and is right on what the attack has made of it.
+    All images are attacked, also those that the source model gets wrong: a target model may get them right. An image
+    counts as robust on a target model if that was right before the attack and is right after it.
     """
 
     models: Sequence[EvalModel]
@@ -50,15 +50,15 @@ class TransferEvaluation:
     strict: bool = False
 
     def run(self, results: Sequence[Results]) -> list[Row]:
-        """A row for every pair, attack and epsilon, added to the results of the model that was shown the images.
+        """Return a row for every pair of models, attack and epsilon, and add it to the target model's `results`.
 
-        What the checks find of a model is in the rows of images made on it.
+        What the checks find about a model stands in the rows of which it is the source.
 
         Raises:
-            UserError: a check found something, and that is fatal.
+            UserError: a check found something, and `strict` makes that fatal.
         """
-        pairs = zip(self.models, results, strict=True)
-        correct = [next(CleanEvaluator().run(model, self.dataset, own)).correct(1) for model, own in pairs]
+        models = zip(self.models, results, strict=True)
+        correct = [next(CleanEvaluator().run(model, self.dataset, known)).correct(1) for model, known in models]
         with contextlib.ExitStack() as stack:
             for model in self.models:
                 model.network.eval()
@@ -69,95 +69,96 @@ class TransferEvaluation:
             ]
             journal = stack.enter_context(self._journal())
             rows = []
-            for made_on, target in enumerate(targets):
-                findings = findings_before(target, self.config, correct[made_on], clean[made_on])
-                tell_findings(findings, strict=self.strict)
-                for shown, result, about in self._made_on(made_on, targets, clean, journal):
-                    row = self._row(result, made_on, shown, checks.distinct([*findings, *about]))
-                    results[shown].add_once(EvalResult((row,), result.predictions))
+            for source in range(len(targets)):
+                findings = check_model(targets[source], self.config, correct[source], clean[source])
+                report_findings(findings, strict=self.strict)
+                for target, result, damaged in self._results_from(source, targets, clean, journal):
+                    row = self._row(result, source, target, checks.distinct([*findings, *damaged]))
+                    results[target].add_once(EvalResult((row,), result.predictions))
                     rows.append(row)
         return rows
 
-    def _made_on(
-        self, made_on: int, targets: Sequence[Target], clean: Sequence[Predictions], journal: Journal
+    def _results_from(
+        self, source: int, targets: Sequence[Target], clean: Sequence[Predictions], journal: Journal
     ) -> Iterator[tuple[int, AttackResult, list[Finding]]]:
-        """What every model makes of images made on one: its number, the result, and findings about it."""
-        for number, name in enumerate(self.config.names):
-            attacked = made_on * len(self.config.names) + number
-            outcomes = self._attack(attacked, targets[made_on], targets, journal)
-            for (size, epsilon), shown in itertools.product(enumerate(self.config.sizes), range(len(targets))):
-                state, own = AttackState.before(clean[shown]), outcomes.get((attacked, size, shown), [])
-                for outcome in own:
+        """Yield each target model's index and result on images made on the source model, and findings about them."""
+        for position, name in enumerate(self.config.names):
+            attack_index = source * len(self.config.names) + position
+            outcomes = self._attack(attack_index, name, source, targets, journal)
+            pairs = itertools.product(enumerate(self.config.sizes), range(len(targets)))
+            for (epsilon_index, epsilon), target in pairs:
+                state = AttackState.initial(clean[target])
+                batches = outcomes.get((attack_index, epsilon_index, target), [])
+                for outcome in batches:
                     state.update(outcome, name)
-                damaged = checks.damage(sum(outcome.damaged for outcome in own), name, name)
-                seconds = sum(outcome.seconds for outcome in own)
-                yield shown, AttackResult.read(state, AttackId(name, "", ()), epsilon, seconds), list(damaged)
+                damaged = checks.damage(sum(outcome.non_finite for outcome in batches), name, name)
+                seconds = sum(outcome.seconds for outcome in batches)
+                yield target, AttackResult.of(state, AttackId(name, "", ()), epsilon, seconds), list(damaged)
 
     def _attack(
-        self, attacked: int, made_on: Target, targets: Sequence[Target], journal: Journal
-    ) -> dict[Key, list[Outcome]]:
-        """Outcomes of all samples on every model at every epsilon."""
-        process, name = this_process(), self.config.names[attacked % len(self.config.names)]
-        attack = make(name, self.config.norm, self.config.parameters)
+        self, attack_index: int, name: str, source: int, targets: Sequence[Target], journal: Journal
+    ) -> dict[BatchKey, list[Outcome]]:
+        """Return the outcomes of all samples on every target model at every epsilon above 0."""
+        process, attack = this_process(), make(name, self.config.norm, self.config.parameters)
         batches = np.array_split(np.arange(len(self.dataset)), -(-len(self.dataset) // self.config.batch_size))
-        batch = _TransferBatch(attacked, self.config.sizes, made_on, targets, attack, journal)
-        title = f"{name} on {self.models[attacked // len(self.config.names)].id.model}"
-        with progress.bar(title, len(self.dataset)) as bar:
-            own = []
+        transfer = _TransferAttack(attack_index, self.config.sizes, targets[source], targets, attack, journal)
+        with progress.bar(f"{name} on {self.models[source].id.model}", len(self.dataset)) as bar:
+            from_this_process = []
             for indices in batches[process.process_index :: process.num_processes]:
-                own += batch.known(indices) or batch.make(indices)
+                from_this_process += transfer.known(indices) or transfer.run(indices)
                 bar.advance(len(indices) * process.num_processes)
-        outcomes: dict[Key, list[Outcome]] = {}
-        for key, outcome in gather_object(own):
+        outcomes: dict[BatchKey, list[Outcome]] = {}
+        for key, outcome in gather_object(from_this_process):
             outcomes.setdefault(key, []).append(outcome)
         return outcomes
 
-    def _row(self, result: AttackResult, made_on: int, shown: int, findings: Sequence[Finding]) -> Row:
-        alone = dataclasses.replace(self.config, independent=True)
-        attack = condition_of(result.attack, result.epsilon, alone, self.seed)
-        facts = {name: getattr(attack, name) for name in Transfer.__struct_fields__ if name != "made_on"}
-        condition = Transfer(made_on=self.models[made_on].id, **facts)
-        return row_of(result, condition, in_float32(self.models[shown].id), self.dataset.id, findings)
+    def _row(self, result: AttackResult, source: int, target: int, findings: Sequence[Finding]) -> Row:
+        independent = dataclasses.replace(self.config, independent=True)
+        attack = attack_condition(result.attack, result.epsilon, independent, self.seed)
+        fields = {name: getattr(attack, name) for name in Transfer.__struct_fields__ if name != "made_on"}
+        condition = Transfer(made_on=self.models[source].id, **fields)
+        return attack_row(result, condition, in_float32(self.models[target].id), self.dataset.id, findings)
 
     def _journal(self) -> contextlib.AbstractContextManager[Journal]:
-        identity = {"transfer": [model.id for model in self.models]} | identify(self.dataset, self.config, self.seed)
+        models = {"transfer": [model.id for model in self.models]}
+        identity = models | identity_without_models(self.dataset, self.config, self.seed)
         return open_journal(self.journal_folder, identity, np.asarray(self.dataset.labels), resume=self.resume)
 
 
 @dataclasses.dataclass(frozen=True)
-class _TransferBatch:
-    """Makes a batch's images on one model, and shows them to all."""
+class _TransferAttack:
+    """One attack, which makes images on the source model and has every target model predict them, batch by batch."""
 
-    attacked: int
-    sizes: Sequence[float]
-    made_on: Target
+    attack_index: int
+    epsilons: Sequence[float]
+    source: Target
     targets: Sequence[Target]
     attack: AttackFunction
     journal: Journal
 
-    def known(self, indices: np.ndarray) -> list[tuple[Key, Outcome]]:
-        """What was written down of these samples, if it was all."""
+    def known(self, indices: np.ndarray) -> list[tuple[BatchKey, Outcome]]:
+        """Return the outcomes of these samples from the journal, or none unless it has all of them."""
         keys = [
-            (self.attacked, size, shown)
-            for size, epsilon in enumerate(self.sizes)
-            for shown in range(len(self.targets))
+            (self.attack_index, epsilon_index, target)
+            for epsilon_index, epsilon in enumerate(self.epsilons)
+            for target in range(len(self.targets))
             if epsilon
         ]
-        found = [(key, outcome) for key in keys if (outcome := self.journal.find(key, indices)) is not None]
-        return found if len(found) == len(keys) else []
+        outcomes = [(key, outcome) for key in keys if (outcome := self.journal.find(key, indices)) is not None]
+        return outcomes if len(outcomes) == len(keys) else []
 
-    def make(self, indices: np.ndarray) -> list[tuple[Key, Outcome]]:
-        """Attack these samples, and write down what every model predicts."""
-        start, samples, made = time.perf_counter(), self.made_on.samples(indices), []
-        sizes = [(size, epsilon) for size, epsilon in enumerate(self.sizes) if epsilon]
-        attacked = self.attack(self.made_on.victim, samples, [epsilon for _, epsilon in sizes]) if sizes else []
-        seconds = (time.perf_counter() - start) / max(len(sizes) * len(self.targets), 1)
-        for (size, epsilon), moved in zip(sizes, attacked, strict=True):
-            images, damaged = require_valid(moved, samples.images, self.made_on.norm, epsilon)
-            for shown, target in enumerate(self.targets):
-                answers, not_finite = target.predict(dataclasses.replace(samples, images=images))
-                min_epsilon = np.where(answers.correct(1), np.inf, epsilon)
-                outcome = Outcome(indices, min_epsilon, answers, damaged + not_finite, round(seconds, 3))
-                self.journal.add((self.attacked, size, shown), outcome)
-                made.append(((self.attacked, size, shown), outcome))
-        return made
+    def run(self, indices: np.ndarray) -> list[tuple[BatchKey, Outcome]]:
+        """Attack these samples, and add to the journal what every target model predicts."""
+        start, samples, outcomes = time.perf_counter(), self.source.samples(indices), []
+        epsilons = [(epsilon_index, epsilon) for epsilon_index, epsilon in enumerate(self.epsilons) if epsilon]
+        attacked = self.attack(self.source.victim, samples, [epsilon for _, epsilon in epsilons]) if epsilons else []
+        seconds = (time.perf_counter() - start) / max(len(epsilons) * len(self.targets), 1)
+        for (epsilon_index, epsilon), attacked_images in zip(epsilons, attacked, strict=True):
+            images, non_finite = require_valid(attacked_images, samples.images, self.source.norm, epsilon)
+            for index, target in enumerate(self.targets):
+                predictions, non_finite_logits = target.predict(dataclasses.replace(samples, images=images))
+                min_epsilon = np.where(predictions.correct(1), np.inf, epsilon)
+                outcome = Outcome(indices, min_epsilon, predictions, non_finite + non_finite_logits, round(seconds, 3))
+                self.journal.add((self.attack_index, epsilon_index, index), outcome)
+                outcomes.append(((self.attack_index, epsilon_index, index), outcome))
+        return outcomes

@@ -1,1 +1,1 @@
-"""What a network costs on this machine: images a second, memory, parameters, multiplications."""
+"""Cost of a network on this machine: images a second, memory, parameters, multiply-accumulate operations."""

@@ -1,4 +1,4 @@
-"""What a network costs on this machine: images a second, memory, parameters, multiply-accumulate operations."""
+"""The evaluator of speed, memory and size, on random images."""
 
 import dataclasses
 import itertools
@@ -9,20 +9,29 @@ import torch
 from doublevit.data.dataset import Dataset
 from doublevit.device import autocast
 from doublevit.evaluators.evaluator import EvalModel
-from doublevit.evaluators.prediction import facts_of
-from doublevit.evaluators.speed.timing import MEASURED, describe_device, held, macs_of_image, peak_on_top, time_batches
+from doublevit.evaluators.prediction import model_fields
+from doublevit.evaluators.speed.cost import (
+    MEMORY_DEVICES,
+    count_macs_per_image,
+    peak_additional_bytes,
+    storage_bytes,
+)
+from doublevit.evaluators.speed.timing import describe_device, time_batches
 from doublevit.runs.conditions import ModelId, Speed
 from doublevit.runs.results import EvalResult, Expected, Results
 from doublevit.runs.row import ResultKey, Row
 from doublevit.statistics import Estimate
 
 INFERENCE, TRAINING = "inference", "training"
-SIZES = ("parameters", "trained parameters", "MACs")
+SIZE_METRICS = ("parameters", "trained parameters", "MACs")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingWork:
-    """Whole training steps on one batch: `step` makes one and leaves no gradients behind; `optimizer` has its state."""
+    """Work that consists of training steps: `step` makes one on a fixed batch, and leaves no gradients behind.
+
+    `optimizer` is the one that it steps; its state counts as memory.
+    """
 
     step: Callable[[], None]
     optimizer: torch.optim.Optimizer
@@ -30,10 +39,10 @@ class TrainingWork:
 
 @dataclasses.dataclass(frozen=True)
 class SpeedEvaluator:
-    """Speed, memory and size of a network, on random images.
+    """An evaluator that measures speed, memory and size of a network, on random images.
 
-    `image_size` is (height, width); `seconds` is how long to time inference, and training, each. `prepare_training`
-    makes the training steps of a network on a batch uint8 (B, 3, H, W), which change it; None where nothing is trained.
+    `image_size` is (height, width); inference and training are timed for about `seconds` each. `prepare_training` maps
+    a batch uint8 (B, 3, H, W) to training steps, which change the network; without it no training is measured.
     """
 
     device: torch.device
@@ -44,18 +53,17 @@ class SpeedEvaluator:
     name = "speed"
 
     def conditions(self, model: ModelId, dataset: Dataset | None = None) -> list[Expected]:
-        """See `Evaluator`; no image of a data set is looked at. Numbers of another device are other measurements."""
+        """List memory and sizes on this device; `dataset` is not used, since the images are random."""
         return [Expected(self._key(model, count), metrics) for count, metrics in self._metrics()]
 
     def run(self, model: EvalModel, dataset: Dataset | None, results: Results) -> Iterator[EvalResult]:
-        """See `Evaluator`; all of it is measured together, and added at the end."""
-        rows = list(self.measure(model))
-        result = EvalResult(tuple(rows))
+        """Yield one result with every row: all are measured anew, and added together at the end."""
+        result = EvalResult(tuple(self.measure(model)))
         results.add(result)
         yield result
 
     def measure(self, model: EvalModel) -> Iterator[Row]:
-        """Every row, inference first."""
+        """Measure every row: inference, training, then sizes."""
         images = random_images(self.batch_size, self.image_size, self.device)
         yield from self.inference(model, images)
         if self.prepare_training is not None:
@@ -63,7 +71,7 @@ class SpeedEvaluator:
         yield from self.sizes(model)
 
     def inference(self, model: EvalModel, images: torch.Tensor) -> Iterator[Row]:
-        """Speed and memory of uint8 images to float32 logits, resizing included, as an evaluation computes them."""
+        """Measure speed and memory from uint8 images to float32 logits, as an evaluation runs (with resizing)."""
         network = model.network.eval()
 
         @torch.inference_mode()
@@ -71,35 +79,38 @@ class SpeedEvaluator:
             with autocast(images.device, model.dtype):
                 network(images).float()
 
-        yield from self._work(model, INFERENCE, images, infer, lambda: ())
+        yield from self._measure_work(model, INFERENCE, images, infer, lambda: ())
 
     def training(self, model: EvalModel, images: torch.Tensor, work: TrainingWork) -> Iterator[Row]:
-        """Speed and memory of whole training steps; the optimizer's state is part of the memory."""
+        """Measure speed and memory of whole training steps; the optimizer's state is part of the memory."""
         model.network.train()
         states = work.optimizer.state.values()
-        yield from self._work(
+        yield from self._measure_work(
             model, TRAINING, images, work.step, lambda: itertools.chain.from_iterable(map(_tensors, states))
         )
 
     def sizes(self, model: EvalModel) -> Iterator[Row]:
-        """Parameters, those of them that are trained, and the MACs of one image."""
+        """Count the parameters, those of them that are trained, and the MACs of one image."""
         parameters = list(model.network.parameters())
         trains = self.prepare_training is not None
         trained = sum(parameter.numel() for parameter in parameters if trains and parameter.requires_grad)
         counts = (
             sum(parameter.numel() for parameter in parameters),
             trained,
-            macs_of_image(model.network, self.image_size),
+            count_macs_per_image(model.network, self.image_size),
         )
-        for metric, value in zip(SIZES, counts, strict=True):
+        for metric, value in zip(SIZE_METRICS, counts, strict=True):
             yield self._exact(model, metric, value)
 
     def _metrics(self) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """By how many images a number is of; that of images/s is known only once they are timed."""
+        """Yield the number of images that rows have, with the metrics of these rows.
+
+        Images/s are left out: how many images they are of is known only once they are timed.
+        """
         kinds = (INFERENCE, TRAINING) if self.prepare_training is not None else (INFERENCE,)
-        if self.device.type in MEASURED:
+        if self.device.type in MEMORY_DEVICES:
             yield self.batch_size, tuple(f"{kind} memory" for kind in kinds)
-        yield 1, SIZES
+        yield 1, SIZE_METRICS
 
     def _key(self, model: ModelId, count: int) -> ResultKey:
         return ResultKey(model=model, dataset=None, count=count, condition=self._condition())
@@ -108,9 +119,9 @@ class SpeedEvaluator:
         return Speed(device=describe_device(self.device), batch_size=self.batch_size, image_size=self.image_size)
 
     def _row(self, model: EvalModel, metric: str, estimate: Estimate, count: int, seconds: float = 0.0) -> Row:
-        """One number, measured on `count` images in `seconds` seconds."""
+        """Return the row of a number that was measured on `count` images in `seconds`."""
         return Row(
-            **facts_of(model.id),
+            **model_fields(model.id),
             dataset=None,
             condition=self._condition(),
             metric=metric,
@@ -120,27 +131,34 @@ class SpeedEvaluator:
         )
 
     def _exact(self, model: EvalModel, metric: str, value: int, count: int = 1) -> Row:
-        """One number that is no estimate."""
+        """Return the row of a number that is exact, so that its interval has no width."""
         return self._row(model, metric, Estimate(float(value), float(value), float(value)), count)
 
-    def _work(
+    def _measure_work(
         self,
         model: EvalModel,
         kind: str,
         images: torch.Tensor,
         work: Callable[[], None],
-        further: Callable[[], Iterable[torch.Tensor]],
+        more_tensors: Callable[[], Iterable[torch.Tensor]],
     ) -> Iterator[Row]:
-        """Time some work on the batch, which holds `further` tensors once it has run, and look at its memory."""
+        """Time some work on the batch, then measure its memory.
+
+        `more_tensors` lists what is held beside images and network: a function, since an optimizer has no state before
+        its first step.
+        """
         timing = time_batches(work, len(images), self.seconds, images.device, f"timing {kind}")
-        yield self._row(model, f"{kind} images/s", timing.rate(), timing.count, float(timing.taken.sum()))
-        if images.device.type in MEASURED:
-            there = held([images, *model.network.parameters(), *model.network.buffers(), *further()])
-            yield self._exact(model, f"{kind} memory", there + peak_on_top(work, images.device), len(images))
+        yield self._row(
+            model, f"{kind} images/s", timing.images_per_second(), timing.count, float(timing.seconds.sum())
+        )
+        if images.device.type in MEMORY_DEVICES:
+            held = storage_bytes([images, *model.network.parameters(), *model.network.buffers(), *more_tensors()])
+            peak = held + peak_additional_bytes(work, images.device)
+            yield self._exact(model, f"{kind} memory", peak, len(images))
 
 
 def random_images(batch_size: int, image_size: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """Noise as a batch of images, uint8 (B, 3, H, W); always the same."""
+    """Draw a batch of uniform noise, uint8 (B, 3, H, W); it is the same every time."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (batch_size, 3, *image_size), dtype=torch.uint8, generator=generator).to(device)
 
