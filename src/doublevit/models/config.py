@@ -92,7 +92,7 @@ class ModelConfig:
     coarse: str | None = None
     """A second ViT with larger patches, which makes the model a DoubleViT."""
     weights: Annotated[str, tyro.conf.arg(aliases=("--weights",))] = "hub"
-    """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of these by timm names."""
+    """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of such by timm names."""
     coarse_weights: str | None = None
     """Weights of the second ViT; if not given, as `weights`."""
     head: Literal["linear", "paper-single", "paper-double", "pretrained"] = "linear"
@@ -100,7 +100,7 @@ class ModelConfig:
     image_size: int | None = None
     """Side in pixels of the network's input; if not given, that of its checkpoint."""
     freeze: str = "none"
-    """Frozen part: none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch), all-but-N-blocks."""
+    """Frozen: none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
     top_k: str = NONE
     """Sparse attention, to each query's K keys of highest score: none, K, a fraction (10%), or one for each stage of a
     PiT (32,16,8)."""
