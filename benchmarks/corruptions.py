@@ -182,7 +182,7 @@ def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
     """Seconds of an evaluation on clean images and on images corrupted on the fly, in turns."""
     import torch
 
-    from doublevit.device import choose
+    from doublevit.device import choose_dtype
     from doublevit.evaluators.prediction import predict
     from doublevit.models import ModelConfig
     from doublevit.models.classifier import build
@@ -197,7 +197,7 @@ def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
     seconds: dict[str, list[float]] = {corruption: [] for corruption in sets}
     for turn in range(4):
         for corruption, dataset in sets.items():
-            took = predict(model, dataset, choose("auto", device)).seconds
+            took = predict(model, dataset, choose_dtype("auto", device)).seconds
             seconds[corruption] += [took] if turn else []
     print(f"evaluating {count:,} images, {name} on {device.type}, share spent corrupting:")
     for corruption in names:

@@ -9,7 +9,7 @@ from doublevit.cli import main
 from doublevit.cli.inspect import show
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig
-from doublevit.models.attention_maps import attention_maps, rolled_out, watched
+from doublevit.models.attention_maps import attention_maps, attention_rollout, recorded_attention
 from doublevit.models.classifier import build
 from doublevit.report.sheets import SIDE, overlay
 
@@ -40,7 +40,7 @@ def unfused(model):
 
 
 def shares(model):
-    return {each.title: each.shares for each in attention_maps(model, IMAGE)}
+    return {each.title: each.weights for each in attention_maps(model, IMAGE)}
 
 
 def through(layers):
@@ -105,7 +105,7 @@ BOOST = torch.cat([torch.zeros(64), torch.ones(64), torch.zeros(64)]).expand(1, 
 
 def test_rollout_keeps_all_of_the_attention():
     layers = torch.rand(4, 9, 9).softmax(-1)
-    torch.testing.assert_close(rolled_out(list(layers)).sum(1), torch.ones(9))
+    torch.testing.assert_close(attention_rollout(list(layers)).sum(1), torch.ones(9))
 
 
 def test_each_stage_of_a_pit():
@@ -119,7 +119,7 @@ def test_each_stage_of_a_pit():
 
 def joint(model, swapped):
     """Rollout as one product of matrices over the tokens of both branches, written by hand."""
-    with watched(model) as seen, torch.no_grad():
+    with recorded_attention(model) as seen, torch.no_grad():
         model(IMAGE)
     own = [weights[0].mean(0).double().numpy() for weights in seen]
     fine, total = 65, 65 + 17
@@ -173,7 +173,7 @@ def test_looking_changes_nothing():
     with torch.inference_mode():
         before = model(IMAGE)
     mode = model.attention
-    with pytest.raises(RuntimeError), watched(model):
+    with pytest.raises(RuntimeError), recorded_attention(model):
         raise RuntimeError
     attention_maps(model, IMAGE)
     assert model.attention is mode

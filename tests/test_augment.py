@@ -17,7 +17,7 @@ from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.crops import Crop
 from doublevit.augment.draws import choose, draw_table
 from doublevit.augment.mixing import Mixing, soft_labels
-from doublevit.augment.operations import NAMES, words
+from doublevit.augment.operations import NAMES, describe_step
 from doublevit.augment.policies import described_views, make_augmentation
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 from doublevit.errors import UserError
@@ -224,7 +224,7 @@ def test_trivial_augment_is_torchvisions_operation(pil_images, size):
     degrees = np.round(np.abs(many.amount[many.code == NAMES.index("rotate")]), 6)
     assert np.array_equal(np.unique(degrees), np.round(np.linspace(0, 135, 31), 6))
     assert stats.chisquare(np.unique(degrees, return_counts=True)[1]).pvalue > 1e-3
-    assert sorted({words(applied, i) == "" for i in range(200)}) == [False, True]
+    assert sorted({describe_step(applied, i) == "" for i in range(200)}) == [False, True]
 
 
 def test_jsd_views_are_the_clean_image_and_two_of_it():
@@ -295,7 +295,7 @@ def test_views_are_described_by_what_was_done(config):
         draws = draw_table(0, epoch, 6, augmentation.columns)[[4, 1]]
         views = augmentation(torch.from_numpy(images[[4, 1]]).permute(0, 3, 1, 2), draws)
         made += views[1].permute(0, 2, 3, 1).numpy().tolist()
-        lines += augmentation.lines(draws[1:], (32, 48))
+        lines += augmentation.describe(draws[1:], (32, 48))
     assert [picture.tolist() for picture, _ in rows[1]] == made[:4]
     assert [text for _, text in rows[1]] == lines[:4]
     draws = draw_table(0, 0, 6, augmentation.columns)[[4, 1]]
@@ -303,7 +303,7 @@ def test_views_are_described_by_what_was_done(config):
         chosen = augmentation.shared[1].mixture(draws[:1, 3:])
         shown = " ".join(rows[0][0][1])
         for step in chosen.steps:
-            assert all(words(step, chain) in shown for chain in range(3))
+            assert all(describe_step(step, chain) in shown for chain in range(3))
 
 
 def test_descriptions_name_operations_overlap_and_place():

@@ -8,7 +8,15 @@ from PIL import Image, ImageOps
 
 from doublevit.augment import OPERATION_SETS, OPERATIONS
 from doublevit.augment.crops import Crop
-from doublevit.augment.operations import LEVELS, NAMES, PLACES, TIMM, WIDE, Applied, apply_operations
+from doublevit.augment.operations import (
+    COLOR_OPERATIONS,
+    GEOMETRIC_OPERATIONS,
+    NAMES,
+    TIMM,
+    WIDE,
+    Applied,
+    apply_operations,
+)
 from doublevit.augment.pixels import BICUBIC, BILINEAR, NEAREST
 from reference import CLOSE, EXACT, PILLOW, argument, as_tensor, differences
 
@@ -123,10 +131,10 @@ def test_each_image_gets_its_own_operation(pil_images):
         one = images[i : i + 1]
         if name is None:
             expected = one
-        elif name in LEVELS:
-            expected = LEVELS[name][0](one, amounts[i : i + 1])
+        elif name in COLOR_OPERATIONS:
+            expected = COLOR_OPERATIONS[name][0](one, amounts[i : i + 1])
         else:
-            expected = PLACES[name][0](one, amounts[i : i + 1], int(interpolation[i]), 128)
+            expected = GEOMETRIC_OPERATIONS[name][0](one, amounts[i : i + 1], int(interpolation[i]), 128)
         assert torch.equal(whole[i], expected[0]), name
 
 

@@ -239,7 +239,7 @@ def test_both_branches_and_cross_attention_are_sparse():
     assert model.attention.calls.count(65) == 6 + 1
     assert model.attention.calls.count(17) == 6 + 1  # its patches are what the other's class token looks at
     seen = []
-    model.attention.look = seen.append
+    model.attention.observer = seen.append
     with torch.inference_mode():
         model(IMAGES)
     assert {int((weights > 0).sum(-1).max()) for weights in seen} == {5}

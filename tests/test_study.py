@@ -29,7 +29,7 @@ from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.files import alone
+from doublevit.files import exclusive_lock
 from doublevit.jobs import report, train
 from doublevit.jobs.load import Trained
 from doublevit.jobs.report import WrittenReport, write_report
@@ -596,9 +596,9 @@ def test_what_another_process_noted_before_the_lock_was_free_is_kept(done, monke
         entries = (*before.entries[:3], failed, *before.entries[4:])
         write_record(done, msgspec.structs.replace(before, entries=entries, seconds={"base": 77.0}))
         shutil.rmtree(done / "apart")
-        return alone(lock, complaint)
+        return exclusive_lock(lock, complaint)
 
-    monkeypatch.setattr("doublevit.studies.run.alone", late)
+    monkeypatch.setattr("doublevit.studies.run.exclusive_lock", late)
     after = run_study(request(done, cells=("base",)))
     assert (after.seconds, after.entries[3].problem) == ({"base": 77.0}, "of another process")
     assert read_record(done) == after

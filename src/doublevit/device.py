@@ -1,4 +1,4 @@
-"""This process among those that work together, its device, and the numbers that it multiplies in."""
+"""This process among the distributed ones, its device, and the precision of its matrix products."""
 
 import contextlib
 import functools
@@ -11,15 +11,15 @@ from torch import nn
 from doublevit.errors import UserError
 
 DEVICE = "ACCELERATE_TORCH_DEVICE"
-"""The environment variable by which accelerate is told of a device."""
+"""The environment variable that sets accelerate's device."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def choose(precision: str, device: torch.device) -> torch.dtype:
-    """The type that matrix products run in: as told, or, for "auto", bfloat16 where the device has it in hardware.
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of matrix products; "auto" is bfloat16 where the device has it in hardware, else float32.
 
     Raises:
-        UserError: `precision` is none of `PRECISIONS`.
+        UserError: `precision` is not one of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise UserError(f"precision: expected one of {', '.join(PRECISIONS)}, found {precision!r}")
@@ -29,7 +29,7 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
-    """Run what the block computes in `dtype` where that is safe; weights stay float32."""
+    """Run the operations of the block in `dtype` where that is safe; weights stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
@@ -42,20 +42,20 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network is; the CPU for one without weights."""
+    """Return the device of a network's weights; the CPU if it has none."""
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def on_cpu() -> bool:
-    """Whether the CPU was asked for, or several processes share it: accelerate must be told, or it takes a GPU."""
+    """Return whether to force the CPU on accelerate: it was requested, or torchrun's processes have no GPU."""
     return os.environ.get(DEVICE) == "cpu" or ("LOCAL_RANK" in os.environ and not torch.cuda.is_available())
 
 
 def this_process() -> PartialState:
-    """Its number, how many there are, and its device.
+    """Return the state of this process: its rank, the number of processes, and its device.
 
     Raises:
-        UserError: the device that was asked for is not here.
+        UserError: this machine lacks the requested device.
     """
     if name := os.environ.get(DEVICE):
         _require_device(name)
@@ -67,6 +67,6 @@ def _require_device(name: str) -> None:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        raise UserError(f"`device` {name}: not on this machine, which has {', '.join(there)}") from error
+        available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        available += ["mps"] if torch.backends.mps.is_available() else []
+        raise UserError(f"`device` {name}: not on this machine, which has {', '.join(available)}") from error

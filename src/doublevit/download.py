@@ -1,4 +1,4 @@
-"""Downloads that are checked, and in place only when whole."""
+"""Downloads that are verified by checksum before they appear under their name."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ from doublevit.files import writable_folder
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """A file on the web: its address, its md5 (hexadecimal) and the name it gets."""
+    """A file on the web: its address, its md5 (hexadecimal) and the local file name."""
 
     url: str
     md5: str
@@ -22,16 +22,16 @@ class Download:
 
 
 def fetch(download: Download, folder: Path) -> Path:
-    """Download into `folder`, or find it there from before; what is broken off leaves nothing and begins anew.
+    """Return the file in `folder`, downloaded unless it is already there; an interrupted download starts over.
 
     Raises:
-        UserError: the server cannot be reached, breaks off, or sends something else than expected.
+        UserError: the server cannot be reached, breaks off, or sends a file with another checksum.
     """
     writable_folder(folder, "downloads; `data.cache` sets another cache")
     pooch.get_logger().setLevel("WARNING")
     try:
         with filelock.FileLock(folder / ".lock"), progress.bar("downloading", 0, unit="bytes") as bar:
-            for stale in folder.glob("tmp*"):  # of a process that was killed; the lock says none is at work
+            for stale in folder.glob("tmp*"):  # left by a killed process: we hold the lock
                 stale.unlink()
             path = pooch.retrieve(
                 download.url,
@@ -45,7 +45,7 @@ def fetch(download: Download, folder: Path) -> Path:
             f"cannot download {download.url} ({type(error).__name__}); try again,"
             " or fetch it elsewhere and pass `data.path`"
         ) from error
-    except ValueError as error:  # pooch's word for a wrong checksum
+    except ValueError as error:  # pooch raises it for a wrong checksum
         raise UserError(
             f"{download.url}: what came is not the expected file (md5 {download.md5} wanted); try again later"
         ) from error
@@ -53,7 +53,7 @@ def fetch(download: Download, folder: Path) -> Path:
 
 
 class _PoochBar:
-    """pooch's idea of a progress bar (tqdm's), drawn by ours."""
+    """An adapter from the interface of tqdm, which pooch expects, to our progress bar."""
 
     total = 0
 
@@ -66,8 +66,8 @@ class _PoochBar:
         self._bar.advance(count)
 
     def reset(self) -> None:
-        """Back to zero bytes; pooch does this at the end, before it adds them all at once."""
+        """Start over from zero bytes, as pooch does at the end before it adds all at once."""
         self._bar.reset()
 
     def close(self) -> None:
-        """The bar closes with its block."""
+        """Do nothing: the bar closes with its block."""

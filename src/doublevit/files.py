@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, locks, checksums, and space asked for before it is needed."""
+"""Atomic writing of files and folders, locks, checksums, and checks of permissions and free space."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ from doublevit.errors import UserError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under `path` only once the block has ended without an error.
+    """Open a temporary file that is renamed to `path` when the block ends without an error.
 
     Raises:
-        UserError: the place is full, missing or not writable.
+        UserError: the disk is full, or the folder is missing or not writable.
     """
     part = None
     try:
@@ -40,15 +40,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder that appears under `path` only once the block has ended without an error.
+    """Make a temporary folder that is renamed to `path` when the block ends without an error.
 
-    Where another process was first, its folder stays and ours is thrown away: both hold the same.
+    If another process was faster, its folder stays and ours is deleted: both hold the same.
     """
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
         yield part
         for file in part.iterdir():
-            file.chmod(0o666 & ~_umask())  # some libraries write for the owner alone
+            file.chmod(0o666 & ~_umask())  # some libraries make files private
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         part.chmod(0o777 & ~_umask())
@@ -68,24 +68,24 @@ def _rename(part: Path, path: Path) -> None:
 
 
 def _umask() -> int:
-    # Temporary files are made private; a finished one gets the rights that any new file here would have.
+    # Temporary files are private; finished ones get the permissions of any new file. To read the umask, set it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small text file in one go."""
+    """Write or replace a small text file atomically."""
     with whole_file(path) as handle:
         handle.write(text.encode())
 
 
 @contextlib.contextmanager
-def alone(lock: Path, complaint: str) -> Iterator[None]:
-    """Hold a lock file, so that no other process is in such a block.
+def exclusive_lock(lock: Path, complaint: str) -> Iterator[None]:
+    """Hold a lock file for the block, without waiting for it.
 
     Raises:
-        UserError: another is; `complaint` is its text.
+        UserError: another process holds it; `complaint` is the message.
     """
     try:
         held = filelock.FileLock(lock).acquire(timeout=0)
@@ -95,22 +95,22 @@ def alone(lock: Path, complaint: str) -> Iterator[None]:
         yield
 
 
-def crc32(path: Path, before: int = 0) -> int:
-    """The CRC-32 of a file, behind what has the checksum `before`.
+def crc32(path: Path, start: int = 0) -> int:
+    """Return the CRC-32 of a file, continued from that of earlier data, `start`.
 
-    It is there to find damage, not malice, and is eight times as fast as SHA-256.
+    It detects damage, not malice, and is eight times as fast as SHA-256.
     """
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            before = zlib.crc32(block, before)
-    return before
+            start = zlib.crc32(block, start)
+    return start
 
 
 def writable_folder(path: Path, purpose: str) -> Path:
-    """Make `path` if need be and check that files can be made in it.
+    """Make the folder `path` if need be, check that it is writable, and return it.
 
     Raises:
-        UserError: it cannot be made or written to; `purpose` says what it was wanted for.
+        UserError: the folder cannot be made or written to; the message names its `purpose`.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def writable_folder(path: Path, purpose: str) -> Path:
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:
-    """Raise `UserError` unless `size` bytes (and 1 % more) are free where `folder` lies."""
+    """Raise `UserError` unless `size` bytes (and 1 % more) are free on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < size * 1.01:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What every part means by images."""
+"""Arrays of images, in memory or made on demand."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Images(Protocol):
-    """What is asked of images uint8 (N, H, W, 3): an array is this, and so are images made when they are asked for."""
+    """The interface of images, uint8 (N, H, W, 3), that arrays and `LazyImages` share."""
 
     @property
     def dtype(self) -> np.dtype: ...
@@ -20,17 +20,17 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, which: np.ndarray, /) -> np.ndarray: ...
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
-def pieces(images: Images, length: int) -> Iterator[np.ndarray]:
-    """All images in their order, at most `length` at a time."""
+def chunks(images: Images, length: int) -> Iterator[np.ndarray]:
+    """Yield all images in order, at most `length` at a time."""
     for start in range(0, len(images), length):
         yield images[np.arange(start, min(start + length, len(images)))]
 
 
-class MadeOnDemand:
-    """As good as an array uint8 (N, H, W, 3) that is indexed by its first axis; a subclass says how images are made."""
+class LazyImages:
+    """Images uint8 (N, H, W, 3) that are made when the first axis is indexed; subclasses define `shape` and `make`."""
 
     dtype = np.dtype(np.uint8)
     ndim = 4
@@ -41,12 +41,12 @@ class MadeOnDemand:
         raise NotImplementedError
 
     def make(self, indices: np.ndarray) -> np.ndarray:
-        """The images at some places, uint8 (n, H, W, 3)."""
+        """Make the images at `indices` (n,): uint8 (n, H, W, 3)."""
         raise NotImplementedError
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, which: np.ndarray | slice | int) -> np.ndarray:
-        indices = np.arange(len(self))[which]
+    def __getitem__(self, key: np.ndarray | slice | int) -> np.ndarray:
+        indices = np.arange(len(self))[key]
         return self.make(indices) if np.ndim(indices) else self.make(indices[None])[0]

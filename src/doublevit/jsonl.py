@@ -1,4 +1,4 @@
-"""Files of a JSON object a line, which are only ever added to; a kill may cut the last line short."""
+"""Append-only files with a JSON object in each line; a killed process may leave the last line truncated."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from doublevit.files import write_text
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a .jsonl file; the last line is passed over where a kill cut it short, and so are empty ones.
+    """Yield the objects of a .jsonl file, without empty lines and a truncated last one; none if there is no file.
 
     Raises:
-        UserError: another line is damaged.
+        UserError: a line other than the last is damaged.
     """
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
@@ -29,10 +29,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def append_lines(path: Path, entries: Iterable[Any]) -> None:
-    """Add objects to a .jsonl file, mending a last line that a kill cut short.
+    """Append objects to a .jsonl file, after removing a truncated last line.
 
     Raises:
-        OSError: the disk is full; then all of the entries are added, or none.
+        OSError: the disk is full; none of the entries is appended.
     """
     lines = b"".join(strict_json.encode(entry) + b"\n" for entry in entries)
     if _lacks_end(path):
@@ -47,7 +47,7 @@ def append_lines(path: Path, entries: Iterable[Any]) -> None:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether the last line of a .jsonl file is damaged, as a kill leaves it, so that reading passes it over."""
+    """Return whether the last line of a .jsonl file is truncated, so that `read_lines` skips it."""
     lines = path.read_bytes().splitlines() if path.exists() else []
     try:
         return bool(lines) and not dict(json.loads(lines[-1]))
@@ -56,7 +56,7 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _lacks_end(path: Path) -> bool:
-    """Whether the last line has no end; looks at one byte, since a training adds a line every few steps."""
+    """Return whether the last line has no newline; reads one byte only, since training appends every few steps."""
     if not path.exists() or not path.stat().st_size:
         return False
     with path.open("rb") as file:

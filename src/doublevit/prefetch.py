@@ -1,4 +1,4 @@
-"""Work that is done ahead of its use, in a thread of its own."""
+"""Prefetching of an iterable's items in a background thread."""
 
 import collections
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """The same items, up to `depth` of them made while the one before is still in use."""
+    """Yield the same items; a thread makes up to `depth` of them in advance."""
     end, iterator = object(), iter(items)
     pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
     try:
-        made = collections.deque(pool.submit(next, iterator, end) for _ in range(depth))
-        while (item := made.popleft().result()) is not end:
-            made.append(pool.submit(next, iterator, end))
-            yield item  # type: ignore[misc]  # anything but the end came from `items`
+        futures = collections.deque(pool.submit(next, iterator, end) for _ in range(depth))
+        while (item := futures.popleft().result()) is not end:
+            futures.append(pool.submit(next, iterator, end))
+            yield item  # type: ignore[misc]  # any other object came from `items`
     finally:
         pool.shutdown(cancel_futures=True)

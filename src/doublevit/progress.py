@@ -1,4 +1,4 @@
-"""One look for everything that takes more than two seconds: a bar, a rate, the time left."""
+"""Progress bars, with a rate and the time left, for everything that takes more than two seconds."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from rich.text import Text
 
 
 def make_console(*, stderr: bool) -> Console:
-    """A console at least 80 columns wide: on a narrower terminal lines break, but no figure is cut short."""
+    """Make a console at least 80 columns wide: on a narrower terminal lines wrap, but no number is truncated."""
     console = Console(stderr=stderr)
     console.width = max(console.width, NARROWEST)
     return console
@@ -29,16 +29,16 @@ def make_console(*, stderr: bool) -> Console:
 
 NARROWEST = 80
 console = make_console(stderr=True)
-"""Where progress and remarks go; results go to standard output."""
+"""The console for progress and remarks; results go to standard output."""
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that talks, when several work together (torchrun's numbering)."""
+    """Return whether this process prints: the first one, when torchrun has started several."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class Bar:
-    """A running bar: `advance` it, and `say` how things stand."""
+    """A running progress bar with a note behind it."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
@@ -48,11 +48,11 @@ class Bar:
         self._progress.update(self._task, advance=count)
 
     def say(self, note: str) -> None:
-        """Replace the text behind the bar (loss, accuracy)."""
+        """Replace the note behind the bar (loss, accuracy)."""
         self._progress.update(self._task, note=note)
 
     def set_total(self, total: int) -> None:
-        """Say how much there is to do, where that is known only later."""
+        """Set the total, where it is known only later."""
         self._progress.update(self._task, total=total)
 
     def reset(self) -> None:
@@ -62,7 +62,7 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Bar]:
-    """Show a progress bar of `total` units, `done` of them finished before, until the block ends."""
+    """Show a progress bar of `total` units, `done` of them already finished, until the block ends."""
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), _Rate(unit))
     columns = (
         TextColumn("{task.description}"),
@@ -77,7 +77,7 @@ def bar(title: str, total: int, unit: str = "images", done: int = 0) -> Iterator
 
 
 class _Rate(ProgressColumn):
-    """Units per second over the last half minute, as rich measures them."""
+    """A column of units per second over the last half minute, as rich measures them."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()

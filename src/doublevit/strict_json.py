@@ -1,4 +1,4 @@
-"""JSON read strictly into typed values: what is missing, unknown or of another kind is named by its path."""
+"""Strict decoding of JSON into typed values; errors name missing, unknown or mistyped fields by their path."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +9,10 @@ Value = TypeVar("Value")
 
 
 def decode(text: bytes | str, kind: type[Value]) -> Value:
-    """The value that JSON `text` holds, a dataclass or `msgspec.Struct` all the way down.
+    """Decode JSON to a value of type `kind`, a dataclass or `msgspec.Struct`, nested ones included.
 
     Raises:
-        ValueError: it is no JSON, or does not fit `kind`; the message ends in the path of what is wrong.
+        ValueError: the text is no JSON, or does not fit `kind`; the message ends in the path of the error.
     """
     try:
         raw = msgspec.json.decode(text)
@@ -22,41 +22,41 @@ def decode(text: bytes | str, kind: type[Value]) -> Value:
 
 
 def convert(raw: Any, kind: type[Value]) -> Value:
-    """The same of what a JSON reader has made of the text.
+    """Convert dicts, lists, strings and numbers, as a JSON reader returns them, to a value of type `kind`.
 
     Raises:
         ValueError: as `decode`.
     """
     try:
         value = msgspec.convert(raw, kind, dec_hook=_from_json)
-    except msgspec.ValidationError as error:  # `...` in messages of ours are arguments
+    except msgspec.ValidationError as error:  # in our messages `...` stands for an argument
         raise ValueError(str(error).replace("`", "'")) from error.__cause__
     _require_known(raw, to_builtins(value), "$")
     return value
 
 
 def to_builtins(value: Any) -> Any:
-    """The value as dicts, lists, strings and numbers, as a JSON writer takes them."""
+    """Convert a value to dicts, lists, strings and numbers, as a JSON writer takes them."""
     return msgspec.to_builtins(value, enc_hook=_to_json)
 
 
 def encode(value: Any) -> bytes:
-    """One line of JSON; keys are in the order of the fields."""
+    """Encode a value as one line of JSON, keys in the order of the fields."""
     return msgspec.json.encode(value, enc_hook=_to_json)
 
 
 def canonical(value: Any) -> bytes:
-    """JSON that is the same for equal values: keys are sorted."""
+    """Encode a value as JSON that is the same for equal values: keys are sorted."""
     return msgspec.json.encode(value, order="sorted", enc_hook=_to_json)
 
 
 def pretty(value: Any) -> str:
-    """JSON for a file that people may look into."""
+    """Format a value as indented JSON for files that people read."""
     return msgspec.json.format(encode(value), indent=1).decode() + "\n"
 
 
 def _from_json(kind: type, raw: Any) -> Any:
-    """A value of a type that msgspec does not know: a path is written as text."""
+    """Convert types that msgspec does not know: paths are written as text."""
     if kind is Path and isinstance(raw, str):
         return Path(raw)
     raise ValueError(f"Expected `{kind.__name__}`, got `{type(raw).__name__}`")
@@ -69,7 +69,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _require_known(raw: Any, known: Any, path: str) -> None:
-    """Raise `ValueError` for keys that conversion has passed over, as it does in dataclasses."""
+    """Raise `ValueError` for unknown keys, which msgspec ignores in dataclasses."""
     if isinstance(raw, dict) and isinstance(known, dict):
         for key, inner in raw.items():
             if key not in known:

@@ -1,8 +1,8 @@
 """Augmentation: batched, on the device, and a function of (seed, epoch, sample) alone.
 
-`draws.draw_table` draws uniform numbers, a row for each sample, on the CPU. `policies.make_augmentation` makes what
-spends them: `(images (B, 3, H, W), draws (B, columns)) -> images`, so that batch size, number of processes and device
-change nothing. The operations give what Pillow and timm give, to a level.
+`draws.draw_table` draws uniform numbers on the CPU, a row for each sample. `policies.make_augmentation` makes the
+function that uses them, `(images (B, 3, H, W), draws (B, columns)) -> views`, so batch size, number of processes and
+device change nothing. The operations agree with Pillow's and timm's to within one level of 255.
 """
 
 from doublevit.augment.config import OPERATION_SETS, OPERATIONS, POLICIES, AugmentConfig, AugMixConfig, describe

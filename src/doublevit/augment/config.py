@@ -1,4 +1,4 @@
-"""What may be told of augmentation, and what each policy is. Names only: no torch, so that `--help` stays quick."""
+"""Options and policies of augmentation, by name only: without torch, importing them is quick."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ POLICIES: dict[str, str] = {
     "trivial": "basic, then one operation of any strength: torchvision's TrivialAugmentWide",
 }
 
-# The operations that are no test corruptions of ImageNet-C: those of the AugMix paper.
+# The operations of the AugMix paper, none of which is a test corruption of ImageNet-C.
 STRICT = (
     "autocontrast",
     "equalize",
@@ -34,8 +34,8 @@ OVERLAPPING = ("color", "contrast", "brightness", "sharpness")
 OPERATION_SETS: dict[str, tuple[str, ...]] = {"timm": (*STRICT, *OVERLAPPING), "strict": STRICT}
 OPERATIONS = (*STRICT, *OVERLAPPING, "invert", "solarize-add")
 PLACES = {"image": "at the image's own size", "input": "at the network's input size"}
-MOST = 32  # chains, and operations in one
-# What the policies without a choice of operations do to levels and places, beside crop and flip.
+MAX_LENGTH = 32  # of chains, and their largest number
+# The operations, beside crop and flip, of the policies that offer no choice of them.
 FIXED: dict[str, tuple[str, ...]] = {
     "classic": ("rotate", "brightness", "contrast", "color", "hue"),
     "randaugment": OPERATIONS,
@@ -44,7 +44,7 @@ FIXED: dict[str, tuple[str, ...]] = {
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
-    """The operations meant by a mixture of names of operations and of sets, each once.
+    """Expand a mixture of names of operations and of sets to operations, each once.
 
     Raises:
         UserError: a name is unknown; near names are suggested.
@@ -63,23 +63,23 @@ class AugMixConfig:
     """AugMix: several chains of random operations, mixed at random with one another and with the image."""
 
     severity: float = 3.0
-    """Largest magnitude of an operation, 0 to 10; each draws its own below that."""
+    """Largest magnitude of an operation, 0 to 10; each operation draws its magnitude below that."""
     width: int = 3
-    """Chains."""
+    """Number of chains."""
     depth: int = -1
-    """Operations of a chain; -1: 1, 2 or 3 at random."""
+    """Number of operations in a chain; -1: 1, 2 or 3 at random."""
     alpha: float = 1.0
-    """Of the Dirichlet distribution of the chains' weights, and the Beta distribution of the image's own."""
+    """Parameter of the Dirichlet distribution of the chains' weights and the Beta distribution of the image's."""
     operations: tuple[str, ...] = ()
     """timm (13), strict (9), or names of operations; if not given, strict for augmix-strict and timm for the others."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.severity <= 10:
             raise UserError(f"`augment.augmix.severity`: expected 0 to 10, found {self.severity}")
-        if self.width not in range(1, MOST + 1):
-            raise UserError(f"`augment.augmix.width`: expected 1 to {MOST} chains, found {self.width}")
-        if self.depth not in (-1, *range(1, MOST + 1)):
-            raise UserError(f"`augment.augmix.depth`: expected 1 to {MOST}, or -1 for 1 to 3, found {self.depth}")
+        if self.width not in range(1, MAX_LENGTH + 1):
+            raise UserError(f"`augment.augmix.width`: expected 1 to {MAX_LENGTH} chains, found {self.width}")
+        if self.depth not in (-1, *range(1, MAX_LENGTH + 1)):
+            raise UserError(f"`augment.augmix.depth`: expected 1 to {MAX_LENGTH}, or -1 for 1 to 3, found {self.depth}")
         if not 0.1 <= self.alpha <= 1000:
             raise UserError(f"`augment.augmix.alpha`: expected 0.1 to 1000, found {self.alpha}")
         expand(self.operations)
@@ -87,14 +87,14 @@ class AugMixConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """What is done to the training images."""
+    """How training images are augmented."""
 
     policy: str = "basic"
     """none, crop, basic, classic, augmix, augmix-strict, augmix-jsd, randaugment, trivial: see `doublevit recipes`."""
     place: Literal["image", "input"] = "image"
-    """Before resizing, at the image's own size, or after, at the network's input size (the paper's order; slower)."""
+    """Augment before resizing (image), or after it at the network's input size (input: the paper's order; slower)."""
     crop_size: int | None = None
-    """Pixels of the random crop's sides; if not given, the image's own. It pads by 8/224 of the sides first."""
+    """Side in pixels of the random crop; if not given, the image's. Images are padded by 8/224 of their sides first."""
     mixup: float = 0.0
     """Alpha of Mixup: images and labels are blended in pairs; 0: none."""
     cutmix: float = 0.0
@@ -130,18 +130,18 @@ class AugmentConfig:
 
     @property
     def consistency(self) -> bool:
-        """Whether there are several views of each image, which the loss compares."""
+        """Whether the policy makes several views of each image, which the loss compares."""
         return self.policy == "augmix-jsd"
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What is done to levels and places, beside crop and flip."""
+        """The operations on colors and geometry, beside crop and flip."""
         if not self.policy.startswith("augmix"):
             return FIXED.get(self.policy, ())
         return expand(self.augmix.operations or (("strict",) if self.policy == "augmix-strict" else ("timm",)))
 
     def check_size(self, height: int, width: int) -> None:
-        """Whether images of that size can be cropped as told.
+        """Check that images of this size can be cropped to `crop_size`.
 
         Raises:
             UserError: the crop is larger than the image with its padding.
@@ -155,12 +155,12 @@ class AugmentConfig:
 
 
 def crop_padding(side: int) -> int:
-    """Pixels that a random crop pads a side of this length with: 8 at 224, as in the paper's code."""
+    """Return the padding in pixels of a side of this length before a random crop: 8 at 224, as in the paper's code."""
     return max(1, round(8 / 224 * side))
 
 
 def describe(config: AugmentConfig) -> str:
-    """Policy, operations and place in one line, for the report of a run."""
+    """Describe policy, operations and place in one line, for the report of a run."""
     mixed, sets = config.augmix, {operations: name for name, operations in OPERATION_SETS.items()}
     parts = [config.policy]
     if config.policy.startswith("augmix"):

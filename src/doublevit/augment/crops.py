@@ -1,4 +1,4 @@
-"""Random crops and flips, whole pixels moved by copying memory."""
+"""Random crops and flips: whole pixels, moved by copying memory."""
 
 import numpy as np
 import torch
@@ -9,11 +9,11 @@ from doublevit.errors import UserError
 
 
 class Crop:
-    """Pad with black by 8/224 of the sides, crop back at random, and mirror half of the images.
+    """Pad with black by 8/224 of the sides, crop at random, and mirror half of the images.
 
     Args:
         flip: whether images are mirrored at all.
-        size: of the crop, pixels; the image's own if None.
+        size: side of the crop in pixels; the image's size if None.
     """
 
     bytes_only = False
@@ -23,7 +23,7 @@ class Crop:
         self.columns = 3 if flip else 2
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """(B, 3, H, W) of any type and draws (B, columns) to (B, 3, size or H, size or W)."""
+        """Augment (B, 3, H, W) of any dtype by draws (B, columns): (B, 3, size or H, size or W)."""
         top, left, size = self.window(draws, images.shape[2:])
         cropped = crop(images, top, left, size)
         if self.flip:
@@ -32,7 +32,11 @@ class Crop:
         return cropped
 
     def window(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """First row and column of each crop, int64 (n,), below 0 in the padding; and its height and width."""
+        """Return the first row and column of each crop, int64 (n,), negative in the padding, and its height and width.
+
+        Raises:
+            UserError: the crop is larger than the padded images.
+        """
         height, width = (self.size or length for length in size)
         if any(part > side + 2 * crop_padding(side) for part, side in zip((height, width), size, strict=True)):
             raise UserError(f"a crop of {height} x {width} pixels does not fit images of {size[0]} x {size[1]}")
@@ -42,15 +46,15 @@ class Crop:
         )
         return top, left, (height, width)
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What is done to one image, in words."""
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """Describe what is done to one image."""
         top, left, _ = self.window(draws, size)
         flip = ", mirrored" if self.flip and draws[0, 2] < 0.5 else ""
         return [f"crop at x {left[0]:+d}, y {top[0]:+d}{flip}"]
 
 
 def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """The window of `size` at (top, left) of each image, contiguous; black comes from outside."""
+    """Return the window of `size` at (top, left) of each image, contiguous, and black outside the image."""
     count, channels, height, width = images.shape
     before = [max(0, -int(start.min())) for start in (top, left)]
     ends = zip((top, left), size, (height, width), strict=True)
@@ -60,6 +64,6 @@ def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, size: tuple[in
     planes = np.arange(count * channels).reshape(count, channels, 1) * padded.shape[2]
     rows = planes + (top + before[0])[:, None, None] + np.arange(size[0])
     starts = torch.from_numpy((rows * padded.shape[3] + (left + before[1])[:, None, None]).ravel()).to(images.device)
-    # Every pixel is seen as the start of a row: picking rows copies memory and computes no index per pixel.
+    # A view in which a row starts at every pixel: selecting rows copies memory without computing an index per pixel.
     pieces = padded.view(-1).as_strided((padded.numel() - size[1] + 1, size[1]), (1, 1))
     return pieces.index_select(0, starts).view(count, channels, *size)

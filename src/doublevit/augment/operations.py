@@ -1,7 +1,7 @@
-"""The operations by name, how strong they are, and applying them where each image has its own.
+"""The operations by name, their strengths, and their application to a batch in which each image has its own.
 
-An amount is in an operation's own unit and comes from a scale: timm's for AugMix and RandAugment, torchvision's "wide"
-one for TrivialAugment. Each function of a scale takes a level, float64 (n,) in 0..1, and a sign, 1 or -1, (n,).
+An amount is in the unit of its operation and comes from a scale: timm's for AugMix and RandAugment, torchvision's
+"wide" one for TrivialAugment. The functions of a scale take a level in 0..1 and a sign, 1 or -1, float64 (n,) each.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from doublevit.augment.pixels import BICUBIC, BILINEAR, put_rows
 class Applied:
     """One operation for each of n images.
 
-    `code`: its name's place in NAMES, -1 for none; `amount`; `interpolation`, where it has one: each an array (n,).
-    `fill`: level of what comes from outside.
+    `code` (its index in NAMES, -1 for none), `amount` and `interpolation` (where it interpolates) are arrays (n,);
+    `fill` is the level of pixels from outside the image.
     """
 
     code: np.ndarray
@@ -30,8 +30,8 @@ class Applied:
     fill: int
 
 
-# Each with how it is written on a contact sheet.
-LEVELS: dict[str, tuple[Callable[[torch.Tensor, np.ndarray], torch.Tensor], str]] = {
+# Each operation's function, and the format of its description.
+COLOR_OPERATIONS: dict[str, tuple[Callable[[torch.Tensor, np.ndarray], torch.Tensor], str]] = {
     "autocontrast": (tone.autocontrast, "autocontrast"),
     "equalize": (tone.equalize, "equalize"),
     "invert": (tone.invert, "invert"),
@@ -44,24 +44,24 @@ LEVELS: dict[str, tuple[Callable[[torch.Tensor, np.ndarray], torch.Tensor], str]
     "sharpness": (tone.sharpness, "sharpness x {:.2f}"),
     "hue": (tone.hue, "hue {:+.3f}"),
 }
-PLACES: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
+GEOMETRIC_OPERATIONS: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
     "rotate": (warp.rotate, "rotate {:+.0f}°"),
     "shear-x": (shifts.shear_x, "shear-x {:+.2f}"),
     "shear-y": (shifts.shear_y, "shear-y {:+.2f}"),
     "translate-x": (shifts.translate_x, "translate-x {:+.0%}"),
     "translate-y": (shifts.translate_y, "translate-y {:+.0%}"),
 }
-NAMES = (*LEVELS, *PLACES)
-CACHED = 2**18  # values of float32 that stay in the cache of a processor core: 21 images of 64 x 64
+NAMES = (*COLOR_OPERATIONS, *GEOMETRIC_OPERATIONS)
+CPU_CHUNK = 2**18  # float32 values that fit into the cache of a processor core: 21 images of 64 x 64
 
 
 def apply_operations(images: torch.Tensor, applied: Applied, into: torch.Tensor) -> None:
-    """Write what its operation makes of each image to `into`, where images without one are left alone.
+    """Apply each image's operation and write the result to `into`, whose images without an operation stay unchanged.
 
     Args:
         images: uint8 (m, 3, H, W), contiguous; may be `into` itself.
         applied: the operations of n images.
-        into: uint8 (n, 3, H, W), contiguous. Where n is several times m, each image is followed by its copies.
+        into: uint8 (n, 3, H, W), contiguous, n a multiple of m: results of the same image are consecutive.
     """
     copies = len(into) // len(images)
     for chosen, kernel in _kernels(applied):
@@ -71,33 +71,33 @@ def apply_operations(images: torch.Tensor, applied: Applied, into: torch.Tensor)
 
 
 def _kernels(applied: Applied) -> Iterator[tuple[np.ndarray, Callable[[torch.Tensor, np.ndarray], torch.Tensor]]]:
-    """The operations that occur, each with the rows that have it."""
+    """Yield each operation that occurs, as the indices of its images and the function to apply to them."""
     for code in np.unique(applied.code[applied.code >= 0]):
         name, chosen = NAMES[code], np.flatnonzero(applied.code == code)
-        if name in LEVELS:
-            yield chosen, LEVELS[name][0]
+        if name in COLOR_OPERATIONS:
+            yield chosen, COLOR_OPERATIONS[name][0]
         else:
             interpolation = applied.interpolation[chosen]
             for kind in np.unique(interpolation):
-                kernel = functools.partial(PLACES[name][0], interpolation=int(kind), fill=applied.fill)
+                kernel = functools.partial(GEOMETRIC_OPERATIONS[name][0], interpolation=int(kind), fill=applied.fill)
                 yield chosen[interpolation == kind], kernel
 
 
 def _pieces(count: int, images: torch.Tensor) -> int:
-    """How many parts to work in: on a CPU small ones, that stay in its cache."""
-    return 1 if images.device.type != "cpu" else min(count, -(-count * images[0].numel() // CACHED))
+    """Return the number of chunks to work in: on a CPU each should fit into its cache."""
+    return 1 if images.device.type != "cpu" else min(count, -(-count * images[0].numel() // CPU_CHUNK))
 
 
-def in_words(name: str, amount: float) -> str:
-    """The operation and how much of it."""
+def describe_operation(name: str, amount: float) -> str:
+    """Describe an operation and its amount."""
     if name.startswith("translate"):
-        amount = -amount  # it says where the source lies; people say where the image goes
-    return (LEVELS | PLACES)[name][1].format(amount)
+        amount = -amount  # it points to the source; people expect where the image moves
+    return (COLOR_OPERATIONS | GEOMETRIC_OPERATIONS)[name][1].format(amount)
 
 
 Scale = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
 GRAY, BLACK = 128, 0
-PER_OPERATION = 4  # uniform numbers: which operation, which way, which interpolation, how strong
+PER_OPERATION = 4  # uniform numbers: operation, sign, interpolation, strength
 
 
 def _away_from_one(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def _no_amount(level: np.ndarray, sign: np.ndarray) -> np.ndarray:
     return np.zeros_like(level)
 
 
-# timm's "increasing" variants. At level 1 its posterize keeps no bit at all, which Pillow 13 refuses: here one stays.
+# timm's "increasing" variants. At level 1 its posterize keeps no bit, which Pillow 13 refuses: here it keeps one.
 TIMM: Scale = {
     "autocontrast": _no_amount,
     "equalize": _no_amount,
@@ -131,7 +131,7 @@ TIMM: Scale = {
     "translate-y": lambda level, sign: 0.45 * level * sign,
 }
 
-# TrivialAugment's wide space, in torchvision's numbers; it translates by up to 32 pixels whatever the image's size.
+# TrivialAugment's wide space, with torchvision's numbers; translations reach 32 pixels at any size.
 WIDE: Scale = {
     "identity": _no_amount,
     "autocontrast": _no_amount,
@@ -151,14 +151,14 @@ WIDE: Scale = {
 
 
 def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ...], scale: Scale, fill: int) -> Applied:
-    """An operation for each image.
+    """Choose an operation for each image.
 
     Args:
-        draws: (n, 3): which operation, which way, which interpolation (as timm, bilinear or bicubic).
-        level: how strong, 0..1, float64 (n,).
-        names: what to choose from, all equally likely.
-        scale: from level to amount.
-        fill: level of what comes from outside.
+        draws: (n, 3) or wider: operation, sign, interpolation (bilinear or bicubic, as in timm).
+        level: strength in 0..1, float64 (n,).
+        names: operations to choose from, all equally likely.
+        scale: maps levels to amounts.
+        fill: level of pixels from outside the image.
     """
     chosen, sign = choose(draws[:, 0], len(names)), signs(draws[:, 1])
     amounts = np.stack([scale[name](level, sign) for name in names])
@@ -167,15 +167,15 @@ def choose_operations(draws: np.ndarray, level: np.ndarray, names: tuple[str, ..
     return Applied(codes[chosen], amounts[chosen, np.arange(len(level))], interpolation, fill)
 
 
-def in_turn(images: torch.Tensor, steps: list[Applied]) -> torch.Tensor:
-    """What the steps make of images uint8 (n, 3, H, W), which stay as they are."""
+def apply_steps(images: torch.Tensor, steps: list[Applied]) -> torch.Tensor:
+    """Apply steps one after the other to a copy of images, uint8 (n, 3, H, W), and return it."""
     images = images.clone(memory_format=torch.contiguous_format)
     for step in steps:
         apply_operations(images, step, images)
     return images
 
 
-def words(applied: Applied, row: int) -> str:
-    """What is done to image `row`, in words; empty if nothing."""
+def describe_step(applied: Applied, row: int) -> str:
+    """Describe the operation on image `row`; "" if there is none."""
     code = applied.code[row]
-    return in_words(NAMES[code], float(applied.amount[row])) if code >= 0 else ""
+    return describe_operation(NAMES[code], float(applied.amount[row])) if code >= 0 else ""

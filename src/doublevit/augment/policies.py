@@ -1,4 +1,4 @@
-"""Augmentations as a config describes them, and a look at what they do."""
+"""Augmentations as a config describes them, and described examples of their results."""
 
 import dataclasses
 import itertools
@@ -16,52 +16,52 @@ from doublevit.augment.draws import draw_table
 from doublevit.augment.pixels import to_bytes
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 
-View = tuple[np.ndarray, list[str]]  # uint8 (H, W, 3), and what was done
+View = tuple[np.ndarray, list[str]]  # uint8 (H, W, 3), and a description of what was done
 
 
 class AugmentStage(Protocol):
-    """One step of an augmentation."""
+    """One stage of an augmentation."""
 
     columns: int
-    """Uniform numbers that it needs for an image."""
+    """How many uniform numbers the stage needs for an image."""
     bytes_only: bool
-    """Whether it takes uint8 alone, or floats as well."""
+    """Whether the stage takes uint8 only, or floats as well."""
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """Images (B, 3, H, W) and draws float32 (B, columns), uniform in 0..1, to images."""
+        """Augment images (B, 3, H, W) by draws float32 (B, columns), uniform in 0..1."""
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What draws (1, columns) do to an image of that height and width, in words."""
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """Describe what draws (1, columns) do to an image of `size`, height and width."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Images to one or more views of each: stages that all views share, then those of each view."""
+    """Makes one or more views of each image: by the stages that all views share, then by those of each view."""
 
     shared: tuple[AugmentStage, ...]
     views: tuple[tuple[AugmentStage, ...], ...] = ((),)
 
     @property
     def columns(self) -> int:
-        """Uniform numbers that an image needs."""
+        """How many uniform numbers an image needs."""
         return sum(stage.columns for stage in self._stages())
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """Views of images.
+        """Make views of images.
 
         Args:
             images: uint8, or float in [0, 1], (B, 3, H, W).
-            draws: float32 (B, columns), uniform in 0..1, on the CPU: a row for each image, which decides all.
+            draws: float32 (B, columns), uniform in 0..1, on the CPU: a row for each image decides everything random.
 
         Returns:
-            (B, views, 3, H', W') of the same type; H' and W' are the images' own but for a crop of another size.
+            (B, views, 3, H', W') of the same dtype; H' and W' are H and W, or the size of the crop.
 
         Raises:
             ValueError: images or draws are of another type or shape.
             UserError: the crop is larger than the padded images.
         """
         self._check(images, draws)
-        if not len(images):  # as of one image, and none of it
+        if not len(images):  # shapes as for one image
             return self(images.new_zeros((1, *images.shape[1:])), np.zeros((1, self.columns), np.float32))[:0]
         base, used = _run(self.shared, images, draws, 0)
         views = []
@@ -70,13 +70,13 @@ class Augmentation:
             views.append(view)
         return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[list[str]]:
-        """What draws (1, columns) do in each view to an image of that height and width, in words."""
-        before, used = _lines(self.shared, draws, size, 0)
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[list[str]]:
+        """Describe for each view what draws (1, columns) do to an image of `size`, height and width."""
+        shared, used = _lines(self.shared, draws, size, 0)
         views = []
         for stages in self.views:
-            own, used = _lines(stages, draws, size, used)
-            views.append([*before, *own])
+            lines, used = _lines(stages, draws, size, used)
+            views.append([*shared, *lines])
         return views
 
     def _check(self, images: torch.Tensor, draws: np.ndarray) -> None:
@@ -93,7 +93,7 @@ class Augmentation:
 def _run(
     stages: Iterable[AugmentStage], images: torch.Tensor, draws: np.ndarray, used: int
 ) -> tuple[torch.Tensor, int]:
-    """The stages, one after the other, each with its columns of the draws from `used` on."""
+    """Apply the stages in turn, each with its columns of the draws from `used` on; return images and columns used."""
     for stage in stages:
         part = draws[:, used : used + stage.columns]
         used += stage.columns
@@ -108,13 +108,13 @@ def _lines(
 ) -> tuple[list[str], int]:
     lines: list[str] = []
     for stage in stages:
-        lines += stage.lines(draws[:, used : used + stage.columns], size)
+        lines += stage.describe(draws[:, used : used + stage.columns], size)
         used += stage.columns
     return lines, used
 
 
 def make_augmentation(config: AugmentConfig) -> Augmentation:
-    """The augmentation that `config` describes, without Mixup and CutMix, which need images in pairs."""
+    """Make the augmentation that `config` describes, without Mixup and CutMix, which need pairs of images."""
     basic = Crop(flip=True, size=config.crop_size)
     mixed = config.augmix
     augmix = AugMix(config.operations, mixed.severity, mixed.width, mixed.depth, mixed.alpha)
@@ -134,14 +134,14 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
 def described_views(
     originals: np.ndarray, chosen: np.ndarray, total: int, config: AugmentConfig, count: int
 ) -> list[list[View]]:
-    """The first `count` views that training with this policy and seed 0 makes of each chosen image.
+    """Return the first `count` views that training with this policy and seed 0 makes of each chosen image.
 
     Args:
-        originals: the chosen ones, uint8 (n, H, W, 3).
+        originals: the chosen images, uint8 (n, H, W, 3).
         chosen: their indices in the data set, int64 (n,).
         total: how many images the data set has.
         config: the policy; Mixup and CutMix are left out.
-        count: views of each; a policy makes one or more in an epoch.
+        count: views of each image; a policy makes one or more in an epoch.
     """
     augmentation = make_augmentation(config)
     images, size = torch.from_numpy(originals).permute(0, 3, 1, 2), (originals.shape[1], originals.shape[2])
@@ -150,5 +150,5 @@ def described_views(
         draws = draw_table(0, epoch, total, augmentation.columns)[chosen]
         made = augmentation(images, draws).permute(0, 1, 3, 4, 2).numpy()
         for number, row in enumerate(draws):
-            views[number] += zip(made[number], augmentation.lines(row[None], size), strict=True)
-    return [own[:count] for own in views]
+            views[number] += zip(made[number], augmentation.describe(row[None], size), strict=True)
+    return [views_of_image[:count] for views_of_image in views]

@@ -1,4 +1,4 @@
-"""RandAugment and TrivialAugment: one or two operations on each image, one after the other."""
+"""RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller and Hutter 2021): one or two operations on each image."""
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from doublevit.augment.operations import (
     TIMM,
     WIDE,
     Applied,
+    apply_steps,
     choose_operations,
-    in_turn,
-    words,
+    describe_step,
 )
 
 
 class RandAugment:
-    """timm's rand-m9-n2-mstd0.5-inc1: two operations of 15, each done every other time, with a magnitude of about 9."""
+    """timm's rand-m9-n2-mstd0.5-inc1: two of 15 operations, each with probability 1/2 and magnitude around 9."""
 
     layers = 2
     bytes_only = True
@@ -27,12 +27,12 @@ class RandAugment:
     names = tuple(TIMM)
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """Bytes (B, 3, H, W) to the same."""
-        return in_turn(images, self._layers(draws))
+        """Augment uint8 (B, 3, H, W) by draws (B, columns): uint8 (B, 3, H, W)."""
+        return apply_steps(images, self._layers(draws))
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What is done to one image, in words."""
-        return [line for layer in self._layers(draws) if (line := words(layer, 0))]
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """Describe what is done to one image."""
+        return [line for layer in self._layers(draws) if (line := describe_step(layer, 0))]
 
     def _layers(self, draws: np.ndarray) -> list[Applied]:
         layers = []
@@ -45,19 +45,19 @@ class RandAugment:
 
 
 class TrivialAugment:
-    """torchvision's TrivialAugmentWide: one of 14 operations, in one of 31 strengths; bilinear, not nearest."""
+    """torchvision's TrivialAugmentWide: one of 14 operations at one of 31 strengths; bilinear instead of nearest."""
 
     bytes_only = True
     columns = PER_OPERATION - 1
     names = tuple(WIDE)
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """Bytes (B, 3, H, W) to the same."""
-        return in_turn(images, [self._operation(draws, *images.shape[2:])])
+        """Augment uint8 (B, 3, H, W) by draws (B, columns): uint8 (B, 3, H, W)."""
+        return apply_steps(images, [self._operation(draws, *images.shape[2:])])
 
-    def lines(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
-        """What is done to one image, in words."""
-        return [words(self._operation(draws, *size), 0) or "nothing"]
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """Describe what is done to one image."""
+        return [describe_step(self._operation(draws, *size), 0) or "nothing"]
 
     def _operation(self, draws: np.ndarray, height: int, width: int) -> Applied:
         level = choose(draws[:, 1], 31) / 30
@@ -65,5 +65,5 @@ class TrivialAugment:
         picks = np.stack([draws[:, 0], draws[:, 2], bilinear], axis=1)
         applied = choose_operations(picks, level, self.names, WIDE, BLACK)
         for name, size in (("translate-x", width), ("translate-y", height)):
-            applied.amount[applied.code == NAMES.index(name)] /= size  # from pixels
+            applied.amount[applied.code == NAMES.index(name)] /= size  # pixels to a fraction
         return applied

@@ -1,8 +1,8 @@
-"""Shears and translations as Pillow and timm define them: rows or columns moved by distances of their own.
+"""Shears and translations as Pillow and timm define them: each row or column is shifted by a distance of its own.
 
-Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all how to interpolate and
-what level to fill with. Whole pixels are moved by copying memory; what is left of a pixel is a sum over neighbors
-whose weights are the same all along the row.
+Operations take uint8 (n, 3, H, W), contiguous, an amount per image, float64 (n,), and for all images an interpolation
+and a fill level. Whole pixels are shifted by copying memory; the fractional part is a weighted sum over neighbors with
+the same weights all along the row.
 """
 
 import functools
@@ -10,9 +10,9 @@ import functools
 import numpy as np
 import torch
 
-from doublevit.augment.pixels import BILINEAR, NEAREST, RAISE, cubic_weights, cut_off, fill_outside
+from doublevit.augment.pixels import BILINEAR, NEAREST, RAISE, cubic_weights, fill_outside, truncate
 
-REACH = 2  # pixels that the widest kernel needs beyond an edge
+REACH = 2  # pixels that the widest kernel needs beyond an edge of the image
 
 
 def shear_x(images: torch.Tensor, factor: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
@@ -41,13 +41,13 @@ def _centers(size: int) -> np.ndarray:
 
 
 def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
-    """Fill pixel (x, y) from (x + distance, y).
+    """Take pixel (x, y) from (x + distance, y).
 
     Args:
         images: uint8 (n, 3, H, W), contiguous.
-        distance: pixels, float64 (n, H).
+        distance: in pixels for each row, float64 (n, H).
         interpolation: NEAREST, BILINEAR or BICUBIC.
-        fill: level of what comes from outside.
+        fill: level of pixels from outside the image.
     """
     width = images.shape[3]
     distance = np.clip(distance, -width, width)
@@ -58,12 +58,12 @@ def shift_rows(images: torch.Tensor, distance: np.ndarray, interpolation: int, f
 
 
 def shift_columns(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
-    """Fill pixel (x, y) from (x, y + distance), with a distance for each column, (n, W)."""
+    """Take pixel (x, y) from (x, y + distance), with a distance for each column, (n, W)."""
     return shift_rows(images.transpose(2, 3).contiguous(), distance, interpolation, fill).transpose(2, 3)
 
 
 def lift(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
-    """Fill pixel (x, y) from (x, y + distance), with one distance for the whole image, (n,): whole rows are moved."""
+    """Take pixel (x, y) from (x, y + distance), with one distance for the whole image, (n,): whole rows are shifted."""
     count, channels, height, width = images.shape
     first, weights = _neighbors(distance, interpolation)
     lines = np.clip(first[:, None] + np.arange(height + len(weights) - 1), 0, height - 1)
@@ -76,17 +76,17 @@ def lift(images: torch.Tensor, distance: np.ndarray, interpolation: int, fill: i
 
 
 def _weighted(moved: torch.Tensor, axis: int, weights: np.ndarray) -> torch.Tensor:
-    """The sum over k neighbors along `axis` of bytes that are k - 1 longer there, as bytes."""
+    """Return the weighted sum over k neighbors along `axis` as uint8; `moved` is k - 1 pixels longer there."""
     pixels, (first, *others) = moved.float(), torch.from_numpy(weights).to(moved.device)
     length = pixels.shape[axis] - len(others)
     total = pixels.narrow(axis, 0, length) * first
     for tap, weight in enumerate(others, start=1):
         total.addcmul_(pixels.narrow(axis, tap, length), weight)
-    return cut_off(total.clamp_(0, 255) if len(others) > 1 else total)
+    return truncate(total.clamp_(0, 255) if len(others) > 1 else total)
 
 
 def _neighbors(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels make the first one of each row: the first's place, int64 like `distance`, and weights, (k, ...)."""
+    """Return the source of pixel 0 of each row: the first of k neighbors, int64 (...), and weights (k, ...)."""
     if interpolation == NEAREST:
         return np.floor(distance + 0.5).astype(np.int64), np.ones((1, *distance.shape), np.float32)
     whole = np.floor(distance)
@@ -97,9 +97,9 @@ def _neighbors(distance: np.ndarray, interpolation: int) -> tuple[np.ndarray, np
 
 
 def _displaced(images: torch.Tensor, first: np.ndarray, length: int) -> torch.Tensor:
-    """Row y of image i from pixel `first[i, y]` on, `length` pixels of it: (n, 3, H, length).
+    """Return `length` pixels of row y of image i from pixel `first[i, y]` on: (n, 3, H, length).
 
-    Edges are repeated as far as interpolation reaches; beyond, where the fill level will stand, comes anything.
+    Edges are repeated as far as interpolation reaches; values beyond are arbitrary, since the fill level replaces them.
     """
     count, channels, height, width = images.shape
     stride, slack = width + 2 * REACH, width + REACH
@@ -110,21 +110,21 @@ def _displaced(images: torch.Tensor, first: np.ndarray, length: int) -> torch.Te
     padded[..., -REACH:] = images[..., -1:]
     rows = np.arange(slack + REACH, slack + REACH + padded.numel(), stride).reshape(count, channels, height)
     starts = torch.from_numpy((rows + first[:, None]).ravel()).to(images.device)
-    # Every byte is seen as the start of a piece: picking pieces copies memory and computes no index per pixel.
+    # A view in which a row starts at every byte: selecting rows copies memory without computing an index per pixel.
     pieces = memory.as_strided((len(memory) - length + 1, length), (1, 1))
     return pieces.index_select(0, starts).view(count, channels, height, length)
 
 
 def _inside(distance: np.ndarray, width: int, device: torch.device) -> torch.Tensor:
-    """Which pixels have a source: 255, else 0; uint8 (n, 1, H, width)."""
-    first = np.ceil(-0.5 - distance).astype(np.int64)  # the center of its source is inside, and those of `width` pixels
+    """Return 255 for pixels whose source is inside the image, 0 for others: uint8 (n, 1, H, width)."""
+    first = np.ceil(-0.5 - distance).astype(np.int64)  # the first of `width` pixels whose source centers are inside
     starts = torch.from_numpy((width - first).ravel()).to(device)
     return _templates(width, device).index_select(0, starts).view(len(distance), 1, -1, width)
 
 
 @functools.lru_cache(maxsize=8)
 def _templates(width: int, device: torch.device) -> torch.Tensor:
-    """Row k: 255 from pixel `width - k` on for `width` pixels, uint8 (2 width + 1, width)."""
+    """Return masks, uint8 (2 * width + 1, width): row k is 255 in the `width` pixels from `width - k` on."""
     line = torch.zeros(3 * width, dtype=torch.uint8, device=device)
     line[width : 2 * width] = 255
     return line.as_strided((2 * width + 1, width), (1, 1))

@@ -1,19 +1,19 @@
-"""Operations on levels, byte for byte those of Pillow: tables of 256 entries, blends with a degenerate, and hues.
+"""Operations on colors, byte for byte those of Pillow: lookup tables, blends with a degenerate image, and hues.
 
-All take uint8 (n, 3, H, W), contiguous, and where there is one an amount per image, float64 (n,) in NumPy. That of a
-blend, as of ImageEnhance, is a factor, of which 1 changes nothing.
+All take uint8 (n, 3, H, W), contiguous, and an amount per image, float64 (n,) in NumPy, which some ignore. For a blend,
+as in ImageEnhance, the amount is a factor: 1 changes nothing, less moves towards the degenerate image, more away.
 """
 
 import numpy as np
 import torch
 
-from doublevit.augment.pixels import cut_off, per_image
+from doublevit.augment.pixels import per_image, truncate
 
 
 def autocontrast(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """Stretch each channel of each image so that its darkest level becomes 0 and its brightest 255."""
     low, high = (extreme.double()[..., None] for extreme in (images.amin((2, 3)), images.amax((2, 3))))
-    # In double precision and in Pillow's order of operations: its `int()` cuts 254.999... down to 254.
+    # In double precision and in Pillow's order of operations: its `int()` truncates 254.999... to 254.
     scale = torch.full_like(low, 255).div_((high - low).clamp_(min=1))  # `255 / x` would multiply by a reciprocal
     levels = torch.arange(256, dtype=torch.float64, device=images.device)
     stretched = (levels * scale + -low * scale).clamp(0, 255)
@@ -33,29 +33,29 @@ def equalize(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
 
 
 def posterize(images: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
-    """Keep the first `bits` (1..8) of every level."""
+    """Keep the highest `bits` (1..8) of every level."""
     return images & per_image(256 - 2.0 ** (8 - bits), images, torch.uint8)
 
 
 def solarize(images: torch.Tensor, threshold: np.ndarray) -> torch.Tensor:
-    """Invert levels from `threshold` (0..256) on; 256 inverts none."""
+    """Invert levels of `threshold` (0..256) and above; 256 inverts none."""
     reached = (images >= per_image(np.minimum(np.ceil(threshold), 255), images, torch.uint8)).view(torch.uint8)
     return images ^ (reached * per_image(np.where(threshold > 255, 0, 255), images, torch.uint8))
 
 
 def solarize_add(images: torch.Tensor, added: np.ndarray) -> torch.Tensor:
-    """Brighten levels below 128 by `added` (0..128), which cannot take them beyond 255."""
+    """Brighten levels below 128 by `added` (0..128), which cannot exceed 255."""
     dark = (images < 128).view(torch.uint8)
     return images + dark * per_image(np.floor(added), images, torch.uint8)
 
 
 def invert(images: torch.Tensor, _: np.ndarray) -> torch.Tensor:
-    """The negative."""
+    """Return the negatives of images."""
     return images ^ 255
 
 
 def _histograms(images: torch.Tensor) -> torch.Tensor:
-    """How often each level comes in each channel of each image, int32 (n, 3, 256)."""
+    """Count how often each level occurs in each channel of each image, int32 (n, 3, 256)."""
     count, channels = images.shape[:2]
     first = torch.arange(count * channels, dtype=torch.int32, device=images.device) * 256
     bins = images.reshape(count * channels, -1).int() + first[:, None]
@@ -63,17 +63,17 @@ def _histograms(images: torch.Tensor) -> torch.Tensor:
 
 
 def _look_up(images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Every level replaced by its entry in its image's and channel's table, uint8 (n, 3, 256)."""
+    """Replace every level by its entry in the table of its image and channel, uint8 (n, 3, 256)."""
     return table.gather(2, images.flatten(2).long()).view(images.shape)
 
 
 def brightness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards black."""
+    """Blend images with black."""
     return _to_bytes(images.float().mul_(per_image(factor, images, torch.float32)))
 
 
 def contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards the image's mean gray."""
+    """Blend images with their mean gray level."""
     pixels = images.float()
     height, width = images.shape[2:]
     total = _gray(pixels).sum(3, keepdim=True).sum(2, keepdim=True, dtype=torch.float64)  # rows are exact in float32
@@ -82,21 +82,21 @@ def contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
 
 
 def color(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards the gray image: saturation."""
+    """Blend images with their grayscale version: saturation."""
     pixels = images.float()
     return _to_bytes(_blend(pixels, _gray(pixels), factor))
 
 
 def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    """Away from or towards the image smoothed over 3 x 3 pixels; Pillow leaves the border as it is."""
+    """Blend images with their 3 x 3 smoothed version; the border stays unchanged, as in Pillow."""
     height, width = images.shape[2:]
     if min(height, width) < 3:
         return images
-    # Each image as one long line, whose neighbors are 1 and `width` away: what this makes of the border is undone.
+    # Each image as one long line, whose neighbors are 1 and `width` away; the border, wrong then, is restored below.
     line = images.flatten(1).float()
     columns = (line[:, : -2 * width] + line[:, 2 * width :]).add_(line[:, width:-width])
     around = (columns[:, :-2] + columns[:, 2:]).add_(columns[:, 1:-1])
-    inner = line[:, width + 1 : -width - 1]  # the center is in the sum once, and counts five times
+    inner = line[:, width + 1 : -width - 1]  # the center is in the sum once, but counts five times
     smooth = around.add_(inner, alpha=4).mul_(1 / 13).add_(0.5).floor_()
     inner.sub_(smooth).mul_(per_image(factor, images, torch.float32)[:, :, 0, 0]).add_(smooth)
     result = _to_bytes(line).view(images.shape)
@@ -106,32 +106,32 @@ def sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
 
 
 def hue(images: torch.Tensor, turn: np.ndarray) -> torch.Tensor:
-    """Turn the hue by `turn` of a full circle (-0.5..0.5), in Pillow's HSV of bytes."""
+    """Turn the hue by `turn` of a full circle (-0.5..0.5), in Pillow's 8-bit HSV."""
     hues, saturation, value = _to_hsv(images.float())
     steps = torch.from_numpy(np.trunc(turn * 255)).to(hues).view(-1, 1, 1)
     return _from_hsv(torch.remainder(hues + steps, 256), saturation, value)
 
 
 def _blend(pixels: torch.Tensor, degenerate: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
-    # As Pillow's Image.blend: in float32, multiplied and then added.
+    # In the order of Pillow's Image.blend, in float32: multiply, then add.
     return (pixels - degenerate).mul_(per_image(factor, pixels, torch.float32)).add_(degenerate)
 
 
 def _to_bytes(pixels: torch.Tensor) -> torch.Tensor:
-    return cut_off(pixels.clamp_(0, 255))
+    return truncate(pixels.clamp_(0, 255))
 
 
 def _gray(pixels: torch.Tensor) -> torch.Tensor:
-    """Luma as Pillow's convert("L") rounds it, float32 (n, 1, H, W); exact, since sums stay below 2**24."""
+    """Return the luma as Pillow's convert("L") rounds it, float32 (n, 1, H, W); exact, since sums stay below 2**24."""
     red, green, blue = pixels.split(1, dim=1)
     weighted = (red * 19595).add_(green, alpha=38470).add_(blue, alpha=7471)
     return weighted.add_(0x8000).mul_(2.0**-16).floor_()
 
 
 def _to_hsv(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Hue, saturation and value of (n, 3, H, W) levels: each float32 (n, H, W) with whole numbers 0..255.
+    """Return hue, saturation and value of levels (n, 3, H, W): integers 0..255 as float32 (n, H, W) each.
 
-    Divided in float32, added and cut off in float64, as in Pillow: else a hue of 14.9999 becomes 15.
+    Division is in float32, addition and truncation in float64, as in Pillow: else a hue of 14.9999 becomes 15.
     """
     value, least = pixels.amax(1), pixels.amin(1)
     span = value - least
@@ -145,7 +145,7 @@ def _to_hsv(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 
 def _from_hsv(hues: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """The way back, to uint8 (n, 3, H, W)."""
+    """Return uint8 (n, 3, H, W), the inverse of `_to_hsv`."""
     position = hues * (6 / 255)
     sextant = position.floor()
     fraction, saturation = position - sextant, saturation / 255
@@ -155,4 +155,4 @@ def _from_hsv(hues: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor)
     # Green runs through the same values four sextants on, blue two.
     turns = [(sextant.long() + offset) % 6 for offset in (0, 4, 2)]
     channels = [choices.gather(0, turn[None])[0] for turn in turns]
-    return cut_off(torch.stack(channels, dim=1))
+    return truncate(torch.stack(channels, dim=1))

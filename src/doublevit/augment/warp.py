@@ -1,24 +1,24 @@
-"""Affine maps with Pillow's arithmetic: `Image.transform` and `Image.rotate`, each image by a map of its own."""
+"""Affine maps, one for each image, with the arithmetic of Pillow's `Image.transform` and `Image.rotate`."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from doublevit.augment.pixels import BICUBIC, NEAREST, RAISE, cut_off, fill_outside
+from doublevit.augment.pixels import BICUBIC, NEAREST, RAISE, fill_outside, truncate
 
 
 def warp(
     images: torch.Tensor, matrices: np.ndarray, interpolation: int, fill: int, size: tuple[int, int] | None = None
 ) -> torch.Tensor:
-    """Move the pixels of each image by its own affine map.
+    """Transform each image by its own affine map.
 
     Args:
         images: uint8 (n, 3, H, W), contiguous.
         matrices: float64 (n, 2, 3): from a pixel of the result to its source, x before y, counted from the upper left
             corner, so that the first pixel has its center at (0.5, 0.5).
         interpolation: NEAREST, BILINEAR or BICUBIC.
-        fill: level of what comes from outside.
-        size: height and width of the result; the images' own if None.
+        fill: level of pixels from outside the image.
+        size: height and width of the result; the images' size if None.
     """
     sides = images.shape[2:]
     x, y = (_sources(matrices[:, axis] * (2 / sides[1 - axis]), size or sides, images.device) for axis in (0, 1))
@@ -29,17 +29,17 @@ def warp(
         total = _bicubic(pixels, x, y).clamp_(0, 255)
     else:
         total = _interpolate(pixels, x, y, "nearest" if interpolation == NEAREST else "bilinear")
-    return fill_outside(cut_off(total.add_(RAISE)), inside, fill)
+    return fill_outside(truncate(total.add_(RAISE)), inside, fill)
 
 
 def rotate(images: torch.Tensor, degrees: np.ndarray, interpolation: int, fill: int) -> torch.Tensor:
-    """Rotate about the center, counter-clockwise."""
+    """Rotate each image about its center by its angle, counter-clockwise."""
     height, width = images.shape[2:]
     return warp(images, rotation(degrees, height, width)[:, :2], interpolation, fill)
 
 
 def rotation(degrees: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Maps (n, 3, 3) from the pixels of images turned counter-clockwise about their center to the originals'."""
+    """Return maps (n, 3, 3) from the pixels of images rotated counter-clockwise about the center to the originals'."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     maps = np.zeros((len(degrees), 3, 3))
     maps[:, 0, 0] = maps[:, 1, 1] = cosine
@@ -51,7 +51,7 @@ def rotation(degrees: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """One coordinate of every pixel's source, float64 (n, *size), from -1 at one edge of the image to 1 at the other.
+    """Return one coordinate of every pixel's source, float64 (n, *size): -1 and 1 are the edges of the image.
 
     `coefficients` (n, 3) are that coordinate's row of the map, in units of half an image.
     """
@@ -63,14 +63,14 @@ def _sources(coefficients: np.ndarray, size: tuple[int, ...], device: torch.devi
 
 
 def _bicubic(pixels: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Keys' cubic with a = -1, as Pillow's (torch's own has -0.75), by four bilinear samplings instead of 16 gathers.
+    """Interpolate by Keys' cubic with a = -1, as Pillow (torch has -0.75), in four bilinear samplings, not 16 gathers.
 
     Along one axis, with f between pixels 0 and 1 at fraction d, the cubic is Hermite's:
 
         (1 - s) f0 + s f1 + d (1 - d) ((1 - d) c0 - d c1),   s = d d (3 - 2 d),   c = next f - last f.
 
-    The first two terms are f, interpolated linearly at s. So are the others c, at d, if every other c has its sign
-    turned. Along two axes there are four such products.
+    The first two terms are f, interpolated linearly at s. The others are c, interpolated linearly at d, if every second
+    c has its sign flipped. Along two axes there are four such products.
     """
     values = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
     x, smooth_x, weight_x = _cubic_terms(x, values.shape[3])
@@ -83,9 +83,9 @@ def _bicubic(pixels: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Te
 
 
 def _cubic_terms(position: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where along an axis of `size` padded pixels to sample slopes, where values, and the slopes' weight with its sign.
+    """Return where to sample slopes and values along an axis of `size` padded pixels, and the slopes' signed weight.
 
-    Positions come with the unpadded edges at -1 and 1, and leave with the padded edges there.
+    Input positions have the unpadded edges at -1 and 1, output positions the padded ones.
     """
     linear = position * ((size - 2) / size)
     pixel = (linear * (size / 2)).add_((size - 1) / 2)
@@ -100,7 +100,7 @@ def _cubic_terms(position: torch.Tensor, size: int) -> tuple[torch.Tensor, torch
 
 
 def _slopes(values: torch.Tensor, axis: int) -> torch.Tensor:
-    """Differences of the pixels' neighbors along `axis`, with every other sign turned; 0 in the padding."""
+    """Return the differences of each pixel's neighbors along `axis`, every other sign flipped; 0 in the padding."""
     slopes, inner = torch.empty_like(values), values.shape[axis] - 2
     torch.sub(values.narrow(axis, 2, inner), values.narrow(axis, 0, inner), out=slopes.narrow(axis, 1, inner))
     slopes.select(axis, 0).zero_()
@@ -110,6 +110,6 @@ def _slopes(values: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _interpolate(values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Values at x and y, the edges at -1 and 1; what lies beyond repeats them."""
+    """Sample values at x and y, with the edges at -1 and 1; edge pixels are repeated beyond."""
     grid = torch.view_as_real(torch.complex(x, y))  # six times as fast as stacking
     return F.grid_sample(values, grid, mode=mode, padding_mode="border", align_corners=False)

@@ -95,7 +95,7 @@ def _verify(arguments: Sequence[str]) -> None:
     if options.download_corrupted_set:
         from doublevit.data.tiny_imagenet_c import fetch_published
 
-        path = fetch_published(options.data.cache, four=options.download_corrupted_set == "validation")
+        path = fetch_published(options.data.cache, validation=options.download_corrupted_set == "validation")
     if path is None:
         say(verify(with_source(options.data, arguments)))
     else:

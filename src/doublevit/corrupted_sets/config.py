@@ -1,4 +1,4 @@
-"""Which corruptions, what they are made with, and what they are compared with: the options that commands share."""
+"""Options of corruptions, of their random numbers and frost, and of the comparison with another run."""
 
 import dataclasses
 from pathlib import Path
@@ -7,21 +7,21 @@ from doublevit.corruptions import COMMON, PAPER, SEVERITIES, VALIDATION, require
 from doublevit.errors import UserError
 
 GROUPS = {"common": COMMON, "validation": VALIDATION, "paper": PAPER, "all": COMMON + VALIDATION}
-"""Names for several corruptions at once."""
+"""Names of groups of corruptions."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptionConfig:
-    """Which corruptions, how strong, and with what random numbers and frost."""
+    """Which corruptions at which severities, with which random numbers and frost."""
 
     corruptions: tuple[str, ...] = ()
-    """Names, or common (the fifteen), validation (the other four, to tune on), paper (its five), all."""
+    """Names of corruptions, or common (the fifteen), validation (the other four, to tune on), paper (its five), all."""
     severities: tuple[int, ...] = SEVERITIES
-    """1 (weakest) to 5."""
+    """Severities, 1 (weakest) to 5."""
     corruption_seed: int = 0
-    """Decides every draw, together with corruption, severity and the image's place."""
+    """Seed of all draws, together with corruption, severity and the image's index."""
     frost_textures: Path | None = None
-    """Folder with the published frost1.png ... frost5.jpg; if not given, those downloaded, or generated ones."""
+    """Folder with the published frost1.png ... frost5.jpg; if not given, downloaded or generated textures."""
     download_frost_textures: bool = False
     """Fetch the published frost textures into the cache if they are not there."""
 
@@ -34,7 +34,7 @@ class CorruptionConfig:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The corruptions, one by one, each once."""
+        """The corruptions' names, with groups expanded, each once."""
         return tuple(dict.fromkeys(name for entry in self.corruptions for name in GROUPS.get(entry, (entry,))))
 
     @property
@@ -45,10 +45,10 @@ class CorruptionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RobustnessConfig(CorruptionConfig):
-    """And on which images, compared with which other run."""
+    """Which corruptions to evaluate, on which images, and relative to which other run."""
 
     corrupted_set: Path | None = None
-    """Published Tiny-ImageNet-C (folder or tar), or what `data corrupt` wrote; if not given, made on the fly."""
+    """Published Tiny-ImageNet-C (folder or tar), or a set that `data corrupt` wrote; if not given, made on the fly."""
     download_corrupted_set: bool = False
     """Fetch the published set (the repaired archive, Zenodo 8206060) into the cache, and use that."""
     relative_to: Path | None = None

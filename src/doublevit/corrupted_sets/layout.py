@@ -1,4 +1,4 @@
-"""Where the parts of a written set lie: a cell in `<corruption>/<severity>/`, there only when whole."""
+"""Layout of a written set: a cell is the folder `<corruption>/<severity>/`, which exists only when it is complete."""
 
 import zipfile
 import zlib
@@ -13,29 +13,29 @@ from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import class_of
 from doublevit.errors import UserError
 from doublevit.files import crc32
-from doublevit.images import pieces
+from doublevit.images import chunks
 
 IMAGES, CHECKSUM = "images.npy", "crc32"
 DESCRIPTIONS = "descriptions.npy"
-"""What a set was made from, int64 (N, 2): label and CRC-32 of each clean image."""
+"""The file that identifies the clean images, int64 (N, 2): label and CRC-32 of each."""
 CLEAN_IMAGES, TEXTURES = ".clean.npy", ".textures.npz"
-"""There only while a set is written."""
-STEP = 256  # images that are looked at together
+"""Files that exist only while a set is written."""
+STEP = 256  # images in memory at a time
 
 
 def cell_folder(root: Path, cell: Cell) -> Path:
-    """The folder of a cell."""
+    """Return the folder of a cell."""
     return root / cell[0] / str(cell[1])
 
 
 def missing_cells(root: Path, cells: Iterable[Cell]) -> list[Cell]:
-    """The cells that are not there."""
+    """Return the cells whose folder is missing or empty."""
     folders = {cell: cell_folder(root, cell) for cell in cells}
     return [cell for cell, folder in folders.items() if not folder.is_dir() or not any(folder.iterdir())]
 
 
 def require_finished(root: Path, cells: Iterable[Cell]) -> None:
-    """Raise `UserError` unless the cells are all there."""
+    """Raise `UserError` unless all cells exist."""
     if missing := missing_cells(root, cells):
         corruption, severity = missing[0]
         raise UserError(
@@ -45,30 +45,30 @@ def require_finished(root: Path, cells: Iterable[Cell]) -> None:
 
 
 def describe_images(clean: Dataset) -> np.ndarray:
-    """Label and CRC-32 of each image, int64 (N, 2): whether two sets of images are the same."""
-    checksums = [zlib.crc32(image.tobytes()) for piece in pieces(clean.images, STEP) for image in piece]
+    """Return label and CRC-32 of each image, int64 (N, 2), by which two sets of images are compared."""
+    checksums = [zlib.crc32(image.tobytes()) for piece in chunks(clean.images, STEP) for image in piece]
     return np.stack([clean.labels, np.array(checksums, np.int64)], axis=1)
 
 
 def read_descriptions(root: Path) -> np.ndarray:
-    """`describe_images` of what a set was made from.
+    """Read the `describe_images` of the clean images of a set.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     return _read(root / DESCRIPTIONS, np.int64, (None, 2), "make the set again: doublevit data corrupt")
 
 
 def classes_of(root: Path, manifest: Manifest) -> set[str]:
-    """The classes that a set's images are of: of a few images, perhaps not all that there are."""
+    """Return the classes that occur among a set's images; in a small set these may not be all."""
     return set(map(class_of, names_of(root, manifest)))
 
 
 def names_of(root: Path, manifest: Manifest) -> frozenset[str]:
-    """Class and file of every image of a cell, without suffix.
+    """Return `<class>/<file>` without suffix for every image of a cell.
 
     Raises:
-        UserError: what the set was made from is damaged.
+        UserError: the descriptions of the clean images are damaged.
     """
     labels = read_descriptions(root)[:, 0]
     if len(labels) != manifest.count or not 0 <= labels.min() <= labels.max() < len(manifest.class_ids):
@@ -77,28 +77,28 @@ def names_of(root: Path, manifest: Manifest) -> frozenset[str]:
 
 
 def open_images(folder: Path, manifest: Manifest) -> np.ndarray:
-    """The pictures of a cell of a set that is kept as a store, memory-mapped: uint8 (N, H, W, 3).
+    """Open the images of a cell that is kept as a store, memory-mapped: uint8 (N, H, W, 3).
 
     Raises:
-        UserError: they are damaged.
+        UserError: the file is damaged.
     """
     shape = (manifest.count, *manifest.side, 3)
     return _read(folder / IMAGES, np.uint8, shape, "delete the folder and give doublevit data corrupt again")
 
 
 def _read(path: Path, dtype: type, shape: tuple[int | None, ...], advice: str) -> np.ndarray:
-    """An array of a kind, memory-mapped; None in `shape` is any number but none."""
+    """Open an array of this dtype and shape, memory-mapped; None in `shape` stands for any positive number."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        found = getattr(array, "shape", ())
+        actual = getattr(array, "shape", ())  # an .npz has none
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}); {advice}") from error
-    fits = len(found) == len(shape) and all(n == m if m else n for n, m in zip(found, shape, strict=True))
+    fits = len(actual) == len(shape) and all(n == m if m else n for n, m in zip(actual, shape, strict=True))
     if not isinstance(array, np.ndarray) or array.dtype != dtype or not fits:
         raise UserError(f"{path} is damaged: expected {np.dtype(dtype)} {shape}, found another array; {advice}")
     return array
 
 
 def checksum(path: Path) -> str:
-    """CRC-32 of a file, hexadecimal."""
+    """Return the CRC-32 of a file, eight hexadecimal digits."""
     return f"{crc32(path):08x}"

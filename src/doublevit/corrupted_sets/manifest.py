@@ -1,4 +1,4 @@
-"""The manifest of a written corrupted set, by which it is never taken for the published one."""
+"""The manifest of a written corrupted set, which keeps it from being mistaken for the published one."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,11 +13,11 @@ from doublevit.files import write_text
 from doublevit.runs.conditions import CorruptionSource
 
 MANIFEST = "corrupted.json"
-"""What `doublevit data corrupt` leaves in the sets that it writes in the same layout."""
+"""The file that `doublevit data corrupt` adds to the sets it writes, which have the published layout."""
 LAYOUT = 1
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 JPEG_QUALITY = 85
-"""The published sets'."""
+"""That of the published sets."""
 
 
 def _is_known(cell: Cell) -> bool:
@@ -25,9 +25,9 @@ def _is_known(cell: Cell) -> bool:
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which clean images (`side` is height and width), what the set was made with, and whether as jpeg or store.
+    """The clean images of a set (`side` is height and width), how they were corrupted, and the format they are kept in.
 
-    `cells` are those that were ever asked for; one that is not there was not finished.
+    `cells` are all that were ever requested; one that does not exist was not finished.
     """
 
     source: str
@@ -44,40 +44,40 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     layout: int = LAYOUT
 
     def corruption_source(self) -> CorruptionSource:
-        """Who made the images of this set, and with what: a fact of every row."""
+        """Return the source of this set's images, which every row of results records."""
         saved_as = f"JPEG, quality {JPEG_QUALITY}" if self.kept_as == "jpeg" else None
         return home_made(self.constants, self.seed, self.corruptions_version, saved_as)
 
     def differs_in(self, other: "Manifest") -> str | None:
-        """The first field, other than the cells, in which two sets are not the same."""
+        """Return the first field other than `cells` that differs, or None."""
         names = (name for name in self.__struct_fields__ if name != "cells")
         return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
 
     def write(self, folder: Path) -> None:
-        """Put the manifest into its folder."""
+        """Write the manifest into `folder`."""
         write_text(folder / MANIFEST, strict_json.pretty(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """The manifest in a folder, if it has one.
+        """Read the manifest in a folder; None if there is none.
 
         Raises:
-            UserError: it is damaged, or of another version.
+            UserError: the manifest is damaged or of another version.
         """
         path = folder / MANIFEST
         if not path.is_file():
             return None
         try:
             manifest = strict_json.decode(path.read_bytes(), cls)
-            manifest._require_sense()
+            manifest._require_consistent()
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); make the set again: doublevit data corrupt") from error
         if manifest.layout != LAYOUT:
             raise UserError(f"{path}: layout {manifest.layout}, expected {LAYOUT}; make the set again")
         return manifest
 
-    def _require_sense(self) -> None:
-        """Raise `ValueError` where fields do not fit together, as types cannot tell."""
+    def _require_consistent(self) -> None:
+        """Raise `ValueError` where fields contradict each other, which types cannot tell."""
         if not len(self.class_ids) == len(self.class_names) > 0:
             raise ValueError("expected as many names as class ids, and at least one")
         if not self.cells or not all(map(_is_known, self.cells)):
@@ -85,5 +85,5 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def home_made(constants: str, seed: int, version: int = VERSION, saved_as: str | None = None) -> CorruptionSource:
-    """The source of images that we corrupted, on the fly or before."""
+    """Return the source of images that were corrupted here, on the fly or earlier."""
     return CorruptionSource(kind="home-made", constants=constants, seed=seed, version=version, saved_as=saved_as)

@@ -1,6 +1,6 @@
 """Corrupted images of any origin as one `CorruptedSet`: a cell is a corruption at a severity, and a `Dataset`.
 
-They are made on the fly, or lie on the disk, where every cell that is asked for is looked at before a set is opened.
+They are made on the fly or read from disk; every requested cell on disk is checked when its set is opened.
 """
 
 import dataclasses
@@ -19,7 +19,12 @@ from doublevit.corrupted_sets.layout import (
     require_finished,
 )
 from doublevit.corrupted_sets.manifest import Manifest, home_made
-from doublevit.corrupted_sets.verify import problems, problems_of_store, problems_of_written, require_no_manifest
+from doublevit.corrupted_sets.verify import (
+    problems_of_published,
+    problems_of_store,
+    problems_of_written,
+    require_no_manifest,
+)
 from doublevit.corruptions import textures
 from doublevit.corruptions.apply import CorruptedImages, require_fit
 from doublevit.corruptions.config import table_for
@@ -33,9 +38,9 @@ from doublevit.runs.conditions import Corruption, CorruptionSource, frost_of
 
 
 class CorruptedSet(Protocol):
-    """`source`: who made the images, and with what; `frost`: the textures' name, if there are any.
+    """A corrupted set: `source` is the origin of its images, `frost` the name of its textures, if known.
 
-    `matched`: whether it shows the very images of the clean set.
+    `matched` tells whether its images are those of the clean set, corrupted.
     """
 
     @property
@@ -48,11 +53,11 @@ class CorruptedSet(Protocol):
     def matched(self) -> bool: ...
 
     def cell(self, cell: Cell) -> Dataset:
-        """One corruption at one severity."""
+        """Return the images at one corruption and severity."""
 
 
 def condition_of(corrupted: CorruptedSet, cell: Cell) -> Corruption:
-    """The condition of a cell."""
+    """Return the condition under which a cell is evaluated."""
     name, severity = cell
     frost = frost_of((name,), corrupted.frost)
     return Corruption(corruption=name, severity=severity, source=corrupted.source, frost=frost)
@@ -60,7 +65,7 @@ def condition_of(corrupted: CorruptedSet, cell: Cell) -> Corruption:
 
 @dataclasses.dataclass(frozen=True)
 class OnTheFly:
-    """`clean` images, corrupted batch by batch as they are looked at."""
+    """The `clean` images, corrupted batch by batch on indexing."""
 
     clean: Dataset
     seed: int
@@ -81,20 +86,20 @@ class OnTheFly:
 
 
 def on_the_fly(clean: Dataset, config: CorruptionConfig, cache: Path) -> OnTheFly:
-    """`clean` images, to be corrupted as `config` says, with frost that is found or fetched.
+    """Make the set of `clean` images corrupted as `config` says, with frost textures found or fetched.
 
     Raises:
-        UserError: there is no such frost, or the images are of a size that a corruption cannot be made of.
+        UserError: the textures are missing, or a corruption cannot work on images of this size.
     """
-    ice = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
+    frost_textures = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
     for name in config.names:
-        require_fit(clean.images, name, ice)  # now, not when its turn comes, hours later
-    return OnTheFly(clean, config.corruption_seed, ice)
+        require_fit(clean.images, name, frost_textures)  # fail now, not hours later
+    return OnTheFly(clean, config.corruption_seed, frost_textures)
 
 
 @dataclasses.dataclass(frozen=True)
 class WrittenSet:
-    """A set in a folder that `doublevit data corrupt` has written from the `clean` images, or from more like them."""
+    """A set that `doublevit data corrupt` wrote to a folder, whose first images are made from the `clean` ones."""
 
     folder: Path
     manifest: Manifest
@@ -120,7 +125,7 @@ class WrittenSet:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedSet:
-    """The published set: images of the classes of `clean`, but others; `count` limits them to the first so many."""
+    """The published set: other images of the classes of `clean`, of each cell the first `count`, or all."""
 
     files: PublishedFiles
     clean: Dataset
@@ -133,38 +138,38 @@ class PublishedSet:
         images = self.files.images(cell, self.clean.images.shape[1:3], self.count)
         labels = self.files.labels(cell, self.clean.class_ids)[: self.count]
         subset = Subset("first", self.count) if self.count else None
-        # Not the path, where another archive may lie one day.
+        # The id holds no path, since another archive may be there later.
         identity = DatasetId("Tiny-ImageNet-C", self.files.files.fingerprint[:8], subset=subset)
         return dataclasses.replace(self.clean, images=images, labels=labels, id=identity)
 
 
 def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | None = None) -> CorruptedSet:
-    """The set in a folder or tar: one that was written here, or the published one, of which `count` limits the images.
+    """Open the set in a folder or tar, written here or published; of a published cell only the first `count` images.
 
     Raises:
-        UserError: cells are missing or not as they should be, or the set was made from other images than `clean`.
+        UserError: cells are missing or defective, or the set was made from images other than `clean`.
     """
     cells, manifest = tuple(cells), Manifest.read(path)
     if manifest is None:
         files = open_published(path)
         require_no_manifest(files)
         _require_shared_classes(files, clean)
-        _require_none(problems(files, cells, clean.class_ids), path)
+        _require_none(problems_of_published(files, cells, clean.class_ids))
         return PublishedSet(files, clean, count)
     _require_same_images(manifest, clean, path)
     require_finished(path, cells)
     if manifest.kept_as == "store":
-        _require_none(problems_of_store(path, cells, manifest), path)
+        _require_none(problems_of_store(path, cells, manifest))
         return WrittenSet(path, manifest, clean, None)
     files = open_published(path)
-    _require_none(problems_of_written(files, cells, manifest, path), path)
+    _require_none(problems_of_written(files, cells, manifest, path))
     return WrittenSet(path, manifest, clean, files)
 
 
-def _require_none(found: list[str], path: Path) -> None:
-    if found:
-        more = f" ({len(found) - 1} more cells are not right: verify the set to see all)"
-        raise UserError(found[0] + (more if len(found) > 1 else ""))
+def _require_none(problems: list[str]) -> None:
+    if problems:
+        more = f" ({len(problems) - 1} more cells are not right: verify the set to see all)"
+        raise UserError(problems[0] + (more if len(problems) > 1 else ""))
 
 
 def _require_shared_classes(files: PublishedFiles, clean: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Whether every image of a corrupted set is there and as it should be; each problem is one line."""
+"""Verification of corrupted sets; each problem is described in one line."""
 
 import collections
 import dataclasses
@@ -21,41 +21,42 @@ from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import PublishedFiles, class_of, open_published
 from doublevit.errors import UserError, unknown
-from doublevit.images import pieces
+from doublevit.images import chunks
 
-WHOLE, WHOLE_CLASSES, DEFECTIVE_CLASSES = 10_000, 200, 1000
+TINY_IMAGES, TINY_CLASSES = 10_000, 200  # in each cell of the published set
+DEFECTIVE_CLASSES = 1000  # in the cells of frost in a defective archive
 PUBLISHED_ADVICE = "fetch the repaired archive, Zenodo 8206060"
 WRITTEN_ADVICE = "delete that folder, if it is there, and give doublevit data corrupt again"
-STEP = 500  # images that are decoded at a time
+STEP = 500  # images decoded at a time
 
 
-def problems(files: PublishedFiles, cells: Iterable[Cell], class_ids: Iterable[str]) -> list[str]:
-    """What is wrong with the asked-for cells of a published set, a line each, with what to do; or nothing.
+def problems_of_published(files: PublishedFiles, cells: Iterable[Cell], class_ids: Iterable[str]) -> list[str]:
+    """Describe the problems of the requested cells of a published set, a line each, with advice.
 
-    A cell should have 10,000 images of 200 classes, or the same as most cells of another set.
+    A cell should have 10,000 images of 200 classes; with other classes, as many images as most cells.
     """
     usual = collections.Counter(map(_file_names, files.cells.values())).most_common(1)[0][0]
-    count = WHOLE if len(classes := frozenset(class_ids)) == WHOLE_CLASSES else len(usual)
+    count = TINY_IMAGES if len(classes := frozenset(class_ids)) == TINY_CLASSES else len(usual)
     return _lines(files, cells, usual, classes, count, PUBLISHED_ADVICE)
 
 
 def problems_of_written(files: PublishedFiles, cells: Iterable[Cell], manifest: Manifest, root: Path) -> list[str]:
-    """What is wrong with cells of JPEG files that we wrote: every image is known by its name."""
+    """Describe the problems of cells that we wrote as JPEG files: missing and unexpected images, by name."""
     expected = names_of(root, manifest)
     classes = frozenset(map(class_of, expected))
     return _lines(files, cells, expected, classes, len(expected), WRITTEN_ADVICE)
 
 
 def problems_of_store(root: Path, cells: Sequence[Cell], manifest: Manifest) -> list[str]:
-    """What is wrong with cells of arrays that we wrote; every byte of them is read."""
+    """Describe the problems of cells that we wrote as arrays; every byte of them is read."""
     missing = missing_cells(root, cells)
-    found = [f"{cell_folder(root, cell)} is missing; give doublevit data corrupt again" for cell in missing]
-    there = [cell_folder(root, cell) for cell in cells if cell not in missing]
-    with progress.bar("checking cells", len(there), unit="cells") as bar:
-        for folder in there:
-            found.append(_problem_of_store(folder, manifest))
+    problems = [f"{cell_folder(root, cell)} is missing; give doublevit data corrupt again" for cell in missing]
+    present = [cell_folder(root, cell) for cell in cells if cell not in missing]
+    with progress.bar("checking cells", len(present), unit="cells") as bar:
+        for folder in present:
+            problems.append(_problem_of_store(folder, manifest))
             bar.advance(1)
-    return [problem for problem in found if problem]
+    return [problem for problem in problems if problem]
 
 
 def _problem_of_store(folder: Path, manifest: Manifest) -> str:
@@ -78,17 +79,17 @@ def _lines(
     count: int,
     advice: str,
 ) -> list[str]:
-    found = ((cell, _problem(files.cells.get(cell, []), usual, classes, count)) for cell in cells)
-    return [f"{files.path}: {name}/{severity} {problem}; {advice}" for (name, severity), problem in found if problem]
+    problems = ((cell, _problem(files.cells.get(cell, []), usual, classes, count)) for cell in cells)
+    return [f"{files.path}: {name}/{severity} {problem}; {advice}" for (name, severity), problem in problems if problem]
 
 
 def _problem(names: list[str], usual: frozenset[str], class_ids: frozenset[str], count: int) -> str:
-    """What is wrong with a cell, in a few words, or nothing."""
+    """Describe what is wrong with a cell; "" if it is right."""
     if not names:
         return "is missing"
-    found = {class_of(name) for name in names}
-    if found != class_ids:
-        return _wrong_classes(found, class_ids)
+    classes = {class_of(name) for name in names}
+    if classes != class_ids:
+        return _wrong_classes(classes, class_ids)
     if len(names) != count:
         return f"holds {len(names):,} images, expected {count:,}"
     other = _file_names(names) - usual
@@ -104,13 +105,13 @@ def _wrong_classes(found: set[str], class_ids: frozenset[str]) -> str:
 
 
 def _file_names(names: Iterable[str]) -> frozenset[str]:
-    """Class and file of each name, without the folders above and without what kind of file it is."""
+    """Reduce names to `<class>/<file>`, without the folders above and without suffix."""
     return frozenset("/".join(name.split("/")[-2:]).rpartition(".")[0] for name in names)
 
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-    """What is there, in a few words, and what is wrong with it, a line each, with what to do."""
+    """A summary of what was found, and the problems, a line each, with advice."""
 
     found: str
     problems: list[str]
@@ -120,57 +121,59 @@ def verify(path: Path) -> Verified:
     """Read every image of a published or written set.
 
     Raises:
-        UserError: there is no such set.
+        UserError: there is no set at `path`.
     """
     manifest = Manifest.read(path)
     if manifest is None:
         files = open_published(path)
         require_no_manifest(files)
         wanted = _published_cells(files)
-        return _of_files(files, wanted, problems(files, wanted, files.class_ids))
+        return _of_files(files, wanted, problems_of_published(files, wanted, files.class_ids))
     if manifest.kept_as == "store":
-        cells, found = manifest.cells, problems_of_store(path, manifest.cells, manifest)
-        there = len(cells) - len(missing_cells(path, cells))
-        description = f"{there} cells, {there * manifest.count:,} images of {len(classes_of(path, manifest))} classes"
-        return Verified(description, found)
+        problems = problems_of_store(path, manifest.cells, manifest)
+        present = len(manifest.cells) - len(missing_cells(path, manifest.cells))
+        description = (
+            f"{present} cells, {present * manifest.count:,} images of {len(classes_of(path, manifest))} classes"
+        )
+        return Verified(description, problems)
     files = open_published(path)
     return _of_files(files, manifest.cells, problems_of_written(files, manifest.cells, manifest, path), manifest.side)
 
 
 def _of_files(
-    files: PublishedFiles, wanted: Sequence[Cell], found: list[str], side: tuple[int, ...] | None = None
+    files: PublishedFiles, wanted: Sequence[Cell], problems: list[str], side: tuple[int, ...] | None = None
 ) -> Verified:
     strange = sorted({name for name, _ in files.cells} - {*COMMON, *VALIDATION})
     unknown_names = [f"{files.path}: {unknown('corruption', name, COMMON + VALIDATION)}" for name in strange]
-    there = [cell for cell in wanted if cell in files.cells]
-    images = sum(len(files.cells[cell]) for cell in there)
-    description = f"{len(there)} cells, {images:,} images of {len(files.class_ids)} classes"
-    return Verified(description, found + unknown_names + _unreadable(files, there, side))
+    present = [cell for cell in wanted if cell in files.cells]
+    images = sum(len(files.cells[cell]) for cell in present)
+    description = f"{len(present)} cells, {images:,} images of {len(files.class_ids)} classes"
+    return Verified(description, problems + unknown_names + _unreadable(files, present, side))
 
 
 def _published_cells(files: PublishedFiles) -> list[Cell]:
-    """What is expected: all of the fifteen if one of them is there, all of the other four likewise."""
+    """Return the expected cells: of the fifteen corruptions if one of them is there, and of the other four likewise."""
     names = {name for name, _ in files.cells}
     groups = [group for group in (COMMON, VALIDATION) if names & set(group)]
     return [(name, severity) for group in groups for name in group for severity in SEVERITIES]
 
 
 def _unreadable(files: PublishedFiles, cells: list[Cell], side: tuple[int, ...] | None) -> list[str]:
-    """The first image that cannot be read."""
-    found = []
+    """Read all images; return the error of the first unreadable image of each cell."""
+    errors = []
     total = sum(len(files.cells[cell]) for cell in cells)
     with progress.bar("reading every image", total) as bar:
         for cell in cells:
             try:
-                for images in pieces(files.images(cell, side or files.side), STEP):
+                for images in chunks(files.images(cell, side or files.side), STEP):
                     bar.advance(len(images))
             except UserError as error:
-                found.append(str(error))
-    return found
+                errors.append(str(error))
+    return errors
 
 
 def require_no_manifest(files: PublishedFiles) -> None:
-    """Raise `UserError` for a home-made set that would be taken for the published one: packed, or below a folder."""
+    """Raise `UserError` if a home-made set, packed or in a subfolder, would be taken for the published one."""
     inner = next((name for name in files.files.names if name.rpartition("/")[2] == MANIFEST), None)
     if inner is not None:
         raise UserError(

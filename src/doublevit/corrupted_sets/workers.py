@@ -1,4 +1,4 @@
-"""Processes that make and write pieces of a corrupted set."""
+"""Processes that make and write chunks of a corrupted set."""
 
 import concurrent.futures
 import contextlib
@@ -24,7 +24,7 @@ from doublevit.files import whole_file
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """All that a worker has to know: where the clean images lie, and what is made of them."""
+    """Everything that a worker needs to know: where the clean images are, and how to corrupt them."""
 
     root: Path
     manifest: Manifest
@@ -32,13 +32,13 @@ class Job:
     textures: Textures
 
     def save(self) -> None:
-        """Leave in `root` what workers begin with: sent to one that never comes up, it would block for ever."""
+        """Save in `root` what workers load: sending it to a worker that never starts would block forever."""
         with whole_file(self.root / TEXTURES) as file:
             np.savez(file, *self.textures.pictures, name=np.array(self.textures.name))
 
     @classmethod
     def load(cls, root: Path) -> "Job":
-        """What `save` left, and what was there before it."""
+        """Load what `save` wrote, the manifest and the labels."""
         manifest = Manifest.read(root)
         if manifest is None:
             raise RuntimeError("a set is written without its manifest")
@@ -47,7 +47,7 @@ class Job:
             return cls(root, manifest, read_descriptions(root)[:, 0], Textures(str(arrays["name"]), pictures))
 
     def make(self, cell: Cell, chunk: range, part: Path) -> int:
-        """Corrupt a chunk of the images and write it into the unfinished cell `part`; returns its length."""
+        """Corrupt a chunk of the images and write it into the unfinished cell `part`; return its length."""
         images = np.load(self.root / CLEAN_IMAGES, mmap_mode="r")[chunk.start : chunk.stop]
         indices = np.arange(chunk.start, chunk.stop)
         made = corrupt(images, *cell, self.manifest.seed, indices, self.textures)
@@ -62,15 +62,15 @@ class Job:
 
 @contextlib.contextmanager
 def processes(job: Job, count: int) -> Iterator[concurrent.futures.Executor]:
-    """Workers that run `make`.
+    """Start `count` worker processes for `make`, and end them with the block.
 
-    Processes, not threads: numpy's calls on pieces this small would wait for Python's lock most of the time.
+    They are no threads, since NumPy's calls on so small arrays would wait for the GIL most of the time.
     """
     job.save()
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin, (job.root,))
     try:
-        with _ctrl_c_ignored():  # which processes take over: it is for their parent
+        with _ctrl_c_ignored():  # workers inherit it: Ctrl-C is for their parent
             for _ in range(count):
                 pool.submit(_start)
         yield pool
@@ -91,11 +91,11 @@ def _ctrl_c_ignored() -> Iterator[None]:
 
 
 def _start() -> None:
-    """The first task of a process: to start."""
+    """Do nothing: a first task, which makes the pool start a process."""
 
 
 def make(cell: Cell, chunk: range, part: Path) -> int:
-    """What a worker is asked for: `Job.make`."""
+    """Run `Job.make` in a worker."""
     return _job.make(cell, chunk, part)
 
 
@@ -103,7 +103,7 @@ _job: Job
 
 
 def _begin(root: Path) -> None:
-    """Make this process a worker, that ends when its parent does."""
+    """Make this process a worker, which ends when its parent does."""
     global _job  # noqa: PLW0603  # a worker process has one job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -119,7 +119,7 @@ def _end_with_parent() -> None:
 
 
 def _write_rows(path: Path, rows: np.ndarray, first: int) -> None:
-    """Put rows into an .npy file; written, not mapped, since a full disk kills who writes into a mapped file."""
+    """Write rows into an .npy file, without mapping it: on a full disk, writing to mapped memory kills the process."""
     start = np.load(path, mmap_mode="r").offset
     with path.open("r+b") as file:
         file.seek(start + first * rows[0].nbytes)

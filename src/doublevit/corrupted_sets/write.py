@@ -1,6 +1,6 @@
-"""Writing a corrupted set to disk on all cores, cell by cell; what is finished is kept, whatever happens then.
+"""Writing of a corrupted set to disk on all cores, cell by cell; finished cells survive any failure.
 
-Cells are made in hidden folders, which get their names when they are whole.
+Cells are made in hidden folders, which are renamed when they are complete.
 """
 
 import concurrent.futures
@@ -33,25 +33,25 @@ from doublevit.corruptions.textures import Textures
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.errors import UserError
-from doublevit.files import alone, require_space, writable_folder
-from doublevit.images import pieces
+from doublevit.files import exclusive_lock, require_space, writable_folder
+from doublevit.images import chunks
 
 BLOCK = 4096  # bytes that a small file takes on most disks
-CHUNK = 250  # images that a process corrupts and writes at a time
+CHUNK = 250  # images that a worker corrupts and writes at a time
 Task = concurrent.futures.Future[int]
 
 
 def write(
     clean: Dataset, manifest: Manifest, textures: Textures, root: Path, cells: Sequence[Cell], workers: int
 ) -> int:
-    """Write cells into `root`, those that are not there yet; returns how many those were.
+    """Write those cells into `root` that do not exist yet; return their number.
 
     Raises:
         UserError: `root` holds another set or something else, or its disk is full or not writable.
     """
     writable_folder(root, "the corrupted set")
     complaint = f"another process is writing {root}; wait for it, or choose another `output`"
-    with alone(root / ".lock", complaint), _in_one_line(root):
+    with exclusive_lock(root / ".lock", complaint), _as_user_errors(root):
         _begin(root, manifest, clean, cells)
         missing = missing_cells(root, cells)
         _require_space(root, manifest, len(missing))
@@ -66,7 +66,7 @@ def write(
 
 
 def _begin(root: Path, manifest: Manifest, clean: Dataset, cells: Sequence[Cell]) -> None:
-    """Put down the manifest, before any cell, or see that the one that is there is of the same set."""
+    """Write the manifest before any cell, or check that an existing one is of the same set."""
     descriptions, before = describe_images(clean), Manifest.read(root)
     if before is None:
         if any(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != DESCRIPTIONS):
@@ -77,8 +77,8 @@ def _begin(root: Path, manifest: Manifest, clean: Dataset, cells: Sequence[Cell]
             f"{root} holds a set with another {name.replace('_', ' ') if name else 'look of the clean images'}; choose"
             " another `output`"
         )
-    asked = dict.fromkeys((*(before.cells if before else ()), *cells))
-    msgspec.structs.replace(manifest, cells=tuple(asked)).write(root)
+    requested = dict.fromkeys((*(before.cells if before else ()), *cells))
+    msgspec.structs.replace(manifest, cells=tuple(requested)).write(root)
 
 
 def _require_space(root: Path, manifest: Manifest, cells: int) -> None:
@@ -91,29 +91,29 @@ def _require_space(root: Path, manifest: Manifest, cells: int) -> None:
 
 
 def _write_clean_images(root: Path, clean: Dataset) -> None:
-    """The clean images in a file that every worker maps."""
+    """Write the clean images to a file that every worker maps into memory."""
     with (root / CLEAN_IMAGES).open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": clean.images.shape}
         np.lib.format.write_array_header_2_0(file, header)
-        for images in pieces(clean.images, CHUNK):
+        for images in chunks(clean.images, CHUNK):
             file.write(np.ascontiguousarray(images).data)
 
 
 @contextlib.contextmanager
-def _in_one_line(root: Path) -> Iterator[None]:
-    """Disks that fill up, and workers that are killed."""
+def _as_user_errors(root: Path) -> Iterator[None]:
+    """Turn the errors of full disks and killed workers into `UserError`."""
     advice = "finished cells are kept: give the same command again"
     try:
         yield
     except OSError as error:
-        what = f"cannot write {error.filename or root} ({error.strerror}); make room or remove what is in the way"
-        raise UserError(f"{what}; {advice}") from error
+        problem = f"cannot write {error.filename or root} ({error.strerror}); make room or remove what is in the way"
+        raise UserError(f"{problem}; {advice}") from error
     except BrokenProcessPool as error:
         raise UserError(f"a worker process died while writing {root}; {advice}, with fewer `workers`") from error
 
 
 def write_cells(pool: concurrent.futures.Executor, root: Path, manifest: Manifest, cells: list[Cell]) -> None:
-    """One cell after the other; the next one is begun before the last pieces of one are done."""
+    """Write cells in order; each begins before the last chunks of the previous one are done, so no worker idles."""
     count, before = manifest.count, None
     with progress.bar("corrupting", len(cells) * count) as bar:
         for cell in cells:
@@ -128,7 +128,7 @@ def write_cells(pool: concurrent.futures.Executor, root: Path, manifest: Manifes
 
 
 def _finish(root: Path, manifest: Manifest, cell: Cell, tasks: list[Task], bar: progress.Bar) -> None:
-    """Wait for all pieces of a cell, and give it its name."""
+    """Wait for all chunks of a cell, then rename its folder to the final name."""
     bar.say(f"{cell[0]} {cell[1]}")
     for task in concurrent.futures.as_completed(tasks):
         bar.advance(task.result())
@@ -140,19 +140,19 @@ def _finish(root: Path, manifest: Manifest, cell: Cell, tasks: list[Task], bar: 
 
 
 def _sync(path: Path) -> None:
-    """Have a file safe on the disk."""
+    """Flush a file to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def _part(root: Path, cell: Cell) -> Path:
-    """Where a cell lies until it is whole."""
-    whole = cell_folder(root, cell)
-    return whole.with_name(f".{whole.name}.part")
+    """Return the hidden folder of a cell that is not complete yet."""
+    final = cell_folder(root, cell)
+    return final.with_name(f".{final.name}.part")
 
 
 def clear(root: Path, cells: list[Cell]) -> None:
-    """Take away what is not whole."""
+    """Remove temporary files and incomplete cells."""
     for name in (CLEAN_IMAGES, TEXTURES):
         (root / name).unlink(missing_ok=True)
     for cell in cells:
@@ -160,9 +160,9 @@ def clear(root: Path, cells: list[Cell]) -> None:
 
 
 def _empty_part(root: Path, cell: Cell, manifest: Manifest) -> Path:
-    """A fresh hidden folder beside where the cell will be."""
+    """Make an empty hidden folder for an incomplete cell, beside its final place."""
     part = _part(root, cell)
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(part, ignore_errors=True)  # left by a killed process
     part.mkdir(parents=True)
     if manifest.kept_as == "store":
         shape = (manifest.count, *manifest.side, 3)

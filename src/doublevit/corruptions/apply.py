@@ -1,4 +1,4 @@
-"""Every corruption by its published name, and corrupting images: all at once, or when they are looked at."""
+"""The corruptions by their published names, applied to images at once or on demand."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from doublevit.corruptions.draws import CorruptionDraws
 from doublevit.corruptions.textures import Textures, generated
 from doublevit.corruptions.weather import require_room
 from doublevit.errors import UserError
-from doublevit.images import Images, MadeOnDemand
+from doublevit.images import Images, LazyImages
 
 DrawFunction = Callable[..., dict[str, np.ndarray]]
-"""(draws, images, constants) -> what `apply` takes by name; with textures, where there are any."""
+"""(draws, images, constants[, textures]) -> random keyword arguments for the `ApplyFunction`."""
 ApplyFunction = Callable[..., np.ndarray]
-"""(images uint8 (N, H, W, 3), constants, what was drawn by name) -> uint8 (N, H, W, 3)."""
-PIECE = 16 * 64 * 64 * 3  # bytes of images at a time: with what is made of them they stay in a cache
-LEAST_SIDE = 32  # of images: the widest of the small images' kernels, of snow at its strongest, reaches 28 pixels
+"""(images uint8 (N, H, W, 3), constants, **what was drawn) -> uint8 (N, H, W, 3)."""
+PIECE = 16 * 64 * 64 * 3  # bytes of images at a time: with intermediate results they fit into the cache
+MIN_SIDE = 32  # of images: the widest kernel for small images, of the strongest snow, reaches 28 pixels
 
 
 def draw_nothing(draws: CorruptionDraws, images: np.ndarray, constants: object) -> dict[str, np.ndarray]:
-    """For a corruption that leaves nothing to chance."""
+    """Draw nothing, for corruptions without randomness."""
     return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptionFunctions:
-    """`apply` makes the pictures; all that is random about them comes from `draw`; both may want frost textures."""
+    """`apply` corrupts images; everything random in it comes from `draw`; both get textures if `wants_textures`."""
 
     apply: ApplyFunction
     draw: DrawFunction = draw_nothing
@@ -66,22 +66,22 @@ def corrupt(
     indices: np.ndarray | None = None,
     textures: Textures | None = None,
 ) -> np.ndarray:
-    """A corruption of images, with the constants for their size; the same picture for the same (seed, index) always.
+    """Corrupt images, with the constants for their size; the result depends on image, seed and index alone.
 
     Args:
         images: uint8 (N, H, W, 3).
         name: one of `CORRUPTIONS`.
         severity: 1 (weakest) to 5.
-        seed: of every random number, 0 or more.
-        indices: what each image's random numbers are drawn from, int (N,), 0 or more; if not given, its place.
-        textures: for frost; if not given, generated ones.
+        seed: seed of all random numbers, 0 or more.
+        indices: each image's index in its data set, from which its random numbers follow, int (N,); default 0 .. N - 1.
+        textures: textures of frost; if not given, generated ones.
 
     Returns:
         uint8 (N, H, W, 3).
 
     Raises:
-        UserError: there is no such corruption or severity, or the images are of another kind, too small, or larger
-            than the textures.
+        UserError: the corruption or severity is unknown, or the images are of another dtype or shape, too small, or
+            larger than the textures.
         ValueError: the seed or an index is negative.
     """
     require_known([name], [severity])
@@ -101,14 +101,14 @@ def corrupt(
 
 
 def require_fit(images: Images, name: str, textures: Textures | None) -> None:
-    """Raise `UserError` unless these are images uint8 (N, H, W, 3) of a size that the corruption can be made of."""
+    """Raise `UserError` unless these are images uint8 (N, H, W, 3) of a size that the corruption can work on."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(f"corruptions want images as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
     height, width = images.shape[1:3]
-    if min(height, width) < LEAST_SIDE:
+    if min(height, width) < MIN_SIDE:
         raise UserError(
             f"images of {width} x {height} pixels are smaller than the corruptions' kernels: expected at least"
-            f" {LEAST_SIDE} x {LEAST_SIDE}"
+            f" {MIN_SIDE} x {MIN_SIDE}"
         )
     if textures is not None and CORRUPTIONS[name].wants_textures:
         require_room(textures, table_for(height, width).constants[name][0][-1], height, width)
@@ -117,17 +117,17 @@ def require_fit(images: Images, name: str, textures: Textures | None) -> None:
 def _corrupt_piece(images: np.ndarray, draws: CorruptionDraws, textures: Textures | None) -> np.ndarray:
     corruption = CORRUPTIONS[draws.corruption]
     constants = table_for(*images.shape[1:3]).constants[draws.corruption][draws.severity - 1]
-    beside = {"textures": textures} if corruption.wants_textures else {}
-    drawn = corruption.draw(draws, images, constants, **beside)
-    return corruption.apply(images, constants, **drawn, **beside)
+    extra = {"textures": textures} if corruption.wants_textures else {}
+    drawn = corruption.draw(draws, images, constants, **extra)
+    return corruption.apply(images, constants, **drawn, **extra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CorruptedImages(MadeOnDemand):
-    """`images`, corrupted.
+class CorruptedImages(LazyImages):
+    """`images`, corrupted on indexing.
 
     Raises:
-        UserError: there is no such corruption or severity, or the images are of another kind, too small, or too large.
+        UserError: as `corrupt`.
     """
 
     images: Images

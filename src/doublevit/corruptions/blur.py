@@ -7,39 +7,39 @@ from scipy import ndimage, signal, sparse
 
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import CorruptionDraws, to_range
-from doublevit.corruptions.levels import cut_off, to_levels, to_unit
+from doublevit.corruptions.levels import clip_levels, to_levels, to_unit
 
-FEW_TAPS = 64  # of a kernel; more are faster by Fourier transform
+MAX_DIRECT_TAPS = 64  # of a kernel that is summed tap by tap; larger ones are faster by Fourier transform
 Tap = tuple[int, int, float]
-"""Rows down, columns to the right, weight."""
-NEGLIGIBLE = 1e-5  # a weight that cannot move a level by 1/300
+"""Offset in rows, offset in columns, weight."""
+NEGLIGIBLE = 1e-5  # weights below change a level by less than 1/300
 
 
 def gaussian(values: np.ndarray, deviation: float) -> np.ndarray:
-    """Smooth (N, H, W, ...) along its height and width, out to four deviations, edges repeated (scikit-image's)."""
+    """Smooth (N, H, W, ...) along height and width, truncated at four deviations, edges repeated (as scikit-image)."""
     if round(4 * deviation) == 0:
-        return values  # one tap
+        return values  # the kernel is a single tap
     return ndimage.gaussian_filter(values, deviation, mode="nearest", axes=(1, 2))
 
 
 def gaussian_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Smoothing by a normal curve."""
+    """Blur by a Gaussian kernel."""
     (deviation,) = constants
     return to_levels(gaussian(to_unit(images), deviation))
 
 
 def defocus_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Every point a disk with a softened edge, as an aperture makes of it."""
+    """Blur by a disk with a softened edge, as an aperture out of focus does."""
     kernel = disk(*constants)
     reach = len(kernel) // 2
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
-    if np.count_nonzero(kernel) > FEW_TAPS:
-        return cut_off(signal.fftconvolve(padded, kernel[None, :, :, None], mode="valid", axes=(1, 2)))
-    return cut_off(_few_taps(padded, kernel, images.shape))
+    if np.count_nonzero(kernel) > MAX_DIRECT_TAPS:
+        return clip_levels(signal.fftconvolve(padded, kernel[None, :, :, None], mode="valid", axes=(1, 2)))
+    return clip_levels(_few_taps(padded, kernel, images.shape))
 
 
 def _few_taps(padded: np.ndarray, kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Correlate, summing what has the same weight as integers before it is weighted, float64."""
+    """Correlate with `kernel`, float64; pixels of equal weight are summed as integers first."""
     total = np.zeros(shape)
     for weight in np.unique(kernel[kernel > 0]):
         group = np.zeros(shape, np.uint16)
@@ -51,9 +51,9 @@ def _few_taps(padded: np.ndarray, kernel: np.ndarray, shape: tuple[int, ...]) ->
 
 @functools.lru_cache(maxsize=16)
 def disk(radius: float, deviation: float) -> np.ndarray:
-    """A disk that sums to 1, smoothed within 3 x 3 pixels (5 x 5 from radius 8 on), float32, without empty borders.
+    """Return a disk that sums to 1, smoothed by 3 x 3 pixels (5 x 5 beyond radius 8), float32, without empty borders.
 
-    As published it is smoothed on a grid that ends at 8 pixels and is mirrored there.
+    As published, it is smoothed on a grid that ends 8 pixels from the center and is mirrored there.
     """
     reach = 8 if radius <= 8 else int(radius)
     squares = np.arange(-reach, reach + 1) ** 2
@@ -69,17 +69,17 @@ def disk(radius: float, deviation: float) -> np.ndarray:
 
 
 def zoom_blur(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The mean of the image and of what is seen while zooming into it."""
+    """Average each image and all steps of a zoom into it."""
     count, height, width, channels = images.shape
     blur = _zoom_matrix(height, width, *constants)
     pixels = images.transpose(1, 2, 0, 3).reshape(height * width, count * channels).astype(np.float32)
-    blurred = cut_off(blur @ pixels).reshape(height, width, count, channels)
+    blurred = clip_levels(blur @ pixels).reshape(height, width, count, channels)
     return np.ascontiguousarray(blurred.transpose(2, 0, 1, 3))
 
 
 @functools.lru_cache(maxsize=8)
 def _zoom_matrix(height: int, width: int, stop: float, step: float) -> sparse.csr_array:
-    """All zooms, and the image itself once more, as one matrix between flat images; float32."""
+    """Return the mean of all zooms and the image itself as one matrix on flattened images, float32."""
     factors = np.arange(1, stop, step)
     zooms = (sparse.kron(zoom_matrix(height, factor), zoom_matrix(width, factor)) for factor in factors)
     total = sum(zooms, sparse.eye_array(height * width))
@@ -88,33 +88,33 @@ def _zoom_matrix(height: int, width: int, stop: float, step: float) -> sparse.cs
 
 @functools.lru_cache(maxsize=64)
 def zoom_matrix(side: int, factor: float) -> np.ndarray:
-    """Zooming into the middle along one axis, linearly, as a matrix (side, side), float64."""
-    kept = int(np.ceil(side / factor))
-    start = (side - kept) // 2
-    zoomed = ndimage.zoom(np.eye(kept), (factor, 1), order=1)
+    """Return the matrix (side, side), float64, that zooms into the middle along one axis, linearly interpolated."""
+    visible = int(np.ceil(side / factor))
+    start = (side - visible) // 2
+    zoomed = ndimage.zoom(np.eye(visible), (factor, 1), order=1)
     trim = (len(zoomed) - side) // 2
     matrix = np.zeros((side, side))
-    matrix[:, start : start + kept] = zoomed[trim : trim + side]
+    matrix[:, start : start + visible] = zoomed[trim : trim + side]
     return matrix
 
 
 def draw_angle(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`angle`: float32 (N,), degrees."""
+    """Draw `angle`, degrees, float32 (N,)."""
     return {"angle": to_range(draws.words(1)[:, 0], -45, 45)}
 
 
 def motion_blur(images: np.ndarray, constants: Constants, angle: np.ndarray) -> np.ndarray:
-    """The camera moved, at another angle for each image."""
+    """Blur as by a moving camera, at an angle of its own for each image."""
     radius, deviation = constants
     return blur_along(images, radius, deviation, angle)
 
 
 def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.ndarray) -> np.ndarray:
-    """Drag each of uint8 (N, H, W, colors) along its own angle, fading as half a normal curve; edges are repeated."""
+    """Blur each of uint8 (N, H, W, channels) along its angle with half-Gaussian weights; edges are repeated."""
     reach = 2 * int(np.ceil(radius))
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.float32)
     height, width = images.shape[1:3]
-    # ImageMagick sums levels times 257, rounds, and its last step to bytes cuts off.
+    # ImageMagick sums 16-bit levels (times 257), rounds, and truncates to 8 bits.
     totals = np.full(images.shape, 0.5 / 257, np.float32)
     weighted = np.empty(images.shape[1:], np.float32)
     for image, total, angle in zip(padded, totals, angles.tolist(), strict=True):
@@ -125,7 +125,7 @@ def blur_along(images: np.ndarray, radius: float, deviation: float, angles: np.n
 
 
 def taps(radius: float, deviation: float, angle: float) -> list[Tap]:
-    """Where MotionBlurImage (ImageMagick 6) looks, with what weight; places that coincide are one tap."""
+    """Return the taps of MotionBlurImage (ImageMagick 6); those at the same offset are merged."""
     steps = np.arange(2 * int(np.ceil(radius)) + 1)
     weights = np.exp(-(steps**2) / (2 * deviation**2))
     weights /= weights.sum()
@@ -139,7 +139,7 @@ def taps(radius: float, deviation: float, angle: float) -> list[Tap]:
 
 
 def draw_shifts(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`shifts`: int8 (N, steps, 2), dx and dy of each step, from -reach to reach - 1 (as published, never reach)."""
+    """Draw `shifts`, int8 (N, steps, 2): dx and dy of each step, from -reach to reach - 1 (as published)."""
     reach, iterations = int(constants[1]), int(constants[2])
     height, width = images.shape[1:3]
     steps = iterations * (height - 2 * reach) * (width - 2 * reach)
@@ -149,7 +149,7 @@ def draw_shifts(draws: CorruptionDraws, images: np.ndarray, constants: Constants
 
 
 def glass_blur(images: np.ndarray, constants: Constants, shifts: np.ndarray) -> np.ndarray:
-    """What is seen through rough glass."""
+    """Blur as rough glass does: swap nearby pixels between two Gaussian blurs."""
     deviation, reach, iterations = constants[0], int(constants[1]), int(constants[2])
     smooth = to_levels(gaussian(to_unit(images), deviation))
     source = np.arange(smooth[..., 0].size)
@@ -160,11 +160,11 @@ def glass_blur(images: np.ndarray, constants: Constants, shifts: np.ndarray) -> 
 
 
 def _sources(shifts: np.ndarray, shape: tuple[int, ...], reach: int) -> np.ndarray:
-    """Which pixel of all of (N, H, W) each one is a copy of, flat, after one pass over every image.
+    """Return the flat index of the pixel of (N, H, W) that each pixel is a copy of after one pass over every image.
 
     The pass goes from the last pixel to the first and copies a neighbor to each (the published generator means to
-    swap the two, but its second assignment reads what the first has written). So a neighbor before the pixel is still
-    as it was, while one behind it is itself a copy already: that one's source is followed, as far as need be.
+    swap the two, but its second assignment reads what the first has written). A neighbor before the pixel is still
+    unchanged, but one behind it is already a copy, whose source is followed as far as need be.
     """
     _, height, width = shape
     start = np.arange(np.prod(shape))
@@ -175,9 +175,9 @@ def _sources(shifts: np.ndarray, shape: tuple[int, ...], reach: int) -> np.ndarr
     from_the_end += dy * width + dx
     neighbor = neighbor.reshape(-1)
     source = neighbor.copy()
-    following = np.flatnonzero(neighbor > start)
-    while following.size:
-        here = source[following]
-        source[following] = there = neighbor[here]
-        following = following[there > here]
+    pending = np.flatnonzero(neighbor > start)
+    while pending.size:
+        copied = source[pending]
+        source[pending] = origin = neighbor[copied]
+        pending = pending[origin > copied]
     return source

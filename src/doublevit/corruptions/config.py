@@ -1,4 +1,4 @@
-"""Which corruptions there are, and the published constants of each severity, for small images and for large ones.
+"""The corruptions, and the published constants of each severity, for small images and for large ones.
 
 Source: Hendrycks and Dietterich, *Benchmarking Neural Network Robustness to Common Corruptions and Perturbations*
 (2019), and the generators in github.com/hendrycks/robustness, ImageNet-C/create_c.
@@ -11,17 +11,17 @@ from doublevit.errors import UserError, unknown
 
 SEVERITIES = (1, 2, 3, 4, 5)
 VERSION = 1
-"""Of the pictures: a change that makes others for the same draws raises it, and old measurements are not reused."""
+"""Version of the corrupted images: a change that alters them raises it, so that old results are not reused."""
 Constants = tuple[float, ...]
-"""What one severity of a corruption is made with; its function names the parts."""
+"""Constants of a corruption at one severity; its function names them."""
 
 COMMON = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
 )  # fmt: skip
-"""The fifteen to report."""
+"""The fifteen corruptions to report."""
 VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-"""The four to tune on, so that nothing is tuned on what is reported."""
+"""The other four, to tune on, so that nothing is tuned on what is reported."""
 PAPER = ("impulse_noise", "snow", "motion_blur", "elastic_transform", "jpeg_compression")
 """The five of *Cross Vision Transformers and Sparse Attention for the Tiny ImageNet Challenge*."""
 
@@ -43,15 +43,15 @@ TINY = SeverityTable(
         "shot_noise": ((250,), (100,), (50,), (30,), (15,)),
         # fraction of values
         "impulse_noise": ((0.01,), (0.02,), (0.05,), (0.08,), (0.14,)),
-        # radius, standard deviation of the smoothed edge
+        # radius, standard deviation of the edge's smoothing
         "defocus_blur": ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
         # standard deviation, farthest shift, iterations
         "glass_blur": ((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
         # radius, standard deviation
         "motion_blur": ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
-        # end of the zoom factors, step
+        # end and step of the zoom factors
         "zoom_blur": ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
-        # mean, standard deviation, zoom and threshold of the flakes; radius and deviation of their motion; share kept
+        # mean, standard deviation, zoom and threshold of the flakes; radius and deviation of motion; fraction kept
         "snow": (
             (0.1, 0.2, 1, 0.6, 8, 3, 0.8),
             (0.1, 0.2, 1, 0.5, 10, 4, 0.8),
@@ -67,7 +67,7 @@ TINY = SeverityTable(
         "brightness": ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
         # fraction of the contrast kept
         "contrast": ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
-        # largest displacement, its smoothing, largest shift of the corners; in pixels of an image of 64
+        # largest displacement, its smoothing, largest shift of the corners; all in pixels
         "elastic_transform": (
             (0, 0, 64 * 0.08),
             (64 * 0.05, 64 * 0.3, 64 * 0.06),
@@ -95,7 +95,7 @@ TINY = SeverityTable(
         "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
     },
 )
-"""For images of 64 pixels: Tiny ImageNet-C's."""
+"""The constants of Tiny ImageNet-C, for images of 64 pixels."""
 
 IMAGENET = SeverityTable(
     "imagenet",
@@ -118,7 +118,7 @@ IMAGENET = SeverityTable(
         "fog": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
         "brightness": ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
         "contrast": ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
-        # The published constants are multiples of 244, a slip for 224 that everyone has kept.
+        # The published constants are multiples of 244, a slip for 224 that all implementations keep.
         "elastic_transform": (
             (244 * 2, 244 * 0.7, 244 * 0.1),
             (244 * 2, 244 * 0.08, 244 * 0.2),
@@ -140,18 +140,18 @@ IMAGENET = SeverityTable(
         "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     },
 )
-"""For images of 224 pixels: ImageNet-C's."""
+"""The constants of ImageNet-C, for images of 224 pixels."""
 
-LARGE = 128  # from this side on an image is nearer to 224 pixels than to 64, as kernels see it
+LARGE = 128  # shorter side from which images get the constants for 224 pixels
 
 
 def table_for(height: int, width: int) -> SeverityTable:
-    """The constants for images of a size: TINY's below 128 pixels, IMAGENET's from there on (the shorter side)."""
+    """Return the constants for images of a size: TINY if the shorter side is below 128 pixels, else IMAGENET."""
     return IMAGENET if min(height, width) >= LARGE else TINY
 
 
 def require_known(names: Iterable[str], severities: Iterable[int]) -> None:
-    """Raise `UserError` unless there are such corruptions and severities."""
+    """Raise `UserError` unless all these corruptions and severities exist."""
     for name in names:
         if name not in TINY.constants:
             raise unknown("corruption", name, TINY.constants)

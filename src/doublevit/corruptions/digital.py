@@ -1,4 +1,4 @@
-"""What a device does to an image: contrast, coarse pixels, JPEG; brightness and saturation in HSV."""
+"""Digital corruptions: contrast, pixelation, JPEG, and brightness and saturation in HSV."""
 
 import functools
 import io
@@ -11,11 +11,11 @@ from doublevit.corruptions.config import Constants
 from doublevit.corruptions.levels import UNIT, to_levels, to_unit
 
 SECTORS = ("vtp", "qvp", "pvt", "pqv", "tpv", "vpq")
-"""Which of HSV's four mixtures red, green and blue are, in each sixth of the hue circle."""
+"""Which of the four mixtures p, q, t and v red, green and blue are, in each sixth of the hue circle."""
 
 
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Every value nearer to the mean of its image and color."""
+    """Move every value towards the mean of its image and channel."""
     (kept,) = constants
     count, height, width, _ = images.shape
     values = to_unit(images)
@@ -28,7 +28,7 @@ def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
 
 
 def pixelate(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Averaged down and repeated up, as Pillow's box filter does."""
+    """Shrink and enlarge images by Pillow's box filter."""
     (kept,) = constants
     height, width = images.shape[1:3]
     small = int(width * kept), int(height * kept)
@@ -38,20 +38,20 @@ def pixelate(images: np.ndarray, constants: Constants) -> np.ndarray:
 
 
 def jpeg_compression(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """Saved as JPEG and read again."""
+    """Encode images as JPEG and decode them."""
     quality = int(constants[0])
     return np.stack([simplejpeg.decode_jpeg(to_jpeg(image, quality), "RGB") for image in images])
 
 
 def to_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Encoded by Pillow: simplejpeg only knows a faster cosine transform, which gives other pixels."""
+    """Encode an image by Pillow: simplejpeg has only a faster cosine transform, which gives other pixels."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def brightness(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The value of HSV, raised: every color of a pixel grows by as much as its strongest."""
+    """Raise the value of HSV, which scales all channels of a pixel by the same factor."""
     strongest = np.maximum(np.maximum(images[..., 0], images[..., 1]), images[..., 2])
     cell = np.multiply(strongest[..., None], 256, dtype=np.uint16) + images
     return _brightness_table(*constants).take(cell)
@@ -59,21 +59,21 @@ def brightness(images: np.ndarray, constants: Constants) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _brightness_table(raised: float) -> np.ndarray:
-    """New levels uint8 (256, 256), of a pixel's strongest color and of the color itself."""
-    strongest = np.maximum(UNIT, UNIT[1])[:, None]  # anything but 0, which divides
+    """Return new levels, uint8 (256, 256), by the levels of a pixel's strongest channel and of the channel itself."""
+    strongest = np.maximum(UNIT, UNIT[1])[:, None]  # avoids division by 0
     fraction = np.where(UNIT[:, None] > 0, UNIT / strongest, 1)  # black becomes gray
     return to_levels(np.clip(UNIT[:, None] + raised, 0, 1) * fraction)
 
 
 def saturate(images: np.ndarray, constants: Constants) -> np.ndarray:
-    """The saturation of HSV, scaled and shifted; gray, whose hue counts as 0, becomes red where it is shifted."""
+    """Scale and shift the saturation of HSV; a shift makes gray, whose hue counts as 0, red."""
     factor, shift = constants
     hue, saturation, value = _to_hsv(to_unit(images))
     return to_levels(_from_hsv(hue, np.clip(saturation * factor + shift, 0, 1), value))
 
 
 def _to_hsv(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hue (0..6), saturation and value (0..1) of (..., 3), in scikit-image's order of operations."""
+    """Return hue (0..6), saturation and value (0..1) of RGB (..., 3), in scikit-image's order of operations."""
     red, green, blue = np.moveaxis(colors, -1, 0)
     value = np.maximum(np.maximum(red, green), blue)
     range_ = value - np.minimum(np.minimum(red, green), blue)

@@ -1,4 +1,4 @@
-"""Random numbers of each sample: a function of (seed, corruption, severity, sample index) and of nothing else."""
+"""Random numbers of each sample, a function of (seed, corruption, severity, sample index) alone."""
 
 import dataclasses
 import zlib
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class CorruptionDraws:
-    """Where the random numbers of some samples come from; row i of whatever is drawn belongs to `indices[i]`."""
+    """Source of random numbers for n samples; row i of every result belongs to sample `indices[i]`."""
 
     seed: int
     corruption: str
@@ -17,10 +17,10 @@ class CorruptionDraws:
     indices: np.ndarray
 
     def words(self, count: int) -> np.ndarray:
-        """Random words, uint32 (n, count); every call begins anew.
+        """Draw random words, uint32 (n, count); every call starts over.
 
-        Philox counts blocks of random bits under a key; sample, severity and corruption are parts of the counter, so
-        no two of them can share a block, and none needs a generator of its own to be set up.
+        Philox maps a key and a counter to a block of random bits; sample, severity and corruption are parts of the
+        counter, so no two of them can share a block, and none needs a generator of its own.
         """
         generator = np.random.Philox(key=self.seed)
         state: Any = generator.state
@@ -33,27 +33,27 @@ class CorruptionDraws:
         return table.view(np.uint32)[:, :count]
 
     def normal(self, count: int) -> np.ndarray:
-        """Standard normal numbers, float32 (n, count)."""
+        """Draw standard normal numbers, float32 (n, count)."""
         return to_normal(self.words(count + count % 2))[:, :count]
 
 
 def to_uniform(words: np.ndarray) -> np.ndarray:
-    """Words as numbers in 0..1 (1 excluded), float32: the upper 24 bits, which is what a float32 holds."""
+    """Map words to [0, 1), float32, by their upper 24 bits, the precision of a float32."""
     uniform = (words >> np.uint32(8)).astype(np.float32)
     uniform *= np.float32(2.0**-24)
     return uniform
 
 
 def to_range(words: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Words as uniform numbers in low..high, float32."""
+    """Map words to uniform numbers in low..high, float32."""
     return to_uniform(words) * np.float32(high - low) + np.float32(low)
 
 
 def to_normal(words: np.ndarray) -> np.ndarray:
-    """An even number of words a row as as many standard normal numbers, float32 (Box and Muller's transform)."""
+    """Map words (n, even) to as many standard normal numbers, float32, by the Box-Muller transform."""
     half = words.shape[1] // 2
     radius, angle = to_uniform(words[:, :half]), to_uniform(words[:, half:])
-    np.subtract(np.float32(1), radius, out=radius)  # 1 instead of 0, whose logarithm is none
+    np.subtract(np.float32(1), radius, out=radius)  # in (0, 1], so that the logarithm is finite
     np.log(radius, out=radius)
     radius *= np.float32(-2)
     np.sqrt(radius, out=radius)

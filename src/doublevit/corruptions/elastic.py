@@ -1,4 +1,4 @@
-"""Elastic transform: three corners moved, then every pixel displaced."""
+"""Elastic transform: an affine map by three moved corners, then a smooth displacement of every pixel."""
 
 import functools
 
@@ -7,13 +7,13 @@ from scipy import ndimage
 
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import CorruptionDraws, to_range
-from doublevit.corruptions.levels import cut_off
+from doublevit.corruptions.levels import clip_levels
 
-MARGIN = 1e-4  # of a level; added before cutting off, since float32 may fall short of a whole one
+MARGIN = 1e-4  # levels; added before truncation, since float32 may fall just short of an integer
 
 
 def draw_displacements(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`corners` float32 (N, 3, 2), shifts in pixels; `dx` and `dy` (N, H, W) in -1..1, not smoothed yet."""
+    """Draw `corners`, shifts in pixels, float32 (N, 3, 2), and unsmoothed `dx` and `dy` in -1..1, float32 (N, H, W)."""
     farthest, size = constants[2], images[0, ..., 0].size
     words = draws.words(6 + 2 * size)
     fields = to_range(words[:, 6:], -1, 1).reshape(len(images), 2, *images.shape[1:3])
@@ -24,7 +24,7 @@ def draw_displacements(draws: CorruptionDraws, images: np.ndarray, constants: Co
 def elastic_transform(
     images: np.ndarray, constants: Constants, corners: np.ndarray, dx: np.ndarray, dy: np.ndarray
 ) -> np.ndarray:
-    """As if the image were printed on rubber."""
+    """Distort images as if they were printed on rubber."""
     farthest, deviation, _ = constants
     height, width = images.shape[1:3]
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -36,35 +36,35 @@ def elastic_transform(
         rows = down @ dy @ across.T * np.float32(farthest) + np.arange(height, dtype=np.float32)[:, None]
         planes = _sample(planes, _mirror_edge(rows, height), _mirror_edge(columns, width))
     planes += np.float32(MARGIN)
-    return cut_off(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
+    return clip_levels(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
 
 
 def _before_affine(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel was before three points of the image moved by `corners`: rows and columns, float32 (N, H, W)."""
-    # The published generator, made for squares, takes height and width here the other way round.
+    """Return each pixel's source before three points moved by `corners`: rows and columns, float32 (N, H, W)."""
+    # The published generator, made for square images, swaps height and width here.
     middle, reach = np.array([width // 2, height // 2]), min(height, width) // 3
     points = middle + reach * np.array([[1.0, 1], [1, -1], [-1, -1]])
     moved = np.concatenate([points + corners, np.ones((len(corners), 3, 1))], axis=2)
-    back = np.linalg.solve(moved, np.broadcast_to(points, corners.shape))
-    by_column = (back[:, 0, :, None] * np.arange(width)).astype(np.float32)
-    by_row = (back[:, 1, :, None] * np.arange(height) + back[:, 2, :, None]).astype(np.float32)
+    inverse = np.linalg.solve(moved, np.broadcast_to(points, corners.shape))
+    by_column = (inverse[:, 0, :, None] * np.arange(width)).astype(np.float32)
+    by_row = (inverse[:, 1, :, None] * np.arange(height) + inverse[:, 2, :, None]).astype(np.float32)
     columns, rows = (by_row[:, axis, :, None] + by_column[:, axis, None] for axis in (0, 1))
     return rows, columns
 
 
 @functools.lru_cache(maxsize=8)
 def _smoothing(side: int, deviation: float) -> np.ndarray:
-    """Smoothing along one axis, out to three deviations, mirrored at the edges: float32 (side, side)."""
+    """Return the matrix that smooths one axis, truncated at three deviations, edges mirrored: float32 (side, side)."""
     return ndimage.gaussian_filter1d(np.eye(side, dtype=np.float32), deviation, axis=0, mode="reflect", truncate=3)
 
 
 def _mirror(positions: np.ndarray, side: int) -> np.ndarray:
-    """Places back into 0..side - 1, mirrored at the outermost pixels (OpenCV's reflect 101); overwritten."""
+    """Mirror positions into 0..side - 1 at the centers of the outermost pixels (OpenCV's reflect 101), in place."""
     return _fold(positions, np.float32(side - 1))
 
 
 def _mirror_edge(positions: np.ndarray, side: int) -> np.ndarray:
-    """Places back into 0..side - 1, mirrored at the outer edges of the outermost pixels (scipy's reflect)."""
+    """Mirror positions into 0..side - 1 at the outer edges of the outermost pixels (scipy's reflect), in place."""
     positions += np.float32(0.5)
     folded = _fold(positions, np.float32(side))
     folded -= np.float32(0.5)
@@ -72,7 +72,7 @@ def _mirror_edge(positions: np.ndarray, side: int) -> np.ndarray:
 
 
 def _fold(positions: np.ndarray, last: np.float32) -> np.ndarray:
-    """Places mirrored into 0..last, as often as it takes; overwritten."""
+    """Mirror positions into 0..last, as often as necessary, in place."""
     np.abs(positions, out=positions)
     if positions.max(initial=0) > 2 * last:  # rare, and the remainder is slow
         np.fmod(positions, 2 * last, out=positions)
@@ -82,7 +82,7 @@ def _fold(positions: np.ndarray, last: np.float32) -> np.ndarray:
 
 
 def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear values of (N, colors, H, W) at places (N, H, W) inside."""
+    """Sample planes (N, channels, H, W) at positions (N, H, W) inside them, bilinearly."""
     count, channels, height, width = planes.shape
     top, left = np.minimum(rows, height - 2).astype(np.intp), np.minimum(columns, width - 2).astype(np.intp)
     below, right = rows - top.astype(np.float32), columns - left.astype(np.float32)
@@ -97,7 +97,7 @@ def _sample(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
 
 
 def _between(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    """From `first` (0) to `second` (1), which is overwritten."""
+    """Interpolate from `first` (at 0) to `second` (at 1), which is overwritten."""
     second -= first
     second *= fraction
     second += first

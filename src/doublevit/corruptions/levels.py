@@ -1,24 +1,24 @@
-"""Between levels 0..255 and values in 0..1, as the published generator goes there and back."""
+"""Conversion between levels 0..255 and values in 0..1, as in the published generator."""
 
 import numpy as np
 
 UNIT = np.arange(256) / 255.0
-"""What each level is in 0..1, float64 (256,)."""
+"""The value in 0..1 of each level, float64 (256,)."""
 
 
 def to_unit(images: np.ndarray) -> np.ndarray:
-    """Levels as values in 0..1, float64."""
+    """Convert levels to values in 0..1, float64."""
     return images / 255.0
 
 
 def to_levels(values: np.ndarray) -> np.ndarray:
-    """Values in 0..1, overwritten, as levels: clipped, and cut off instead of rounded, as published."""
+    """Clip values to 0..1 in place and convert them to uint8 levels, truncated as published, not rounded."""
     np.clip(values, 0, 1, out=values)
     values *= 255
     return values.astype(np.uint8)
 
 
-def cut_off(levels: np.ndarray) -> np.ndarray:
-    """Values in 0..255 and beyond, overwritten, as levels: clipped, and cut off instead of rounded, as published."""
+def clip_levels(levels: np.ndarray) -> np.ndarray:
+    """Clip values to 0..255 in place and convert them to uint8 levels, truncated as published, not rounded."""
     np.clip(levels, 0, 255, out=levels)
     return levels.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Noise: gaussian, shot, impulse, speckle."""
+"""Noise: Gaussian, shot, impulse and speckle."""
 
 import functools
 
@@ -11,7 +11,7 @@ from doublevit.corruptions.levels import UNIT, to_levels, to_unit
 
 
 def draw_normal(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`noise`: normal, of the severity's standard deviation, for every value."""
+    """Draw `noise`: normal, with the severity's standard deviation, float32 (N, H, W, 3)."""
     (deviation,) = constants
     noise = draws.normal(images[0].size)
     noise *= np.float32(deviation)
@@ -19,24 +19,24 @@ def draw_normal(draws: CorruptionDraws, images: np.ndarray, constants: Constants
 
 
 def gaussian_noise(images: np.ndarray, _: Constants, noise: np.ndarray) -> np.ndarray:
-    """Normal noise, the same at every brightness (few photons, a hot sensor)."""
+    """Add normal noise of the same strength at every brightness, as a hot sensor does."""
     values = to_unit(images)
     values += noise
     return to_levels(values)
 
 
 def speckle_noise(images: np.ndarray, _: Constants, noise: np.ndarray) -> np.ndarray:
-    """Normal noise that grows with the brightness."""
+    """Add normal noise proportional to the brightness."""
     values = to_unit(images)
     values += values * noise
     return to_levels(values)
 
 
 def draw_counts(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`counts`: how many photons each value caught, Poisson around its brightness.
+    """Draw `counts`: the number of photons for each value, Poisson with its brightness as mean, uint32 (N, H, W, 3).
 
-    Walker's alias method: a word's upper bits choose a slot of the level's table, its lower bits whether the slot's
-    own count is meant or the one that shares the slot. Exact to the 2**-20 or so that the lower bits can tell.
+    By Walker's alias method: a word's upper bits choose a slot of the level's table, its lower bits decide between the
+    slot's count and its alias. The resolution of the lower bits, about 2**-20, limits the accuracy.
     """
     (photons,) = constants
     threshold, alias = _alias_tables(photons)
@@ -46,18 +46,18 @@ def draw_counts(draws: CorruptionDraws, images: np.ndarray, constants: Constants
     cell = images.astype(np.intp)
     cell <<= bits
     cell += slot
-    own = (words << np.uint32(bits)) < threshold.take(cell)
-    return {"counts": np.where(own, slot, alias.take(cell))}
+    is_slot = (words << np.uint32(bits)) < threshold.take(cell)
+    return {"counts": np.where(is_slot, slot, alias.take(cell))}
 
 
 def shot_noise(images: np.ndarray, constants: Constants, counts: np.ndarray) -> np.ndarray:
-    """Light comes in photons: each value is how many were counted."""
+    """Replace each value by its count of photons."""
     (photons,) = constants
     return to_levels(np.arange(counts.max() + 1) / photons).take(counts)
 
 
 def draw_impulses(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`pepper` and `salt`: which values turn black, and which white; half of the fraction each."""
+    """Draw `pepper` and `salt`, the values that turn 0 and 255: half of the fraction each, bool (N, H, W, 3)."""
     (fraction,) = constants
     words = draws.words(images[0].size).reshape(images.shape)
     half = np.uint32(fraction / 2 * 2**32)
@@ -65,7 +65,7 @@ def draw_impulses(draws: CorruptionDraws, images: np.ndarray, constants: Constan
 
 
 def impulse_noise(images: np.ndarray, _: Constants, pepper: np.ndarray, salt: np.ndarray) -> np.ndarray:
-    """Salt and pepper, value by value (a bit lost on the way)."""
+    """Set single values to 0 (pepper) and 255 (salt)."""
     # As bytes, False and True are 0 and 1, and 0 - 1 is 255: every bit set.
     keep, white = pepper.view(np.uint8) - np.uint8(1), np.uint8(0) - salt.view(np.uint8)
     return (images & keep) | white
@@ -73,24 +73,24 @@ def impulse_noise(images: np.ndarray, _: Constants, pepper: np.ndarray, salt: np
 
 @functools.lru_cache(maxsize=16)
 def _alias_tables(photons: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each level threshold uint32 and alias uint32, (256, slots), of the Poisson distribution of its counts."""
+    """Return thresholds and aliases, uint32 (256, slots), of the Poisson distribution of each level's counts."""
     slots = 1 << int(stats.poisson.isf(1e-12, photons)).bit_length()
-    shares = stats.poisson.pmf(np.arange(slots), UNIT[:, None] * photons) * slots
-    shares[:, -1] += slots - shares.sum(axis=1)  # the last slot takes what is farther out, and rounding
-    threshold, alias = np.full(shares.shape, 2**32 - 1, np.uint32), np.zeros(shares.shape, np.uint32)
+    masses = stats.poisson.pmf(np.arange(slots), UNIT[:, None] * photons) * slots
+    masses[:, -1] += slots - masses.sum(axis=1)  # the last slot takes the tail and rounding errors
+    threshold, alias = np.full(masses.shape, 2**32 - 1, np.uint32), np.zeros(masses.shape, np.uint32)
     for level in range(256):
-        _fill_slots(shares[level], threshold[level], alias[level])
+        _fill_slots(masses[level], threshold[level], alias[level])
     return threshold, alias
 
 
-def _fill_slots(shares: np.ndarray, threshold: np.ndarray, alias: np.ndarray) -> None:
-    """Even out one distribution (Vose): a slot that holds less than 1 is filled up by one that holds more."""
-    alias[:] = np.arange(len(shares))
-    poor, rich = list(np.flatnonzero(shares < 1)), list(np.flatnonzero(shares >= 1))
-    left = shares.tolist()
-    while poor and rich:
-        low, high = poor.pop(), rich[-1]
+def _fill_slots(masses: np.ndarray, threshold: np.ndarray, alias: np.ndarray) -> None:
+    """Build the table of one distribution (Vose 1991): a slot below 1 is filled up from one above."""
+    alias[:] = np.arange(len(masses))
+    small, large = list(np.flatnonzero(masses < 1)), list(np.flatnonzero(masses >= 1))
+    left = masses.tolist()
+    while small and large:
+        low, high = small.pop(), large[-1]
         threshold[low], alias[low] = int(max(left[low], 0) * (2**32 - 1)), high
         left[high] -= 1 - left[low]
         if left[high] < 1:
-            poor.append(rich.pop())
+            small.append(large.pop())

@@ -1,4 +1,4 @@
-"""Images of ice to lay over images: the published ones from a folder or downloaded, or generated ones."""
+"""Frost textures to lay over images: the published ones, from a folder or downloaded, or generated ones."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ PUBLISHED = {
     "frost4.jpg": "d70b9d6aa0b1fe7bd8133b113787e078",
     "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
 }
-"""md5 of each file. There is a sixth, which the published generator never draws."""
+"""The md5 of each file. There is a sixth texture, which the published generator never draws."""
 GENERATED = "generated textures"
 GENERATED_SIZE = (360, 540)
 DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
@@ -28,22 +28,22 @@ DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Textures:
-    """uint8 pictures (H, W, 3), each of its own size, and what every row and report calls them."""
+    """Frost textures, uint8 (H, W, 3) of various sizes, and their name in results and reports."""
 
     name: str
     pictures: tuple[np.ndarray, ...]
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  # there are one or two of these in a process
+    @functools.lru_cache(maxsize=4)  # noqa: B019  # a process makes one or two instances
     def scaled(self, scale: float) -> tuple[np.ndarray, ...]:
-        """The pictures at a share of their size."""
+        """Return the pictures, resized by the factor `scale`."""
         return self.pictures if scale == 1 else tuple(_resize(picture, scale) for picture in self.pictures)
 
 
 def find(folder: Path | None, cache: Path, *, download: bool) -> Textures:
-    """The textures in `folder`; or those downloaded, now or earlier, into `cache`; or generated ones.
+    """Return the textures in `folder`, or those downloaded into `cache`, now or earlier, or generated ones.
 
     Raises:
-        UserError: the folder lacks one, or one cannot be read or downloaded.
+        UserError: a texture is missing from the folder, or cannot be read or downloaded.
     """
     downloads = cache / "downloads" / "frost"
     if folder is not None:
@@ -58,7 +58,7 @@ def find(folder: Path | None, cache: Path, *, download: bool) -> Textures:
 
 @functools.cache
 def generated() -> Textures:
-    """Crystals of our own making, the same every time: ridges of smooth noise, fine ones upon coarse ones."""
+    """Generate textures like ice crystals, the same every time: ridges of smooth noise at several scales."""
     random = np.random.default_rng(0)
     pictures = []
     for _ in PUBLISHED:
@@ -82,7 +82,7 @@ def _load(folder: Path) -> Textures:
             " that holds them, or `download_frost_textures=True`"
         )
     sums = [hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in PUBLISHED]
-    # Others are told apart by their bytes, wherever they lie: what was measured with them can be found again.
+    # Other textures are named by their contents, not their path, so that results with them can be found again.
     digest = hashlib.md5(repr(sums).encode(), usedforsecurity=False).hexdigest()[:8]
     name = "published textures" if sums == list(PUBLISHED.values()) else f"textures {digest} from {folder.name}"
     return Textures(name, tuple(_read(folder / file) for file in PUBLISHED))
@@ -97,7 +97,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
-    """OpenCV's bilinear resizing of bytes, in its integers: (H, W, 3) -> rounded sides."""
+    """Resize uint8 (H, W, 3) bilinearly, in OpenCV's integer arithmetic; sides are rounded."""
     (top, bottom, down), (left, right, across) = (_neighbors(side, scale) for side in picture.shape[:2])
     wide = picture.astype(np.int64)
     rows = wide[:, left] * across[0][:, None] + wide[:, right] * across[1][:, None]
@@ -107,7 +107,7 @@ def _resize(picture: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _neighbors(side: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each new pixel of an axis the two old ones it lies between, and their weights times 2048, (2, n)."""
+    """Return the two old pixels around each new pixel of an axis, (n,) each, and their weights times 2048, (2, n)."""
     positions = np.clip((np.arange(round(side * scale)) + 0.5) / scale - 0.5, 0, side - 1)
     first = positions.astype(int)
     fraction = (positions - first).astype(np.float32)

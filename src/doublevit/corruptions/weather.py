@@ -1,21 +1,21 @@
-"""Weather: snow, frost and fog laid over an image."""
+"""Weather: snow, frost and fog."""
 
 import numpy as np
 
 from doublevit.corruptions.blur import blur_along, zoom_matrix
 from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import CorruptionDraws, to_normal, to_range, to_uniform
-from doublevit.corruptions.levels import cut_off, to_levels
+from doublevit.corruptions.levels import clip_levels, to_levels
 from doublevit.corruptions.textures import Textures
 from doublevit.errors import UserError
 
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue (ITU-R BT.601)."""
-FIRST_WIBBLE = 100.0  # of heights; only their ratio matters, since the map is stretched to 0..1
+"""Weights of red, green and blue in the luma (ITU-R BT.601)."""
+FIRST_WIBBLE = 100.0  # of the plasma's heights; only ratios matter, since the map is stretched to 0..1
 
 
 def draw_flakes(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`flakes`: normal, float32 (N, H, W); `angle` of the wind: float32 (N,), degrees."""
+    """Draw `flakes`, normal, float32 (N, H, W), and the `angle` of the wind, degrees, float32 (N,)."""
     mean, deviation = constants[:2]
     size = images[0, ..., 0].size
     words = draws.words(2 + size + size % 2)
@@ -24,24 +24,24 @@ def draw_flakes(draws: CorruptionDraws, images: np.ndarray, constants: Constants
 
 
 def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Snow falls, and lies: the whiter the image is there, the more."""
+    """Whiten images, more where they are bright, and add falling snow."""
     _, _, zoom, threshold, radius, deviation, kept = constants
     height, width = images.shape[1:3]
     layer = zoom_matrix(height, zoom) @ flakes @ zoom_matrix(width, zoom).T
     layer[layer < threshold] = 0
     falling = blur_along(to_levels(layer)[..., None], radius, deviation, angle).astype(np.float32)
-    falling += falling[:, ::-1, ::-1]  # twice, the second time turned by half a circle
+    falling += falling[:, ::-1, ::-1]  # as published, twice, the second time rotated by 180 degrees
     values = images.astype(np.float32)
     white = np.maximum(values, (values @ GRAY * np.float32(1.5) + np.float32(127.5))[..., None])
     values *= np.float32(kept)
     white *= np.float32(1 - kept)
     values += white
     values += falling
-    return cut_off(values)
+    return clip_levels(values)
 
 
 def require_room(textures: Textures, scale: float, height: int, width: int) -> None:
-    """Raise `UserError` unless images of a size can be cut from every texture, scaled, at more than one place."""
+    """Raise `UserError` unless crops of this size have more than one position in every scaled texture."""
     least = np.min([picture.shape[:2] for picture in textures.scaled(scale)], axis=0)
     if height >= least[0] or width >= least[1]:
         raise UserError(
@@ -53,7 +53,7 @@ def require_room(textures: Textures, scale: float, height: int, width: int) -> N
 def draw_crops(
     draws: CorruptionDraws, images: np.ndarray, constants: Constants, textures: Textures
 ) -> dict[str, np.ndarray]:
-    """`texture`, by number, and `row` and `column` of the crop in it, scaled: int (N,) each."""
+    """Draw the index of a `texture`, and `row` and `column` of a crop of it after scaling: int (N,) each."""
     uniform = to_uniform(draws.words(3)).astype(np.float64)
     pictures = textures.scaled(constants[2])
     texture = (uniform[:, 0] * len(pictures)).astype(int)
@@ -71,7 +71,7 @@ def frost(
     row: np.ndarray,
     column: np.ndarray,
 ) -> np.ndarray:
-    """Ice flowers on the window."""
+    """Blend images with crops of frost textures."""
     of_image, of_ice, scale = constants
     pictures, ice = textures.scaled(scale), np.empty_like(images)
     height, width = images.shape[1:3]
@@ -79,11 +79,11 @@ def frost(
         crop[:] = pictures[number][top : top + height, left : left + width]
     values = images * np.float64(of_image)
     values += ice * np.float64(of_ice)
-    return cut_off(values)
+    return clip_levels(values)
 
 
 def draw_plasma(draws: CorruptionDraws, images: np.ndarray, constants: Constants) -> dict[str, np.ndarray]:
-    """`plasma`: heights in 0..1, float32 (N, H, W), cut from a square whose side is a power of two."""
+    """Draw `plasma`: heights in 0..1, float32 (N, H, W), cropped from a square whose side is a power of two."""
     _, decay = constants
     height, width = images.shape[1:3]
     side = 1 << (max(height, width) - 1).bit_length()
@@ -92,16 +92,16 @@ def draw_plasma(draws: CorruptionDraws, images: np.ndarray, constants: Constants
 
 
 def fog(images: np.ndarray, constants: Constants, plasma: np.ndarray) -> np.ndarray:
-    """Brighter, and paler, where the fog is thick; the brightest value stays as bright as it was."""
+    """Add fog where the plasma is high, then scale each image back, so that fog lowers its contrast."""
     strength = np.float32(255 * constants[0])
     brightest = images.max(axis=(1, 2, 3)).astype(np.float32)
     values = plasma[..., None] * strength + images
     values *= (brightest / (brightest + strength))[:, None, None, None]
-    return cut_off(values)
+    return clip_levels(values)
 
 
 def plasma_fractal(uniform: np.ndarray, side: int, decay: float) -> np.ndarray:
-    """Height maps by diamonds and squares on a torus, stretched to 0..1 each: (N, side**2 - 1) -> (N, side, side)."""
+    """Make height maps in 0..1 by the diamond-square algorithm on a torus: (N, side**2 - 1) -> (N, side, side)."""
     heights = np.zeros((len(uniform), side, side), np.float32)
     used, step, wibble = 0, side, FIRST_WIBBLE
     while step >= 2:

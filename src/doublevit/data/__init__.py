@@ -1,4 +1,4 @@
-"""Images and labels from four sources, decoded once: `load(DataConfig(...))` gives the splits "train" and "val"."""
+"""Data sets of images: `load(DataConfig(...))` decodes a source once and gives its splits "train" and "val"."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +10,19 @@ from doublevit.data.listing import Listing
 from doublevit.errors import unknown
 
 EMBEDDED: dict[str, Callable[[DataConfig], Splits]] = {"digits": digits.load}
-"""Sources that are in memory at once."""
+"""Sources that come with a library and are loaded straight into memory."""
 LISTINGS: dict[str, Callable[[DataConfig], Listing]] = {
     "tiny-imagenet": tiny_imagenet.listing,
     "folder": image_folder.listing,
 }
-"""Sources that are decoded into a store: what there is to decode."""
+"""Sources of image files, which are decoded into a store; each function lists the files."""
 SOURCES = (*EMBEDDED, *LISTINGS)
 
 __all__ = ["SOURCES", "DataConfig", "Dataset", "Splits", "load", "source_at", "verify"]
 
 
 def load(config: DataConfig) -> Splits:
-    """The data set's splits, "train" and "val", decoded now if they never were.
+    """Return the data set's splits, "train" and "val"; images that were never decoded are decoded now.
 
     Raises:
         UserError: the source is unknown, missing, damaged or incomplete.
@@ -39,16 +39,16 @@ def load(config: DataConfig) -> Splits:
 
 
 def source_at(path: Path) -> str:
-    """The source that reads what lies at `path`: "tiny-imagenet" for its zip or folder, "folder" for class folders."""
+    """Return the name of the source that reads `path`: "tiny-imagenet" for its zip or folder, else "folder"."""
     is_tiny = any((root / "wnids.txt").exists() for root in (path, path / "tiny-imagenet-200"))
     return "tiny-imagenet" if is_tiny or path.suffix.lower() == ".zip" else "folder"
 
 
 def verify(config: DataConfig) -> str:
-    """Check that a source is complete and that its store, if it has one, is as it was written; says what was found.
+    """Check that a source is complete and its store, if there is one, unchanged; return the result as a sentence.
 
     Raises:
-        UserError: something is missing or has changed.
+        UserError: a file or image is missing or has changed.
     """
     _require_known(config.source)
     if config.source in EMBEDDED:

@@ -12,24 +12,24 @@ from typing import Protocol
 from doublevit import progress
 from doublevit.errors import UserError
 
-STEP = 1 << 24  # bytes between two moves of the progress bar
+PROGRESS_STEP = 1 << 24  # bytes between two updates of the progress bar
 
 
 class Files(Protocol):
-    """Named files that can be read, from several threads at once.
+    """Named files that can be read from several threads at once.
 
-    `names` are relative, with forward slashes; `fingerprint` changes when a file is added, removed or altered.
+    `names` are relative paths with forward slashes; `fingerprint` changes when a file is added, removed or altered.
     """
 
     names: frozenset[str]
     fingerprint: str
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
+        """Return the contents of one file."""
 
 
 class FolderFiles:
-    """Every file below a folder; hidden ones (and what desktop systems leave behind) are not seen."""
+    """Every file below a folder, except hidden files and those that desktop systems leave behind."""
 
     def __init__(self, root: Path) -> None:
         self._root = f"{root}/"
@@ -38,15 +38,17 @@ class FolderFiles:
         self.fingerprint = hashlib.sha256(repr(listing).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
-        with open(self._root + name, "rb", buffering=0) as file:  # plain strings: this runs 110,000 times
+        with open(
+            self._root + name, "rb", buffering=0
+        ) as file:  # plain strings, since building 110,000 Path objects is slow
             return file.read()
 
 
 class ZipFiles:
-    """Every file in a zip below the folder that holds `marker`, read where it lies.
+    """Every file in a zip below the folder that holds `marker`, read without unpacking.
 
     Raises:
-        UserError: the zip is truncated or none, or `marker` is not in it.
+        UserError: the file is no zip or a truncated one, or `marker` is not in it.
     """
 
     def __init__(self, path: Path, marker: str) -> None:
@@ -71,10 +73,10 @@ class ZipFiles:
 
 
 class TarFiles:
-    """Every file in an uncompressed tar; its headers are read once, its contents when they are asked for.
+    """Every file in an uncompressed tar: headers are read once, contents on demand.
 
     Raises:
-        UserError: it is truncated, compressed or no tar, or it holds a link or a path outside its folder.
+        UserError: the file is truncated, compressed or no tar, or it holds a link or a path outside its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +94,7 @@ class TarFiles:
         self.fingerprint = hashlib.sha256(repr((status.st_size, status.st_mtime_ns)).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file, from any thread."""
+        """Return the contents of one file; `pread` has no shared position, so threads do not disturb each other."""
         offset, size = self._positions[name]
         return os.pread(self._file, size, offset)
 
@@ -101,15 +103,15 @@ class TarFiles:
         with tarfile.open(path, "r:") as archive, progress.bar(f"reading {path.name}", size, "bytes") as bar:
             done = 0
             while member := archive.next():
-                archive.members = []  # type: ignore[attr-defined]  # 750,000 of them would fill a gigabyte
+                archive.members = []  # type: ignore[attr-defined]  # forget members as we go: 750,000 would fill a gigabyte
                 if member.size < 0 or member.issparse():
                     raise tarfile.ReadError(f"{member.name} claims an impossible size")
                 self._add(member)
-                if archive.offset - done > STEP:
+                if archive.offset - done > PROGRESS_STEP:
                     bar.advance(archive.offset - done)
                     done = archive.offset
             end = archive.offset
-        with path.open("rb") as file:  # Python takes half a header for the end; that of a whole tar is a block of zeros
+        with path.open("rb") as file:  # tarfile takes a truncated header for the end; a whole tar ends in zeros
             file.seek(end)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it ends too early")
@@ -129,26 +131,26 @@ class TarFiles:
         self._positions[str(name)] = (member.offset_data, member.size)
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts val_10 behind val_9, and has no ties (1.jpg and 01.jpg)."""
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Return a sort key that orders numbers by value (val_10 after val_9), without ties (1.jpg and 01.jpg)."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's own doing."""
+    """Return whether a file or folder is hidden, or made by the operating system and not by the user."""
     return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
-    found = []
+    files = []
     for entry in os.scandir(folder):
         if is_hidden(entry.name):
             continue
         if entry.is_dir():
-            found += _walk(entry.path, f"{prefix}{entry.name}/")
+            files += _walk(entry.path, f"{prefix}{entry.name}/")
         else:
             if not entry.is_file() and not entry.is_symlink():
-                continue  # a pipe or a device would never end
-            status = entry.stat(follow_symlinks=entry.is_file())  # a link to nowhere is found bad when it is read
-            found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
-    return found
+                continue  # reading a pipe or a device might never end
+            status = entry.stat(follow_symlinks=entry.is_file())  # a broken link is reported when it is read
+            files.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+    return files

@@ -1,4 +1,4 @@
-"""Which images: the options that every source reads."""
+"""Options of the data set, common to all sources."""
 
 import dataclasses
 import os
@@ -16,10 +16,10 @@ class DataConfig:
     """Which images to use, and where they are kept once decoded."""
 
     source: str = "digits"
-    """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...); if a path is
-    given and this is not: what lies there."""
+    """digits (embedded), tiny-imagenet, or folder (train/<class>/..., val/<class>/..., or <class>/...); if only a path
+    is given, the source that fits it."""
     path: Annotated[Path | None, tyro.conf.arg(aliases=("--data",))] = None
-    """The folder or official zip to read; Tiny ImageNet that was downloaded before needs none."""
+    """The folder or official zip to read; not needed for Tiny ImageNet that was downloaded before."""
     download: bool = False
     """Fetch Tiny ImageNet (237 MB) into the cache if it is not there."""
     cache: Path = Path(os.environ.get("DOUBLEVIT_CACHE") or platformdirs.user_cache_path("doublevit"))
@@ -29,11 +29,11 @@ class DataConfig:
     val_fraction: float = 0.2
     """Fraction of each class kept for validation where the source has no split of its own."""
     split_seed: int = 0
-    """Seed of that split."""
+    """Seed of that random split."""
     per_class: int | None = None
-    """Train on this many images a class only (the same ones every time; fewer are a subset of more)."""
+    """Train on only this many images of each class (the same ones every time; fewer are a subset of more)."""
     workers: Annotated[int | None, tyro.conf.arg(aliases=("--workers",))] = None
-    """Threads that decode images, processes that corrupt them; if not given, one for each core."""
+    """Number of threads that decode images and of processes that corrupt them; if not given, one for each core."""
     skip_bad: bool = False
     """Leave out files that cannot be read, count and name them, instead of stopping at the first."""
 

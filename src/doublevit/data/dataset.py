@@ -1,4 +1,4 @@
-"""The noun that everything after decoding speaks: images, labels, class names, and where they came from."""
+"""The data set as everything after decoding uses it: images, labels, class names, and their origin."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ from doublevit.images import Images
 class Dataset:
     """Images at their own resolution, with labels.
 
-    `images` uint8 (N, H, W, 3), often memory-mapped; `labels` int64 (N,), ranks in `class_ids`;
-    `class_ids` the folder names or wnids; `class_names` what a person calls them; `id` which images these are.
+    `images` are uint8 (N, H, W, 3), often memory-mapped; `labels` are int64 (N,), indices into `class_ids`;
+    `class_ids` are folder names or wnids; `class_names` are for people; `id` identifies the images.
 
     Raises:
         ValueError: shapes, types or label range do not fit together.
@@ -41,14 +41,14 @@ class Dataset:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray) -> "Dataset":
-        """The samples at `indices`, copied into memory."""
+        """Return the samples at `indices`, copied into memory; their `id` stays that of the whole."""
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def first(self, count: int) -> "Dataset":
-        """The first `count` samples, copied into memory; its `id` says so.
+        """Return the first `count` samples, copied into memory; the `id` records the subset.
 
         Raises:
-            UserError: there are fewer.
+            UserError: there are fewer samples.
         """
         if not 1 <= count <= len(self):
             raise UserError(f"`first` {count}: expected 1 to {len(self):,}, as many as there are")
@@ -57,12 +57,12 @@ class Dataset:
         return self._part(np.arange(count), Subset("first", count))
 
     def stratified(self, count: int, seed: int = 0) -> "Dataset":
-        """`count` samples drawn by `seed`, classes in proportion, in their old order; its `id` says so.
+        """Return `count` samples drawn by `seed`, classes in proportion, in their old order; the `id` records it.
 
-        A smaller count gives a subset of a larger one's. Which classes get one more is drawn as well.
+        A smaller count gives a subset of a larger one's. Which classes are rounded up is drawn as well.
 
         Raises:
-            UserError: there are fewer.
+            UserError: there are fewer samples.
         """
         if not 1 <= count <= len(self):
             raise UserError(f"`samples` {count}: expected 1 to {len(self):,}, as many as there are")
@@ -74,7 +74,7 @@ class Dataset:
         return dataclasses.replace(self.subset(indices), id=msgspec.structs.replace(self.id, subset=subset))
 
     def _strata(self, seed: int) -> np.ndarray:
-        """All samples in an order of which every beginning holds the classes in proportion, to one sample."""
+        """Return all indices in an order whose every prefix holds the classes in proportion, to within one sample."""
         random = np.random.default_rng([seed, len(self)])
         shuffled = random.permutation(len(self))
         shuffled = shuffled[np.argsort(self.labels[shuffled], kind="stable")]
@@ -84,10 +84,10 @@ class Dataset:
         return shuffled[np.lexsort([tie, (rank + 0.5) / np.repeat(sizes, sizes)])]
 
     def per_class(self, count: int, seed: int = 0) -> "Dataset":
-        """`count` samples of each class, in their old order; a smaller count gives a subset of a larger one's.
+        """Return `count` samples of each class, in their old order; a smaller count gives a subset of a larger one's.
 
         Raises:
-            UserError: a class has fewer.
+            UserError: a class has fewer samples.
         """
         chosen = [self._of_class(label, count, seed) for label in range(len(self.class_ids))]
         return self.subset(np.sort(np.concatenate(chosen)))

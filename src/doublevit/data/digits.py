@@ -1,4 +1,4 @@
-"""scikit-learn's bundled handwritten digits: 1,797 scans of 8 x 8 pixels, the data set that needs no network."""
+"""scikit-learn's bundled handwritten digits: 1,797 scans of 8 x 8 pixels, available without a download."""
 
 import zlib
 
@@ -16,7 +16,11 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def load(config: DataConfig) -> Splits:
-    """The digits as RGB images of 32 x 32, a fraction of each class (`val_fraction`, by `split_seed`) in "val"."""
+    """Return the digits as RGB images of 32 x 32; `val_fraction` of each class, drawn by `split_seed`, is "val".
+
+    Raises:
+        UserError: `config` gives a path, or a fraction that leaves too few digits in a split.
+    """
     if config.path is not None:
         raise UserError(
             f"`data.path` {config.path}: the digits are embedded and need none; for images there, add"

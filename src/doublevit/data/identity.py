@@ -1,15 +1,15 @@
-"""Which images: the facts by which results tell one set of images from another."""
+"""Identity of a data set, by which results tell one set of images from another."""
 
 from typing import Literal
 
 import msgspec
 
 Cell = tuple[str, int]
-"""Corruption and severity."""
+"""A corruption's name and a severity, 1 to 5."""
 
 
 class Subset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The part of a split: its first `count` images, or `count` drawn by `seed`, classes in proportion."""
+    """A part of a split: its first `count` images, or `count` images drawn by `seed`, classes in proportion."""
 
     kind: Literal["first", "stratified"]
     count: int
@@ -17,10 +17,10 @@ class Subset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DatasetId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where images came from, and which they are.
+    """Origin and identity of a set of images.
 
-    `source` names them for people; `checksum` (CRC-32, eight hexadecimal digits) tells them from others in the same
-    place, "" where there is none; `subset` is None for the whole split; `skipped` counts files that were left out.
+    `source` names them for people; `checksum` (CRC-32, eight hexadecimal digits) tells them from others of the same
+    source, "" where there is none; `subset` is None for the whole split; `skipped` counts files that were left out.
     """
 
     source: str
@@ -31,12 +31,12 @@ class DatasetId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def base(self) -> str:
-        """What all parts of the same images share: the checksum, or the source where there is none."""
+        """What all subsets of the same images have in common: the checksum, or the source where there is none."""
         return self.checksum or self.source
 
     @property
     def key(self) -> tuple[str, str, Subset | None]:
-        """The same for the same images, wherever they lie."""
+        """A key that is equal for equal images, wherever they are stored."""
         return self.base, self.split, self.subset
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class DatasetId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def describe_subset(subset: Subset | None, lead: str = "") -> str:
-    """A part in words behind `lead`, such as "first 100"; "" for the whole."""
+    """Return `lead` and the subset in words, such as "first 100"; "" for the whole split."""
     if subset is None:
         return ""
     if subset.kind == "first":

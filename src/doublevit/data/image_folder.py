@@ -1,25 +1,25 @@
-"""Any folder of images: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split."""
+"""Folders of images: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split at random."""
 
 import functools
 from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import FolderFiles, is_hidden, natural
+from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode, resize_and_crop
 from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 
 Classes = dict[str, list[str]]
-"""Class name to file names, both in natural order."""
+"""File names by class name, both in natural order."""
 
 
 def listing(config: DataConfig) -> Listing:
-    """What there is to decode, each image to be stored at `config.size`.
+    """List the images to decode, each to be stored at `config.size`.
 
     Raises:
-        UserError: the folder is missing or laid out otherwise.
+        UserError: the folder is missing or has another layout.
     """
     root = _require_folder(config.path)
     files = FolderFiles(root)
@@ -68,8 +68,8 @@ def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Cla
 
 def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
     names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
-    classes: Classes = {name: [] for name in sorted(names, key=natural)}
-    for name in sorted(files.names, key=natural):
+    classes: Classes = {name: [] for name in sorted(names, key=natural_key)}
+    for name in sorted(files.names, key=natural_key):
         of_class, _, rest = name.removeprefix(prefix).partition("/")
         if name.startswith(prefix) and rest:
             classes[of_class].append(name)
@@ -83,7 +83,7 @@ def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
 
 
 def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classes]:
-    """Part each class by `val_fraction` and `split_seed`; both parts get at least one image."""
+    """Split each class by `val_fraction` and `split_seed`; both splits get at least one image of it."""
     splits: dict[str, Classes] = {"train": {}, "val": {}}
     for label, (name, members) in enumerate(classes.items()):
         if len(members) < 2:

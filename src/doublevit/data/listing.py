@@ -1,4 +1,4 @@
-"""A data set before decoding: what each source lists; and its decoding into arrays on disk, on all cores."""
+"""Listings of encoded images, which each source makes, and their parallel decoding into arrays on disk."""
 
 import dataclasses
 import hashlib
@@ -14,13 +14,13 @@ from doublevit import progress
 from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
 
-STORE_VERSION = 1  # of the layout that `store` writes; a new one gets new stores
-CHUNK = 64  # images that a thread decodes into one buffer and writes in one go
+STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
+CHUNK = 64  # images that a thread decodes into one buffer and writes at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Entries:
-    """A split before decoding: file `names` and `labels` int64 (N,) beside them."""
+    """A split before decoding: N file `names` and their `labels`, int64 (N,)."""
 
     names: list[str]
     labels: np.ndarray
@@ -30,7 +30,7 @@ class Entries:
 class Listing:
     """A data set before decoding.
 
-    `read` gives a file's bytes, `decode` makes them uint8 (side, side, 3) or raises `BadImage`;
+    `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`;
     `fingerprint` changes with the files.
     """
 
@@ -45,7 +45,7 @@ class Listing:
     fingerprint: str
 
     def key(self, skip_bad: bool) -> str:
-        """What the store of this listing is called: a hash of everything that shapes its contents."""
+        """Return the name of this listing's store, which ends in a hash of everything that shapes its contents."""
         parts = [STORE_VERSION, self.fingerprint, self.side, self.class_ids, self.class_names, skip_bad]
         parts += [(split, entries.names, entries.labels.tolist()) for split, entries in self.splits.items()]
         return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
@@ -59,14 +59,13 @@ def decode_split(
     on_bad: Callable[[str], None],
     workers: int | None = None,
 ) -> int:
-    """Decode a split into `<split>-images.npy` and `<split>-labels.npy` in the folder `part`; returns how many images.
+    """Decode a split into `<split>-images.npy` and `<split>-labels.npy` in the folder `part`; return their length.
 
-    `workers` threads decode, one for each core if not given.
-
-    `on_bad` is told of each file that cannot be read; it may raise to stop, or return to leave the file out.
+    `workers` threads decode, one for each core if not given. `on_bad` is called with each unreadable file and the
+    reason; it may raise to stop, or return to leave the file out.
 
     Raises:
-        UserError: a class has no image left.
+        UserError: no image of a class is left.
     """
     entries = listing.splits[split]
     path = part / f"{split}-images.npy"
@@ -89,9 +88,9 @@ def decode_split(
 def _decode_chunks(
     listing: Listing, names: list[str], file: int, start: int, workers: int | None
 ) -> Iterator[tuple[range, dict[int, str]]]:
-    """Write all images into the open `file`, the first at byte `start`, in threads.
+    """Decode in threads and write all images into the open `file`, the first at byte `start`.
 
-    Yields the positions of each finished chunk and what was wrong with the bad ones among them.
+    Yields the positions of each finished chunk, and an error message by position for the bad images in it.
     """
 
     def decode_chunk(positions: range) -> tuple[range, dict[int, str]]:
@@ -120,7 +119,7 @@ def _write_at(file: int, array: np.ndarray, offset: int) -> None:
 
 
 def _keep_only(good: np.ndarray, path: Path) -> None:
-    """Rewrite the array in `path` without the rows that are not `good`, a little at a time."""
+    """Rewrite the array in `path` with its `good` rows only, in chunks, since it may not fit in memory."""
     images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
     part = path.with_suffix(".part")
     kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(rows), *images.shape[1:]))
@@ -134,7 +133,7 @@ _buffers = threading.local()
 
 
 def _thread_buffer(count: int, side: int) -> np.ndarray:
-    """This thread's own uint8 (count, side, side, 3), used again and again: touching fresh memory is slow."""
+    """Return this thread's reused buffer, uint8 (count, side, side, 3): touching fresh memory is slow."""
     if getattr(_buffers, "images", np.empty(0)).shape != (count, side, side, 3):
         _buffers.images = np.zeros((count, side, side, 3), np.uint8)
     images: np.ndarray = _buffers.images

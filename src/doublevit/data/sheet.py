@@ -1,4 +1,4 @@
-"""Contact sheets: a picture of what is in a data set, to be looked at before anything is trained on it."""
+"""Contact sheets: pictures of the images of a data set, to look at before training on them."""
 
 import textwrap
 
@@ -7,15 +7,15 @@ from PIL import Image, ImageDraw
 
 from doublevit.data.dataset import Dataset
 
-TILE = 96
+TILE = 96  # pixels, as all sizes here
 CAPTION = 14
 NAME = 110
-WIDE_TILE, LINE, LETTERS = 194, 14, 34  # where there is text below each picture: its lines' height and length
+WIDE_TILE, LINE, LETTERS = 194, 14, 34  # of captioned pictures: side, height of a line, characters in a line
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def contact_sheet(dataset: Dataset, classes: int = 10, images_per_class: int = 8) -> Image.Image:
-    """A row of the first images of each of up to `classes` classes, spread over all of them, with their names."""
+    """Draw the first images of up to `classes` classes, spread over all of them: a row for each, under its name."""
     images_per_class = min(images_per_class, int(np.bincount(dataset.labels).max()))
     shown = spread(dataset, classes)
     sheet = Image.new("RGB", (images_per_class * TILE, len(shown) * (TILE + CAPTION)), PAPER)
@@ -29,7 +29,7 @@ def contact_sheet(dataset: Dataset, classes: int = 10, images_per_class: int = 8
 
 
 def grid_sheet(rows: dict[str, list[np.ndarray]], columns: list[str]) -> Image.Image:
-    """Rows of pictures, uint8 (H, W, 3), each row with its name before it, each column with its name above it."""
+    """Draw rows of images, uint8 (H, W, 3), with the name of each row before it and of each column above it."""
     sheet = Image.new("RGB", (NAME + len(columns) * TILE, CAPTION + len(rows) * TILE), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, name in enumerate(columns):
@@ -47,18 +47,18 @@ def _tile(image: np.ndarray, size: int = TILE) -> Image.Image:
 
 
 def spread(dataset: Dataset, count: int) -> np.ndarray:
-    """Up to `count` classes that have images, spread over all of them."""
+    """Return up to `count` labels that occur, spread over all of them, int64 (n,)."""
     present = np.unique(dataset.labels)
     return present[np.unique(np.linspace(0, len(present) - 1, min(count, len(present))).round().astype(int))]
 
 
 def first_of_classes(dataset: Dataset, count: int) -> np.ndarray:
-    """The index of the first image of each of up to `count` classes, spread over all of them, int64 (n,)."""
+    """Return the index of the first image of each of up to `count` classes, spread over all of them, int64 (n,)."""
     return np.array([np.argmax(dataset.labels == label) for label in spread(dataset, count)])
 
 
 def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Image:
-    """Rows of pictures, uint8 (H, W, 3) of any size, each with lines of text below it, broken where they are long."""
+    """Draw rows of images, uint8 (H, W, 3) of any size, each with its lines of text below; long lines are wrapped."""
     texts = [[[part for line in lines for part in textwrap.wrap(line, LETTERS)] for _, lines in row] for row in rows]
     heights = [WIDE_TILE + LINE * max(map(len, row)) + LINE for row in texts]
     sheet = Image.new("RGB", (WIDE_TILE * max(map(len, rows)), sum(heights)), PAPER)
@@ -73,5 +73,5 @@ def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Ima
 
 
 def first_name(name: str) -> str:
-    """The first of the names that a class has: "goldfish" of "goldfish, Carassius auratus"."""
+    """Return the first of a class's comma-separated names: "goldfish" of "goldfish, Carassius auratus"."""
     return name.partition(",")[0].strip() or name

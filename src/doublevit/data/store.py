@@ -1,8 +1,8 @@
-"""Images decoded once, into arrays on disk that are memory-mapped from then on.
+"""Stores of decoded images: arrays on disk, written once and memory-mapped from then on.
 
 A store is a folder in the cache: meta.json and, for each split, `<split>-images.npy` uint8 (N, S, S, 3) and
-`<split>-labels.npy` int64 (N,). Its name ends in a fingerprint of all that it was made from, so a changed source
-gets a store of its own; it appears whole or not at all.
+`<split>-labels.npy` int64 (N,). Its name ends in a fingerprint of everything that it was made from, so a changed
+source gets a new store; it appears whole or not at all.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from doublevit.files import crc32, require_space, whole_folder, writable_folder,
 
 
 class StoredSplit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A split's number of images, and the CRC-32 of its two arrays."""
+    """The number of images in a split and the CRC-32 of its two arrays."""
 
     count: int
     crc32: int
 
 
 class StoreMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What meta.json holds; `skipped` names the files that were left out, and why."""
+    """The contents of meta.json; `skipped` names the files that were left out, and why."""
 
     version: int
     class_ids: tuple[str, ...]
@@ -40,42 +40,42 @@ class StoreMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
-    """Where the listing's store is, or would be."""
+    """Return the folder of the listing's store, whether it exists or not."""
     return cache / listing.key(skip_bad)
 
 
 def prepare(listing: Listing, cache: Path, skip_bad: bool, workers: int | None = None) -> Path:
-    """The listing's store, decoded first if the cache has none; a second process waits for the one that decodes.
+    """Return the folder of the listing's store, decoding it first if the cache has none.
 
-    `workers` threads decode, one for each core if not given.
+    `workers` threads decode, one for each core if not given; a second process waits for the one that decodes.
 
     Raises:
-        UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is off.
+        UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is false.
     """
     folder = folder_of(listing, cache, skip_bad)
     if not folder.exists():
         writable_folder(cache, "the cache; `data.cache` sets another")
-        with _alone(folder):
+        with _store_lock(folder):
             if not folder.exists():
                 _decode_all(listing, folder, skip_bad, workers)
     return folder
 
 
 def open_store(folder: Path, source: str) -> Splits:
-    """The splits of a prepared store, memory-mapped; `source` is where they say that they came from.
+    """Return the splits of a prepared store, memory-mapped; `source` becomes that of their ids.
 
     Raises:
-        UserError: files are missing or have another size than they should.
+        UserError: files are missing, damaged, or of unexpected shape.
     """
     meta = read_meta(folder)
     return {split: _open_split(folder, split, meta, source) for split in meta.splits}
 
 
 def read_all(listing: Listing, skip_bad: bool) -> None:
-    """Read every file of a source, which finds damage in a zip by its checksums.
+    """Read every file of a source, so that damage is found by a zip's checksums.
 
     Raises:
-        UserError: a file cannot be read, and `skip_bad` is off.
+        UserError: a file cannot be read and `skip_bad` is false.
     """
     names = [name for entries in listing.splits.values() for name in entries.names]
     with progress.bar(f"reading {listing.name}", len(names)) as bar:
@@ -89,7 +89,7 @@ def read_all(listing: Listing, skip_bad: bool) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Read every byte of a store and compare with the checksums noted when it was written.
+    """Read every byte of a store and compare it with the checksums that were recorded on writing.
 
     Raises:
         UserError: a split differs.
@@ -100,10 +100,10 @@ def verify(folder: Path) -> None:
 
 
 def read_meta(folder: Path) -> StoreMeta:
-    """The meta.json of a store.
+    """Read the meta.json of a store.
 
     Raises:
-        UserError: there is none that can be read.
+        UserError: the file is missing or damaged.
     """
     try:
         return strict_json.decode((folder / "meta.json").read_bytes(), StoreMeta)
@@ -122,7 +122,7 @@ def _open_split(folder: Path, split: str, meta: StoreMeta, source: str) -> Datas
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _store_lock(folder: Path) -> Iterator[None]:
     lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(timeout=1)
@@ -137,7 +137,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | None) -> None:
     total = sum(len(entries.names) for entries in listing.splits.values())
-    for stale in folder.parent.glob(f".{folder.name}-*"):  # of a process that was killed; the lock says none is at work
+    for stale in folder.parent.glob(f".{folder.name}-*"):  # left by a killed process: we hold the lock
         shutil.rmtree(stale, ignore_errors=True)
     require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} images")
     skipped: list[str] = []
@@ -146,16 +146,16 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | N
         splits = {split: _write_split(listing, split, part, bar, on_bad, workers) for split in listing.splits}
         meta = StoreMeta(STORE_VERSION, listing.class_ids, listing.class_names, splits, tuple(skipped))
         write_text(part / "meta.json", strict_json.pretty(meta))
-    _tell_skipped(skipped)
+    _report_skipped(skipped)
 
 
-def _stop_at_bad(found: str) -> None:
-    raise UserError(f"cannot read {found}; mend or remove the file, or pass `data.skip_bad=True`")
+def _stop_at_bad(description: str) -> None:
+    raise UserError(f"cannot read {description}; mend or remove the file, or pass `data.skip_bad=True`")
 
 
-def _tell_skipped(skipped: list[str]) -> None:
-    for found in skipped[:10]:
-        progress.console.print(f"left out {found}", markup=False, highlight=False, soft_wrap=True)
+def _report_skipped(skipped: list[str]) -> None:
+    for description in skipped[:10]:
+        progress.console.print(f"left out {description}", markup=False, highlight=False, soft_wrap=True)
     if len(skipped) > 10:
         progress.console.print(f"left out {len(skipped) - 10} more; meta.json in the store names all")
 
@@ -167,5 +167,5 @@ def _write_split(
 
 
 def _checksum(folder: Path, split: str) -> int:
-    """CRC-32 of both arrays, one behind the other."""
+    """Return the CRC-32 of both array files, images first."""
     return crc32(folder / f"{split}-labels.npy", crc32(folder / f"{split}-images.npy"))

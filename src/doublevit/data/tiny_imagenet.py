@@ -1,14 +1,14 @@
-"""Tiny ImageNet (Stanford CS231n): 200 classes of 64 x 64 images, 500 each to train on, 10,000 to validate with.
+"""Tiny ImageNet (Stanford CS231n): 200 classes of 64 x 64 images, 500 for training in each, 10,000 for validation.
 
-Read from the official zip as it is, from an unpacked official folder, or downloaded. The class index is the rank of
-the wnid when sorted; validation labels come from val_annotations.txt.
+It is read from the official zip without unpacking, from the unpacked folder, or downloaded. A label is the rank of
+the class's wnid when sorted; validation labels come from val_annotations.txt.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural
+from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural_key
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.listing import Entries, Listing
@@ -24,10 +24,10 @@ OFFICIAL = Download(
 
 
 def listing(config: DataConfig) -> Listing:
-    """What there is to decode: `config.path`, or the downloaded zip where that is not given.
+    """List the images to decode, in `config.path`, or in the downloaded zip if that is None.
 
     Raises:
-        UserError: nothing is there, or it is damaged or incomplete.
+        UserError: the data set is missing, damaged or incomplete.
     """
     path = config.path or _downloaded(config)
     files = _open(path)
@@ -50,7 +50,7 @@ def listing(config: DataConfig) -> Listing:
 
 def _downloaded(config: DataConfig) -> Path:
     path = config.cache / "downloads" / OFFICIAL.file_name
-    if config.download:  # also where the file is there: it is checked, and fetched again if it is damaged
+    if config.download:  # an existing file is checked, and fetched again if it is damaged
         return fetch(OFFICIAL, path.parent)
     if path.is_file():
         return path
@@ -81,21 +81,21 @@ def _lines(files: Files, name: str) -> list[str]:
 
 
 def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
-    of_class: dict[str, list[str]] = {wnid: [] for wnid in class_ids}
+    names_by_class: dict[str, list[str]] = {wnid: [] for wnid in class_ids}
     for name in files.names:
         parts = name.split("/")
-        if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in of_class:
-            of_class[parts[1]].append(name)
-    for wnid, names in of_class.items():
-        # Beside its images each class lists a box for every one of them: so a half-unpacked class is seen.
+        if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in names_by_class:
+            names_by_class[parts[1]].append(name)
+    for wnid, names in names_by_class.items():
+        # Each class comes with a list of boxes, a line for each image, by which a half-unpacked class is noticed.
         boxes = f"train/{wnid}/{wnid}_boxes.txt"
-        expected = len(_lines(files, boxes)) if boxes in files.names else max(map(len, of_class.values()))
+        expected = len(_lines(files, boxes)) if boxes in files.names else max(map(len, names_by_class.values()))
         if not len(names) == expected > 0:
             raise UserError(
                 f"{path}: class {wnid} has {len(names)} train images, expected {expected or 500}; unpack the zip again"
             )
-    names = [name for wnid in class_ids for name in sorted(of_class[wnid], key=natural)]
-    labels = np.repeat(np.arange(len(class_ids)), [len(of_class[wnid]) for wnid in class_ids])
+    names = [name for wnid in class_ids for name in sorted(names_by_class[wnid], key=natural_key)]
+    labels = np.repeat(np.arange(len(class_ids)), [len(names_by_class[wnid]) for wnid in class_ids])
     return Entries(names, labels)
 
 
@@ -104,7 +104,7 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
     annotated = [line.split("\t")[:2] for line in _lines(files, "val/val_annotations.txt")]
     if any(len(entry) != 2 or not entry[1] for entry in annotated):
         raise UserError(f"{path}: val_annotations.txt has a line without a class; unpack the zip again")
-    annotated.sort(key=lambda entry: natural(entry[0]))
+    annotated.sort(key=lambda entry: natural_key(entry[0]))
     names = [f"val/images/{file}" for file, _ in annotated]
     missing = [name for name in names if name not in files.names]
     if missing:
@@ -113,11 +113,11 @@ def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
         )
     unlabeled = sum(name.startswith("val/images/") for name in files.names) - len(set(names))
     if unlabeled or len(set(names)) != len(names):
-        found = f"lacks {unlabeled} of the val images" if unlabeled else "names an image twice"
-        raise UserError(f"{path}: val_annotations.txt {found}; unpack the zip again")
-    strange = next((wnid for _, wnid in annotated if wnid not in rank), None)
-    if strange or not annotated:
-        found = f"class {strange}, which wnids.txt has not" if strange else "no image"
+        problem = f"lacks {unlabeled} of the val images" if unlabeled else "names an image twice"
+        raise UserError(f"{path}: val_annotations.txt {problem}; unpack the zip again")
+    unknown_wnid = next((wnid for _, wnid in annotated if wnid not in rank), None)
+    if unknown_wnid or not annotated:
+        found = f"class {unknown_wnid}, which wnids.txt has not" if unknown_wnid else "no image"
         raise UserError(f"{path}: val_annotations.txt names {found}; unpack the zip again")
     return Entries(names, np.array([rank[wnid] for _, wnid in annotated], dtype=np.int64))
 

@@ -53,7 +53,7 @@ def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray,
     maps = attention_maps(model, image)
     tiles = [(beside_overlays(pixels), [caption, _prediction(loaded, image)])]
     for each in maps:
-        weights = each.shares.float().cpu().numpy()
+        weights = each.weights.float().cpu().numpy()
         most = f"{weights.max():.1%} at most, {weights.mean():.1%} on the mean"
         tiles.append((overlay(pixels, weights), [each.title, most]))
     return tiles

@@ -99,7 +99,7 @@ def make_evaluators(
 def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedSet:
     config, path = options.robustness, options.robustness.corrupted_set
     if config.download_corrupted_set:
-        path = fetch_published(cache, four=config.names[0] in VALIDATION)
+        path = fetch_published(cache, validation=config.names[0] in VALIDATION)
     if path is not None:
         return open_set(path, clean, config.cells, options.first)
     return on_the_fly(clean, config, cache)

@@ -10,7 +10,7 @@ import torch
 
 from doublevit import data
 from doublevit.data.dataset import Dataset, Splits
-from doublevit.device import choose, this_process
+from doublevit.device import choose_dtype, this_process
 from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.evaluator import EvalModel, open_results
 from doublevit.evaluators.prediction import PredictionResult
@@ -116,7 +116,7 @@ def tell_attention(network: Classifier) -> None:
 
 def _dtype(recipe: Recipe, options: EvalOptions) -> torch.dtype:
     """What matrix products run in."""
-    return choose(options.precision or recipe.train.precision, this_process().device)
+    return choose_dtype(options.precision or recipe.train.precision, this_process().device)
 
 
 def _made_by(run: RunFolder) -> object:

@@ -1,8 +1,8 @@
-"""What a network looks at: attention of its class token over the image, layer by layer and through all of them.
+"""Attention maps: the class token's attention over the image, of single layers and through all of them.
 
-Rollout (Abnar and Zuidema 2020) follows attention from the last layer to the image: each layer's weights, the mean of
-its heads, count half and the residual connection half. Here it goes through cross attention too, from one branch into
-the other: a branch's tokens are followed to the patches of both.
+Attention rollout (Abnar and Zuidema 2020) multiplies the matrices of the layers, first to last: each is half the mean
+attention of the heads and half the identity, for the residual connection. Here it continues through cross attention,
+so the tokens of each branch have weights on the patches of both.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ from doublevit.models.double_vit import DoubleViT
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
-    """Shares of attention over an image, (rows, columns) of patches, and which these are; they sum to at most 1."""
+    """Weights of attention, (rows, columns) of patches, which sum to at most 1, and a title."""
 
     title: str
-    shares: torch.Tensor
+    weights: torch.Tensor
 
 
 @torch.no_grad()
 def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]:
-    """Maps of one image (1, 3, H, W): of last layers, of cross attention, and rollout where it is defined.
+    """Compute the maps of one image (1, 3, H, W): of last layers, of cross attention, and rollout where it is defined.
 
     Raises:
-        UserError: the network is no ViT, DeiT, PiT or DoubleViT: its attention cannot be laid over an image.
+        UserError: the network is no ViT, DeiT, PiT or DoubleViT, so its attention has no map over the image.
     """
     backbone = model.backbone
     _require_tokens(backbone if isinstance(backbone, DoubleViT) else backbone.network)
-    with watched(model) as seen:
+    with recorded_attention(model) as seen:
         model.eval()(image)
     layers = iter([weights[0].mean(dim=0) for weights in seen])  # (queries, keys) each
     if isinstance(backbone, DoubleViT):
@@ -52,37 +52,37 @@ def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]
 
 
 @contextlib.contextmanager
-def watched(model: Classifier) -> Iterator[list[torch.Tensor]]:
-    """The weights (B, heads, queries, keys) of every attention that is computed in the block, in order."""
+def recorded_attention(model: Classifier) -> Iterator[list[torch.Tensor]]:
+    """Collect the weights (B, heads, queries, keys) of every attention computed in the block, in order."""
     seen: list[torch.Tensor] = []
-    before = model.attention
+    mode = model.attention
     route_through_torch(model)
     try:
         model.attention = (
-            AttentionMode(before.top_k, before.stages, seen.append) if before else AttentionMode(None, look=seen.append)
+            AttentionMode(mode.top_k, mode.stages, seen.append) if mode else AttentionMode(None, observer=seen.append)
         )
         yield seen
     finally:
-        model.attention = before
+        model.attention = mode
 
 
-def rolled_out(layers: list[torch.Tensor]) -> torch.Tensor:
-    """Attention through layers, each (tokens, tokens): what every token at the end took from every one at the start."""
-    followed = torch.eye(len(layers[0]), dtype=layers[0].dtype, device=layers[0].device)
+def attention_rollout(layers: list[torch.Tensor]) -> torch.Tensor:
+    """Combine layers (tokens, tokens) from first to last: the weight of every input token in every output token."""
+    rollout = torch.eye(len(layers[0]), dtype=layers[0].dtype, device=layers[0].device)
     for layer in layers:
-        followed = _through(layer, followed)
-    return followed
+        rollout = _through(layer, rollout)
+    return rollout
 
 
-def _through(layer: torch.Tensor, followed: torch.Tensor) -> torch.Tensor:
-    return (layer @ followed + followed) / 2
+def _through(layer: torch.Tensor, rollout: torch.Tensor) -> torch.Tensor:
+    return (layer @ rollout + rollout) / 2
 
 
 def _maps_of_vit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
-    """Maps of a ViT: the patches that the tokens it classifies from looked at."""
+    """Make the maps of a ViT: the attention of the tokens that it classifies from."""
     if len(layers) != len(network.blocks):
         raise UserError("attention is followed through one row of layers only, not through parallel or pooling ones")
-    last, rollout = (_read(network, rows) for rows in (layers[-1], rolled_out(layers)))
+    last, rollout = (_classifying_rows(network, rows) for rows in (layers[-1], attention_rollout(layers)))
     prefix = network.num_prefix_tokens
     return [
         AttentionMap("last layer", _on_patches(last, prefix)),
@@ -90,15 +90,15 @@ def _maps_of_vit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]
     ]
 
 
-def _read(network: Any, rows: torch.Tensor) -> torch.Tensor:
-    """The rows of the tokens that a ViT classifies from: class (and distillation) token; without one, all patches."""
+def _classifying_rows(network: Any, rows: torch.Tensor) -> torch.Tensor:
+    """Select the rows of the tokens that a ViT classifies from: class and distillation token, or else all patches."""
     if not network.has_class_token:
         return rows[network.num_prefix_tokens :]
     return rows[: 2 if is_distilled(network) else 1]
 
 
 def _maps_of_pit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]:
-    """Maps of a PiT, whose patches grow from stage to stage: of each stage's last layer."""
+    """Make the maps of a PiT, whose patches grow from stage to stage: of each stage's last layer."""
     prefix, maps = network.cls_token.shape[1], []
     depths = [len(stage.blocks) for stage in network.transformers]
     for number, last in enumerate(itertools.accumulate(depths), 1):
@@ -107,58 +107,58 @@ def _maps_of_pit(network: Any, layers: list[torch.Tensor]) -> list[AttentionMap]
 
 
 @dataclasses.dataclass
-class _Stream:
-    """A branch on its way: what its tokens took from the patches of both, and its last layer's weights."""
+class _BranchState:
+    """The state of a branch: its rollout onto the tokens of both branches, and the weights of its last layer."""
 
-    followed: torch.Tensor
+    rollout: torch.Tensor
     last: torch.Tensor
 
     def run(self, layers: Iterator[torch.Tensor], depth: int) -> None:
         for self.last in itertools.islice(layers, depth):
-            self.followed = _through(self.last, self.followed)
+            self.rollout = _through(self.last, self.rollout)
 
 
 def _maps_of_double_vit(network: DoubleViT, layers: Iterator[torch.Tensor]) -> list[AttentionMap]:
-    """Maps of a DoubleViT, in the order of its forward: blocks of both branches, then cross attention, and again."""
+    """Make the maps of a DoubleViT, in the order of its `forward`: blocks of both branches, cross attention, ..."""
     vits = {"fine": network.fine.vit, "coarse": network.coarse.vit}
     sizes = [vit.num_prefix_tokens + vit.patch_embed.num_patches for vit in vits.values()]
     start = torch.eye(sum(sizes), device=device_of(network))
-    fine, coarse = (_Stream(part, part) for part in start.split(sizes))
+    fine, coarse = (_BranchState(part, part) for part in start.split(sizes))
     maps: list[AttentionMap] = []
     for (begin, end), cross in zip(itertools.pairwise((0, *network.after)), network.cross, strict=True):
         for stream in (fine, coarse):
             stream.run(layers, end - begin)
-        reads = [next(layers), next(layers)]
-        for name, other, read in zip(("fine", "coarse"), ("coarse", "fine"), reads, strict=True):
-            maps.append(AttentionMap(f"cross after {end}: {name} to {other}", _on_patches(read, 1)))
-        _cross(fine, coarse, reads, swapped=bool(cross.swapped))
+        crossed = [next(layers), next(layers)]
+        for name, other, weights in zip(("fine", "coarse"), ("coarse", "fine"), crossed, strict=True):
+            maps.append(AttentionMap(f"cross after {end}: {name} to {other}", _on_patches(weights, 1)))
+        _cross(fine, coarse, crossed, swapped=bool(cross.swapped))
     last = network.after[-1] if network.after else 0
     ends = []
     for (name, vit), stream in zip(vits.items(), (fine, coarse), strict=True):
         stream.run(layers, len(vit.blocks) - last)
-        shares = _on_patches(_read(vit, stream.last), vit.num_prefix_tokens)
-        maps.append(AttentionMap(f"{name} branch, last layer", shares))
-        ends.append(_read(vit, stream.followed).mean(dim=0))
+        weights = _on_patches(_classifying_rows(vit, stream.last), vit.num_prefix_tokens)
+        maps.append(AttentionMap(f"{name} branch, last layer", weights))
+        ends.append(_classifying_rows(vit, stream.rollout).mean(dim=0))
     both = (ends[0] + ends[1]) / 2  # the head gets both features
     parts = zip(vits.items(), both.split(sizes), strict=True)
     rollouts = [(name, _on_patches(part[None], vit.num_prefix_tokens)) for (name, vit), part in parts]
-    return [*maps, *(AttentionMap(f"rollout, {name} patches", shares) for name, shares in rollouts)]
+    return [*maps, *(AttentionMap(f"rollout, {name} patches", weights) for name, weights in rollouts)]
 
 
-def _cross(fine: _Stream, coarse: _Stream, reads: list[torch.Tensor], *, swapped: bool) -> None:
-    """Each class token takes half from itself, half from what it read: itself and the other branch's patches."""
-    old = fine.followed, coarse.followed
-    for stream, (own, other), read in zip((fine, coarse), (old, old[::-1]), reads, strict=True):
-        taken = read @ torch.cat([own[:1], other[1:]])
-        patches = other[1:] if swapped else own[1:]
-        stream.followed = torch.cat([(own[:1] + taken) / 2, patches])
+def _cross(fine: _BranchState, coarse: _BranchState, crossed: list[torch.Tensor], *, swapped: bool) -> None:
+    """Update rollouts by cross attention, half of which is residual: of class tokens to the other branch's patches."""
+    old = fine.rollout, coarse.rollout
+    for stream, (rollout, other), weights in zip((fine, coarse), (old, old[::-1]), crossed, strict=True):
+        attended = weights @ torch.cat([rollout[:1], other[1:]])
+        patches = other[1:] if swapped else rollout[1:]
+        stream.rollout = torch.cat([(rollout[:1] + attended) / 2, patches])
 
 
 def _on_patches(rows: torch.Tensor, prefix: int) -> torch.Tensor:
-    """The mean of some tokens' rows (tokens, keys), without the keys before the patches, as a square of patches."""
-    shares = rows.mean(dim=0)[prefix:]
-    side = math.isqrt(len(shares))
-    return shares.view(side, side)
+    """Average rows (tokens, keys), drop the `prefix` keys before the patches, and arrange the rest as a square."""
+    weights = rows.mean(dim=0)[prefix:]
+    side = math.isqrt(len(weights))
+    return weights.view(side, side)
 
 
 def _require_tokens(network: object) -> None:

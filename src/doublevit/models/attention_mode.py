@@ -1,8 +1,8 @@
-"""How all attention of a model is computed: to all keys, or sparse; and where it is looked at.
+"""The attention of a whole model: dense or sparse, and observable.
 
-All attention of timm's networks, and ours between the branches of a DoubleViT, goes through one function of torch,
-`scaled_dot_product_attention`; while an `AttentionMode` is entered, that function is ours. So no network needs other
-modules or weights: the same checkpoint runs dense and sparse, and fused attention can be looked at.
+All attention of timm's networks, and ours between the branches of a DoubleViT, calls torch's
+`scaled_dot_product_attention`; inside an `AttentionMode` that function is replaced. So no network needs other modules
+or weights: the same checkpoint runs dense and sparse, and fused attention can be observed.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,28 @@ from doublevit.errors import UserError
 from doublevit.models.sparse_attention import Scoring, attention_weights, sparse_attention
 from doublevit.models.top_k import TopK, keys_kept
 
-Look = Callable[[torch.Tensor], None]
-"""What is shown the weights (B, heads, queries, keys) of every attention, in the order in which they are computed."""
+Observer = Callable[[torch.Tensor], None]
+"""A function that is called with the weights (B, heads, queries, keys) of every attention, in order of computation."""
+
+OVER_CHANNELS = ("XCA",)  # modules of attention between channels
 
 
 class AttentionMode(TorchFunctionMode):
-    """Attention as it is computed while this is entered: to the keys that `top_k` says, or to all if that is None.
+    """A context in which each query attends to its `top_k` keys of highest score, or to all if that is None.
 
     `stages` are the different numbers of keys in a network, in the order of their first use: PiT has three, a DoubleViT
-    its fine and its coarse branch (cross attention counts as the branch whose patches it looks at).
+    two, of its fine and its coarse branch (cross attention counts as the branch whose patches are its keys).
     """
 
-    def __init__(self, top_k: TopK | None, stages: tuple[int, ...] = (), look: Look | None = None) -> None:
+    def __init__(self, top_k: TopK | None, stages: tuple[int, ...] = (), observer: Observer | None = None) -> None:
         super().__init__()
         self.top_k = top_k
         self.stages = stages
-        self.look = look
+        self.observer = observer
         self.narrowed = 1.0
-        """How far training has narrowed attention: from 0, all keys, to 1, as `top_k` says."""
+        """How far training has narrowed attention: from 0, all keys, to 1, `top_k`."""
         self.calls: list[int] = []
-        """How many keys there were in every attention since this was entered."""
+        """The number of keys of every attention since the context was entered."""
 
     def __enter__(self) -> "AttentionMode":
         self.calls.clear()
@@ -49,7 +51,7 @@ class AttentionMode(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def keys_kept(self, keys: int) -> int:
-        """How many of `keys` keys a query looks at now."""
+        """Return how many of `keys` keys a query attends to now."""
         if self.top_k is None:
             return keys
         stage = self.stages.index(keys) if keys in self.stages else len(self.stages)
@@ -57,41 +59,38 @@ class AttentionMode(TorchFunctionMode):
         return round(keys ** (1 - self.narrowed) * kept**self.narrowed)
 
     def describe(self) -> str:
-        """What was sparse since this was entered: "16 of 197 keys (12 layers)"."""
+        """Describe the attention since the context was entered: "16 of 197 keys (12 layers)"."""
         return ", ".join(
             f"{self.keys_kept(keys)} of {keys} keys ({self.calls.count(keys)} layers)"
             for keys in dict.fromkeys(self.calls)
         )
 
-    def _attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **more: Any) -> Any:
-        keys, scoring = key.shape[-2], Scoring(*rest, **more)
+    def _attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        keys, scoring = key.shape[-2], Scoring(*args, **kwargs)
         self.calls.append(keys)
         kept = self.keys_kept(keys)
-        if self.look is not None:
-            self.look(attention_weights(query, key, kept, scoring).detach())
+        if self.observer is not None:
+            self.observer(attention_weights(query, key, kept, scoring).detach())
         if kept == keys:
-            return F.scaled_dot_product_attention(query, key, value, *rest, **more)
+            return F.scaled_dot_product_attention(query, key, value, *args, **kwargs)
         return sparse_attention(query, key, value, kept, scoring)
 
 
 def route_through_torch(model: nn.Module) -> None:
-    """Make all attention of a network go through torch's function, where an `AttentionMode` reaches it.
+    """Make all attention of a network call torch's function, which an `AttentionMode` replaces.
 
-    timm's attention has a dropout of its weights, and a switch where it can use torch's function.
+    timm's attention modules are recognized by `attn_drop`; `fused_attn` makes them call torch's function.
 
     Raises:
-        UserError: some cannot, or is not of tokens to tokens.
+        UserError: a module has no such switch, or its attention is not of tokens to tokens.
     """
     modules: list[Any] = [module for module in model.modules() if hasattr(module, "attn_drop")]
-    strangers = {type(each).__name__ for each in modules if not hasattr(each, "fused_attn")}
-    strangers |= {type(each).__name__ for each in modules if type(each).__name__ in OVER_CHANNELS}
-    if strangers:
+    unsuited = {type(module).__name__ for module in modules if not hasattr(module, "fused_attn")}
+    unsuited |= {type(module).__name__ for module in modules if type(module).__name__ in OVER_CHANNELS}
+    if unsuited:
         raise UserError(
-            f"attention of {', '.join(sorted(strangers))} in this network is not attention of tokens to tokens by"
+            f"attention of {', '.join(sorted(unsuited))} in this network is not attention of tokens to tokens by"
             " torch's scaled_dot_product_attention, as that of ViT, DeiT and PiT is; choose another network"
         )
-    for each in modules:
-        each.fused_attn = True
-
-
-OVER_CHANNELS = ("XCA",)
+    for module in modules:
+        module.fused_attn = True

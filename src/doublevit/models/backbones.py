@@ -1,4 +1,4 @@
-"""One pretrained network from timm, without its classifier: pixels to features."""
+"""Pretrained networks from timm, without their classifiers: pixels to features."""
 
 import dataclasses
 from pathlib import Path
@@ -17,18 +17,18 @@ from doublevit.models.weights import fit_state, hub_file, read_state, weight_fil
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A timm model just made, with what its checkpoint wants to be fed."""
+    """A timm model and the input that its checkpoint expects."""
 
-    module: Any  # an nn.Module with the methods that timm gives its own
+    module: Any  # an nn.Module with the methods of timm's models
     image_size: int
     interpolation: str
     normalize: Normalize
 
 
 class SingleBackbone(nn.Module):
-    """A timm network: (B, 3, S, S), float in [0, 1] or uint8 -> one feature (B, D) for each head it had.
+    """A timm network: (B, 3, S, S), float in [0, 1] or uint8 -> a feature (B, D) for each of its classifiers.
 
-    That is one, or, for the distilled networks (PiT, DeiT), the class token and the distillation token.
+    Most networks have one; the distilled ones (PiT, DeiT) have two, for the class and the distillation token.
     """
 
     def __init__(self, network: Network) -> None:
@@ -42,7 +42,7 @@ class SingleBackbone(nn.Module):
         return (self.network.head_hidden_size,) * (2 if is_distilled(self.network) else 1)
 
     def branches(self) -> dict[str, nn.Module]:
-        """The pretrained networks in it, by name."""
+        """Return the pretrained networks by name."""
         return {"backbone": self.network}
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -53,16 +53,16 @@ class SingleBackbone(nn.Module):
 
 
 def create(name: str, weights: str, image_size: int | None = None, *, with_classifier: bool = False) -> Network:
-    """A network by name: one of `BACKBONES`, or timm's, with `@32` behind it for another patch size.
+    """Make a network and load its weights.
 
     Args:
-        name: which network.
-        weights: "hub", "none", a file, or a folder of files that bear timm's names.
-        image_size: side of its input in pixels; None for its own.
-        with_classifier: whether it keeps the classifier that its checkpoint was made with.
+        name: one of `BACKBONES` or of timm's models, followed by `@32` for patches of 32 pixels.
+        weights: "hub", "none", a file, or a folder of files with timm's names.
+        image_size: side of the input in pixels; None for the checkpoint's.
+        with_classifier: whether to keep the checkpoint's classifier.
 
     Raises:
-        UserError: no such network, no such weights, weights that do not fit, or no network to fetch them.
+        UserError: the name is unknown, or the weights are missing, do not fit, or cannot be downloaded.
     """
     backbone = resolve(name)
     config: Any = timm.get_pretrained_cfg(backbone.timm_name)
@@ -82,36 +82,36 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
 
 
 def resolve(name: str) -> Backbone:
-    """What is behind a name.
+    """Look up a name in `BACKBONES` or timm, and apply a patch size behind `@`.
 
     Raises:
-        UserError: it is neither ours nor timm's, or the patch size behind `@` is no number.
+        UserError: the name is in neither, or the patch size is no positive number.
     """
-    base, at, patch = name.partition("@")
+    base, at, patch_size = name.partition("@")
     backbone = BACKBONES.get(base) or Backbone(base, "a timm model")
     if base not in BACKBONES and not timm.is_model(base):
         raise unknown("model", base, [*BACKBONES, *timm.list_models(pretrained=True), *timm.list_models()])
-    if at and not (patch.isdigit() and int(patch) > 0):
+    if at and not (patch_size.isdigit() and int(patch_size) > 0):
         raise UserError(f"{name}: expected a patch size in pixels behind @, as in vit-ti16@32")
     if not timm.is_model_pretrained(backbone.timm_name) and "." in base:
         raise unknown("model", base, timm.list_pretrained(f"{base.partition('.')[0]}.*"))
-    options = backbone.options | ({"patch_size": int(patch)} if at else {})
+    options = backbone.options | ({"patch_size": int(patch_size)} if at else {})
     return dataclasses.replace(backbone, options=options)
 
 
 def is_distilled(network: Any) -> bool:
-    """Whether the network has a second head, for a distillation token."""
+    """Return whether the network has a second head, for a distillation token."""
     return getattr(network, "head_dist", None) is not None
 
 
 def is_plain_vit(network: nn.Module) -> bool:
-    """Whether the network is a ViT with a class token, which is what cross attention needs."""
+    """Return whether the network is a ViT with a class token, which is what cross attention needs."""
     return isinstance(network, VisionTransformer) and not is_distilled(network)
 
 
 def _check_patches(name: str, module: Any, side: int) -> None:
     patch_size = module.patch_embed.patch_size[0] if isinstance(module, VisionTransformer) else 1
-    if side % patch_size:  # timm would leave the last pixels out without a word
+    if side % patch_size:  # timm would silently ignore the last pixels
         raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
 
 

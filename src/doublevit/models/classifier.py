@@ -1,4 +1,4 @@
-"""A whole model: resizing, one or two networks, and heads that turn features into logits."""
+"""The complete model: resizing, one or two networks, and heads that turn features into logits."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ DROPOUT = 0.4  # the paper's released code
 
 
 def linear(width: int, classes: int) -> nn.Module:
-    """(B, width) -> (B, classes), starting from zero logits (as Dosovitskiy et al. 2020 fine-tune)."""
+    """Make a linear head, (B, width) -> (B, classes), that starts with zero logits (Dosovitskiy et al. 2020)."""
     layer = nn.Linear(width, classes)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -31,7 +31,7 @@ def linear(width: int, classes: int) -> nn.Module:
 
 
 def paper_single(width: int, classes: int) -> nn.Module:
-    """The released code's head for one network: (B, width) -> (B, classes)."""
+    """Make the head of the paper's released code for one network, (B, width) -> (B, classes)."""
     return nn.Sequential(
         nn.Dropout(DROPOUT),
         nn.Linear(width, 1024),
@@ -43,7 +43,7 @@ def paper_single(width: int, classes: int) -> nn.Module:
 
 
 def paper_double(width: int, classes: int) -> nn.Module:
-    """The released code's head for DoubleViT: (B, width) -> (B, classes)."""
+    """Make the head of the paper's released code for a DoubleViT, (B, width) -> (B, classes)."""
     return nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, classes))
 
 
@@ -51,10 +51,10 @@ HEAD_MAKERS = {"linear": linear, "paper-single": paper_single, "paper-double": p
 
 
 def pretrained_heads(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
-    """The network's own ImageNet classifiers, cut to the rows of the given wnids: (B, D) -> (B, classes) each.
+    """Return the network's ImageNet classifiers, reduced to the rows of the given wnids: (B, D) -> (B, classes) each.
 
     Raises:
-        UserError: the network has no classifier of ImageNet's 1000 classes, or a class is none of them.
+        UserError: the network has no classifier of ImageNet's 1000 classes, or a class is not among them.
     """
     classifiers = network.get_classifier() if is_distilled(network) else (network.get_classifier(),)
     if not all(isinstance(layer, nn.Linear) and layer.out_features == 1000 for layer in classifiers):
@@ -68,20 +68,20 @@ def pretrained_heads(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
             f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use `model.head=linear`"
         )
     rows = torch.tensor([rank[wnid] for wnid in class_ids])
-    return [_cut(layer, rows) for layer in classifiers]
+    return [_select_rows(layer, rows) for layer in classifiers]
 
 
-def _cut(layer: nn.Linear, rows: torch.Tensor) -> nn.Linear:
-    cut = nn.Linear(layer.in_features, len(rows))
-    cut.load_state_dict({"weight": layer.weight.detach()[rows], "bias": layer.bias.detach()[rows]})
-    return cut
+def _select_rows(layer: nn.Linear, rows: torch.Tensor) -> nn.Linear:
+    selected = nn.Linear(layer.in_features, len(rows))
+    selected.load_state_dict({"weight": layer.weight.detach()[rows], "bias": layer.bias.detach()[rows]})
+    return selected
 
 
 class Classifier(nn.Module):
     """Images (B, 3, H, W) of any size, float in [0, 1] or uint8 -> logits (B, classes).
 
-    Resizing and normalizing are part of it, so attacks, corruptions and prediction all speak pixels. It is
-    differentiable in float images; bytes are the faster way in for images as they are stored.
+    It resizes and normalizes, so attacks, corruptions and prediction all work on pixels. It is differentiable with
+    respect to float images; uint8 is the faster input for stored images.
     """
 
     def __init__(self, resize: Resize, backbone: SingleBackbone | DoubleViT, heads: Sequence[nn.Module]) -> None:
@@ -90,12 +90,12 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.heads = nn.ModuleList(heads)
         self.attention: AttentionMode | None = None
-        """How its attention is computed, where that is not timm's own way."""
+        """The mode in which attention is computed; None for timm's own."""
 
     def forward(self, images: torch.Tensor, *, every_head: bool = False) -> torch.Tensor:
-        """Logits (B, classes), the mean over the heads; with `every_head` all of them, (heads, B, classes).
+        """Return logits (B, classes), the mean over the heads, or with `every_head` those of each, (heads, B, classes).
 
-        Distilled networks have two heads; the others one.
+        Distilled networks have two heads, others one.
         """
         with self.attention or contextlib.nullcontext():
             features = self.backbone(self.resize(images))
@@ -103,24 +103,24 @@ class Classifier(nn.Module):
         return logits if every_head else logits.mean(dim=0)
 
     def parts(self) -> dict[str, nn.Module]:
-        """Its pretrained branches, cross attention and head, by name; every parameter is in exactly one."""
+        """Return branches, cross attention and head by name; every parameter is in exactly one of them."""
         cross = {"cross": self.backbone.cross} if isinstance(self.backbone, DoubleViT) else {}
         return {**self.backbone.branches(), **cross, "head": self.heads}
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Training mode for what is trained; what is frozen stays in evaluation mode."""
+        """Set training mode, except in frozen modules, which stay in evaluation mode."""
         super().train(mode)
         if mode:
-            freeze.settle(self.backbone)
+            freeze.eval_frozen(self.backbone)
         elif self.attention is not None:
-            self.attention.narrowed = 1.0  # evaluations are with the keys that were asked for
+            self.attention.narrowed = 1.0  # evaluation uses the requested number of keys
         return self
 
 
 def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool = True) -> Classifier:
-    """The model that `config` describes, for the given classes, frozen as told; torch's generator draws what is new.
+    """Build the model that `config` describes, for the given classes; new weights are drawn by torch's generator.
 
-    Without `load_weights` the pretrained ones are left out, for a checkpoint to fill.
+    Without `load_weights`, pretrained weights are not loaded, since a checkpoint will replace them.
 
     Raises:
         UserError: names, weights, sizes or parts do not fit together.
@@ -137,16 +137,16 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     freeze.apply(config.freeze, backbone.branches())
     model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
     if config.image_size is not None:
-        _try_size(model, config.image_size)
+        _check_size(model, config.image_size)
     set_top_k(model, config.top_k)
     return model
 
 
 def set_top_k(model: Classifier, text: str, argument: str = "model.top_k") -> None:
-    """Make all attention in a model sparse, or dense again, as `ModelConfig.top_k` is written; its weights stay.
+    """Make all attention in a model sparse, or dense again; `text` is written as `ModelConfig.top_k`.
 
     Raises:
-        UserError: there is no attention in it, or some that cannot be reached, or not as many stages as numbers.
+        UserError: the model has no attention, or some that cannot be replaced, or the numbers do not match its stages.
     """
     top_k, model.attention = TopK.parse(text, argument), None
     if top_k is None:
@@ -156,7 +156,7 @@ def set_top_k(model: Classifier, text: str, argument: str = "model.top_k") -> No
     except UserError as error:
         raise UserError(f"`{argument}` {text}: {error}") from None
     mode = model.attention = AttentionMode(top_k)
-    _try(model, model.resize.size)
+    _run_once(model, model.resize.size)
     mode.stages = tuple(dict.fromkeys(mode.calls))
     if not mode.stages:
         raise UserError(
@@ -171,14 +171,14 @@ def set_top_k(model: Classifier, text: str, argument: str = "model.top_k") -> No
 
 
 @torch.inference_mode()
-def _try(model: Classifier, size: int) -> None:
+def _run_once(model: Classifier, size: int) -> None:
     model.eval()(torch.zeros(1, 3, size, size, device=device_of(model)))
 
 
-def _try_size(model: Classifier, size: int) -> None:
-    """Find out now, not in the first step, that a network cannot work on so small a picture."""
+def _check_size(model: Classifier, size: int) -> None:
+    """Fail now, not in the first step, if a network cannot work on images this small."""
     try:
-        _try(model, size)
+        _run_once(model, size)
     except RuntimeError as error:
         raise UserError(f"`model.image_size` {size}: too small for this network; choose a larger one") from error
 

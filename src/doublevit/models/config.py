@@ -1,4 +1,4 @@
-"""What a model is made of: the tables of named networks and heads, and their options. Nothing here imports torch."""
+"""Options of models, and the tables of named networks and heads; nothing here imports torch."""
 
 import dataclasses
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from doublevit.models.top_k import NONE, TopK
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A timm model with its tag pinned (defaults move), and arguments that make it another size."""
+    """A timm model, its pretrained tag pinned since defaults change, a note, and `options` for `timm.create_model`."""
 
     timm_name: str
     note: str
@@ -24,9 +24,7 @@ def _small_vit(patch_size: int, note: str, **options: str) -> Backbone:
 
 
 _FROM_SCRATCH = "six small blocks for 32 pixels, to be trained from scratch"
-_SOON = "the same from weights by Xavier's rule, from which it learns sooner"
-
-
+_XAVIER = "the same from weights by Xavier's rule, from which it learns sooner"
 _SMALL_PIT = {"img_size": 32, "patch_size": 8, "stride": 4, "base_dims": (16, 16, 16), "depth": (2, 3, 1)}
 
 BACKBONES: dict[str, Backbone] = {
@@ -42,8 +40,8 @@ BACKBONES: dict[str, Backbone] = {
     "pit-ti": Backbone("pit_ti_distilled_224.in1k", "PiT-Ti distilled, PiT-B at a tenth of the cost"),
     "vit-digits-4": _small_vit(4, _FROM_SCRATCH),
     "vit-digits-8": _small_vit(8, _FROM_SCRATCH),
-    "vit-digits-4-xavier": _small_vit(4, _SOON, weight_init="jax"),
-    "vit-digits-8-xavier": _small_vit(8, _SOON, weight_init="jax"),
+    "vit-digits-4-xavier": _small_vit(4, _XAVIER, weight_init="jax"),
+    "vit-digits-8-xavier": _small_vit(8, _XAVIER, weight_init="jax"),
     "pit-digits": Backbone("pit_ti_224", "a small PiT for 32 pixels, to be trained from scratch", _SMALL_PIT),
     "resnet-digits": Backbone("test_resnet.r160_in1k", "timm's smallest ResNet, for small images and tests"),
 }
@@ -56,7 +54,7 @@ HEADS = {
 }
 
 
-MAX_HEADS = 1024  # and the same for their width: far beyond use, and it still fits in memory
+MAX_HEADS = 1024  # and largest width of one: far beyond any use, but still fits into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +62,17 @@ class CrossConfig:
     """Cross attention between the two branches of a DoubleViT."""
 
     after: tuple[int, ...] = ()
-    """Blocks after which a layer stands, counted from 1 (paper: none, 9, or 9 12)."""
+    """Blocks after which to insert cross attention, counted from 1 (paper: none, 9, or 9 12)."""
     heads: int = 4
-    """Attention heads of each layer (4 in the paper's figure)."""
+    """Number of attention heads in each layer (4 in the paper's figure)."""
     head_dim: int | None = None
-    """Width of one head; none: the branch's width / heads (released code: 64 and 32)."""
+    """Width of one head; if not given, the other branch's width / heads (released code: 64 and 32)."""
     projection: Literal["paper", "crossvit"] = "paper"
-    """Between the branches' widths: paper (Linear) or crossvit (LayerNorm, GELU, Linear)."""
+    """Projection between the branches' widths: paper (Linear) or crossvit (LayerNorm, GELU, Linear)."""
     routing: Literal["own", "swapped"] = "own"
-    """Afterwards a branch keeps its own patch tokens (figure, CrossViT) or gets the other's (released code)."""
+    """Afterwards a branch keeps its own patch tokens (own: figure, CrossViT) or gets the other's (swapped: code)."""
     fusion: Literal["replace", "residual"] = "replace"
-    """The class token is replaced (paper), or added to, starting from exactly no change."""
+    """Whether the result replaces the class token (replace: paper) or is added to it, at first zero (residual)."""
 
     def __post_init__(self) -> None:
         if any(block < 1 for block in self.after) or list(self.after) != sorted(set(self.after)):
@@ -92,20 +90,20 @@ class ModelConfig:
     backbone: Annotated[str, tyro.conf.arg(aliases=("--model",))] = "vit-b16"
     """A named network (see `doublevit recipes`) or any timm model; NAME@32 gives a ViT patches of 32 pixels."""
     coarse: str | None = None
-    """A second ViT beside it, of larger patches: makes the model a DoubleViT."""
+    """A second ViT with larger patches, which makes the model a DoubleViT."""
     weights: Annotated[str, tyro.conf.arg(aliases=("--weights",))] = "hub"
     """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of such by timm names."""
     coarse_weights: str | None = None
-    """The same for the second ViT; if not given, as `weights`."""
+    """Weights of the second ViT; if not given, as `weights`."""
     head: Literal["linear", "paper-single", "paper-double", "pretrained"] = "linear"
-    """linear; paper-single or paper-double (the released code's MLPs); pretrained (ImageNet's own, cut to wnids)."""
+    """linear; paper-single or paper-double (the released code's MLPs); pretrained (the checkpoint's ImageNet head)."""
     image_size: int | None = None
-    """Side in pixels of what the network sees; none: what its checkpoint was made for."""
+    """Side in pixels of the network's input; if not given, that of its checkpoint."""
     freeze: str = "none"
-    """none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
+    """Frozen: none, all-but-head, all-but-N-tensors (paper: 90; counted in each branch) or all-but-N-blocks."""
     top_k: str = NONE
-    """Sparse attention: each query's K keys of highest score only. none, K, a fraction (10%), or one for each stage of
-    a PiT (32,16,8)."""
+    """Sparse attention, to each query's K keys of highest score: none, K, a fraction (10%), or one for each stage of a
+    PiT (32,16,8)."""
     cross: CrossConfig = CrossConfig()
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """DoubleViT: two pretrained ViTs of different patch sizes side by side, joined by cross attention near the end.
 
-The cross attention is that of CrossViT (Chen et al. 2021), in the paper's variant or theirs.
+The cross attention is that of CrossViT (Chen et al. 2021), or the paper's variant of it.
 """
 
 import itertools
@@ -21,7 +21,7 @@ class CrossAttention(nn.Module):
 
     c = in(class token), now as wide as the other branch; z = [c; patches]; y = c + attention of LN(z)[0] over LN(z);
     out(y) replaces the class token, or, with `residual` fusion, is added to it. The last projection then starts at
-    zero, so a new layer changes nothing; with `replace` a new layer throws the pretrained class token away.
+    zero, so a new layer changes nothing; with `replace` a new layer discards the pretrained class token.
     """
 
     def __init__(self, width: int, other_width: int, config: CrossConfig) -> None:
@@ -40,25 +40,25 @@ class CrossAttention(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, class_token: torch.Tensor, other_patches: torch.Tensor) -> torch.Tensor:
-        """Class token (B, 1, width) and the other branch's patches (B, N, other_width) -> (B, 1, width)."""
-        carried = self.project_in(class_token)
-        seen = self.norm(torch.cat([carried, other_patches], dim=1))
-        query = self._split(self.query(seen[:, :1]))
-        key, value = (self._split(part) for part in self.key_value(seen).chunk(2, dim=-1))
-        read = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        update = self.project_out(carried + self.project(read))
+        """Map class token (B, 1, width) and the other branch's patches (B, N, other_width) to (B, 1, width)."""
+        projected = self.project_in(class_token)
+        tokens = self.norm(torch.cat([projected, other_patches], dim=1))
+        query = self._split(self.query(tokens[:, :1]))
+        key, value = (self._split(part) for part in self.key_value(tokens).chunk(2, dim=-1))
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        update = self.project_out(projected + self.project(attended))
         return class_token + update if self.residual else update
 
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, N, heads * head_dim) -> (B, heads, N, head_dim)."""
+        """Split heads: (B, N, heads * head_dim) -> (B, heads, N, head_dim)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class CrossLayer(nn.Module):
-    """Both branches attend to each other: tokens of both -> tokens of both.
+    """Cross attention in both directions: tokens of both branches -> tokens of both branches.
 
-    Each gets a new class token. Its patches stay its own, or are exchanged (`swapped` routing, as in the paper's
-    released code; the widths must then be equal).
+    Each branch gets a new class token. It keeps its patches, or they are exchanged (`swapped` routing, as in the
+    paper's released code; widths must then be equal).
     """
 
     def __init__(self, fine_width: int, coarse_width: int, config: CrossConfig) -> None:
@@ -73,7 +73,7 @@ class CrossLayer(nn.Module):
         self.coarse = CrossAttention(coarse_width, fine_width, config)
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens with the class token first, (B, 1 + N, D) and (B, 1 + M, E), to tokens of the same kind."""
+        """Map tokens, class token first, (B, 1 + N, D) and (B, 1 + M, E), to new ones of both branches."""
         fine_class, fine_patches = fine[:, :1], fine[:, 1:]
         coarse_class, coarse_patches = coarse[:, :1], coarse[:, 1:]
         new_fine = self.fine(fine_class, coarse_patches)
@@ -98,7 +98,7 @@ def _head_dim(width: int, heads: int) -> int:
 
 
 class Branch(nn.Module):
-    """A timm ViT that can be stopped between its blocks."""
+    """A timm ViT whose blocks can be run in parts."""
 
     def __init__(self, vit: VisionTransformer, normalize: Normalize) -> None:
         super().__init__()
@@ -107,20 +107,20 @@ class Branch(nn.Module):
 
     @property
     def depth(self) -> int:
-        """How many blocks it has."""
+        """The number of blocks."""
         return len(self.vit.blocks)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, S, S), float in [0, 1] or uint8 -> tokens (B, N, D), class token first."""
+        """Embed images (B, 3, S, S), float in [0, 1] or uint8: tokens (B, N, D), class token first."""
         vit = self.vit
         return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(self.normalize(images)))))
 
     def run(self, tokens: torch.Tensor, start: int, stop: int | None) -> torch.Tensor:
-        """Tokens through the blocks start .. stop - 1; None is the end."""
+        """Run tokens through the blocks start .. stop - 1, or to the last one if `stop` is None."""
         return self.vit.blocks[start:stop](tokens)
 
     def pool(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens after the last block -> the feature (B, D) that the ViT's own classifier would get."""
+        """Turn the tokens after the last block into the feature (B, D) for the ViT's classifier."""
         return self.vit.forward_head(self.vit.norm(tokens), pre_logits=True)
 
 
@@ -128,7 +128,7 @@ class DoubleViT(nn.Module):
     """Images (B, 3, S, S), float in [0, 1] or uint8 -> one feature (B, D_fine + D_coarse).
 
     Raises:
-        UserError: a branch is no plain ViT, the inputs differ in size, or a cross-attention layer has no place.
+        UserError: a branch is no plain ViT, the input sizes differ, or cross attention is placed after a missing block.
     """
 
     def __init__(self, fine: Network, coarse: Network, config: CrossConfig) -> None:
@@ -142,11 +142,11 @@ class DoubleViT(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The width of its one feature."""
+        """The width of the feature, as a tuple of one."""
         return (self.fine.vit.head_hidden_size + self.coarse.vit.head_hidden_size,)
 
     def branches(self) -> dict[str, nn.Module]:
-        """The pretrained networks in it, by name."""
+        """Return the pretrained networks by name."""
         return {"fine": self.fine.vit, "coarse": self.coarse.vit}
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -1,7 +1,7 @@
-"""Which parameters are trained. `requires_grad` is the only record of it, so it cannot disagree with itself.
+"""Freezing of parameters; `requires_grad` is the only record of it, so no two records can disagree.
 
 "All but the last 90 layers" of the paper means parameter tensors (its released code); here they are counted in each
-pretrained network on its own, since in module order over a whole DoubleViT they would all lie in the second branch.
+pretrained network separately, since over a whole DoubleViT the last 90 would all be in the second branch.
 Classifier heads and cross-attention layers are new and always trained.
 """
 
@@ -14,13 +14,13 @@ from torch import nn
 
 from doublevit.errors import UserError
 
-EMBEDDINGS = ("pos_embed", "cls_token", "reg_token", "patch_embed")  # what runs first, wherever it is registered
+EMBEDDINGS = ("pos_embed", "cls_token", "reg_token", "patch_embed")  # these run first, wherever they are registered
 KINDS = "none, all-but-head, all-but-N-tensors or all-but-N-blocks"
 
 
 @dataclasses.dataclass(frozen=True)
 class PartSummary:
-    """How much of one part of a model is trained: counts of parameter tensors and of parameters."""
+    """Numbers of trained and of all parameter tensors, and of their elements, in one part of a model."""
 
     name: str
     trained_tensors: int
@@ -30,42 +30,42 @@ class PartSummary:
 
 
 def apply(spec: str, branches: Mapping[str, nn.Module]) -> None:
-    """Set `requires_grad` in every branch: a tail of it, in module order, is trained.
+    """Set `requires_grad` in every branch: its last tensors, in module order, are trained.
 
     Args:
         spec: none, all-but-head, all-but-N-tensors or all-but-N-blocks.
         branches: pretrained networks without their heads, by name.
 
     Raises:
-        UserError: `spec` is none of these, or asks for more than there is.
+        UserError: `spec` is none of these, or its number exceeds that of tensors or blocks.
     """
     for name, network in branches.items():
         parameters = list(network.parameters())
-        trained = _tail(spec, name, network)
+        trained = _count_trained(spec, name, network)
         for position, parameter in enumerate(parameters):
             parameter.requires_grad_(position >= len(parameters) - trained)
 
 
-def settle(module: nn.Module) -> None:
+def eval_frozen(module: nn.Module) -> None:
     """Put every submodule whose parameters are all frozen in evaluation mode: no dropout, no new batch statistics."""
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):
         module.eval()
         return
     for child in module.children():
-        settle(child)
+        eval_frozen(child)
 
 
 def summary(parts: Mapping[str, nn.Module]) -> list[PartSummary]:
-    """One line for each part, in order."""
+    """Summarize each part of a model, in order."""
     return [_summarize(name, part) for name, part in parts.items()]
 
 
 def autograd_leaks(network: nn.Module) -> list[str]:
-    """Trained tensors that come before frozen ones: for their sake autograd runs through all that is frozen.
+    """Return the names of trained tensors that run before frozen ones, so that autograd must pass through these.
 
-    A trainable `pos_embed` before frozen blocks is the usual one; it costs a fifth of the training speed. `apply` never
-    makes one where modules stand in the order they run in; setting `requires_grad` by hand does.
+    A trainable `pos_embed` before frozen blocks is the usual case; it costs a fifth of the training speed. `apply`
+    causes none where modules are registered in the order they run in; setting `requires_grad` by hand can.
     """
     named = list(network.named_parameters())
     last_frozen = max((i for i, (_, parameter) in enumerate(named) if not parameter.requires_grad), default=-1)
@@ -80,8 +80,8 @@ def autograd_leaks(network: nn.Module) -> list[str]:
     ]
 
 
-def _tail(spec: str, name: str, network: nn.Module) -> int:
-    """How many of the last tensors are trained."""
+def _count_trained(spec: str, name: str, network: nn.Module) -> int:
+    """Return how many of the last tensors `spec` leaves to be trained."""
     total = len(list(network.parameters()))
     if spec in ("none", "all-but-head"):
         return total if spec == "none" else 0
@@ -103,7 +103,7 @@ def _tensors_from(network: nn.Module, block: nn.Module) -> int:
 
 
 def _blocks(network: Any) -> list[nn.Module]:
-    """The residual blocks in their order: of ViTs, of PiT's stages, of ResNets."""
+    """Return the residual blocks of a ViT, PiT or ResNet, in order."""
     if hasattr(network, "blocks"):
         return list(network.blocks)
     if hasattr(network, "transformers"):

@@ -1,4 +1,4 @@
-"""A model's first layer: images of any size to what the network was trained on."""
+"""A model's first layers: resizing of images of any size, and normalization, as the network was trained."""
 
 import functools
 
@@ -11,11 +11,11 @@ class Resize(nn.Module):
     """Resize to a square as Pillow does: (B, 3, H, W) -> (B, 3, size, size), uint8 or float in [0, 1].
 
     Floats are resized differentiably, by two matrix products with Pillow's weights (those of
-    `torch.nn.functional.interpolate(antialias=True)`). Like Pillow, and unlike torch, this clips to [0, 1] after each
-    of the two passes: where it does, the gradient is truly zero. Nothing is rounded.
+    `torch.nn.functional.interpolate(antialias=True)`). Like Pillow, and unlike torch, it clips to [0, 1] after each of
+    the two passes; where it does, the gradient is truly zero. Nothing is rounded.
 
-    Bytes stay bytes on the CPU, where torch has Pillow's own arithmetic, rounding included, at many times the speed
-    (bicubic: within 2 levels of Pillow, equal on 99 % of values); elsewhere they become floats.
+    uint8 stays uint8 on the CPU, where torch has Pillow's arithmetic, rounding included, at many times the speed
+    (bicubic: within 2 levels of Pillow, equal on 99 % of values); elsewhere it becomes float.
     """
 
     def __init__(self, size: int, interpolation: str) -> None:
@@ -24,20 +24,20 @@ class Resize(nn.Module):
         self.mode = "bilinear" if interpolation == "bilinear" else "bicubic"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        # Full precision even under autocast: half of a level of 255 is 9 bits, and bfloat16 has 8.
+        # Full precision even under autocast: half a level of 255 needs 9 bits, and bfloat16 has 8.
         with torch.autocast(images.device.type, enabled=False):
             if images.dtype == torch.uint8 and images.device.type == "cpu":
-                return self._bytes(images)
+                return self._resize_bytes(images)
             images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-            return self._along(self._along(images, -1), -2)  # Pillow's order
+            return self._resize_axis(self._resize_axis(images, -1), -2)  # Pillow's order
 
-    def _bytes(self, images: torch.Tensor) -> torch.Tensor:
+    def _resize_bytes(self, images: torch.Tensor) -> torch.Tensor:
         if images.shape[-2:] == (self.size, self.size):
             return images
         images = images.contiguous(memory_format=torch.channels_last)  # the fast case of torch's kernel
         return F.interpolate(images, size=(self.size, self.size), mode=self.mode, antialias=True)
 
-    def _along(self, images: torch.Tensor, dimension: int) -> torch.Tensor:
+    def _resize_axis(self, images: torch.Tensor, dimension: int) -> torch.Tensor:
         if images.shape[dimension] == self.size:
             return images
         weights = resize_weights(images.shape[dimension], self.size, self.mode, images.device)
@@ -49,22 +49,22 @@ class Resize(nn.Module):
 
 @functools.lru_cache(maxsize=32)
 def resize_weights(old: int, new: int, mode: str, device: torch.device) -> torch.Tensor:
-    """The float32 (new, old) matrix that resizes a column of `old` pixels; each row sums to 1."""
-    # Ordinary tensors even when first asked for in inference mode: a later training step must be able to use them.
+    """Return the matrix (new, old), float32, that resizes a column of `old` pixels; each row sums to 1."""
+    # The cached tensor may be made in inference mode, but a later training step must be able to use it.
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(old)[None, None]
         return F.interpolate(identity, size=(new, old), mode=mode, antialias=True)[0, 0].to(device)
 
 
 class Normalize(nn.Module):
-    """(images - mean) / std with the checkpoint's own constants, for floats in [0, 1] or bytes: (B, 3, H, W) float."""
+    """(images - mean) / std with the checkpoint's constants: (B, 3, H, W), float in [0, 1] or uint8 -> float."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        # Part of the network's definition, not of its weights: so weight files stay exchangeable with timm's.
+        # Not part of the state dict, so that weight files stay exchangeable with timm's.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 

@@ -1,8 +1,8 @@
-"""Explicit sparse attention (Zhao et al. 2019): each query looks at its k keys of highest score only.
+"""Explicit sparse attention (Zhao et al. 2019): each query attends only to its k keys of highest score.
 
-What costs in the plain formula is finding each query's k-th largest score, and writing scores to memory over and over.
-So on the CPU a kernel takes a few heads at a time, whose scores stay in the processor's cache: NumPy finds the k-th
-score, in vector instructions, and everything between the two matrix products happens in place.
+The plain formula spends its time on each query's k-th largest score, and on writing scores to memory repeatedly. So on
+the CPU a kernel takes a few heads at a time, whose scores stay in the processor's cache: NumPy finds the k-th score by
+vector instructions, and everything between the two matrix products happens in place.
 """
 
 import dataclasses
@@ -17,20 +17,20 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-PIECE = 64  # numbers that NumPy sorts wholly in registers
-AT_ONCE = 480_000  # scores, twelve heads of 197 tokens: two megabytes, and few calls
-LOWEST = -16.0  # of the k-th scores; rare in trained networks
+PIECE = 64  # numbers that NumPy sorts entirely in registers
+MAX_SCORES = 480_000  # at a time: twelve heads of 197 tokens, two megabytes, few calls
+LOWEST = -16.0  # k-th score down to which scores are shifted; lower ones are rare in trained networks
 INTEGERS = {torch.float32: np.int32, torch.float64: np.int64}
 Heads = tuple[int, slice]
-"""Some heads of one sample."""
-HEADED = 4  # dimensions of (B, heads, queries, d)
-FEW = 16  # queries for which the kernel's calls would cost more than they save
+"""Indices of a sample and of some of its heads."""
+MULTI_HEAD_NDIM = 4  # dimensions of (B, heads, queries, d)
+MIN_QUERIES = 16  # with fewer, the kernel's calls cost more than they save
 
 
 class SparseKernel(torch.autograd.Function):
     """Query, key and value (B, heads, N, d), float32 or float64, `top_k` and the scores' scale -> (B, heads, N, d).
 
-    For the way back it keeps the weights, (B, heads, N, N), as attention that is not fused does. Scores that differ by
+    For `backward` it saves the weights, (B, heads, N, N), as attention that is not fused does. Scores that differ by
     less than the smallest normal number count as ties.
     """
 
@@ -38,65 +38,71 @@ class SparseKernel(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, top_k: int, scale: float
     ) -> torch.Tensor:
-        read = query.new_empty((*query.shape[:3], value.shape[-1]))
-        kept = query.new_empty((*query.shape[:3], key.shape[2])) if any(ctx.needs_input_grad) else None
+        output = query.new_empty((*query.shape[:3], value.shape[-1]))
+        saved = query.new_empty((*query.shape[:3], key.shape[2])) if any(ctx.needs_input_grad) else None
 
         def attend(heads: Heads) -> None:
             scores, spare = _buffers(query, key, heads)
             torch.baddbmm(scores, query[heads], key[heads].mT, beta=0, alpha=scale, out=scores)
             _drop_below(scores, kth_largest(scores, top_k, spare))
-            weights = torch.softmax(scores, dim=-1, out=spare if kept is None else kept[heads])
-            torch.bmm(weights, value[heads], out=read[heads])
+            weights = torch.softmax(scores, dim=-1, out=spare if saved is None else saved[heads])
+            torch.bmm(weights, value[heads], out=output[heads])
 
         _for_all_heads(attend, query, key)
-        if kept is not None:
-            ctx.save_for_backward(query, key, value, kept)
+        if saved is not None:
+            ctx.save_for_backward(query, key, value, saved)
             ctx.scale = scale
-        return read
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, kept = ctx.saved_tensors
-        of_query, of_key, of_value = (torch.empty_like(part, memory_format=_PLAIN) for part in (query, key, value))
+        query, key, value, weights = ctx.saved_tensors
+        grad_query, grad_key, grad_value = (
+            torch.empty_like(part, memory_format=_PLAIN) for part in (query, key, value)
+        )
 
         def attend(heads: Heads) -> None:
             scores, _ = _buffers(query, key, heads)
-            torch.bmm(kept[heads].mT, gradient[heads], out=of_value[heads])
+            torch.bmm(weights[heads].mT, gradient[heads], out=grad_value[heads])
             torch.bmm(gradient[heads], value[heads].mT, out=scores)
-            torch._softmax_backward_data(scores, kept[heads], -1, scores.dtype, grad_input=scores)
-            for out, left, right in ((of_query, scores, key), (of_key, scores.mT, query)):
+            torch._softmax_backward_data(scores, weights[heads], -1, scores.dtype, grad_input=scores)
+            for out, left, right in ((grad_query, scores, key), (grad_key, scores.mT, query)):
                 torch.baddbmm(out[heads], left, right[heads], beta=0, alpha=ctx.scale, out=out[heads])
 
         _for_all_heads(attend, query, key)
-        return of_query, of_key, of_value, None, None
+        return grad_query, grad_key, grad_value, None, None
 
 
 def kth_largest(scores: torch.Tensor, k: int, spare: torch.Tensor) -> torch.Tensor:
-    """The k-th largest of each row of scores (..., N), as (..., 1); `spare` is of the same shape and is overwritten.
+    """Return the k-th largest of each row of scores (..., N) as (..., 1); `spare`, of the same shape, is overwritten.
 
-    Where it pays, the k largest of each piece of a row are found first, and then the k-th among these.
+    If it pays, the k largest of each piece of a row are found first, and then the k-th largest among these.
     """
     kind = INTEGERS[scores.dtype]
-    rows = _in_order(scores.numpy().view(kind), out=spare.numpy().view(kind)).reshape(-1, scores.shape[-1], copy=False)
+    rows = _flip_negative(scores.numpy().view(kind), out=spare.numpy().view(kind)).reshape(
+        -1, scores.shape[-1], copy=False
+    )
     pieces, rest = divmod(rows.shape[1], PIECE)
     if k < PIECE and pieces * k + rest < rows.shape[1]:
-        whole = rows[:, : pieces * PIECE].reshape(len(rows), pieces, PIECE, copy=False)
-        whole.partition(PIECE - k, axis=-1)
+        split = rows[:, : pieces * PIECE].reshape(len(rows), pieces, PIECE, copy=False)
+        split.partition(PIECE - k, axis=-1)
         best = _memory("best", (len(rows), pieces * k + rest), scores.dtype).numpy().view(kind)
-        best[:, rest:].reshape(len(rows), pieces, k, copy=False)[:] = whole[:, :, PIECE - k :]
+        best[:, rest:].reshape(len(rows), pieces, k, copy=False)[:] = split[:, :, PIECE - k :]
         best[:, :rest] = rows[:, pieces * PIECE :]
         rows = best
     position = rows.shape[1] - k
     rows.partition(position, axis=-1)
     least = rows[:, position].copy()
-    return torch.from_numpy(_in_order(least, out=np.empty_like(least))).view(scores.dtype).view(*scores.shape[:-1], 1)
+    return (
+        torch.from_numpy(_flip_negative(least, out=np.empty_like(least))).view(scores.dtype).view(*scores.shape[:-1], 1)
+    )
 
 
-def _in_order(bits: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """The bits of floats as integers of the same order, or back again: those of negative numbers are turned round.
+def _flip_negative(bits: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Map the bits of floats to integers of the same order, or back, by flipping all but the sign of negative numbers.
 
-    NumPy finds the k-th of integers in two thirds of the time, since it need not look for NaN among them.
+    NumPy finds the k-th integer in two thirds of the time, since it need not look for NaN.
     """
     np.right_shift(bits, bits.itemsize * 8 - 1, out=out)
     np.bitwise_and(out, np.iinfo(bits.dtype).max, out=out)
@@ -104,17 +110,17 @@ def _in_order(bits: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _drop_below(scores: torch.Tensor, least: torch.Tensor) -> None:
-    """Set what is below each row's least score to minus infinity; a shift that changes no softmax makes it faster."""
-    if least.min() < LOWEST:  # the shift would cost the highest scores their last digits, or make infinities NaN
+    """Set scores below each row's `least` to minus infinity; a shift, which changes no softmax, makes it faster."""
+    if least.min() < LOWEST:  # the shift would round the highest scores, or make infinities NaN
         scores.masked_fill_(scores < least, -torch.inf)
         return
     torch.threshold_(scores.sub_(least), -torch.finfo(scores.dtype).tiny, -torch.inf)
 
 
 def _for_all_heads(work: Callable[[Heads], None], query: torch.Tensor, key: torch.Tensor) -> None:
-    """Do the work for all heads of all samples, on as many threads as torch may use."""
+    """Call `work` for all heads of all samples, on as many threads as torch may use."""
     samples, heads = query.shape[:2]
-    step = max(1, AT_ONCE // (query.shape[2] * key.shape[2]))
+    step = max(1, MAX_SCORES // (query.shape[2] * key.shape[2]))
     jobs = [(sample, slice(head, head + step)) for sample in range(samples) for head in range(0, heads, step)]
     threads = torch.get_num_threads()
     if threads == 1 or len(jobs) == 1:
@@ -133,15 +139,15 @@ def _for_all_heads(work: Callable[[Heads], None], query: torch.Tensor, key: torc
 
 @functools.lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that run torch on one core each; the calling thread keeps its own number."""
+    """Make threads that run torch on one core each; the calling thread keeps its number of threads."""
     barrier = threading.Barrier(threads)
 
-    def alone(_: int) -> None:
+    def use_one_core(_: int) -> None:
         torch.set_num_threads(1)
         barrier.wait()
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="attention")
-    list(pool.map(alone, range(threads)))
+    list(pool.map(use_one_core, range(threads)))
     torch.set_num_threads(threads)
     return pool
 
@@ -151,28 +157,27 @@ _PLAIN = torch.contiguous_format
 
 
 def _buffers(query: torch.Tensor, key: torch.Tensor, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two pieces of memory for the scores of some heads."""
+    """Return two buffers for the scores of some heads."""
     shape = (len(range(*heads[1].indices(query.shape[1]))), query.shape[2], key.shape[2])
     return _memory("scores", shape, query.dtype), _memory("spare", shape, query.dtype)
 
 
 def _memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Memory that the thread uses again and again: fresh memory is slow to touch for the first time."""
-    made: torch.Tensor | None = getattr(_local, name, None)
-    if made is None or made.shape != shape or made.dtype != dtype:
-        with torch.inference_mode(False):  # so that it can be used with and without
-            made = torch.empty(shape, dtype=dtype)
-        setattr(_local, name, made)
-    return made
+    """Return a buffer that this thread reuses, since touching fresh memory is slow."""
+    buffer: torch.Tensor | None = getattr(_local, name, None)
+    if buffer is None or buffer.shape != shape or buffer.dtype != dtype:
+        with torch.inference_mode(False):  # so that it can be used in and outside of inference mode
+            buffer = torch.empty(shape, dtype=dtype)
+        setattr(_local, name, buffer)
+    return buffer
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """What else `scaled_dot_product_attention` can be told, under its own names.
+    """The other arguments of `scaled_dot_product_attention`, under the same names.
 
-    `attn_mask`: which keys may be looked at, bool, or numbers to be added to the scores; `dropout_p`: fraction of the
-    weights that are set to zero; `is_causal`: no query looks at keys behind it; `scale`: of the scores, None is
-    1 / sqrt(d).
+    `attn_mask`: True for keys to attend to, or numbers to be added to the scores; `dropout_p`: fraction of weights set
+    to zero; `is_causal`: no query attends to later keys; `scale`: factor of the scores, None for 1 / sqrt(d).
     """
 
     attn_mask: torch.Tensor | None = None
@@ -181,14 +186,14 @@ class Scoring:
     scale: float | None = None
 
     def scale_of(self, query: torch.Tensor) -> float:
-        """What scores are multiplied by."""
+        """Return the factor of the scores."""
         return float(query.shape[-1] ** -0.5) if self.scale is None else self.scale
 
     def masked(self, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (B, heads, queries, keys), minus infinity where a key may not be looked at."""
+        """Mask scores (B, heads, queries, keys) with minus infinity."""
         if self.is_causal:
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-            scores = scores.masked_fill(~seen, -torch.inf)
+            visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            scores = scores.masked_fill(~visible, -torch.inf)
         if self.attn_mask is None:
             return scores
         if self.attn_mask.dtype == torch.bool:
@@ -199,17 +204,17 @@ class Scoring:
 def sparse_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, top_k: int, scoring: Scoring = Scoring()
 ) -> torch.Tensor:
-    """`scaled_dot_product_attention` to each query's `top_k` keys of highest score, ties at the last place included.
+    """Compute `scaled_dot_product_attention` to each query's `top_k` keys of highest score, and ties with the last.
 
-    On the CPU a kernel computes it (benchmarks/sparse_attention.py says how fast); with a mask, dropout, few queries or
-    shared heads, on other devices, and while a model is exported, it is the plain formula.
+    On the CPU a kernel computes it (benchmarks/sparse_attention.py measures its speed); with a mask, dropout, few
+    queries or shared heads, on other devices, and while a model is exported, the plain formula is used.
 
     Args:
         query: (B, heads, queries, d).
         key: (B, heads, keys, d).
         value: (B, heads, keys, d).
-        top_k: from 1; as many as there are keys or more is dense attention.
-        scoring: what else torch's function can be told.
+        top_k: at least 1; attention is dense if it is not below the number of keys.
+        scoring: the other arguments of torch's function.
 
     Returns: (B, heads, queries, d).
     """
@@ -218,14 +223,14 @@ def sparse_attention(
         return weights.to(value.dtype) @ value
     wide = [part if part.dtype == torch.float64 else part.float() for part in (query, key, value)]
     with torch.autocast("cpu", enabled=False):
-        read: torch.Tensor = SparseKernel.apply(*wide, min(top_k, key.shape[-2]), scoring.scale_of(query))
-        return read.to(value.dtype)
+        output: torch.Tensor = SparseKernel.apply(*wide, min(top_k, key.shape[-2]), scoring.scale_of(query))
+        return output.to(value.dtype)
 
 
 def attention_weights(query: torch.Tensor, key: torch.Tensor, top_k: int, scoring: Scoring = Scoring()) -> torch.Tensor:
-    """The plain formula: weights (B, heads, queries, keys), in each row a softmax over the keys not below its k-th.
+    """Compute weights (B, heads, queries, keys) by the plain formula: softmax over the scores not below the k-th.
 
-    Scores and weights are float32 at least, whatever the queries are, so that ties are ties of the scores.
+    Scores and weights are at least float32 for any dtype of queries, so that rounding makes no ties.
     """
     with torch.autocast(query.device.type, enabled=False):
         query, key = (part if part.dtype == torch.float64 else part.float() for part in (query, key))
@@ -239,5 +244,5 @@ def _suits_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, s
         return False
     if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or query.device.type != "cpu":
         return False
-    alike = query.ndim == HEADED and query.shape[:2] == key.shape[:2] == value.shape[:2]
-    return alike and query.shape[-2] >= FEW
+    alike = query.ndim == MULTI_HEAD_NDIM and query.shape[:2] == key.shape[:2] == value.shape[:2]
+    return alike and query.shape[-2] >= MIN_QUERIES

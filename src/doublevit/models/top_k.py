@@ -1,4 +1,4 @@
-"""How many keys each query of a sparse attention may look at, as it is written: `16`, `10%`, `32,16,8` or `none`."""
+"""The number of keys that each query of sparse attention attends to, written `16`, `10%`, `32,16,8` or `none`."""
 
 import dataclasses
 import fractions
@@ -12,41 +12,41 @@ EXPECTED = "expected none, a number of keys from 1, a share of them as 10%, or o
 
 @dataclasses.dataclass(frozen=True)
 class TopK:
-    """Numbers of keys (int) or shares of them (Fraction in 0..1): one for all, or one for each stage of a network."""
+    """Numbers of keys (int) or fractions of them (Fraction in 0..1): one for all or for each stage of a network."""
 
     parts: tuple[int | fractions.Fraction, ...]
 
     @classmethod
     def parse(cls, text: str, argument: str = "model.top_k") -> "TopK | None":
-        """What is written, None for `none`; `argument` is named where it means nothing.
+        """Parse `text`, None for `none`; errors name the `argument`.
 
         Raises:
-            UserError: it is none of the forms, or a number is out of range.
+            UserError: the text has none of the forms, or a number is out of range.
         """
         if text.lower() == NONE:
             return None
         return cls(tuple(_part(part, f"`{argument}` {text!r}: {EXPECTED}") for part in text.split(",")))
 
     def __str__(self) -> str:
-        """The same, always written alike: "16", "10%", "32,16,8"."""
+        """Return the canonical text: "16", "10%", "32,16,8"."""
         return ",".join(str(part) if isinstance(part, int) else f"{float(100 * part):g}%" for part in self.parts)
 
     def at(self, stage: int) -> int | fractions.Fraction:
-        """What holds in a stage, counted from 0; the last number holds in all that follow."""
+        """Return the number or fraction for a stage, counted from 0; the last one holds for all that follow."""
         return self.parts[min(stage, len(self.parts) - 1)]
 
 
 def keys_kept(part: int | fractions.Fraction, keys: int) -> int:
-    """How many of `keys` keys are kept, from 1 to all; shares are rounded up."""
+    """Return how many of `keys` keys are kept, from 1 to all; fractions are rounded up."""
     return max(1, min(keys, part if isinstance(part, int) else math.ceil(part * keys)))
 
 
 Recorded = tuple[int | float, ...] | None
-"""As results record it: keys (int) or fractions of them (float) for each stage, or one for all; None is dense."""
+"""Top-k as results record it: keys (int) or fractions (float) for each stage, or one for all; None is dense."""
 
 
 def recorded(text: str) -> Recorded:
-    """What is written, as results record it."""
+    """Convert the text of top-k to the form that results record."""
     top_k = TopK.parse(text)
     if top_k is None:
         return None
@@ -54,13 +54,13 @@ def recorded(text: str) -> Recorded:
 
 
 def show(top_k: Recorded) -> str:
-    """What is recorded, as it is written: "none", "16", "10%", "32,16,8"."""
+    """Convert the recorded form of top-k to text: "none", "16", "10%", "32,16,8"."""
     parts = (str(part) if isinstance(part, int) else f"{100 * part:g}%" for part in top_k or ())
     return ",".join(parts) or NONE
 
 
 def mention(top_k: Recorded, lead: str = "") -> str:
-    """`lead` and the sparse attention: ", top-k 16"; nothing where it is dense."""
+    """Describe sparse attention behind `lead`: ", top-k 16"; "" if attention is dense."""
     return f"{lead}top-k {show(top_k)}" if top_k else ""
 
 

@@ -1,6 +1,6 @@
-"""Pretrained weights: found or fetched, read without running any code in them, fitted to a network, or refused.
+"""Pretrained weights: found or downloaded, read without running code from them, and checked against the network.
 
-Those of timm's networks come from the Hugging Face hub; what is in its cache needs no connection.
+Those of timm's networks come from the Hugging Face hub; files in its cache need no connection.
 """
 
 import os
@@ -23,30 +23,30 @@ from doublevit.errors import UserError
 
 State = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pth")
-WRAPPERS = ("state_dict", "model")  # what training scripts put around the weights
+WRAPPERS = ("state_dict", "model")  # keys under which training scripts save weights
 FILE_NAME = "model.safetensors"
-WAIT = 5.0  # seconds; the hub's own client would try for most of a minute before it gave up
+CONNECT_TIMEOUT = 5.0  # seconds; the hub's client would try for most of a minute before giving up
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a .safetensors file or of a PyTorch file that holds nothing but tensors.
+    """Read the tensors of a .safetensors file or of a PyTorch file that holds nothing else.
 
     Raises:
-        UserError: the file is missing, damaged, or wants to run code when it is loaded.
+        UserError: the file is missing, damaged, or would run code when loaded.
     """
     if not path.is_file():
         raise UserError(f"no weights at {path}: expected a .safetensors or .pth file, or hub, or none")
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
-        with warnings.catch_warnings(action="ignore"):  # on old pickles; whether we take them is said below
+        with warnings.catch_warnings(action="ignore"):  # about old pickles, which are checked below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is refused: it holds more than tensors, and loading it could run code;"
             " save the state_dict alone, best as .safetensors"
         ) from error
-    except Exception as error:  # damaged files make the readers raise nearly anything
+    except Exception as error:  # on damaged files the readers raise nearly anything
         raise UserError(
             f"{path} is no readable weight file ({type(error).__name__}: {_first_line(error)});"
             " expected a .safetensors or .pth file; fetch or save it again"
@@ -55,32 +55,32 @@ def read_state(path: Path) -> State:
 
 
 def weight_file(path: Path, timm_name: str) -> Path:
-    """The file itself, or of a folder the one that bears the name of the network, as timm tags it.
+    """Return `path` itself, or, if it is a folder, the file in it that has the network's timm name.
 
     Raises:
-        UserError: it is a folder that has no such file.
+        UserError: the folder has no such file.
     """
     if not path.is_dir():
         return path
     files = [path / f"{timm_name}{suffix}" for suffix in SUFFIXES]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         raise UserError(f"no weights at {path / timm_name}.safetensors (nor .pth): expected such a file in that folder")
-    return found
+    return file
 
 
 def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[str] = ()) -> None:
     """Load `state` into a timm `network`, with timm's own renaming and resampling of patch and position embeddings.
 
-    Tensors named in `spare` may be in the file although the network has none of that name: a classifier taken off.
+    Tensors named in `spare` are ignored: those of a classifier that was removed.
 
     Raises:
-        UserError: tensors are missing, too many, or of another shape.
+        UserError: tensors are missing, unexpected, or of another shape.
     """
     adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     try:
         state = adapt(state, network) if adapt else state
-    except Exception as error:  # timm's renaming takes the shapes it expects for granted
+    except Exception as error:  # timm's renaming assumes the expected shapes
         raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
     wanted = network.state_dict()
     problems = [*_missing(wanted, state), *_left_over(wanted, state, spare), *_misshapen(wanted, state)]
@@ -122,10 +122,10 @@ def _first_line(error: Exception) -> str:
 
 
 def hub_file(name: str, config: Any) -> Path:
-    """The weight file of a timm pretrained configuration, downloaded if it never was.
+    """Return the weight file of a timm pretrained configuration, downloaded unless it is in the cache.
 
     Raises:
-        UserError: timm has no weights for it, or they are not here and the hub cannot be reached.
+        UserError: timm has no weights for it, or they are not cached and the hub cannot be reached.
     """
     if not config.hf_hub_id:
         raise UserError(
@@ -138,7 +138,7 @@ def hub_file(name: str, config: Any) -> Path:
     try:
         _require_connection()
         return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, FILE_NAME))
-    except Exception as error:  # the client, the server and the sockets below raise a dozen unrelated kinds
+    except Exception as error:  # client, server and sockets raise a dozen unrelated types
         raise UserError(
             f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they"
             " stay in the cache), pass a file (.safetensors or .pth) as `model.weights`,"
@@ -147,8 +147,8 @@ def hub_file(name: str, config: Any) -> Path:
 
 
 def _require_connection() -> None:
-    """Raise OSError at once where there is no way to the hub; behind a proxy only the client can tell."""
+    """Raise OSError at once if the hub cannot be reached; behind a proxy only its client can tell."""
     if any(key.lower() in ("https_proxy", "all_proxy") for key in os.environ):
         return
     address = urlsplit(ENDPOINT)
-    socket.create_connection((address.hostname or "", address.port or 443), timeout=WAIT).close()
+    socket.create_connection((address.hostname or "", address.port or 443), timeout=CONNECT_TIMEOUT).close()

@@ -4,7 +4,7 @@ import datetime
 import time
 
 from doublevit.errors import UserError
-from doublevit.files import alone, writable_folder
+from doublevit.files import exclusive_lock, writable_folder
 from doublevit.jobs import train
 from doublevit.jobs.evaluate import finish
 from doublevit.progress import console
@@ -25,7 +25,7 @@ def run_study(request: StudyRequest) -> StudyRecord:
         _open(request)
     writable_folder(request.folder, "the study's folder")
     complaint = f"this study is running already (in {request.folder}); wait until it has ended"
-    with alone(request.folder / ".lock", complaint):
+    with exclusive_lock(request.folder / ".lock", complaint):
         return _run_cells(_open(request))
 
 

@@ -17,7 +17,7 @@ from doublevit.augment.pixels import to_bytes
 from doublevit.augment.policies import Augmentation, make_augmentation
 from doublevit.data.batches import gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
-from doublevit.device import choose, on_cpu
+from doublevit.device import choose_dtype, on_cpu
 from doublevit.models.classifier import Classifier
 from doublevit.runs.folder import RunFolder
 from doublevit.train.config import TrainConfig
@@ -55,7 +55,7 @@ class Training:
     @property
     def dtype(self) -> torch.dtype:
         """What matrix products run in."""
-        return choose(self.config.precision, self.accelerator.device)
+        return choose_dtype(self.config.precision, self.accelerator.device)
 
 
 def prepare(

@@ -16,7 +16,7 @@ from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.attacks.state import Outcome
-from doublevit.files import alone, writable_folder
+from doublevit.files import exclusive_lock, writable_folder
 from doublevit.jsonl import append_lines, read_lines
 from doublevit.progress import console
 from doublevit.runs.conditions import Record
@@ -97,7 +97,7 @@ class Journal:
         if self._folder is None:
             return contextlib.nullcontext()
         complaint = f"this evaluation is running already (in {self._folder}); wait until it has ended"
-        return alone(self._folder / f"{self.name}.lock", complaint)
+        return exclusive_lock(self._folder / f"{self.name}.lock", complaint)
 
     def has_chain(self, index: int) -> bool:
         """Return whether any batch of the chain at `index` had been attacked before the journal was opened."""
