@@ -10,13 +10,13 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import nn
 
+from doublevit.attacks.autoattack import losses
+from doublevit.attacks.autoattack.apgd import Apgd, Climb, ClimbPoint, checkpoints, direction
+from doublevit.attacks.autoattack.fab import Fab, to_hyperplane
+from doublevit.attacks.autoattack.square import SQUARES, Square, fraction, hill
 from doublevit.attacks.balls import distance, require_inside, size
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.interface import AttackFunction, Samples
-from doublevit.attacks.own import losses
-from doublevit.attacks.own.apgd import Apgd, Climb, ClimbPoint, checkpoints, direction
-from doublevit.attacks.own.fab import Fab, to_hyperplane
-from doublevit.attacks.own.square import SQUARES, Square, fraction, hill
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.errors import UserError
 

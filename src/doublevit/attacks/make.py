@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
+from doublevit.attacks.autoattack.apgd import Apgd
+from doublevit.attacks.autoattack.fab import Fab
+from doublevit.attacks.autoattack.square import Square
 from doublevit.attacks.catalogue import FOOLBOX
 from doublevit.attacks.foolbox_attack import make_foolbox
 from doublevit.attacks.hyperparameters import Parameters
 from doublevit.attacks.interface import AttackFunction
-from doublevit.attacks.own.apgd import Apgd
-from doublevit.attacks.own.fab import Fab
-from doublevit.attacks.own.square import Square
 
 MAKERS: dict[str, Callable[[str, Parameters], AttackFunction]] = {
     "apgd-ce": lambda norm, chosen: Apgd(norm, "ce", chosen.apgd.steps),

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
+from doublevit.attacks.autoattack.losses import margin
+from doublevit.attacks.autoattack.remaining import Remaining, choose, select
 from doublevit.attacks.balls import project, size, spread
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.own.losses import margin
-from doublevit.attacks.own.remaining import Remaining, choose, select
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError, unknown
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import torch
 
+from doublevit.attacks.autoattack import losses
+from doublevit.attacks.autoattack.remaining import Remaining, choose, select
 from doublevit.attacks.balls import project, size, spread
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.own import losses
-from doublevit.attacks.own.remaining import Remaining, choose, select
 from doublevit.attacks.victim import Loss, Victim, cross_entropy
 from doublevit.errors import UserError, unknown
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
+from doublevit.attacks.autoattack.losses import likely_targets, margin, towards
+from doublevit.attacks.autoattack.remaining import choose
 from doublevit.attacks.balls import distance, project, size, spread
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.own.losses import likely_targets, margin, towards
-from doublevit.attacks.own.remaining import choose
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError, unknown
 
