@@ -19,13 +19,13 @@ from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
 from doublevit.attacks.foolbox_hyperparameters import Pgd
-from doublevit.attacks.hyperparameters import AutoPgd, Parameters
+from doublevit.attacks.hyperparameters import AutoPgd, Hyperparameters
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.make import make
 from doublevit.attacks.victim import Victim, cross_entropy, frozen, require_pixels
 from doublevit.errors import UserError
 
-STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))
+STRONG = Hyperparameters(pgd=Pgd(steps=10, relative_step=0.25))
 
 
 @pytest.fixture(scope="module")
@@ -162,18 +162,18 @@ def test_findings_from_what_fell():
 
 
 def test_steps_too_short_to_matter():
-    def names(name: str, norm: str = "linf", parameters: Parameters = STRONG) -> list[str]:
-        return [found.name for found in checks.short_steps(name, parameters.steps_of(name, norm))]
+    def names(name: str, norm: str = "linf", parameters: Hyperparameters = STRONG) -> list[str]:
+        return [found.name for found in checks.short_steps(name, parameters.gradient_steps(name, norm))]
 
     assert names("paper") == ["short-steps"]
     assert names("pgd") == []
     for norm in ("linf", "l2"):
-        assert names("pgd", norm, Parameters()) == []
-        assert names("pgd", norm, Parameters(pgd=Pgd(relative_step=0.001))) == ["short-steps"]
-        assert names("pgd", norm, Parameters(pgd=Pgd(steps=10))) == ["short-steps"]
-    assert names("adam-pgd", "linf", Parameters(adam_pgd=Pgd(steps=35))) == ["short-steps"]  # of 1/40
-    assert names("pgd", "linf", Parameters(pgd=Pgd(steps=35))) == []  # of 1/30
-    assert names("bim", "l2", Parameters()) == names("cw", "l2", Parameters()) == names("autoattack") == []
+        assert names("pgd", norm, Hyperparameters()) == []
+        assert names("pgd", norm, Hyperparameters(pgd=Pgd(relative_step=0.001))) == ["short-steps"]
+        assert names("pgd", norm, Hyperparameters(pgd=Pgd(steps=10))) == ["short-steps"]
+    assert names("adam-pgd", "linf", Hyperparameters(adam_pgd=Pgd(steps=35))) == ["short-steps"]  # of 1/40
+    assert names("pgd", "linf", Hyperparameters(pgd=Pgd(steps=35))) == []  # of 1/30
+    assert names("bim", "l2", Hyperparameters()) == names("cw", "l2", Hyperparameters()) == names("autoattack") == []
     assert "10 steps of epsilon/30" in next(checks.short_steps("paper", (10, 1 / 30))).text
 
 
@@ -279,9 +279,9 @@ def test_attacks_that_need_more_classes_than_there_are():
 def test_every_attack_can_be_made_in_every_norm_of_its():
     for name, entry in ATTACKS.items():
         for norm in entry.norms or ("linf",):
-            assert callable(make(name, norm, Parameters()))
+            assert callable(make(name, norm, Hyperparameters()))
     with pytest.raises(UserError, match="unknown attack"):
-        make("autoattack", "linf", Parameters())  # an ensemble is its parts
+        make("autoattack", "linf", Hyperparameters())  # an ensemble is its parts
 
 
 def test_ensembles_and_their_knobs():
@@ -290,7 +290,7 @@ def test_ensembles_and_their_knobs():
     for parts in ENSEMBLES.values():
         assert set(parts) <= set(ATTACKS)
         assert len({ATTACKS[part].norms for part in parts}) == 1
-    config = AttackConfig(("autoattack", "autoattack-rand"), parameters=Parameters(apgd=AutoPgd(steps=7)))
+    config = AttackConfig(("autoattack", "autoattack-rand"), parameters=Hyperparameters(apgd=AutoPgd(steps=7)))
     assert config.parameters_of("autoattack")["apgd-dlr-t"]["steps"] == 7
     assert config.parameters_of("autoattack")["square"] == {"queries": 5000}
     assert make("apgd-ce", "l2", config.parameters).steps == 7

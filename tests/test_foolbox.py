@@ -27,14 +27,14 @@ from doublevit.attacks.foolbox_hyperparameters import (
     Pgd,
     SaltAndPepper,
 )
-from doublevit.attacks.hyperparameters import LIMITS, Parameters
+from doublevit.attacks.hyperparameters import LIMITS, Hyperparameters
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError
 
 foolbox = import_foolbox()
 
-QUICK = Parameters(
+QUICK = Hyperparameters(
     cw=CarliniWagner(binary_search_steps=3, steps=60, step=0.1, initial_constant=1.0),
     ead=ElasticNet(binary_search_steps=4, steps=100, initial_constant=0.1),
     hopskipjump=HopSkipJump(steps=3, initial_queries=40),
@@ -117,7 +117,7 @@ OTHER_DEFAULTS = {
 
 @pytest.mark.parametrize(("name", "norm"), PAIRS)
 def test_defaults_are_those_of_foolbox(name: str, norm: str | None) -> None:
-    attack = make_foolbox(name, norm, Parameters())
+    attack = make_foolbox(name, norm, Hyperparameters())
     known = inspect.signature(getattr(foolbox.attacks, attack.class_name).__init__).parameters
     for argument, value in attack.arguments.items():
         default = known[argument].default
@@ -129,22 +129,24 @@ def test_defaults_are_those_of_foolbox(name: str, norm: str | None) -> None:
 
 def test_knobs_have_limits_and_errors_name_the_flag() -> None:
     for name in FOOLBOX:
-        for knob, value in Parameters().of(name).items():
+        for knob, value in Hyperparameters().of(name).items():
             assert isinstance(value, bool) or knob in LIMITS, knob
     with pytest.raises(UserError, match=r"`attack.adam_pgd.relative_step`: expected .*, found 0"):
-        Parameters(adam_pgd=Pgd(relative_step=0))
+        Hyperparameters(adam_pgd=Pgd(relative_step=0))
     with pytest.raises(UserError, match=r"`attack.cw.binary_search_steps`: expected 1 to 100, found -1"):
-        Parameters(cw=CarliniWagner(binary_search_steps=-1))
+        Hyperparameters(cw=CarliniWagner(binary_search_steps=-1))
     with pytest.raises(UserError, match="did you mean deepfool"):
-        make_foolbox("deep-fool", "l2", Parameters())
+        make_foolbox("deep-fool", "l2", Hyperparameters())
     with pytest.raises(UserError, match=r"`attack.norm`: expected linf or l2 for deepfool, found l1"):
-        make_foolbox("deepfool", "l1", Parameters())
+        make_foolbox("deepfool", "l1", Hyperparameters())
     with pytest.raises(UserError, match=r"`attack.norm`: expected none for spatial, found l2"):
-        make_foolbox("spatial", "l2", Parameters())
+        make_foolbox("spatial", "l2", Hyperparameters())
 
 
 def test_knobs_reach_foolbox() -> None:
-    parameters = Parameters(pgd=Pgd(steps=7, relative_step=0.3, random_start=False), gaussian_blur=GaussianBlur(9, 2.5))
+    parameters = Hyperparameters(
+        pgd=Pgd(steps=7, relative_step=0.3, random_start=False), gaussian_blur=GaussianBlur(9, 2.5)
+    )
     assert arguments("pgd", "l2", parameters) == {"steps": 7, "rel_stepsize": 0.3, "random_start": False}
     assert arguments("gaussian-blur", "l2", parameters) == {"steps": 9, "max_sigma": 2.5}
     assert arguments("ead", "l1", parameters)["initial_stepsize"] == 0.01
@@ -158,11 +160,13 @@ def test_names_are_there_without_torch() -> None:
 
 
 def test_what_repeating_can_find() -> None:
-    assert repeatable("pgd", Parameters())
-    assert not repeatable("pgd", Parameters(pgd=Pgd(random_start=False)))
-    assert not repeatable("spatial", Parameters())
-    assert repeatable("spatial", Parameters(spatial=dataclasses.replace(Parameters().spatial, grid_search=False)))
-    assert not repeatable("cw", Parameters())
+    assert repeatable("pgd", Hyperparameters())
+    assert not repeatable("pgd", Hyperparameters(pgd=Pgd(random_start=False)))
+    assert not repeatable("spatial", Hyperparameters())
+    assert repeatable(
+        "spatial", Hyperparameters(spatial=dataclasses.replace(Hyperparameters().spatial, grid_search=False))
+    )
+    assert not repeatable("cw", Hyperparameters())
 
 
 def surroundings(victim: Victim) -> list[object]:
@@ -203,8 +207,8 @@ def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Vict
 def test_random_shifts_repeat_and_logging_stays_as_it_was(
     victim: Victim, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spatial = dataclasses.replace(Parameters().spatial, grid_search=False, max_translation=0.5, max_rotation=10)
-    attack = make_foolbox("spatial", None, Parameters(spatial=spatial))
+    spatial = dataclasses.replace(Hyperparameters().spatial, grid_search=False, max_translation=0.5, max_rotation=10)
+    attack = make_foolbox("spatial", None, Hyperparameters(spatial=spatial))
     (first,) = attack(victim, samples, (1,))
     np.random.rand(3)
     assert torch.equal(first, attack(victim, samples, (1,))[0])
@@ -265,15 +269,15 @@ def test_nothing_runs_for_epsilon_0(name: str, calls: int, victim: Victim, sampl
 def test_fgsm_costs_one_gradient_and_is_foolboxs_to_the_bit(norm: str, victim: Victim, samples: Samples) -> None:
     network = Counting(victim.model).eval()
     epsilons = (0, 0.01, 0.1, 0.3, 1.0)
-    found = make_foolbox("fgsm", norm, Parameters())(Victim(network), samples, epsilons)
+    found = make_foolbox("fgsm", norm, Hyperparameters())(Victim(network), samples, epsilons)
     assert network.calls == 1
-    directly = getattr(foolbox.attacks, make_foolbox("fgsm", norm, Parameters()).class_name)()
+    directly = getattr(foolbox.attacks, make_foolbox("fgsm", norm, Hyperparameters()).class_name)()
     model = foolbox.PyTorchModel(victim.model, bounds=(0, 1), device="cpu")
     for images, epsilon in zip(found, epsilons, strict=True):
         own = directly.run(model, samples.images, samples.labels, epsilon=epsilon)
         assert torch.equal(images, project(own, samples.images, norm, epsilon))
         assert norm != "linf" or torch.equal(images, own)
-    one_step = Parameters(pgd=Pgd(steps=1, relative_step=1, random_start=False))
+    one_step = Hyperparameters(pgd=Pgd(steps=1, relative_step=1, random_start=False))
     for images, other in zip(found, make_foolbox("pgd", norm, one_step)(victim, samples, epsilons), strict=True):
         assert torch.equal(images, other)
 
@@ -299,7 +303,7 @@ def test_pgd_reaches_the_worst_case_of_a_linear_model(norm: str, dual: str, epsi
     attacked = Samples(images, (margins < 0).long(), AttackDraws(0, np.arange(6)))
     network = Linear(weight).eval()
     # In L2 the random start fades with each step, geometrically.
-    parameters = Parameters(pgd=Pgd(steps=60, relative_step=0.5))
+    parameters = Hyperparameters(pgd=Pgd(steps=60, relative_step=0.5))
     (found,) = make_foolbox("pgd", norm, parameters)(Victim(network), attacked, [epsilon])
     worst = margins.abs() - epsilon * size(weight[None], dual)
     reached = ((found.flatten(1) - 0.5) @ weight) * margins.sign()

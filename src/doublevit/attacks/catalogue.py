@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 
 ALL = ("linf", "l2", "l1")
 BALLS = ("linf", "l2")
@@ -278,7 +278,7 @@ def is_control(name: str) -> bool:
     return spec_of(name).kind == "noise"
 
 
-def repeatable(name: str, parameters: Parameters) -> bool:
+def repeatable(name: str, parameters: Hyperparameters) -> bool:
     """Whether other draws can find more, with these hyperparameters: a fixed start repeats itself."""
     chosen = parameters.of(name)
     fixed = chosen.get("grid_search", False) or not chosen.get("random_start", True)

@@ -7,7 +7,7 @@ import tyro
 
 from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX, LEFT_OUT, parts_of, repeatable, spec_of
 from doublevit.attacks.epsilons import parse_all
-from doublevit.attacks.hyperparameters import Parameters, field_of
+from doublevit.attacks.hyperparameters import Hyperparameters, field_name
 from doublevit.errors import UserError, unknown
 
 
@@ -31,7 +31,7 @@ class AttackConfig:
     """Images attacked at a time; random draws of Foolbox's attacks depend on it."""
     save_images: bool = False
     """Keep the worst variant of every image (float32, in the run's folder) and a contact sheet."""
-    parameters: Annotated[Parameters, tyro.conf.arg(name="")] = Parameters()
+    parameters: Annotated[Hyperparameters, tyro.conf.arg(name="")] = Hyperparameters()
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -72,7 +72,7 @@ class AttackConfig:
 
     def _require_used(self) -> None:
         """Raise `UserError` where hyperparameters are given of an attack that is not run."""
-        used = {field_of(part) for name in self.names for part in parts_of(name)}
+        used = {field_name(part) for name in self.names for part in parts_of(name)}
         for field in dataclasses.fields(self.parameters):
             if getattr(self.parameters, field.name) != field.default and field.name not in used:
                 raise UserError(f"`attack.{field.name}`: no attack of `attack.names` has these parameters")

@@ -13,13 +13,13 @@ import torch
 
 from doublevit.attacks.balls import project
 from doublevit.attacks.catalogue import ARGUMENTS, FOOLBOX
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, cross_entropy, frozen
 from doublevit.errors import UserError, unknown
 
 
-def make_foolbox(name: str, norm: str | None, parameters: Parameters) -> AttackFunction:
+def make_foolbox(name: str, norm: str | None, parameters: Hyperparameters) -> AttackFunction:
     """The attack of that name in that norm (`None` for one without norms), with its hyperparameters from `parameters`.
 
     Where nothing was found the clean image comes back, or some image of its ball; where epsilon is 0, the clean image.
@@ -37,7 +37,7 @@ def make_foolbox(name: str, norm: str | None, parameters: Parameters) -> AttackF
     return FoolboxAttack(name, norm, spec.class_name(norm), arguments(name, norm, parameters))
 
 
-def arguments(name: str, norm: str | None, parameters: Parameters) -> dict[str, Any]:
+def arguments(name: str, norm: str | None, parameters: Hyperparameters) -> dict[str, Any]:
     """The attack's hyperparameters by Foolbox's names; what is not given is left to Foolbox."""
     spec = FOOLBOX[name]
     renamed = {**ARGUMENTS, **spec.arguments}

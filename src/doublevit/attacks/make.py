@@ -7,10 +7,10 @@ from doublevit.attacks.autoattack.fab import Fab
 from doublevit.attacks.autoattack.square import Square
 from doublevit.attacks.catalogue import FOOLBOX
 from doublevit.attacks.foolbox_attack import make_foolbox
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import AttackFunction
 
-MAKERS: dict[str, Callable[[str, Parameters], AttackFunction]] = {
+MAKERS: dict[str, Callable[[str, Hyperparameters], AttackFunction]] = {
     "apgd-ce": lambda norm, chosen: Apgd(norm, "ce", chosen.apgd.steps),
     "apgd-dlr": lambda norm, chosen: Apgd(norm, "dlr", chosen.apgd.steps),
     "apgd-dlr-t": lambda norm, chosen: Apgd(norm, "dlr-targeted", chosen.apgd.steps, targets=chosen.apgd.targets),
@@ -22,7 +22,7 @@ MAKERS: dict[str, Callable[[str, Parameters], AttackFunction]] = {
 """Makes each part of AutoAttack in a norm."""
 
 
-def make(name: str, norm: str, parameters: Parameters) -> AttackFunction:
+def make(name: str, norm: str, parameters: Hyperparameters) -> AttackFunction:
     """The attack called `name` (no ensemble) in a norm, which one without norms does not look at.
 
     Raises:

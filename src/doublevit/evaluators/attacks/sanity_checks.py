@@ -9,14 +9,14 @@ from doublevit.attacks.catalogue import parts_of
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_hyperparameters import Pgd
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.make import make
 from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.prediction import predict
 from doublevit.runs.predictions import Predictions
 
 IMAGES = 32
-STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))  # crosses the ball, which Foolbox's 10 steps of 1/30 do not
+STRONG = Hyperparameters(pgd=Pgd(steps=10, relative_step=0.25))  # crosses the ball, unlike Foolbox's 10 steps of 1/30
 
 
 class AttackedModel(nn.Module):
@@ -42,7 +42,7 @@ def findings_before(target: Target, config: AttackConfig, correct: np.ndarray, c
     if all(part.endswith("-eot") for name in config.names for part in parts_of(name)):  # which are for random models
         found = [finding for finding in found if finding.name != "random-output"]
     for name in config.names:
-        found += checks.short_steps(name, config.parameters.steps_of(name, config.norm))
+        found += checks.short_steps(name, config.parameters.gradient_steps(name, config.norm))
     return checks.distinct(found)
 
 
