@@ -17,7 +17,7 @@ from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, TRANSFERABLE, parts_
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
+from doublevit.attacks.epsilons import DEFAULTS, format_epsilon, parse_epsilon, parse_epsilons
 from doublevit.attacks.foolbox_hyperparameters import Pgd
 from doublevit.attacks.hyperparameters import AutoPgd, Hyperparameters
 from doublevit.attacks.interface import Samples
@@ -225,16 +225,16 @@ def test_projection_onto_l2_by_hand():
 
 
 def test_epsilons_as_people_write_them():
-    assert parse("0.5/255", "linf") == 0.5 / 255
-    assert parse("0.002", "linf") == 0.002
-    assert parse_all(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
-    assert show(0.25 / 255, "linf") == "0.25/255"
-    assert show(0.5, "l2") == "0.5"
-    assert show(0.0, "linf") == "0"
-    assert show(1e-9, "linf") == "2.55e-07/255"
+    assert parse_epsilon("0.5/255", "linf") == 0.5 / 255
+    assert parse_epsilon("0.002", "linf") == 0.002
+    assert parse_epsilons(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
+    assert format_epsilon(0.25 / 255, "linf") == "0.25/255"
+    assert format_epsilon(0.5, "l2") == "0.5"
+    assert format_epsilon(0.0, "linf") == "0"
+    assert format_epsilon(1e-9, "linf") == "2.55e-07/255"
     for norm, texts in DEFAULTS.items():
-        assert parse_all((), norm) == tuple(parse(text, norm) for text in texts)
-        assert 0 in parse_all((), norm)
+        assert parse_epsilons((), norm) == tuple(parse_epsilon(text, norm) for text in texts)
+        assert 0 in parse_epsilons((), norm)
 
 
 @pytest.mark.parametrize(
@@ -297,8 +297,8 @@ def test_ensembles_and_their_knobs():
     assert make("apgd-ce-eot", "l2", config.parameters).eot == 20
     assert make("apgd-ce", "linf", config.parameters).eot == 1
     assert AttackConfig(("paper",)).parameters_of("paper")["steps"] == 10
-    assert AttackConfig(("pgd",), restarts=3).times("pgd") == 3
-    assert AttackConfig(("bim",), restarts=3).times("bim") == 1
+    assert AttackConfig(("pgd",), restarts=3).repetitions("pgd") == 3
+    assert AttackConfig(("bim",), restarts=3).repetitions("bim") == 1
     assert "cw" not in TRANSFERABLE
     assert {"pgd", "fgsm", "paper"} <= set(TRANSFERABLE)
 

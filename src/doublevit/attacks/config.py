@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX, LEFT_OUT, parts_of, repeatable, spec_of
-from doublevit.attacks.epsilons import parse_all
+from doublevit.attacks.epsilons import parse_epsilons
 from doublevit.attacks.hyperparameters import Hyperparameters, field_name
 from doublevit.errors import UserError, unknown
 
@@ -43,13 +43,13 @@ class AttackConfig:
                 raise UserError(f"`attack.{name}`: expected at least 1, found {count}")
         if not self.names and any(getattr(self, field.name) != field.default for field in dataclasses.fields(self)):
             raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
-        _ = self.sizes
+        _ = self.epsilon_values
         self._require_used()
 
     @property
-    def sizes(self) -> tuple[float, ...]:
+    def epsilon_values(self) -> tuple[float, ...]:
         """The epsilons as numbers, rising."""
-        return parse_all(self.epsilons, self.norm)
+        return parse_epsilons(self.epsilons, self.norm)
 
     def parameters_of(self, name: str) -> dict[str, Any]:
         """The hyperparameters of an attack, or those of an ensemble's parts by their names."""
@@ -66,7 +66,7 @@ class AttackConfig:
                 least = ATTACKS[lacking[0]].min_classes
                 raise UserError(f"`attack.names` {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
 
-    def times(self, attack: str) -> int:
+    def repetitions(self, attack: str) -> int:
         """How often an attack is run: once where it would do the same again."""
         return self.restarts if repeatable(attack, self.parameters) else 1
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from doublevit.attacks.balls import distance
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.sheet import captioned_sheet, first_name
 from doublevit.device import this_process
 from doublevit.errors import UserError
@@ -116,7 +116,7 @@ class AttackGallery:
         amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
         times = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
         norm = self.target.norm
-        return _bytes(amplified), [f"{times} (gray: none)", f"{norm} {show(size, norm)}"]
+        return _bytes(amplified), [f"{times} (gray: none)", f"{norm} {format_epsilon(size, norm)}"]
 
     def _outcome(self, state: AttackState, index: int) -> str:
         answer = self._says(state.answers.classes, state.answers.probabilities, index)

@@ -75,7 +75,7 @@ class Chain:
 def plan(config: AttackConfig) -> tuple[Chain, ...]:
     """The chains of an evaluation. Noise is a control, at every epsilon anew; other changes stand alone too."""
     others = _in_order(config.names)
-    in_a_row = [] if config.independent or not others else [_chain(others, config.sizes, config)]
+    in_a_row = [] if config.independent or not others else [_chain(others, config.epsilon_values, config)]
     alone = [name for name in config.names if config.independent or name not in others]
     return (*in_a_row, *(chain for name in alone for chain in _alone(name, config)))
 
@@ -89,8 +89,8 @@ def _alone(name: str, config: AttackConfig) -> list[Chain]:
     if not spec_of(name).norms:
         return [_chain((name,), (WHOLE_BOX,), config)]
     if config.independent or is_control(name):
-        return [_chain((name,), (epsilon,), config) for epsilon in config.sizes]
-    return [_chain((name,), config.sizes, config)]
+        return [_chain((name,), (epsilon,), config) for epsilon in config.epsilon_values]
+    return [_chain((name,), config.epsilon_values, config)]
 
 
 def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackConfig) -> Chain:
@@ -102,4 +102,4 @@ def _stages(attack: str, named: str, epsilons: tuple[float, ...], config: Attack
     """At epsilon 0 there is nothing to attack."""
     spec, sizes = spec_of(attack), tuple(epsilon for epsilon in epsilons if epsilon)
     for epsilons_at_once in [sizes] if spec.shared and sizes else [(epsilon,) for epsilon in sizes]:
-        yield Stage(attack, named, epsilons_at_once, config.times(attack))
+        yield Stage(attack, named, epsilons_at_once, config.repetitions(attack))

@@ -10,7 +10,7 @@ from doublevit import strict_json
 from doublevit.attacks.catalogue import ATTACKS, FOOLBOX, is_control, parts_of, spec_of
 from doublevit.attacks.checks import Finding, black_box_wins
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.identity import DatasetId
 from doublevit.device import this_process
 from doublevit.errors import UserError
@@ -38,7 +38,7 @@ def condition_of(attack: AttackId, epsilon: float, config: AttackConfig, seed: i
         space=config.space,
         budgets="nested" if nested else "independent",
         parameters=config.parameters_of(name),
-        restarts=config.times(name) if name in ATTACKS else config.restarts,
+        restarts=config.repetitions(name) if name in ATTACKS else config.restarts,
         attack_seed=seed,
         batch_size=config.batch_size if depends_on_batch else None,
         chain=_chain_before(attack, epsilon, config) if nested else "",
@@ -49,7 +49,7 @@ def condition_of(attack: AttackId, epsilon: float, config: AttackConfig, seed: i
 
 def _chain_before(attack: AttackId, epsilon: float, config: AttackConfig) -> str:
     """Eight digits for what was run on the same images before: smaller epsilons, attacks and their hyperparameters."""
-    smaller = [size for size in config.sizes if 0 < size < epsilon]
+    smaller = [size for size in config.epsilon_values if 0 < size < epsilon]
     attacks = [[name, config.parameters_of(name), config.restarts, config.batch_size] for name in attack.after]
     if not smaller and not attacks:
         return ""
@@ -122,7 +122,7 @@ class RowWriter:
         found = []
         for epsilon in sorted({result.epsilon for result in self._attacked if _kind(result) == "white-box"}):
             white, black = self._broken(epsilon, ("white-box",)), self._broken(epsilon, ("black-box", "noise"))
-            found += list(black_box_wins(white, black, epsilon, show(epsilon, self._config.norm)))
+            found += list(black_box_wins(white, black, epsilon, format_epsilon(epsilon, self._config.norm)))
         return found
 
     def _broken(self, epsilon: float, kinds: tuple[str, ...]) -> np.ndarray:

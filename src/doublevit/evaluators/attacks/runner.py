@@ -17,7 +17,7 @@ from doublevit.attacks.catalogue import ATTACKS, spec_of
 from doublevit.attacks.checks import Finding, damage, restarts
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, require_pixels
 from doublevit.data.batches import gather
@@ -169,8 +169,8 @@ class AttackRunner:
 
     def _sizes(self, stage: Stage) -> str:
         """The epsilons of a stage, for people."""
-        ends = dict.fromkeys((stage.epsilons[0], stage.epsilons[-1]))
-        return " to ".join(show(epsilon, self.target.norm) for epsilon in ends) if spec_of(stage.attack).norms else ""
+        ends = dict.fromkeys((stage.epsilons[0], stage.epsilons[-1])) if spec_of(stage.attack).norms else ()
+        return " to ".join(format_epsilon(epsilon, self.target.norm) for epsilon in ends)
 
     def _batch(self, key: Key, stage: Stage, indices: np.ndarray, state: AttackState) -> Outcome:
         known = self.journal.find(key, indices)

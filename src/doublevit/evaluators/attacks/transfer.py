@@ -85,7 +85,7 @@ class TransferEvaluation:
         for number, name in enumerate(self.config.names):
             attacked = made_on * len(self.config.names) + number
             outcomes = self._attack(attacked, targets[made_on], targets, journal)
-            for (size, epsilon), shown in itertools.product(enumerate(self.config.sizes), range(len(targets))):
+            for (size, epsilon), shown in itertools.product(enumerate(self.config.epsilon_values), range(len(targets))):
                 state, own = AttackState.before(clean[shown]), outcomes.get((attacked, size, shown), [])
                 for outcome in own:
                     state.update(outcome, name)
@@ -100,7 +100,7 @@ class TransferEvaluation:
         process, name = this_process(), self.config.names[attacked % len(self.config.names)]
         attack = make(name, self.config.norm, self.config.parameters)
         batches = np.array_split(np.arange(len(self.dataset)), -(-len(self.dataset) // self.config.batch_size))
-        batch = _TransferBatch(attacked, self.config.sizes, made_on, targets, attack, journal)
+        batch = _TransferBatch(attacked, self.config.epsilon_values, made_on, targets, attack, journal)
         title = f"{name} on {self.models[attacked // len(self.config.names)].id.model}"
         with progress.bar(title, len(self.dataset)) as bar:
             own = []
