@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from doublevit.attacks.balls import project, require_inside, size
+from doublevit.attacks.balls import norm_of, project, require_inside
 from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, repeatable
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.foolbox_attack import arguments, import_foolbox, make_foolbox, seeded
@@ -305,7 +305,7 @@ def test_pgd_reaches_the_worst_case_of_a_linear_model(norm: str, dual: str, epsi
     # In L2 the random start fades with each step, geometrically.
     parameters = Hyperparameters(pgd=Pgd(steps=60, relative_step=0.5))
     (found,) = make_foolbox("pgd", norm, parameters)(Victim(network), attacked, [epsilon])
-    worst = margins.abs() - epsilon * size(weight[None], dual)
+    worst = margins.abs() - epsilon * norm_of(weight[None], dual)
     reached = ((found.flatten(1) - 0.5) @ weight) * margins.sign()
     torch.testing.assert_close(reached, worst, atol=2e-4, rtol=0)
 

@@ -1,1 +1,1 @@
-"""Our own attacks, the parts of AutoAttack: Auto-PGD, FAB and Square, each from its paper."""
+"""The parts of AutoAttack, written from their papers: Auto-PGD, FAB and Square."""

@@ -9,32 +9,32 @@ from collections.abc import Sequence
 
 import torch
 
-from doublevit.attacks.autoattack.losses import likely_targets, margin, towards
-from doublevit.attacks.autoattack.remaining import choose
-from doublevit.attacks.balls import distance, project, size, spread
+from doublevit.attacks.autoattack.losses import likely_targets, margin, targeted_margin
+from doublevit.attacks.autoattack.remaining import where_samples
+from doublevit.attacks.balls import distance, norm_of, per_sample, project
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError, unknown
 
 NORMS = ("linf", "l2")
-TINY = 1e-12
-ROUNDS = 50  # of Newton's method; a handful does
-EXACT = 1e-6  # relative: about what float32 can tell
-TINY_GRADIENT = 1e-30
+TINY = 1e-12  # keeps ratios of distances and of margins finite
+TINY_GRADIENT = 1e-30  # keeps finite what is divided by the largest gradient
+NEWTON_STEPS = 50  # at most; a handful does
+NEWTON_TOLERANCE = 1e-6  # relative: about what float32 can tell
 
 
 @dataclasses.dataclass
-class Nearest:
-    """The nearest image so far that is classified otherwise, for each sample (B, 3, H, W), and its distance (B,).
+class NearestImages:
+    """Holds the nearest image so far that is classified otherwise, for each sample (B, 3, H, W), and its distance (B,).
 
-    Where there is none, the clean image and infinity.
+    Where there is none, these are the clean image and infinity.
     """
 
     images: torch.Tensor
     distances: torch.Tensor
 
-    def offer(self, indices: torch.Tensor, images: torch.Tensor, distances: torch.Tensor) -> None:
-        """Take the images (n, 3, H, W) of the samples `indices` that are nearer; a distance of infinity never is."""
+    def update(self, indices: torch.Tensor, images: torch.Tensor, distances: torch.Tensor) -> None:
+        """Take those of the images (n, 3, H, W) of the samples `indices` that are nearer; infinity never is."""
         nearer = distances < self.distances[indices]
         self.images[indices[nearer]] = images[nearer]
         self.distances[indices[nearer]] = distances[nearer]
@@ -42,19 +42,19 @@ class Nearest:
 
 @dataclasses.dataclass(frozen=True)
 class Fab:
-    """Targeted FAB in the norm "linf" or "l2".
+    """Runs targeted FAB in the norm "linf" or "l2".
 
     Args:
         norm: "linf" or "l2".
-        steps: for each target.
+        steps: gradient steps for each target.
         targets: how many of the likeliest other classes are aimed at.
-        alpha_max: the most that a step is drawn back towards the clean image.
-        eta: by how much a step goes beyond the boundary, as the model's linear approximation has it.
-        beta: what is kept of the distance after each success.
-        search_steps: between the clean image and the nearest one, at the end.
+        alpha_max: the largest weight of the step from the clean image, against the one from the current image.
+        eta: the factor by which a step goes beyond the boundary of the linearized model.
+        beta: the fraction of the distance that is kept after each success.
+        search_steps: steps of the final search between the clean image and the nearest one.
 
     Raises:
-        UserError: there is no such norm, or, when it is called, there is only one class.
+        UserError: there is no such norm, a count is below 1, or, when it is called, there is only one class.
     """
 
     norm: str = "linf"
@@ -73,81 +73,85 @@ class Fab:
 
     @torch.no_grad()
     def __call__(self, victim: Victim, samples: Samples, epsilons: Sequence[float]) -> list[torch.Tensor]:
-        """For each epsilon images (B, 3, H, W), all from one run: the nearest, moved into the ball where farther.
+        """Return for each epsilon images (B, 3, H, W), all from one run: the nearest, projected where they are farther.
 
         A sample that is broken within the smallest epsilon above 0 goes no further.
         """
-        enough = min((epsilon for epsilon in epsilons if epsilon > 0), default=torch.inf)
-        before = self._descend(victim, samples, enough)
-        after = self._search(victim, samples, before)
+        smallest = min((epsilon for epsilon in epsilons if epsilon > 0), default=torch.inf)
+        nearest = self._run(victim, samples, smallest)
+        refined = self._final_search(victim, samples, nearest)
         results = []
         for epsilon in epsilons:
-            # What the search returns lies on the very boundary, where rounding decides: it serves only who needs it.
-            images = torch.where(spread(before.distances, before.images) <= epsilon, before.images, after.images)
+            # A refined image lies on the very boundary, where rounding decides: it is taken only where it is needed.
+            images = where_samples(nearest.distances <= epsilon, nearest.images, refined.images)
             results.append(project(images, samples.images, self.norm, epsilon))
         return results
 
     @torch.no_grad()
-    def nearest(self, victim: Victim, samples: Samples) -> Nearest:
-        """The nearest image of each sample that is classified otherwise, and how far it is."""
-        return self._search(victim, samples, self._descend(victim, samples, 0))
+    def find_nearest(self, victim: Victim, samples: Samples) -> NearestImages:
+        """Find the nearest image of each sample that is classified otherwise, and how far it is."""
+        return self._final_search(victim, samples, self._run(victim, samples, 0))
 
-    def _descend(self, victim: Victim, samples: Samples, enough: float) -> Nearest:
-        """The nearest images of all targets; samples with one within the distance `enough` take no further part."""
-        nearest = Nearest(samples.images.clone(), torch.full_like(samples.images[:, 0, 0, 0], torch.inf))
-        if enough == torch.inf or not len(samples):
+    def _run(self, victim: Victim, samples: Samples, near_enough: float) -> NearestImages:
+        """Run towards all targets; samples with an image within the distance `near_enough` take no further part."""
+        nearest = NearestImages(samples.images.clone(), torch.full_like(samples.images[:, 0, 0, 0], torch.inf))
+        if near_enough == torch.inf or not len(samples):
             return nearest
         for targets in likely_targets(victim(samples.images), samples.labels, self.targets):
-            self._aim(victim, samples, targets, nearest, enough)
+            self._run_target(victim, samples, targets, nearest, near_enough)
         return nearest
 
-    def _aim(self, victim: Victim, samples: Samples, targets: torch.Tensor, nearest: Nearest, enough: float) -> None:
-        """One run towards the targets (B,)."""
+    def _run_target(
+        self, victim: Victim, samples: Samples, targets: torch.Tensor, nearest: NearestImages, near_enough: float
+    ) -> None:
+        """Run towards one target for each sample, `targets` (B,), and update `nearest`."""
         images = samples.images.clone()
         for _ in range(self.steps):
-            indices = (nearest.distances > enough).nonzero().squeeze(1)
+            indices = (nearest.distances > near_enough).nonzero().squeeze(1)
             if not len(indices):
                 return
             centers, labels = samples.images[indices], samples.labels[indices]
             moved = self._step(victim, images[indices], centers, labels, targets[indices])
             broken = victim(moved).argmax(dim=1) != labels
             distances = distance(moved, centers, self.norm).masked_fill(~broken, torch.inf)
-            nearest.offer(indices, moved, distances)
-            remainder = spread(torch.where(broken, self.beta, 1.0), moved)
-            images[indices] = centers + remainder * (moved - centers)
+            nearest.update(indices, moved, distances)
+            kept = per_sample(torch.where(broken, self.beta, 1.0), moved)
+            images[indices] = centers + kept * (moved - centers)
 
     def _step(
         self, victim: Victim, images: torch.Tensor, centers: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
-        """Go beyond the linearised model's boundary: from the image and, to a small fraction, from the clean image."""
-        _, gaps, normals = victim.gradient(images, labels, towards(targets))
+        """Go beyond the linearized model's boundary: from the image and, to a small fraction, from the clean image."""
+        _, margins, normals = victim.gradient(images, labels, targeted_margin(targets))
         towards_center = (normals * (centers - images)).flatten(1).sum(dim=1)
-        step = to_hyperplane(images, normals, -gaps, self.norm)
-        center_step = to_hyperplane(centers, normals, -gaps - towards_center, self.norm)
-        near, far = size(step, self.norm), size(center_step, self.norm)
-        alpha = spread((near / (near + far).clamp_min(TINY)).clamp_max(self.alpha_max), images)
+        step = moves_to_hyperplane(images, normals, -margins, self.norm)
+        center_step = moves_to_hyperplane(centers, normals, -margins - towards_center, self.norm)
+        near, far = norm_of(step, self.norm), norm_of(center_step, self.norm)
+        alpha = per_sample((near / (near + far).clamp_min(TINY)).clamp_max(self.alpha_max), images)
         return ((1 - alpha) * (images + self.eta * step) + alpha * (centers + self.eta * center_step)).clamp(0, 1)
 
-    def _search(self, victim: Victim, samples: Samples, before: Nearest) -> Nearest:
-        """Nearer images between these and the clean ones: again and again where a linear margin would be 0."""
-        indices = before.distances.isfinite().nonzero().squeeze(1)
-        nearest = Nearest(before.images.clone(), before.distances.clone())
+    def _final_search(self, victim: Victim, samples: Samples, coarse: NearestImages) -> NearestImages:
+        """Search nearer images between these and the clean ones, each time where a linear margin would be 0."""
+        indices = coarse.distances.isfinite().nonzero().squeeze(1)
+        nearest = NearestImages(coarse.images.clone(), coarse.distances.clone())
         if not len(indices) or not self.search_steps:
             return nearest
-        labels, inner, outer = samples.labels[indices], samples.images[indices], before.images[indices]
-        inside, outside = margin(victim(inner), labels), margin(victim(outer), labels)
+        labels, inner, outer = samples.labels[indices], samples.images[indices], coarse.images[indices]
+        inner_margins, outer_margins = margin(victim(inner), labels), margin(victim(outer), labels)
         for _ in range(self.search_steps):
-            middle = outer + spread(outside / (outside - inside).clamp_min(TINY), outer) * (inner - outer)
-            gaps = margin(victim(middle), labels)
-            beyond = gaps > 0
-            inner, outer = choose(beyond, inner, middle), choose(beyond, middle, outer)
-            inside, outside = torch.where(beyond, inside, gaps), torch.where(beyond, gaps, outside)
-        nearest.offer(indices, outer, distance(outer, samples.images[indices], self.norm))
+            fractions = outer_margins / (outer_margins - inner_margins).clamp_min(TINY)
+            middle = outer + per_sample(fractions, outer) * (inner - outer)
+            margins = margin(victim(middle), labels)
+            broken = margins > 0
+            inner, outer = where_samples(broken, inner, middle), where_samples(broken, middle, outer)
+            inner_margins = torch.where(broken, inner_margins, margins)
+            outer_margins = torch.where(broken, margins, outer_margins)
+        nearest.update(indices, outer, distance(outer, samples.images[indices], self.norm))
         return nearest
 
 
-def to_hyperplane(images: torch.Tensor, normals: torch.Tensor, gaps: torch.Tensor, norm: str) -> torch.Tensor:
-    """The smallest moves (B, ...) with <normal, move> = gap that keep images in the box.
+def moves_to_hyperplane(images: torch.Tensor, normals: torch.Tensor, gaps: torch.Tensor, norm: str) -> torch.Tensor:
+    """Return the smallest moves (B, ...) with <normal, move> = gap that keep images in the box.
 
     Every pixel moves by its rate (1 for Linf, |normal| for L2) times a length common to all, until it meets the
     border. Where the box ends before the hyperplane, the move goes as far as the box does.
@@ -158,27 +162,27 @@ def to_hyperplane(images: torch.Tensor, normals: torch.Tensor, gaps: torch.Tenso
         gaps: (B,), of either sign.
         norm: "linf" or "l2".
     """
-    largest = size(normals, "linf").clamp_min(TINY_GRADIENT)  # squares of small gradients are 0 in float32
-    signs = (normals * spread(gaps.sign(), images)).sign()
-    weights = (normals / spread(largest, images)).abs()
+    largest = norm_of(normals, "linf").clamp_min(TINY_GRADIENT)  # squares of small gradients are 0 in float32
+    signs = (normals * per_sample(gaps.sign(), images)).sign()
+    weights = (normals / per_sample(largest, images)).abs()
     rates = torch.ones_like(weights) if norm == "linf" else weights
     room = torch.where(signs > 0, 1 - images, images)
-    lengths = _lengths(weights.flatten(1), rates.flatten(1), room.flatten(1), gaps.abs() / largest)
-    return signs * torch.minimum(spread(lengths, images) * rates, room)
+    lengths = _solve_lengths(weights.flatten(1), rates.flatten(1), room.flatten(1), gaps.abs() / largest)
+    return signs * torch.minimum(per_sample(lengths, images) * rates, room)
 
 
-def _lengths(weights: torch.Tensor, rates: torch.Tensor, room: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
-    """The length at which the sum of weight * min(length * rate, room) is the gap, (B,).
+def _solve_lengths(weights: torch.Tensor, rates: torch.Tensor, room: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
+    """Return the length at which the sum of weight * min(length * rate, room) is the gap, (B,).
 
     The sum is concave in the length and made of straight pieces: Newton's method from 0 climbs and never overshoots.
     """
     lengths = torch.zeros_like(gaps)
-    for _ in range(ROUNDS):
-        reach = lengths.unsqueeze(1) * rates
-        slopes = (weights * rates * (reach < room)).sum(dim=1)
-        missing = gaps - (weights * torch.minimum(reach, room)).sum(dim=1)
-        go_on = (slopes > 0) & (missing > EXACT * gaps)
-        if not go_on.any():
+    for _ in range(NEWTON_STEPS):
+        unbounded = lengths.unsqueeze(1) * rates
+        slopes = (weights * rates * (unbounded < room)).sum(dim=1)
+        missing = gaps - (weights * torch.minimum(unbounded, room)).sum(dim=1)
+        unsolved = (slopes > 0) & (missing > NEWTON_TOLERANCE * gaps)
+        if not unsolved.any():
             break
-        lengths = torch.where(go_on, lengths + missing / slopes, lengths)
+        lengths = torch.where(unsolved, lengths + missing / slopes, lengths)
     return lengths
