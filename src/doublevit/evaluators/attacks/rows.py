@@ -83,7 +83,7 @@ def row_of(
 def findings_about(result: AttackResult, findings: Iterable[Finding]) -> tuple[str, ...]:
     """The names of the findings that speak against a result, each once."""
     attacks = {result.attack.name, *parts_of(result.attack.name)}
-    return tuple(dict.fromkeys(found.name for found in findings if found.speaks_against(attacks, result.epsilon)))
+    return tuple(dict.fromkeys(found.name for found in findings if found.applies_to(attacks, result.epsilon)))
 
 
 def in_float32(model: ModelId) -> ModelId:

@@ -14,7 +14,7 @@ from torch import nn
 from doublevit import progress
 from doublevit.attacks.balls import require_inside
 from doublevit.attacks.catalogue import ATTACKS, spec_of
-from doublevit.attacks.checks import Finding, damage, restarts
+from doublevit.attacks.checks import Finding, non_finite, restarts
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.epsilons import format_epsilon
@@ -149,7 +149,7 @@ class AttackRunner:
             outcomes = self._repetition((self.number, index, repeat), stage, state, where)
             broken.append(sum(state.update(outcome, stage.attack) for outcome in outcomes))
             seconds += sum(outcome.seconds for outcome in outcomes)
-            self.findings += damage(sum(outcome.damaged for outcome in outcomes), where, stage.attack)
+            self.findings += non_finite(sum(outcome.damaged for outcome in outcomes), where, stage.attack)
         self.findings += restarts(broken, len(state.min_epsilon), where, stage.attack, stage.epsilons[0])
         return seconds
 

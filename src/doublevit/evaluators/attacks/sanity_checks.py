@@ -10,7 +10,7 @@ from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_hyperparameters import Pgd
 from doublevit.attacks.hyperparameters import Hyperparameters
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.prediction import predict
 from doublevit.runs.predictions import Predictions
@@ -51,5 +51,5 @@ def _found_on_few(target: Target, clean: Predictions) -> list[Finding]:
     right = clean.correct(1)
     indices = np.flatnonzero(right) if right.any() else np.arange(len(right))
     samples = target.samples(indices[np.unique(np.linspace(0, len(indices) - 1, IMAGES).astype(np.int64))])
-    strong = make("pgd", target.norm, STRONG)
-    return checks.before(target.victim, samples, target.norm, strong if right.any() else None)
+    strong = make_attack("pgd", target.norm, STRONG)
+    return checks.check_model(target.victim, samples, target.norm, strong if right.any() else None)

@@ -15,7 +15,7 @@ from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.interface import AttackFunction
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
@@ -89,7 +89,7 @@ class TransferEvaluation:
                 state, own = AttackState.before(clean[shown]), outcomes.get((attacked, size, shown), [])
                 for outcome in own:
                     state.update(outcome, name)
-                damaged = checks.damage(sum(outcome.damaged for outcome in own), name, name)
+                damaged = checks.non_finite(sum(outcome.damaged for outcome in own), name, name)
                 seconds = sum(outcome.seconds for outcome in own)
                 yield shown, AttackResult.read(state, AttackId(name, "", ()), epsilon, seconds), list(damaged)
 
@@ -98,7 +98,7 @@ class TransferEvaluation:
     ) -> dict[Key, list[Outcome]]:
         """Outcomes of all samples on every model at every epsilon."""
         process, name = this_process(), self.config.names[attacked % len(self.config.names)]
-        attack = make(name, self.config.norm, self.config.parameters)
+        attack = make_attack(name, self.config.norm, self.config.parameters)
         batches = np.array_split(np.arange(len(self.dataset)), -(-len(self.dataset) // self.config.batch_size))
         batch = _TransferBatch(attacked, self.config.epsilon_values, made_on, targets, attack, journal)
         title = f"{name} on {self.models[attacked // len(self.config.names)].id.model}"
