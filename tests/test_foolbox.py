@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from doublevit.attacks.balls import norm_of, project, require_inside
-from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.catalogue import FOOLBOX_ATTACKS, LEFT_OUT, repeatable
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.foolbox_attack import arguments, import_foolbox, make_foolbox, seeded
+from doublevit.attacks.foolbox_attack import foolbox_arguments, import_foolbox, make_foolbox, seeded
 from doublevit.attacks.foolbox_hyperparameters import (
     BlendedNoise,
     Boundary,
@@ -26,6 +26,7 @@ from doublevit.attacks.foolbox_hyperparameters import (
     Noise,
     Pgd,
     SaltAndPepper,
+    Spatial,
 )
 from doublevit.attacks.hyperparameters import LIMITS, Hyperparameters
 from doublevit.attacks.interface import Samples
@@ -46,7 +47,7 @@ QUICK = Hyperparameters(
     gaussian_blur=GaussianBlur(steps=20),
 )
 SMALL_AND_LARGE = {"linf": (0.02, 0.4), "l2": (0.1, 5.0), "l1": (1.0, 60.0)}
-PAIRS = [(name, norm) for name, spec in FOOLBOX.items() for norm in spec.norms or (None,)]
+PAIRS = [(name, norm) for name, spec in FOOLBOX_ATTACKS.items() for norm in spec.norms or (None,)]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +98,10 @@ def fooled(victim: Victim, images: torch.Tensor, samples: Samples) -> torch.Tens
 
 def test_every_class_of_foolbox_has_a_name_or_a_reason() -> None:
     there = {item.__name__ for item in vars(foolbox.attacks).values() if inspect.isclass(item)}
-    named = {name for spec in FOOLBOX.values() for name in spec.class_names}
+    named = {name for spec in FOOLBOX_ATTACKS.values() for name in spec.class_names}
     assert named | set(LEFT_OUT) == there
     assert not named & set(LEFT_OUT)
-    assert all(len(spec.class_names) in (1, len(spec.norms)) for spec in FOOLBOX.values())
+    assert all(len(spec.class_names) in (1, len(spec.norms)) for spec in FOOLBOX_ATTACKS.values())
 
 
 OTHER_DEFAULTS = {
@@ -128,7 +129,7 @@ def test_defaults_are_those_of_foolbox(name: str, norm: str | None) -> None:
 
 
 def test_knobs_have_limits_and_errors_name_the_flag() -> None:
-    for name in FOOLBOX:
+    for name in FOOLBOX_ATTACKS:
         for knob, value in Hyperparameters().of(name).items():
             assert isinstance(value, bool) or knob in LIMITS, knob
     with pytest.raises(UserError, match=r"`attack.adam_pgd.relative_step`: expected .*, found 0"):
@@ -144,14 +145,13 @@ def test_knobs_have_limits_and_errors_name_the_flag() -> None:
 
 
 def test_knobs_reach_foolbox() -> None:
-    parameters = Hyperparameters(
-        pgd=Pgd(steps=7, relative_step=0.3, random_start=False), gaussian_blur=GaussianBlur(9, 2.5)
-    )
-    assert arguments("pgd", "l2", parameters) == {"steps": 7, "rel_stepsize": 0.3, "random_start": False}
-    assert arguments("gaussian-blur", "l2", parameters) == {"steps": 9, "max_sigma": 2.5}
-    assert arguments("ead", "l1", parameters)["initial_stepsize"] == 0.01
-    assert arguments("hopskipjump", "linf", parameters)["constraint"] == "linf"
-    assert arguments("paper", "linf", parameters) == {"steps": 10, "random_start": True}
+    pgd = Pgd(steps=7, relative_step=0.3, random_start=False)
+    parameters = Hyperparameters(pgd=pgd, gaussian_blur=GaussianBlur(9, 2.5))
+    assert foolbox_arguments("pgd", "l2", parameters) == {"steps": 7, "rel_stepsize": 0.3, "random_start": False}
+    assert foolbox_arguments("gaussian-blur", "l2", parameters) == {"steps": 9, "max_sigma": 2.5}
+    assert foolbox_arguments("ead", "l1", parameters)["initial_stepsize"] == 0.01
+    assert foolbox_arguments("hopskipjump", "linf", parameters)["constraint"] == "linf"
+    assert foolbox_arguments("paper", "linf", parameters) == {"steps": 10, "random_start": True}
 
 
 def test_names_are_there_without_torch() -> None:
@@ -163,9 +163,7 @@ def test_what_repeating_can_find() -> None:
     assert repeatable("pgd", Hyperparameters())
     assert not repeatable("pgd", Hyperparameters(pgd=Pgd(random_start=False)))
     assert not repeatable("spatial", Hyperparameters())
-    assert repeatable(
-        "spatial", Hyperparameters(spatial=dataclasses.replace(Hyperparameters().spatial, grid_search=False))
-    )
+    assert repeatable("spatial", Hyperparameters(spatial=Spatial(grid_search=False)))
     assert not repeatable("cw", Hyperparameters())
 
 
@@ -188,7 +186,7 @@ def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Vict
     for images, epsilon in zip(found, (0, small, large), strict=True):
         require_inside(images, originals, norm, epsilon)
         assert not images.requires_grad
-    kind = FOOLBOX[name].kind
+    kind = FOOLBOX_ATTACKS[name].kind
     counts = [fooled(victim, images, samples).sum().item() for images in found]
     assert norm is None or counts[0] == 0
     assert counts[-1] >= {"white-box": 6, "black-box": 6, "noise": 1, "transformation": 1}[kind], counts
@@ -234,7 +232,7 @@ def test_images_are_foolboxs_own(name: str, norm: str, victim: Victim, samples: 
     for images, epsilon in zip(attack(victim, samples, epsilons), epsilons, strict=True):
         with seeded(samples.draws.batch_seed(name), samples.images.device):
             raw, cut, success = directly(model, samples.images, samples.labels, epsilons=epsilon)
-        if FOOLBOX[name].shared and name != "fgsm":
+        if FOOLBOX_ATTACKS[name].one_run and name != "fgsm":
             assert fooled(victim, raw, samples).sum() >= 8  # what is not found is the image here, black there
             cut = torch.where(fooled(victim, raw, samples).view(-1, 1, 1, 1), cut, images)
         torch.testing.assert_close(images, cut, atol=1e-6, rtol=0)
@@ -348,7 +346,7 @@ def test_a_gradient_that_vanishes_spoils_only_its_own_image() -> None:
     assert (found[1::2] != images[1::2]).any()
 
 
-@pytest.mark.parametrize(("name", "norm"), [pair for pair in PAIRS if FOOLBOX[pair[0]].kind == "white-box"])
+@pytest.mark.parametrize(("name", "norm"), [pair for pair in PAIRS if FOOLBOX_ATTACKS[pair[0]].kind == "white-box"])
 def test_a_model_without_gradients_gives_no_errors(name: str, norm: str) -> None:
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.8
     attacked = Samples(images, torch.zeros(3, dtype=torch.int64), AttackDraws(0, np.arange(3)))

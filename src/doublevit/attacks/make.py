@@ -5,7 +5,7 @@ from collections.abc import Callable
 from doublevit.attacks.autoattack.apgd import Apgd
 from doublevit.attacks.autoattack.fab import Fab
 from doublevit.attacks.autoattack.square import Square
-from doublevit.attacks.catalogue import FOOLBOX
+from doublevit.attacks.catalogue import FOOLBOX_ATTACKS
 from doublevit.attacks.foolbox_attack import make_foolbox
 from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import AttackFunction
@@ -32,5 +32,5 @@ def make_attack(name: str, norm: str, parameters: Hyperparameters) -> AttackFunc
     """
     if name in AUTOATTACK_MAKERS:
         return AUTOATTACK_MAKERS[name](norm, parameters)
-    has_norms = name not in FOOLBOX or FOOLBOX[name].norms
+    has_norms = name not in FOOLBOX_ATTACKS or FOOLBOX_ATTACKS[name].norms
     return make_foolbox(name, norm if has_norms else None, parameters)

@@ -101,5 +101,5 @@ def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackCo
 def _stages(attack: str, named: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
     """At epsilon 0 there is nothing to attack."""
     spec, sizes = spec_of(attack), tuple(epsilon for epsilon in epsilons if epsilon)
-    for epsilons_at_once in [sizes] if spec.shared and sizes else [(epsilon,) for epsilon in sizes]:
+    for epsilons_at_once in [sizes] if spec.one_run and sizes else [(epsilon,) for epsilon in sizes]:
         yield Stage(attack, named, epsilons_at_once, config.repetitions(attack))

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from doublevit import strict_json
-from doublevit.attacks.catalogue import ATTACKS, FOOLBOX, is_control, parts_of, spec_of
+from doublevit.attacks.catalogue import ATTACKS, FOOLBOX_ATTACKS, is_control, parts_of, spec_of
 from doublevit.attacks.checks import Finding, black_box_wins
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.epsilons import format_epsilon
@@ -30,7 +30,7 @@ def condition_of(attack: AttackId, epsilon: float, config: AttackConfig, seed: i
     """How the model was attacked, as a row says it: all that decides its value."""
     name = attack.name
     nested = not config.independent and not is_control(name)
-    has_ball, depends_on_batch = bool(spec_of(name).norms), name in FOOLBOX and FOOLBOX[name].random
+    has_ball, depends_on_batch = bool(spec_of(name).norms), name in FOOLBOX_ATTACKS and FOOLBOX_ATTACKS[name].random
     return Attack(
         attack=name,
         norm=config.norm if has_ball else None,
