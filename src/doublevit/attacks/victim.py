@@ -80,5 +80,5 @@ def require_pixels(images: torch.Tensor) -> None:
     if not images.is_floating_point():
         raise UserError(f"expected images as floats in [0, 1], found {images.dtype}; divide bytes by 255")
     if images.numel() and not 0 <= images.min() <= images.max() <= 1:
-        found = f"{images.min().item():.3g} to {images.max().item():.3g}"
-        raise UserError(f"expected images in [0, 1], found {found}; the model normalizes by itself: give it pixels")
+        extremes = f"{images.min().item():.3g} to {images.max().item():.3g}"
+        raise UserError(f"expected images in [0, 1], found {extremes}; the model normalizes by itself: give it pixels")
