@@ -26,9 +26,9 @@ from doublevit.attacks.catalogue import parts_of
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_attack import import_foolbox
 from doublevit.attacks.foolbox_hyperparameters import Pgd
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import frozen
 from doublevit.evaluators.attacks.plan import Stage
 from doublevit.evaluators.attacks.runner import Target, attack_batch
@@ -40,7 +40,7 @@ from doublevit.statistics import bootstrap
 
 STEPS, RELATIVE_STEP = 10, 0.25
 SIX = tuple(levels / 255 for levels in (0.25, 0.5, 1, 2, 4, 8))
-PGD = Parameters(pgd=Pgd(STEPS, RELATIVE_STEP))
+PGD = Hyperparameters(pgd=Pgd(STEPS, RELATIVE_STEP))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def torchattacks_own(model: Classifier, epsilon: float) -> Fooling:
 
 def ours(target: Target, clean: Predictions, epsilons: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
     """Images' indices -> the smallest epsilon that broke each, infinite where it is robust."""
-    attack = make("pgd", "linf", PGD)
+    attack = make_attack("pgd", "linf", PGD)
 
     def run(indices: np.ndarray) -> np.ndarray:
         min_epsilon = np.full(len(indices), np.inf)
@@ -210,7 +210,7 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
     left, start = right, time.perf_counter()
     with frozen(target.victim):
         for part in parts_of("autoattack"):
-            attack, stage = make(part, "linf", Parameters()), Stage(part, "autoattack", (epsilon,), 1)
+            attack, stage = make_attack(part, "linf", Hyperparameters()), Stage(part, "autoattack", (epsilon,), 1)
             batches = [left[begin : begin + options.batch] for begin in range(0, len(left), options.batch)]
             outcomes = [attack_batch(target, attack, stage, 0, batch, clean)[0] for batch in batches]
             left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])

@@ -15,7 +15,7 @@ from conftest import copied, in_two_processes
 from doublevit import strict_json
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_hyperparameters import Noise, Pgd
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.cli import main
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
@@ -39,7 +39,7 @@ from doublevit.runs.results import Results
 from doublevit.runs.row import Row
 
 SIZES = ("0", "1/255", "4/255", "16/255")
-QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
+QUICK = Hyperparameters(pgd=Pgd(steps=4, relative_step=0.5))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +54,7 @@ def options(run: Path, *names: str, **more: object) -> Evaluate:
     fields = {field.name for field in dataclasses.fields(AttackConfig)}
     config = {key: more.pop(key) for key in list(more) if key in fields}
     names = names or ("pgd",)
-    knobs = QUICK if "pgd" in names else Parameters()
+    knobs = QUICK if "pgd" in names else Hyperparameters()
     if "uniform-noise" in names:
         knobs = dataclasses.replace(knobs, uniform_noise=Noise(2))
     quick = {"parameters": knobs}
@@ -552,7 +552,7 @@ def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
 
 
 def transfer_options(runs: list[Path], *names: str, **more: object) -> TransferOptions:
-    attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Parameters() if names else QUICK)
+    attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Hyperparameters() if names else QUICK)
     return TransferOptions(tuple(runs), samples=40, attack=attack, **more)
 
 

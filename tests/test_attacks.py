@@ -17,15 +17,15 @@ from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, TRANSFERABLE, parts_
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.epsilons import DEFAULTS, parse, parse_all, show
+from doublevit.attacks.epsilons import DEFAULTS, format_epsilon, parse_epsilon, parse_epsilons
 from doublevit.attacks.foolbox_hyperparameters import Pgd
-from doublevit.attacks.hyperparameters import AutoPgd, Parameters
+from doublevit.attacks.hyperparameters import AutoPgd, Hyperparameters
 from doublevit.attacks.interface import Samples
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import Victim, cross_entropy, frozen, require_pixels
 from doublevit.errors import UserError
 
-STRONG = Parameters(pgd=Pgd(steps=10, relative_step=0.25))
+STRONG = Hyperparameters(pgd=Pgd(steps=10, relative_step=0.25))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def known(net: nn.Module) -> Samples:
 
 def names_of(model: nn.Module, samples: Samples) -> set[str]:
     """The findings about a model that is otherwise in order."""
-    return {found.name for found in checks.before(Victim(model), samples, "linf", make("pgd", "linf", STRONG))}
+    strong = make_attack("pgd", "linf", STRONG)
+    return {found.name for found in checks.check_model(Victim(model), samples, "linf", strong)}
 
 
 class Through(nn.Module):
@@ -88,7 +89,7 @@ def wrong_gradients(logits: torch.Tensor) -> torch.Tensor:
 
 def test_a_sound_model_is_not_complained_of(net):
     assert names_of(net, known(net)) == set()
-    assert {found.name for found in checks.before(Victim(net), known(net), "linf", None)} == {"nothing-right"}
+    assert {found.name for found in checks.check_model(Victim(net), known(net), "linf", None)} == {"nothing-right"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,8 @@ class Stubborn(nn.Module):
 
 def test_one_image_that_stands_at_a_huge_epsilon_is_enough(net):
     samples = known(net)
-    found = list(checks.huge_epsilon(Victim(Stubborn(net, samples)), samples, "linf", make("pgd", "linf", STRONG)))
+    victim, strong = Victim(Stubborn(net, samples)), make_attack("pgd", "linf", STRONG)
+    found = list(checks.huge_epsilon(victim, samples, "linf", strong))
     assert [finding.name for finding in found] == ["huge-epsilon"]
     assert found[0].text.startswith("1 of 32 images are robust")
 
@@ -155,35 +157,36 @@ def test_findings_from_what_fell():
     assert [found.name for found in checks.restarts([50, 20], 1000, "pgd", "pgd", 0.1)] == ["restarts"]
     assert not list(checks.restarts([50, 10], 1000, "pgd", "pgd", 0.1))
     assert not list(checks.restarts([50], 1000, "pgd", "pgd", 0.1))
-    assert not list(checks.damage(0, "pgd", "pgd"))
-    found = [*checks.damage(2, "pgd 1/255", "pgd"), *checks.damage(3, "pgd", "pgd"), *checks.damage(3, "fgsm", "fgsm")]
+    assert not list(checks.non_finite(0, "pgd", "pgd"))
+    counts = ((2, "pgd 1/255", "pgd"), (3, "pgd", "pgd"), (3, "fgsm", "fgsm"))
+    found = [finding for count in counts for finding in checks.non_finite(*count)]
     assert [finding.attack for finding in checks.distinct(found)] == ["pgd", "fgsm"]
     assert "2 images or their logits were not finite under pgd 1/255" in checks.distinct(found)[0].text
 
 
 def test_steps_too_short_to_matter():
-    def names(name: str, norm: str = "linf", parameters: Parameters = STRONG) -> list[str]:
-        return [found.name for found in checks.short_steps(name, parameters.steps_of(name, norm))]
+    def names(name: str, norm: str = "linf", parameters: Hyperparameters = STRONG) -> list[str]:
+        return [found.name for found in checks.short_steps(name, parameters.gradient_steps(name, norm))]
 
     assert names("paper") == ["short-steps"]
     assert names("pgd") == []
     for norm in ("linf", "l2"):
-        assert names("pgd", norm, Parameters()) == []
-        assert names("pgd", norm, Parameters(pgd=Pgd(relative_step=0.001))) == ["short-steps"]
-        assert names("pgd", norm, Parameters(pgd=Pgd(steps=10))) == ["short-steps"]
-    assert names("adam-pgd", "linf", Parameters(adam_pgd=Pgd(steps=35))) == ["short-steps"]  # of 1/40
-    assert names("pgd", "linf", Parameters(pgd=Pgd(steps=35))) == []  # of 1/30
-    assert names("bim", "l2", Parameters()) == names("cw", "l2", Parameters()) == names("autoattack") == []
+        assert names("pgd", norm, Hyperparameters()) == []
+        assert names("pgd", norm, Hyperparameters(pgd=Pgd(relative_step=0.001))) == ["short-steps"]
+        assert names("pgd", norm, Hyperparameters(pgd=Pgd(steps=10))) == ["short-steps"]
+    assert names("adam-pgd", "linf", Hyperparameters(adam_pgd=Pgd(steps=35))) == ["short-steps"]  # of 1/40
+    assert names("pgd", "linf", Hyperparameters(pgd=Pgd(steps=35))) == []  # of 1/30
+    assert names("bim", "l2", Hyperparameters()) == names("cw", "l2", Hyperparameters()) == names("autoattack") == []
     assert "10 steps of epsilon/30" in next(checks.short_steps("paper", (10, 1 / 30))).text
 
 
 def test_whom_a_finding_speaks_against():
     about_all, about_one = Finding("a", "text"), Finding("b", "text", "pgd", 0.1)
-    assert about_all.speaks_against({"fgsm"}, 0.0)
-    assert about_one.speaks_against({"autoattack", "pgd"}, 0.1)
-    assert not about_one.speaks_against({"pgd"}, 0.2)
-    assert not about_one.speaks_against({"fgsm"}, 0.1)
-    assert not Finding("c", "text", "pgd").speaks_against({"pgd"}, 0.0)
+    assert about_all.applies_to({"fgsm"}, 0.0)
+    assert about_one.applies_to({"autoattack", "pgd"}, 0.1)
+    assert not about_one.applies_to({"pgd"}, 0.2)
+    assert not about_one.applies_to({"fgsm"}, 0.1)
+    assert not Finding("c", "text", "pgd").applies_to({"pgd"}, 0.0)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -225,16 +228,16 @@ def test_projection_onto_l2_by_hand():
 
 
 def test_epsilons_as_people_write_them():
-    assert parse("0.5/255", "linf") == 0.5 / 255
-    assert parse("0.002", "linf") == 0.002
-    assert parse_all(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
-    assert show(0.25 / 255, "linf") == "0.25/255"
-    assert show(0.5, "l2") == "0.5"
-    assert show(0.0, "linf") == "0"
-    assert show(1e-9, "linf") == "2.55e-07/255"
+    assert parse_epsilon("0.5/255", "linf") == 0.5 / 255
+    assert parse_epsilon("0.002", "linf") == 0.002
+    assert parse_epsilons(("1/255", "0", "0.25/255", "1/255"), "linf") == (0, 0.25 / 255, 1 / 255)
+    assert format_epsilon(0.25 / 255, "linf") == "0.25/255"
+    assert format_epsilon(0.5, "l2") == "0.5"
+    assert format_epsilon(0.0, "linf") == "0"
+    assert format_epsilon(1e-9, "linf") == "2.55e-07/255"
     for norm, texts in DEFAULTS.items():
-        assert parse_all((), norm) == tuple(parse(text, norm) for text in texts)
-        assert 0 in parse_all((), norm)
+        assert parse_epsilons((), norm) == tuple(parse_epsilon(text, norm) for text in texts)
+        assert 0 in parse_epsilons((), norm)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +282,9 @@ def test_attacks_that_need_more_classes_than_there_are():
 def test_every_attack_can_be_made_in_every_norm_of_its():
     for name, entry in ATTACKS.items():
         for norm in entry.norms or ("linf",):
-            assert callable(make(name, norm, Parameters()))
+            assert callable(make_attack(name, norm, Hyperparameters()))
     with pytest.raises(UserError, match="unknown attack"):
-        make("autoattack", "linf", Parameters())  # an ensemble is its parts
+        make_attack("autoattack", "linf", Hyperparameters())  # an ensemble is its parts
 
 
 def test_ensembles_and_their_knobs():
@@ -290,15 +293,15 @@ def test_ensembles_and_their_knobs():
     for parts in ENSEMBLES.values():
         assert set(parts) <= set(ATTACKS)
         assert len({ATTACKS[part].norms for part in parts}) == 1
-    config = AttackConfig(("autoattack", "autoattack-rand"), parameters=Parameters(apgd=AutoPgd(steps=7)))
+    config = AttackConfig(("autoattack", "autoattack-rand"), parameters=Hyperparameters(apgd=AutoPgd(steps=7)))
     assert config.parameters_of("autoattack")["apgd-dlr-t"]["steps"] == 7
     assert config.parameters_of("autoattack")["square"] == {"queries": 5000}
-    assert make("apgd-ce", "l2", config.parameters).steps == 7
-    assert make("apgd-ce-eot", "l2", config.parameters).eot == 20
-    assert make("apgd-ce", "linf", config.parameters).eot == 1
+    assert make_attack("apgd-ce", "l2", config.parameters).steps == 7
+    assert make_attack("apgd-ce-eot", "l2", config.parameters).eot == 20
+    assert make_attack("apgd-ce", "linf", config.parameters).eot == 1
     assert AttackConfig(("paper",)).parameters_of("paper")["steps"] == 10
-    assert AttackConfig(("pgd",), restarts=3).times("pgd") == 3
-    assert AttackConfig(("bim",), restarts=3).times("bim") == 1
+    assert AttackConfig(("pgd",), restarts=3).repetitions("pgd") == 3
+    assert AttackConfig(("bim",), restarts=3).repetitions("bim") == 1
     assert "cw" not in TRANSFERABLE
     assert {"pgd", "fgsm", "paper"} <= set(TRANSFERABLE)
 

@@ -10,13 +10,13 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import nn
 
-from doublevit.attacks.balls import distance, require_inside, size
+from doublevit.attacks.autoattack import losses
+from doublevit.attacks.autoattack.apgd import Apgd, ApgdState, Iterate, checkpoints, direction
+from doublevit.attacks.autoattack.fab import Fab, moves_to_hyperplane
+from doublevit.attacks.autoattack.square import PROPOSALS, Square, eta_pattern, square_fraction
+from doublevit.attacks.balls import distance, norm_of, require_inside
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.interface import AttackFunction, Samples
-from doublevit.attacks.own import losses
-from doublevit.attacks.own.apgd import Apgd, Climb, ClimbPoint, checkpoints, direction
-from doublevit.attacks.own.fab import Fab, to_hyperplane
-from doublevit.attacks.own.square import SQUARES, Square, fraction, hill
 from doublevit.attacks.victim import Victim, frozen
 from doublevit.errors import UserError
 
@@ -145,15 +145,18 @@ def test_what_there_is_none_of():
     for make in (Apgd, Fab, Square):
         with pytest.raises(UserError, match="unknown norm"):
             make("l3")
-    for make in (lambda: Apgd(loss="cross"), lambda: Apgd(eot=0), lambda: Fab(steps=0), lambda: Square(first=2)):
+    for attack, options in (
+        *((Apgd, {"loss": "cross"}), (Apgd, {"eot": 0}), (Fab, {"steps": 0})),
+        *((Square, {"queries": 0}), (Square, {"initial_fraction": 2})),
+    ):
         with pytest.raises(UserError):
-            make()
+            attack(**options)
 
 
 def test_defaults_are_the_published_ones():
     assert Apgd() == Apgd("linf", "ce", steps=100, restarts=1, targets=9, eot=1)
     assert Fab() == Fab("linf", steps=100, targets=9, alpha_max=0.1, eta=1.05, beta=0.9, search_steps=3)
-    assert Square() == Square("linf", queries=5000, first=0.8)
+    assert Square() == Square("linf", queries=5000, initial_fraction=0.8)
 
 
 def test_checkpoints_are_the_papers():
@@ -162,58 +165,58 @@ def test_checkpoints_are_the_papers():
     assert checkpoints(1) == [1]
 
 
-def climb_of(values: Sequence[float]) -> Climb:
-    """A climb of one sample whose losses were these; each image holds the number of its step."""
+def state_of(values: Sequence[float]) -> ApgdState:
+    """A state of one sample whose losses were these; each image holds the number of its step."""
     points = [
-        ClimbPoint(
+        Iterate(
             torch.full((1, 1, 1, 1), float(step)), torch.tensor([value]), torch.zeros(1, 1, 1, 1), torch.tensor([False])
         )
         for step, value in enumerate(values)
     ]
-    climb = Climb.at(points[0], points[0].images, torch.zeros(1), torch.zeros(1), 1.0)
+    state = ApgdState.start(points[0], points[0].images, torch.zeros(1), torch.zeros(1), 1.0)
     for point in points[1:]:
-        climb.arrive(point)
-    return climb
+        state.advance(point)
+    return state
 
 
 def test_a_step_goes_on_for_a_quarter_of_the_way_of_the_last():
     for before, gradient, part, expected in ((0.46, 1, 0.75, 0.525), (0.46, -3, 0.75, 0.495), (0.1, 1, 1, 0.52)):
-        point = ClimbPoint(*(torch.full((1, 1, 1, 1), value) for value in (0.5, 0.0, float(gradient), 0.0)))
-        climb = Climb.at(point, point.images, torch.zeros(1), torch.zeros(1), 0.02)
-        climb.strides, climb.before = torch.tensor([0.02]), torch.full((1, 1, 1, 1), before)
+        point = Iterate(*(torch.full((1, 1, 1, 1), value) for value in (0.5, 0.0, float(gradient), 0.0)))
+        state = ApgdState.start(point, point.images, torch.zeros(1), torch.zeros(1), 0.02)
+        state.step_sizes, state.previous_images = torch.tensor([0.02]), torch.full((1, 1, 1, 1), before)
         for norm in DUAL:
-            assert climb.step(norm, 0.1, part).item() == pytest.approx(expected)
-            assert climb.step(norm, 0.001, part).item() == pytest.approx(0.501)  # the ball ends
+            assert state.step(norm, 0.1, part).item() == pytest.approx(expected)
+            assert state.step(norm, 0.001, part).item() == pytest.approx(0.501)  # the ball ends
 
 
 def test_a_step_size_is_halved_where_fewer_than_three_in_four_steps_rise():
     for rises, stride in ((16, 0.5), (17, 1.0)):  # of 22; 16.5 is the border
-        climb = climb_of([*range(rises + 1), *[rises - 1.0] * (22 - rises)])
-        climb.check(22)
-        assert climb.strides.item() == stride
-        assert climb.now.images.item() == (rises if stride < 1 else 22)  # back to the best point, or on
+        state = state_of([*range(rises + 1), *[rises - 1.0] * (22 - rises)])
+        state.adapt_step_sizes(22)
+        assert state.step_sizes.item() == stride
+        assert state.current.images.item() == (rises if stride < 1 else 22)  # back to the best point, or on
 
 
 def test_a_step_size_is_halved_where_the_best_stays_the_best_and_it_was_not_halved_before():
-    climb = climb_of([5, *range(-22, 0)])
-    climb.check(22)
-    assert climb.strides.item() == 0.5  # every step rose, none as high as the start
+    state = state_of([5, *range(-22, 0)])
+    state.adapt_step_sizes(22)
+    assert state.step_sizes.item() == 0.5  # every step rose, none as high as the start
     for expected in (0.5, 0.25):  # not two times in a row, but then again
         for value in range(-19, 0):
-            climb.arrive(climb_of([value]).now)
-        climb.check(18)  # the way back to the best point makes the first of the 19 a fall
-        assert climb.strides.item() == expected
+            state.advance(state_of([value]).current)
+        state.adapt_step_sizes(18)  # the way back to the best point makes the first of the 19 a fall
+        assert state.step_sizes.item() == expected
 
 
 def test_apgd_checks_after_the_papers_steps_and_halves(monkeypatch: pytest.MonkeyPatch):
     model, samples = linear(2)
-    victim, found, check = Victim(Counting(model).eval()), [], Climb.check
+    victim, found, check = Victim(Counting(model).eval()), [], ApgdState.adapt_step_sizes
 
-    def spy(climb: Climb, stretch: int) -> None:
-        check(climb, stretch)
-        found.append((len(victim.model.seen) - 1, stretch, climb.strides.tolist()))
+    def spy(state: ApgdState, stretch: int) -> None:
+        check(state, stretch)
+        found.append((len(victim.model.seen) - 1, stretch, state.step_sizes.tolist()))
 
-    monkeypatch.setattr(Climb, "check", spy)
+    monkeypatch.setattr(ApgdState, "adapt_step_sizes", spy)
     Apgd("linf")(victim, samples, [1e-3])
     assert [place for place, _, _ in found] == checkpoints(100)
     assert [stretch for _, stretch, _ in found] == [22, 19, 16, 13, 10, 7, 6, 6]
@@ -248,7 +251,7 @@ def test_samples_fall_just_beyond_their_exact_distance(norm: str):
 def test_fab_finds_the_exact_distance(norm: str):
     for classes in (2, 6):
         model, samples = linear(classes)
-        found, exact = Fab(norm).nearest(Victim(model), samples), exact_distances(model, samples, norm)
+        found, exact = Fab(norm).find_nearest(Victim(model), samples), exact_distances(model, samples, norm)
         assert not is_robust(model, found.images, samples).any()
         torch.testing.assert_close(found.distances, distance(found.images, samples.images, norm))
         assert (found.distances >= 0.9999 * exact).all()
@@ -263,7 +266,7 @@ def test_fabs_steps_are_the_papers(norm: str):
         place = 1.05 * beta
         second = (1 - alpha) * (place + 1.05 * (1 - place)) + alpha * 1.05
         for steps, expected in ((1, 1.05), (2, second)):
-            found = Fab(norm, steps, beta=beta, search_steps=0).nearest(Victim(model), samples).distances
+            found = Fab(norm, steps, beta=beta, search_steps=0).find_nearest(Victim(model), samples).distances
             torch.testing.assert_close(found, expected * exact_distances(model, samples, norm), rtol=1e-3, atol=0)
 
 
@@ -277,7 +280,7 @@ def test_directions_gain_most_whatever_the_size_of_gradients():
 def test_fabs_last_search_comes_nearer(net: nn.Module, samples: Samples):
     few = samples.at(torch.arange(40))
     with_search, without = (
-        Fab("l2", 10, 2, search_steps=steps).nearest(Victim(net), few).distances for steps in (3, 0)
+        Fab("l2", 10, 2, search_steps=steps).find_nearest(Victim(net), few).distances for steps in (3, 0)
     )
     assert (with_search <= without).all()
     assert (with_search < without).float().mean() > 0.5
@@ -297,7 +300,7 @@ def test_moves_to_a_hyperplane_are_the_smallest_in_the_box(norm: str):
     images, normals = torch.rand(30, 1, 2, 3).clamp(0.1, 0.9), torch.randn(30, 1, 2, 3)
     images[::3, 0, 0, 0] = 1.0
     gaps = 0.5 * normals.flatten(1).norm(dim=1) * torch.linspace(-1, 1, 30)
-    moves = to_hyperplane(images, normals, gaps, norm)
+    moves = moves_to_hyperplane(images, normals, gaps, norm)
     assert ((images + moves >= -1e-6) & (images + moves <= 1 + 1e-6)).all()
     for image, normal, gap, move in zip(images.flatten(1), normals.flatten(1), gaps, moves.flatten(1), strict=True):
         best = smallest(image.double().numpy(), normal.double().numpy(), gap.item(), norm)
@@ -305,7 +308,7 @@ def test_moves_to_a_hyperplane_are_the_smallest_in_the_box(norm: str):
             assert (normal @ move).item() == pytest.approx(torch.where(normal * gap > 0, 1 - image, -image) @ normal)
             continue
         assert (normal @ move).item() == pytest.approx(gap.item(), abs=1e-5)
-        assert size(move[None], norm).item() == pytest.approx(best, rel=1e-3, abs=1e-5)
+        assert norm_of(move[None], norm).item() == pytest.approx(best, rel=1e-3, abs=1e-5)
 
 
 def smallest(image: np.ndarray, normal: np.ndarray, gap: float, norm: str) -> float | None:
@@ -328,13 +331,13 @@ def smallest(image: np.ndarray, normal: np.ndarray, gap: float, norm: str) -> fl
 def test_squares_fractions_are_the_published_ones():
     expected = {0: 1, 10: 1, 11: 2, 50: 2, 51: 4, 200: 4, 201: 8, 500: 8, 501: 16, 1000: 16, 1001: 32, 2001: 64}
     expected |= {4000: 64, 4001: 128, 6001: 256, 8000: 256, 8001: 512, 9999: 512}
-    assert {query: 0.8 / fraction(query, 0.8) for query in expected} == pytest.approx(expected)
+    assert {query: 0.8 / square_fraction(query, 0.8) for query in expected} == pytest.approx(expected)
 
 
 def test_sides_of_squares():
-    assert [SQUARES["linf"].side(p, 64, 64) for p in (0.8, 0.4, 1e-9)] == [57, 40, 1]
-    assert [SQUARES["l2"].side(p, 64, 64) for p in (0.8, 0.4, 1e-9)] == [57, 41, 3]
-    assert SQUARES["linf"].side(1.0, 8, 32) == 8
+    assert [PROPOSALS["linf"].side(p, 64, 64) for p in (0.8, 0.4, 1e-9)] == [57, 40, 1]
+    assert [PROPOSALS["l2"].side(p, 64, 64) for p in (0.8, 0.4, 1e-9)] == [57, 41, 3]
+    assert PROPOSALS["linf"].side(1.0, 8, 32) == 8
 
 
 def test_hills_are_the_papers():
@@ -348,15 +351,15 @@ def test_hills_are_the_papers():
     for side in (1, 3, 5, 8, 12):
         expected = np.concatenate([eta(side, side // 2), -eta(side, side - side // 2)], axis=1).T
         expected /= np.linalg.norm(expected)
-        np.testing.assert_allclose(hill(side, torch.device("cpu")).numpy(), expected, rtol=1e-5)
+        np.testing.assert_allclose(eta_pattern(side, torch.device("cpu")).numpy(), expected, rtol=1e-5)
 
 
 def test_an_l2_square_takes_its_budget_from_another():
     torch.manual_seed(0)
     centers = torch.full((50, 3, 16, 16), 0.5)
     before = centers + 0.3 * nn.functional.normalize(torch.randn(50, 768), dim=1).view_as(centers)
-    after = SQUARES["l2"].change(before, centers, torch.rand(50, 8), 5, 0.4)
-    torch.testing.assert_close(size(after - centers, "l2"), torch.full((50,), 0.4))
+    after = PROPOSALS["l2"].propose(before, centers, torch.rand(50, 8), 5, 0.4)
+    torch.testing.assert_close(norm_of(after - centers, "l2"), torch.full((50,), 0.4))
     changed, moves = (after != before).flatten(2), (after - centers).flatten(2)
     assert set(changed[:, 0].sum(dim=1).tolist()) <= set(range(25, 51))
     emptied = (changed & (moves.abs() < 1e-7)).sum(dim=2)

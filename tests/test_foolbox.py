@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from doublevit.attacks.balls import project, require_inside, size
-from doublevit.attacks.catalogue import FOOLBOX, LEFT_OUT, repeatable
+from doublevit.attacks.balls import norm_of, project, require_inside
+from doublevit.attacks.catalogue import FOOLBOX_ATTACKS, LEFT_OUT, repeatable
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.foolbox_attack import arguments, import_foolbox, make_foolbox, seeded
+from doublevit.attacks.foolbox_attack import foolbox_arguments, import_foolbox, make_foolbox, seeded
 from doublevit.attacks.foolbox_hyperparameters import (
     BlendedNoise,
     Boundary,
@@ -26,15 +26,16 @@ from doublevit.attacks.foolbox_hyperparameters import (
     Noise,
     Pgd,
     SaltAndPepper,
+    Spatial,
 )
-from doublevit.attacks.hyperparameters import LIMITS, Parameters
+from doublevit.attacks.hyperparameters import LIMITS, Hyperparameters
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.victim import Victim
 from doublevit.errors import UserError
 
 foolbox = import_foolbox()
 
-QUICK = Parameters(
+QUICK = Hyperparameters(
     cw=CarliniWagner(binary_search_steps=3, steps=60, step=0.1, initial_constant=1.0),
     ead=ElasticNet(binary_search_steps=4, steps=100, initial_constant=0.1),
     hopskipjump=HopSkipJump(steps=3, initial_queries=40),
@@ -46,7 +47,7 @@ QUICK = Parameters(
     gaussian_blur=GaussianBlur(steps=20),
 )
 SMALL_AND_LARGE = {"linf": (0.02, 0.4), "l2": (0.1, 5.0), "l1": (1.0, 60.0)}
-PAIRS = [(name, norm) for name, spec in FOOLBOX.items() for norm in spec.norms or (None,)]
+PAIRS = [(name, norm) for name, spec in FOOLBOX_ATTACKS.items() for norm in spec.norms or (None,)]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +98,10 @@ def fooled(victim: Victim, images: torch.Tensor, samples: Samples) -> torch.Tens
 
 def test_every_class_of_foolbox_has_a_name_or_a_reason() -> None:
     there = {item.__name__ for item in vars(foolbox.attacks).values() if inspect.isclass(item)}
-    named = {name for spec in FOOLBOX.values() for name in spec.class_names}
+    named = {name for spec in FOOLBOX_ATTACKS.values() for name in spec.class_names}
     assert named | set(LEFT_OUT) == there
     assert not named & set(LEFT_OUT)
-    assert all(len(spec.class_names) in (1, len(spec.norms)) for spec in FOOLBOX.values())
+    assert all(len(spec.class_names) in (1, len(spec.norms)) for spec in FOOLBOX_ATTACKS.values())
 
 
 OTHER_DEFAULTS = {
@@ -117,7 +118,7 @@ OTHER_DEFAULTS = {
 
 @pytest.mark.parametrize(("name", "norm"), PAIRS)
 def test_defaults_are_those_of_foolbox(name: str, norm: str | None) -> None:
-    attack = make_foolbox(name, norm, Parameters())
+    attack = make_foolbox(name, norm, Hyperparameters())
     known = inspect.signature(getattr(foolbox.attacks, attack.class_name).__init__).parameters
     for argument, value in attack.arguments.items():
         default = known[argument].default
@@ -128,28 +129,29 @@ def test_defaults_are_those_of_foolbox(name: str, norm: str | None) -> None:
 
 
 def test_knobs_have_limits_and_errors_name_the_flag() -> None:
-    for name in FOOLBOX:
-        for knob, value in Parameters().of(name).items():
+    for name in FOOLBOX_ATTACKS:
+        for knob, value in Hyperparameters().of(name).items():
             assert isinstance(value, bool) or knob in LIMITS, knob
     with pytest.raises(UserError, match=r"`attack.adam_pgd.relative_step`: expected .*, found 0"):
-        Parameters(adam_pgd=Pgd(relative_step=0))
+        Hyperparameters(adam_pgd=Pgd(relative_step=0))
     with pytest.raises(UserError, match=r"`attack.cw.binary_search_steps`: expected 1 to 100, found -1"):
-        Parameters(cw=CarliniWagner(binary_search_steps=-1))
+        Hyperparameters(cw=CarliniWagner(binary_search_steps=-1))
     with pytest.raises(UserError, match="did you mean deepfool"):
-        make_foolbox("deep-fool", "l2", Parameters())
+        make_foolbox("deep-fool", "l2", Hyperparameters())
     with pytest.raises(UserError, match=r"`attack.norm`: expected linf or l2 for deepfool, found l1"):
-        make_foolbox("deepfool", "l1", Parameters())
+        make_foolbox("deepfool", "l1", Hyperparameters())
     with pytest.raises(UserError, match=r"`attack.norm`: expected none for spatial, found l2"):
-        make_foolbox("spatial", "l2", Parameters())
+        make_foolbox("spatial", "l2", Hyperparameters())
 
 
 def test_knobs_reach_foolbox() -> None:
-    parameters = Parameters(pgd=Pgd(steps=7, relative_step=0.3, random_start=False), gaussian_blur=GaussianBlur(9, 2.5))
-    assert arguments("pgd", "l2", parameters) == {"steps": 7, "rel_stepsize": 0.3, "random_start": False}
-    assert arguments("gaussian-blur", "l2", parameters) == {"steps": 9, "max_sigma": 2.5}
-    assert arguments("ead", "l1", parameters)["initial_stepsize"] == 0.01
-    assert arguments("hopskipjump", "linf", parameters)["constraint"] == "linf"
-    assert arguments("paper", "linf", parameters) == {"steps": 10, "random_start": True}
+    pgd = Pgd(steps=7, relative_step=0.3, random_start=False)
+    parameters = Hyperparameters(pgd=pgd, gaussian_blur=GaussianBlur(9, 2.5))
+    assert foolbox_arguments("pgd", "l2", parameters) == {"steps": 7, "rel_stepsize": 0.3, "random_start": False}
+    assert foolbox_arguments("gaussian-blur", "l2", parameters) == {"steps": 9, "max_sigma": 2.5}
+    assert foolbox_arguments("ead", "l1", parameters)["initial_stepsize"] == 0.01
+    assert foolbox_arguments("hopskipjump", "linf", parameters)["constraint"] == "linf"
+    assert foolbox_arguments("paper", "linf", parameters) == {"steps": 10, "random_start": True}
 
 
 def test_names_are_there_without_torch() -> None:
@@ -158,11 +160,11 @@ def test_names_are_there_without_torch() -> None:
 
 
 def test_what_repeating_can_find() -> None:
-    assert repeatable("pgd", Parameters())
-    assert not repeatable("pgd", Parameters(pgd=Pgd(random_start=False)))
-    assert not repeatable("spatial", Parameters())
-    assert repeatable("spatial", Parameters(spatial=dataclasses.replace(Parameters().spatial, grid_search=False)))
-    assert not repeatable("cw", Parameters())
+    assert repeatable("pgd", Hyperparameters())
+    assert not repeatable("pgd", Hyperparameters(pgd=Pgd(random_start=False)))
+    assert not repeatable("spatial", Hyperparameters())
+    assert repeatable("spatial", Hyperparameters(spatial=Spatial(grid_search=False)))
+    assert not repeatable("cw", Hyperparameters())
 
 
 def surroundings(victim: Victim) -> list[object]:
@@ -184,7 +186,7 @@ def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Vict
     for images, epsilon in zip(found, (0, small, large), strict=True):
         require_inside(images, originals, norm, epsilon)
         assert not images.requires_grad
-    kind = FOOLBOX[name].kind
+    kind = FOOLBOX_ATTACKS[name].kind
     counts = [fooled(victim, images, samples).sum().item() for images in found]
     assert norm is None or counts[0] == 0
     assert counts[-1] >= {"white-box": 6, "black-box": 6, "noise": 1, "transformation": 1}[kind], counts
@@ -203,8 +205,8 @@ def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Vict
 def test_random_shifts_repeat_and_logging_stays_as_it_was(
     victim: Victim, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spatial = dataclasses.replace(Parameters().spatial, grid_search=False, max_translation=0.5, max_rotation=10)
-    attack = make_foolbox("spatial", None, Parameters(spatial=spatial))
+    spatial = dataclasses.replace(Hyperparameters().spatial, grid_search=False, max_translation=0.5, max_rotation=10)
+    attack = make_foolbox("spatial", None, Hyperparameters(spatial=spatial))
     (first,) = attack(victim, samples, (1,))
     np.random.rand(3)
     assert torch.equal(first, attack(victim, samples, (1,))[0])
@@ -230,7 +232,7 @@ def test_images_are_foolboxs_own(name: str, norm: str, victim: Victim, samples: 
     for images, epsilon in zip(attack(victim, samples, epsilons), epsilons, strict=True):
         with seeded(samples.draws.batch_seed(name), samples.images.device):
             raw, cut, success = directly(model, samples.images, samples.labels, epsilons=epsilon)
-        if FOOLBOX[name].shared and name != "fgsm":
+        if FOOLBOX_ATTACKS[name].one_run and name != "fgsm":
             assert fooled(victim, raw, samples).sum() >= 8  # what is not found is the image here, black there
             cut = torch.where(fooled(victim, raw, samples).view(-1, 1, 1, 1), cut, images)
         torch.testing.assert_close(images, cut, atol=1e-6, rtol=0)
@@ -265,15 +267,15 @@ def test_nothing_runs_for_epsilon_0(name: str, calls: int, victim: Victim, sampl
 def test_fgsm_costs_one_gradient_and_is_foolboxs_to_the_bit(norm: str, victim: Victim, samples: Samples) -> None:
     network = Counting(victim.model).eval()
     epsilons = (0, 0.01, 0.1, 0.3, 1.0)
-    found = make_foolbox("fgsm", norm, Parameters())(Victim(network), samples, epsilons)
+    found = make_foolbox("fgsm", norm, Hyperparameters())(Victim(network), samples, epsilons)
     assert network.calls == 1
-    directly = getattr(foolbox.attacks, make_foolbox("fgsm", norm, Parameters()).class_name)()
+    directly = getattr(foolbox.attacks, make_foolbox("fgsm", norm, Hyperparameters()).class_name)()
     model = foolbox.PyTorchModel(victim.model, bounds=(0, 1), device="cpu")
     for images, epsilon in zip(found, epsilons, strict=True):
         own = directly.run(model, samples.images, samples.labels, epsilon=epsilon)
         assert torch.equal(images, project(own, samples.images, norm, epsilon))
         assert norm != "linf" or torch.equal(images, own)
-    one_step = Parameters(pgd=Pgd(steps=1, relative_step=1, random_start=False))
+    one_step = Hyperparameters(pgd=Pgd(steps=1, relative_step=1, random_start=False))
     for images, other in zip(found, make_foolbox("pgd", norm, one_step)(victim, samples, epsilons), strict=True):
         assert torch.equal(images, other)
 
@@ -299,9 +301,9 @@ def test_pgd_reaches_the_worst_case_of_a_linear_model(norm: str, dual: str, epsi
     attacked = Samples(images, (margins < 0).long(), AttackDraws(0, np.arange(6)))
     network = Linear(weight).eval()
     # In L2 the random start fades with each step, geometrically.
-    parameters = Parameters(pgd=Pgd(steps=60, relative_step=0.5))
+    parameters = Hyperparameters(pgd=Pgd(steps=60, relative_step=0.5))
     (found,) = make_foolbox("pgd", norm, parameters)(Victim(network), attacked, [epsilon])
-    worst = margins.abs() - epsilon * size(weight[None], dual)
+    worst = margins.abs() - epsilon * norm_of(weight[None], dual)
     reached = ((found.flatten(1) - 0.5) @ weight) * margins.sign()
     torch.testing.assert_close(reached, worst, atol=2e-4, rtol=0)
 
@@ -344,7 +346,7 @@ def test_a_gradient_that_vanishes_spoils_only_its_own_image() -> None:
     assert (found[1::2] != images[1::2]).any()
 
 
-@pytest.mark.parametrize(("name", "norm"), [pair for pair in PAIRS if FOOLBOX[pair[0]].kind == "white-box"])
+@pytest.mark.parametrize(("name", "norm"), [pair for pair in PAIRS if FOOLBOX_ATTACKS[pair[0]].kind == "white-box"])
 def test_a_model_without_gradients_gives_no_errors(name: str, norm: str) -> None:
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.8
     attacked = Samples(images, torch.zeros(3, dtype=torch.int64), AttackDraws(0, np.arange(3)))

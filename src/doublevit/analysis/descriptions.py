@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from doublevit import strict_json
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.identity import describe_subset
 from doublevit.models.top_k import Recorded, mention
 from doublevit.runs.conditions import Attack, Corruption, CorruptionMean, CorruptionSource, Speed, Transfer
@@ -82,7 +82,7 @@ def describe_attack(row: Row, condition: Attack | Transfer) -> str:
 
 def describe_epsilon(norm: str | None, epsilon: float | None) -> str:
     """Such as "1/255", or "0.5" for other norms than Linf; "-" for an attack without a ball."""
-    return "-" if norm is None or epsilon is None else show(epsilon, norm)
+    return "-" if norm is None or epsilon is None else format_epsilon(epsilon, norm)
 
 
 def describe_speed(row: Row) -> str:

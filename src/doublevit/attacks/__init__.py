@@ -1,1 +1,1 @@
-"""Attacks: (model, images, epsilon) -> images in that ball and in [0, 1]; and checks that expose broken evaluations."""
+"""Attacks, which move images within a ball and [0, 1], and checks that expose broken evaluations."""

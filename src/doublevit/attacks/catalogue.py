@@ -1,4 +1,4 @@
-"""Every attack by its name: what must be known of it before it runs. No torch and no Foolbox here.
+"""Every attack by its name: what must be known of it before it runs. Nothing here imports torch or Foolbox.
 
 Foolbox's attacks follow Foolbox 3.3.4. The parts of AutoAttack are those of Croce and Hein (2020), "Reliable evaluation
 of adversarial robustness with an ensemble of diverse parameter-free attacks".
@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 
-ALL = ("linf", "l2", "l1")
-BALLS = ("linf", "l2")
+ALL_NORMS = ("linf", "l2", "l1")
+LINF_L2 = ("linf", "l2")
 
-ARGUMENTS = {
+FOOLBOX_ARGUMENTS = {
     "relative_step": "rel_stepsize",
     "step": "stepsize",
     "largest_step": "max_stepsize",
@@ -27,65 +27,65 @@ ARGUMENTS = {
 
 @dataclasses.dataclass(frozen=True)
 class AttackSpec:
-    """What must be known of an attack before it runs.
+    """Holds what must be known of an attack before it runs.
 
     Args:
-        note: one line for people.
-        norms: those that it can run in; an attack without any moves images out of every ball.
+        note: one line of description.
+        norms: the norms that it can run in; an attack without any moves images out of every ball.
         kind: what it asks of the model: gradients ("white-box"), predictions ("black-box"), predictions on noise, or
-            predictions on changes that people would make.
+            predictions on transformations of the whole image.
         class_names: the class of `foolbox.attacks` for each norm, or the one that serves all; none for our own attacks.
-        shared: one run serves every epsilon.
-        random: repeating it with other draws can find more, see `repeatable`.
+        one_run: a single run serves all epsilons: its result is projected into each ball.
+        random: it draws random numbers, so that repeating it can break more images; see `repeatable`.
         min_classes: the fewest classes that it works with.
-        arguments: Foolbox's names for hyperparameters, where this attack's differ from `ARGUMENTS`.
+        arguments: Foolbox's names for hyperparameters, where this attack's differ from `FOOLBOX_ARGUMENTS`.
         norm_argument: the argument that tells Foolbox the norm, where one class serves several.
-        one_gradient: it takes one step, whose gradient does not depend on epsilon.
-        from_outside: it walks from an image of another class to the clean image.
-        black_fails: where it finds nothing, Foolbox returns a black image.
+        single_step: it takes one gradient step, and the gradient does not depend on epsilon.
+        needs_starting_points: it goes from an image of another class towards the clean image.
+        black_on_failure: where it fails, Foolbox returns a black image.
     """
 
     note: str
     norms: tuple[str, ...]
     kind: Literal["white-box", "black-box", "noise", "transformation"]
     class_names: tuple[str, ...] = ()
-    shared: bool = False
+    one_run: bool = False
     random: bool = False
     min_classes: int = 2
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     norm_argument: str | None = None
-    one_gradient: bool = False
-    from_outside: bool = False
-    black_fails: bool = False
+    single_step: bool = False
+    needs_starting_points: bool = False
+    black_on_failure: bool = False
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it differentiates the model."""
+        """Whether the attack differentiates the model."""
         return self.kind == "white-box"
 
     def class_name(self, norm: str | None) -> str:
-        """The class of `foolbox.attacks` that runs it in a norm (None for an attack without norms)."""
+        """Return the class of `foolbox.attacks` that runs it in a norm (None for an attack without norms)."""
         if norm is None or len(self.class_names) == 1:
             return self.class_names[0]
         return self.class_names[self.norms.index(norm)]
 
 
-def _each(name: str) -> tuple[str, ...]:
-    """The three classes of Foolbox whose names differ in the norm that they begin with."""
+def _per_norm(name: str) -> tuple[str, ...]:
+    """Return the three classes of Foolbox whose names differ in the norm that they begin with."""
     return tuple(prefix + name for prefix in ("Linf", "L2", "L1"))
 
 
-FOOLBOX: dict[str, AttackSpec] = {
+FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
     "fgsm": AttackSpec(
         "one step along the gradient's sign, or the gradient",
-        ALL,
+        ALL_NORMS,
         "white-box",
-        _each("FastGradientAttack"),
-        shared=True,
-        one_gradient=True,
+        _per_norm("FastGradientAttack"),
+        one_run=True,
+        single_step=True,
     ),
     "pgd": AttackSpec(
-        "projected gradient descent", ALL, "white-box", _each("ProjectedGradientDescentAttack"), random=True
+        "projected gradient descent", ALL_NORMS, "white-box", _per_norm("ProjectedGradientDescentAttack"), random=True
     ),
     "paper": AttackSpec(
         "the paper's pgd: 10 steps of epsilon/30, too short to go far",
@@ -95,11 +95,13 @@ FOOLBOX: dict[str, AttackSpec] = {
         random=True,
     ),
     "bim": AttackSpec(
-        "the basic iterative method: pgd from the image", ALL, "white-box", _each("BasicIterativeAttack")
+        "the basic iterative method: pgd from the image", ALL_NORMS, "white-box", _per_norm("BasicIterativeAttack")
     ),
-    "mi-fgsm": AttackSpec("bim with momentum", ALL, "white-box", _each("MomentumIterativeFastGradientMethod")),
+    "mi-fgsm": AttackSpec(
+        "bim with momentum", ALL_NORMS, "white-box", _per_norm("MomentumIterativeFastGradientMethod")
+    ),
     "adam-pgd": AttackSpec(
-        "pgd with Adam's steps", ALL, "white-box", _each("AdamProjectedGradientDescentAttack"), random=True
+        "pgd with Adam's steps", ALL_NORMS, "white-box", _per_norm("AdamProjectedGradientDescentAttack"), random=True
     ),
     "adam-bim": AttackSpec("bim with Adam's steps", ("linf",), "white-box", ("LinfAdamBasicIterativeAttack",)),
     "sparse-l1-descent": AttackSpec(
@@ -118,37 +120,37 @@ FOOLBOX: dict[str, AttackSpec] = {
         ("l2",),
         "white-box",
         ("L2CarliniWagnerAttack",),
-        shared=True,
-        black_fails=True,
+        one_run=True,
+        black_on_failure=True,
     ),
     "ead": AttackSpec(
         "elastic net: smallest L1 with some L2",
         ("l1",),
         "white-box",
         ("EADAttack",),
-        shared=True,
-        black_fails=True,
+        one_run=True,
+        black_on_failure=True,
         arguments={"step": "initial_stepsize"},
     ),
     "deepfool": AttackSpec(
         "DeepFool: the nearest linear boundary",
-        BALLS,
+        LINF_L2,
         "white-box",
         ("LinfDeepFoolAttack", "L2DeepFoolAttack"),
-        shared=True,
+        one_run=True,
     ),
     "fmn": AttackSpec(
-        "fast minimum norm", ALL, "white-box", ("LInfFMNAttack", "L2FMNAttack", "L1FMNAttack"), shared=True
+        "fast minimum norm", ALL_NORMS, "white-box", ("LInfFMNAttack", "L2FMNAttack", "L1FMNAttack"), one_run=True
     ),
-    "ddn": AttackSpec("decoupled direction and norm: smallest L2", ("l2",), "white-box", ("DDNAttack",), shared=True),
+    "ddn": AttackSpec("decoupled direction and norm: smallest L2", ("l2",), "white-box", ("DDNAttack",), one_run=True),
     "hopskipjump": AttackSpec(
         "HopSkipJump, from decisions only",
-        BALLS,
+        LINF_L2,
         "black-box",
         ("HopSkipJumpAttack",),
-        shared=True,
+        one_run=True,
         random=True,
-        from_outside=True,
+        needs_starting_points=True,
         norm_argument="constraint",
     ),
     "boundary": AttackSpec(
@@ -156,9 +158,9 @@ FOOLBOX: dict[str, AttackSpec] = {
         ("l2",),
         "black-box",
         ("BoundaryAttack",),
-        shared=True,
+        one_run=True,
         random=True,
-        from_outside=True,
+        needs_starting_points=True,
     ),
     "gaussian-noise": AttackSpec(
         "Gaussian noise of size epsilon",
@@ -169,59 +171,66 @@ FOOLBOX: dict[str, AttackSpec] = {
     ),
     "uniform-noise": AttackSpec(
         "uniform noise of size epsilon",
-        BALLS,
+        LINF_L2,
         "noise",
         ("LinfRepeatedAdditiveUniformNoiseAttack", "L2ClippingAwareRepeatedAdditiveUniformNoiseAttack"),
         random=True,
     ),
     "salt-and-pepper": AttackSpec(
-        "as few black and white pixels as fool", ALL, "noise", ("SaltAndPepperNoiseAttack",), shared=True, random=True
+        "as few black and white pixels as fool",
+        ALL_NORMS,
+        "noise",
+        ("SaltAndPepperNoiseAttack",),
+        one_run=True,
+        random=True,
     ),
     "blended-noise": AttackSpec(
         "as little of a noise picture as fools",
-        ALL,
+        ALL_NORMS,
         "noise",
         ("LinearSearchBlendedUniformNoiseAttack",),
-        shared=True,
+        one_run=True,
         random=True,
     ),
-    "gaussian-blur": AttackSpec("as little blur as fools", ALL, "transformation", ("GaussianBlurAttack",), shared=True),
+    "gaussian-blur": AttackSpec(
+        "as little blur as fools", ALL_NORMS, "transformation", ("GaussianBlurAttack",), one_run=True
+    ),
     "contrast-reduction": AttackSpec(
         "as little loss of contrast as fools",
-        ALL,
+        ALL_NORMS,
         "transformation",
         ("BinarySearchContrastReductionAttack",),
-        shared=True,
+        one_run=True,
     ),
-    "inversion": AttackSpec("the negative", ALL, "transformation", ("InversionAttack",), shared=True),
+    "inversion": AttackSpec("the negative", ALL_NORMS, "transformation", ("InversionAttack",), one_run=True),
     "spatial": AttackSpec(
-        "shifts and turns; no ball", (), "transformation", ("SpatialAttack",), shared=True, random=True
+        "shifts and turns; no ball", (), "transformation", ("SpatialAttack",), one_run=True, random=True
     ),
 }
-"""Attacks that Foolbox runs."""
+"""The attacks that Foolbox runs, by name."""
 
-PARTS: dict[str, AttackSpec] = {
-    "apgd-ce": AttackSpec("Auto-PGD on the cross-entropy", BALLS, "white-box", random=True),
+AUTOATTACK_PARTS: dict[str, AttackSpec] = {
+    "apgd-ce": AttackSpec("Auto-PGD on the cross-entropy", LINF_L2, "white-box", random=True),
     "apgd-dlr": AttackSpec(
-        "Auto-PGD on the difference of logits ratio", BALLS, "white-box", random=True, min_classes=3
+        "Auto-PGD on the difference of logits ratio", LINF_L2, "white-box", random=True, min_classes=3
     ),
     "apgd-dlr-t": AttackSpec(
-        "the same, towards the nine likeliest classes in turn", BALLS, "white-box", random=True, min_classes=4
+        "the same, towards the nine likeliest classes in turn", LINF_L2, "white-box", random=True, min_classes=4
     ),
-    "fab-t": AttackSpec("FAB: the nearest boundary, towards nine classes in turn", BALLS, "white-box", shared=True),
-    "square": AttackSpec("squares that are kept where they help; by logits only", BALLS, "black-box", random=True),
-    "apgd-ce-eot": AttackSpec("apgd-ce, each gradient a mean over passes", BALLS, "white-box", random=True),
+    "fab-t": AttackSpec("FAB: the nearest boundary, towards nine classes in turn", LINF_L2, "white-box", one_run=True),
+    "square": AttackSpec("squares that are kept where they help; by logits only", LINF_L2, "black-box", random=True),
+    "apgd-ce-eot": AttackSpec("apgd-ce, each gradient a mean over passes", LINF_L2, "white-box", random=True),
     "apgd-dlr-eot": AttackSpec(
-        "apgd-dlr, each gradient a mean over passes", BALLS, "white-box", random=True, min_classes=3
+        "apgd-dlr, each gradient a mean over passes", LINF_L2, "white-box", random=True, min_classes=3
     ),
 }
-"""Our own attacks: the parts of AutoAttack."""
+"""The parts of AutoAttack, which are implemented here, by name."""
 
 ENSEMBLES: dict[str, tuple[str, ...]] = {
     "autoattack": ("apgd-ce", "apgd-dlr-t", "fab-t", "square"),
     "autoattack-rand": ("apgd-ce-eot", "apgd-dlr-eot"),
 }
-"""Each part attacks what those before it have left. `autoattack` is the standard version, `-rand` for random models."""
+"""The parts of each ensemble: each attacks what those before it have not broken; `-rand` is for random models."""
 
 _NO_L0 = "its ball of changed pixels is none of our norms, and Foolbox cannot cut to it either"
 _NUMBA = "needs numba, which Foolbox does not bring and takes half a minute to compile it"
@@ -253,33 +262,33 @@ LEFT_OUT: dict[str, str] = {
     "L2ContrastReductionAttack": "contrast-reduction finds the least change on the same line",
     "LinearSearchContrastReductionAttack": "as contrast-reduction, with 1,000 queries instead of 15",
 }
-"""Classes of `foolbox.attacks` without a name, and why; errors are those of Foolbox 3.3.4."""
+"""Classes of `foolbox.attacks` that have no name here, and why; errors are those of Foolbox 3.3.4."""
 
-ATTACKS: dict[str, AttackSpec] = FOOLBOX | PARTS
+ATTACKS: dict[str, AttackSpec] = FOOLBOX_ATTACKS | AUTOATTACK_PARTS
 
 TRANSFERABLE = tuple(
-    name for name, spec in FOOLBOX.items() if spec.needs_gradients and (spec.one_gradient or not spec.shared)
+    name for name, spec in FOOLBOX_ATTACKS.items() if spec.needs_gradients and (spec.single_step or not spec.one_run)
 )
-"""Attacks that go as far as the ball allows; others stop at the border of the model that they see."""
+"""Attacks that use the whole ball, and so transfer; others stop just beyond the boundary of their own model."""
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The attacks that an ensemble is made of; an attack itself."""
+    """Return the attacks that an ensemble is made of, or an attack itself."""
     return ENSEMBLES.get(name, (name,))
 
 
 def spec_of(name: str) -> AttackSpec:
-    """What must be known of an attack, or of the first part of an ensemble, whose parts have the same norms."""
+    """Return the spec of an attack, or of the first part of an ensemble, whose parts have the same norms."""
     return ATTACKS[parts_of(name)[0]]
 
 
 def is_control(name: str) -> bool:
-    """Whether it is noise, which shows what a perturbation does that is not aimed."""
+    """Return whether an attack is noise: a control, which shows what a perturbation does that is not optimized."""
     return spec_of(name).kind == "noise"
 
 
-def repeatable(name: str, parameters: Parameters) -> bool:
-    """Whether other draws can find more, with these hyperparameters: a fixed start repeats itself."""
-    chosen = parameters.of(name)
-    fixed = chosen.get("grid_search", False) or not chosen.get("random_start", True)
+def repeatable(name: str, parameters: Hyperparameters) -> bool:
+    """Return whether other draws can break more images, with these hyperparameters: a fixed start repeats itself."""
+    values = parameters.of(name)
+    fixed = values.get("grid_search", False) or not values.get("random_start", True)
     return ATTACKS[name].random and not fixed

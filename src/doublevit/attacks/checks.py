@@ -1,4 +1,6 @@
-"""Signs that an attack is fooled, or not run on the real thing, to be looked for before a robust accuracy is believed.
+"""Checks for signs that an attack is fooled, or not run on the real model, before a robust accuracy is believed.
+
+A function that looks for a single sign is called by the name of the finding that it yields.
 
 After Carlini et al. 2019, "On evaluating adversarial robustness", and Croce and Hein 2020, AutoAttack.
 """
@@ -14,16 +16,16 @@ from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, cross_entropy
 
 FORWARD_PASSES = 5  # over the same images
-SAME = 1e-4  # relative to the logits' spread: what float32 sums in another order may differ by
-FEW = 0.03  # of the images: more than this is no accident of rounding
-HUGE = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # of the diameter of the box: any image can become gray
+LOGIT_TOLERANCE = 1e-4  # relative to the logits' range: what float32 sums in another order may differ by
+FEW_IMAGES = 0.03  # as a fraction: more than this is no accident of rounding
+HUGE_EPSILON = {"linf": 0.5, "l2": 0.5, "l1": 0.5}  # relative to the box's diameter: any image can become gray
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A named sign that a robust accuracy may be wrong, and what was seen, in a sentence.
+    """Holds a named sign that a robust accuracy may be wrong, and what was seen, in a sentence.
 
-    It is about one `attack` at one `epsilon`, or about all where these are None.
+    A finding is about one `attack` at one `epsilon`, or about all where these are None.
     """
 
     name: str
@@ -31,8 +33,8 @@ class Finding:
     attack: str | None = None
     epsilon: float | None = None
 
-    def speaks_against(self, attacks: Collection[str], epsilon: float) -> bool:
-        """Whether it is about one of these attacks at that epsilon; at 0 only what is about all of them is."""
+    def applies_to(self, attacks: Collection[str], epsilon: float) -> bool:
+        """Return whether it is about one of these attacks at that epsilon; at 0, whether it is about all attacks."""
         about_these = self.attack is None or (self.attack in attacks and epsilon > 0)
         return about_these and self.epsilon in (None, epsilon)
 
@@ -41,43 +43,47 @@ class Finding:
 
 
 def short_steps(name: str, steps: tuple[int, float] | None) -> Iterator[Finding]:
-    """Gradient steps (how many, how long relative to epsilon) that together are shorter than the radius."""
-    if steps is not None and steps[0] * steps[1] < 1:
+    """Yield a finding where gradient steps (how many, how long relative to epsilon) together are below the radius."""
+    if steps is None:
+        return
+    count, relative_step = steps
+    if count * relative_step < 1:
         yield Finding(
             "short-steps",
-            f"{name} takes {steps[0]} steps of epsilon/{1 / steps[1]:.3g}, which end near their start:"
+            f"{name} takes {count} steps of epsilon/{1 / relative_step:.3g}, which end near their start:"
             " the model looks more robust than it is; take more steps, or longer ones",
             name,
         )
 
 
-def before(victim: Victim, samples: Samples, norm: str, strong: AttackFunction | None) -> list[Finding]:
-    """What a few images show before the attacks.
+def check_model(victim: Victim, samples: Samples, norm: str, strong_attack: AttackFunction | None) -> list[Finding]:
+    """Return what a few images show of a model before it is attacked.
 
     Args:
         victim: the model, its parameters frozen.
-        samples: images.
-        norm: of the attacks to come.
-        strong: an attack that should fool any model when epsilon is huge; None where the model is wrong on the images.
+        samples: a few images, their labels and draws.
+        norm: the norm of the attacks to come.
+        strong_attack: should fool any model when epsilon is huge; None where the model is wrong on the images.
     """
-    found = list(outputs(victim, samples, victim.predict(samples.images)))
-    if strong is None:
-        return [*found, Finding("nothing-right", "the model is right on no image: there is nothing to attack")]
-    if not found:  # an attack on a model that gives no usable logits shows nothing more
-        found += [*gradients(victim, samples), *huge_epsilon(victim, samples, norm, strong)]
-    return found
+    findings = list(check_logits(victim, samples, victim.predict(samples.images)))
+    if strong_attack is None:
+        return [*findings, Finding("nothing-right", "the model is right on no image: there is nothing to attack")]
+    if not findings:  # an attack on a model that gives no usable logits shows nothing more
+        findings += [*check_gradients(victim, samples), *huge_epsilon(victim, samples, norm, strong_attack)]
+    return findings
 
 
-def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[Finding]:
-    """Not finite, constant, probabilities, or different in a further pass."""
+def check_logits(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[Finding]:
+    """Yield a finding where logits are not finite, constant, probabilities, or different in a further pass."""
     if not torch.isfinite(logits).all():
         bad = (~torch.isfinite(logits)).any(dim=1).sum().item()
         yield Finding(
             "non-finite", f"the logits of {bad} of {len(logits)} images are not finite (overflow in 16 bits?)"
         )
         return
-    spread = (logits.amax() - logits.amin()).item()
-    if len(logits) > 1 and (logits - logits[:1]).abs().max().item() <= SAME * max(spread, 1e-12):
+    logit_range = (logits.amax() - logits.amin()).item()
+    tolerance = LOGIT_TOLERANCE * max(logit_range, 1e-12)
+    if len(logits) > 1 and (logits - logits[:1]).abs().max().item() <= tolerance:
         yield Finding(
             "constant-output", f"all {len(logits)} images get the same logits: nothing can be learned from them"
         )
@@ -88,7 +94,7 @@ def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[
         )
     again = torch.stack([victim.predict(samples.images) for _ in range(FORWARD_PASSES - 1)])
     difference = (again - logits).abs().max().item()
-    if difference > SAME * max(spread, 1e-12):
+    if difference > tolerance:
         yield Finding(
             "random-output",
             f"the same images got logits up to {difference:.2g} apart in {FORWARD_PASSES} passes (dropout left on?);"
@@ -96,8 +102,8 @@ def outputs(victim: Victim, samples: Samples, logits: torch.Tensor) -> Iterator[
         )
 
 
-def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
-    """Gradients of the cross-entropy in the pixels that are not finite, or zero."""
+def check_gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
+    """Yield a finding where gradients of the cross-entropy in the pixels are not finite, or zero."""
     _, _, gradient = victim.gradient(samples.images, samples.labels, cross_entropy)
     finite = torch.isfinite(gradient).flatten(1).all(dim=1)
     if not finite.all():
@@ -106,7 +112,7 @@ def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
             "non-finite", f"the gradients of {bad} of {len(finite)} images are not finite (overflow in 16 bits?)"
         )
     zeros = (gradient.flatten(1).abs().amax(dim=1) == 0).sum().item()
-    if zeros > FEW * len(samples):
+    if zeros > FEW_IMAGES * len(samples):
         yield Finding(
             "zero-gradient",
             f"the gradient of {zeros} of {len(samples)} images is zero: something in the model rounds or saturates,"
@@ -114,11 +120,11 @@ def gradients(victim: Victim, samples: Samples) -> Iterator[Finding]:
         )
 
 
-def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: AttackFunction) -> Iterator[Finding]:
-    """Accuracy that is left where the ball is so large that every image could become gray."""
+def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong_attack: AttackFunction) -> Iterator[Finding]:
+    """Yield a finding where images are robust in a ball so large that every image could become gray."""
     corners = torch.ones_like(samples.images[:1]), torch.zeros_like(samples.images[:1])
-    epsilon = HUGE[norm] * distance(*corners, norm).item()
-    (attacked,) = strong(victim, samples, [epsilon])
+    epsilon = HUGE_EPSILON[norm] * distance(*corners, norm).item()
+    (attacked,) = strong_attack(victim, samples, [epsilon])
     robust = (victim.predict(torch.nan_to_num(attacked)).argmax(dim=1) == samples.labels).sum().item()
     if robust:
         yield Finding(
@@ -129,9 +135,9 @@ def huge_epsilon(victim: Victim, samples: Samples, norm: str, strong: AttackFunc
 
 
 def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
-    """Whether images are right, bool (N,), in the usual evaluation and as the attack sees the model."""
+    """Yield a finding where many images are right, bool (N,), in only one of the usual and the attacked evaluation."""
     differing = int((usual != attacked).sum())
-    if differing > max(1, FEW * len(usual)):
+    if differing > max(1, FEW_IMAGES * len(usual)):
         yield Finding(
             "clean-path",
             f"clean accuracy is {usual.mean():.1%} as evaluated, {attacked.mean():.1%} on the attack's way:"
@@ -139,34 +145,34 @@ def clean_path(usual: np.ndarray, attacked: np.ndarray) -> Iterator[Finding]:
         )
 
 
-def black_box_wins(white: np.ndarray, black: np.ndarray, epsilon: float, where: str) -> Iterator[Finding]:
-    """Which images attacks with gradients broke, bool (N,), and which those without, in one ball called `where`."""
-    won = int((black & ~white).sum())
-    if won > max(1, 0.002 * len(white)):
+def black_box_wins(white_box: np.ndarray, black_box: np.ndarray, epsilon: float, where: str) -> Iterator[Finding]:
+    """Yield a finding where black-box attacks broke images, bool (N,), that no white-box attack broke."""
+    won = int((black_box & ~white_box).sum())
+    if won > max(1, 0.002 * len(white_box)):
         yield Finding(
             "black-box-wins",
-            f"{won} of {len(white)} images are broken at {where} by attacks without gradients, and by none with:"
+            f"{won} of {len(white_box)} images are broken at {where} by attacks without gradients, and by none with:"
             " gradients are masked, or these attacks are weak",
             epsilon=epsilon,
         )
 
 
-def damage(count: int, where: str, attack: str) -> Iterator[Finding]:
-    """Images or logits that were not finite, `count` of them, in an attack at what people call `where`."""
+def non_finite(count: int, where: str, attack: str) -> Iterator[Finding]:
+    """Yield a finding where `count` images or logits were not finite in an attack; `where` is "pgd 1/255", say."""
     if count:
         text = f"{count} images or their logits were not finite under {where} (overflow in 16 bits?)"
         yield Finding("non-finite", text, attack)
 
 
 def restarts(broken: Sequence[int], count: int, where: str, attack: str, epsilon: float) -> Iterator[Finding]:
-    """How many of `count` images each repetition of an attack has broken: the last should find no more."""
+    """Yield a finding where an attack's last repetition still broke many of `count` images; `broken` is by repeat."""
     if len(broken) > 1 and broken[-1] > max(1, 0.01 * count):
         text = f"repetition {len(broken)} of {where} still broke {broken[-1]} of {count} images: repeat it more often"
         yield Finding("restarts", text, attack, epsilon)
 
 
 def distinct(findings: Iterable[Finding]) -> list[Finding]:
-    """The first finding of each name about each attack and epsilon."""
+    """Return the first finding of each name about each attack and epsilon."""
     first: dict[tuple[str, str | None, float | None], Finding] = {}
     for finding in findings:
         first.setdefault((finding.name, finding.attack, finding.epsilon), finding)

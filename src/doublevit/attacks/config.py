@@ -1,37 +1,37 @@
-"""What a user can ask of attacks. Nothing here imports torch."""
+"""What a user can ask of attacks. Nothing here imports torch, so that help stays quick."""
 
 import dataclasses
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX, LEFT_OUT, parts_of, repeatable, spec_of
-from doublevit.attacks.epsilons import parse_all
-from doublevit.attacks.hyperparameters import Parameters, field_of
+from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX_ATTACKS, LEFT_OUT, parts_of, repeatable, spec_of
+from doublevit.attacks.epsilons import parse_epsilons
+from doublevit.attacks.hyperparameters import Hyperparameters, field_name
 from doublevit.errors import UserError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackConfig:
-    """Which attacks, how large, and on what."""
+    """Choose which attacks run, how large their perturbations are, and what is perturbed."""
 
     names: tuple[str, ...] = ()
     """Attacks in their order: autoattack, pgd, paper (its Linf PGD of 10 steps) ...; `doublevit recipes` lists all."""
     norm: Literal["linf", "l2", "l1"] = "linf"
-    """How the size of a perturbation is measured."""
+    """Norm that measures the size of a perturbation."""
     epsilons: tuple[str, ...] = ()
     """Sizes in units of the pixel range, such as 0.5/255 1/255; for linf 0 and 0.25/255 to 8/255 if not given."""
     space: Literal["image", "input"] = "image"
     """What is perturbed: the image at its own resolution, or resized to the network's input."""
     independent: bool = False
-    """Run every attack at every epsilon on all that is right; if not, broken images are spared what comes later."""
+    """Run every attack at every epsilon on all rightly classified images, not only on those that are not yet broken."""
     restarts: int = 1
-    """Times that attacks with random draws are run on what is left."""
+    """Runs of attacks with random draws, each on the images that are not yet broken."""
     batch_size: int = 32
     """Images attacked at a time; random draws of Foolbox's attacks depend on it."""
     save_images: bool = False
     """Keep the worst variant of every image (float32, in the run's folder) and a contact sheet."""
-    parameters: Annotated[Parameters, tyro.conf.arg(name="")] = Parameters()
+    parameters: Annotated[Hyperparameters, tyro.conf.arg(name="")] = Hyperparameters()
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -43,50 +43,51 @@ class AttackConfig:
                 raise UserError(f"`attack.{name}`: expected at least 1, found {count}")
         if not self.names and any(getattr(self, field.name) != field.default for field in dataclasses.fields(self)):
             raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
-        _ = self.sizes
+        _ = self.epsilon_values  # raises where one cannot be parsed
         self._require_used()
 
     @property
-    def sizes(self) -> tuple[float, ...]:
-        """The epsilons as numbers, rising."""
-        return parse_all(self.epsilons, self.norm)
+    def epsilon_values(self) -> tuple[float, ...]:
+        """The epsilons as numbers, in rising order; the norm's defaults if none are given."""
+        return parse_epsilons(self.epsilons, self.norm)
 
     def parameters_of(self, name: str) -> dict[str, Any]:
-        """The hyperparameters of an attack, or those of an ensemble's parts by their names."""
+        """Return the hyperparameters of an attack, or those of an ensemble's parts by their names."""
         parts = parts_of(name)
         return self.parameters.of(name) if parts == (name,) else {part: self.parameters.of(part) for part in parts}
 
     def require_classes(self, count: int) -> None:
         """Raise `UserError` where an attack needs more classes than the `count` that there are."""
         for name in self.names:
-            fitting = [part for part in parts_of(name) if ATTACKS[part].min_classes <= count]
-            lacking = [part for part in parts_of(name) if part not in fitting]
-            if lacking:
-                instead = f"; give `attack.names={' '.join(fitting)}`" if fitting else ""
-                least = ATTACKS[lacking[0]].min_classes
-                raise UserError(f"`attack.names` {name}: {lacking[0]} needs {least} classes, found {count}{instead}")
+            possible = [part for part in parts_of(name) if ATTACKS[part].min_classes <= count]
+            impossible = [part for part in parts_of(name) if part not in possible]
+            if impossible:
+                hint = f"; give `attack.names={' '.join(possible)}`" if possible else ""
+                needed = f"{impossible[0]} needs {ATTACKS[impossible[0]].min_classes} classes"
+                raise UserError(f"`attack.names` {name}: {needed}, found {count}{hint}")
 
-    def times(self, attack: str) -> int:
-        """How often an attack is run: once where it would do the same again."""
+    def repetitions(self, attack: str) -> int:
+        """Return how often an attack is run: once where it would do the same again."""
         return self.restarts if repeatable(attack, self.parameters) else 1
 
     def _require_used(self) -> None:
-        """Raise `UserError` where hyperparameters are given of an attack that is not run."""
-        used = {field_of(part) for name in self.names for part in parts_of(name)}
+        """Raise `UserError` where hyperparameters of an attack are given that is not run."""
+        used = {field_name(part) for name in self.names for part in parts_of(name)}
         for field in dataclasses.fields(self.parameters):
             if getattr(self.parameters, field.name) != field.default and field.name not in used:
                 raise UserError(f"`attack.{field.name}`: no attack of `attack.names` has these parameters")
 
 
 def _require_known(name: str, norm: str) -> None:
+    """Raise `UserError` unless there is such an attack, and in that norm; Foolbox's class names are explained."""
     if name not in ATTACKS and name not in ENSEMBLES:
         plain = name.lower().replace("-", "").removesuffix("attack")
-        left_out = next((there for there in LEFT_OUT if there.lower().removesuffix("attack") == plain), None)
+        left_out = next((cls for cls in LEFT_OUT if cls.lower().removesuffix("attack") == plain), None)
         if left_out is not None:
             raise UserError(f"attack {name} is left out ({left_out}): {LEFT_OUT[left_out]}")
-        ours = next((ours for ours, spec in FOOLBOX.items() if name in spec.class_names), name.lower())
-        if ours in ATTACKS or ours in ENSEMBLES:
-            raise UserError(f"unknown attack {name!r}; here it is called {ours}")
+        known_as = next((attack for attack, spec in FOOLBOX_ATTACKS.items() if name in spec.class_names), name.lower())
+        if known_as in ATTACKS or known_as in ENSEMBLES:
+            raise UserError(f"unknown attack {name!r}; here it is called {known_as}")
         raise unknown("attack", name, [*ATTACKS, *ENSEMBLES])
     norms = spec_of(name).norms
     if norms and norm not in norms:

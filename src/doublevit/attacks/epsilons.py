@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from doublevit.errors import UserError
 
 ARGUMENT = "`attack.epsilons`"
-LEVELS = 255  # of a stored pixel above black
+LEVELS = 255  # brightest value of a stored pixel
 DEFAULTS = {
     "linf": ("0", "0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255"),
     "l2": ("0", "0.1", "0.25", "0.5", "1"),
     "l1": ("0", "2", "5", "10", "20"),
 }
-"""By norm; those of undefended models, with 0 as a control."""
+"""Epsilons for each norm that suit undefended models, with 0 as a control."""
 
 
-def parse(text: str, norm: str) -> float:
-    """A number from "0.5/255" or "0.002".
+def parse_epsilon(text: str, norm: str) -> float:
+    """Return the number that "0.5/255" or "0.002" is.
 
     Raises:
         UserError: it is no number, negative, or, for Linf, more than 1.
     """
-    top, slash, bottom = text.partition("/")
+    numerator, slash, denominator = text.partition("/")
     try:
-        value = float(top) / (float(bottom) if slash else 1)
+        value = float(numerator) / (float(denominator) if slash else 1)
     except (ValueError, ZeroDivisionError):
         raise UserError(f"{ARGUMENT}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
     if not 0 <= value < math.inf:
@@ -34,11 +34,11 @@ def parse(text: str, norm: str) -> float:
     return value
 
 
-def parse_all(texts: Sequence[str], norm: str) -> tuple[float, ...]:
-    """Different epsilons in rising order; the norm's defaults if there are none."""
-    return tuple(sorted({parse(text, norm) for text in texts or DEFAULTS[norm]}))
+def parse_epsilons(texts: Sequence[str], norm: str) -> tuple[float, ...]:
+    """Return the different epsilons in rising order; the norm's defaults if there are none."""
+    return tuple(sorted({parse_epsilon(text, norm) for text in texts or DEFAULTS[norm]}))
 
 
-def show(epsilon: float, norm: str) -> str:
-    """Levels of a pixel, as in "0.5/255", for Linf; a plain number for other norms."""
+def format_epsilon(epsilon: float, norm: str) -> str:
+    """Write an epsilon as levels of a pixel, as in "0.5/255", for Linf; as a plain number for other norms."""
     return f"{epsilon * LEVELS:.4g}/{LEVELS}" if norm == "linf" and epsilon else f"{epsilon:g}"

@@ -1,4 +1,4 @@
-"""Foolbox's attacks with the signature of ours: quiet, repeatable, and inside ball and box."""
+"""Foolbox's attacks with the signature of `AttackFunction`: quiet, repeatable, and inside ball and box."""
 
 import contextlib
 import dataclasses
@@ -12,42 +12,42 @@ import numpy as np
 import torch
 
 from doublevit.attacks.balls import project
-from doublevit.attacks.catalogue import ARGUMENTS, FOOLBOX
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.catalogue import FOOLBOX_ARGUMENTS, FOOLBOX_ATTACKS
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, cross_entropy, frozen
 from doublevit.errors import UserError, unknown
 
 
-def make_foolbox(name: str, norm: str | None, parameters: Parameters) -> AttackFunction:
-    """The attack of that name in that norm (`None` for one without norms), with its hyperparameters from `parameters`.
+def make_foolbox(name: str, norm: str | None, parameters: Hyperparameters) -> AttackFunction:
+    """Make Foolbox's attack of that name in that norm (`None` for one without norms), with its hyperparameters.
 
-    Where nothing was found the clean image comes back, or some image of its ball; where epsilon is 0, the clean image.
+    Where it fails the clean image comes back, or some image of its ball; where epsilon is 0, the clean image.
     An attack without norms gives the same images for each epsilon, 0 too. What comes back for one epsilon does not
     depend on which others are asked for.
 
     Raises:
         UserError: there is no such attack, or not in that norm.
     """
-    if name not in FOOLBOX:
-        raise unknown("attack", name, FOOLBOX)
-    spec = FOOLBOX[name]
+    if name not in FOOLBOX_ATTACKS:
+        raise unknown("attack", name, FOOLBOX_ATTACKS)
+    spec = FOOLBOX_ATTACKS[name]
     if norm not in (spec.norms or (None,)):
         raise UserError(f"`attack.norm`: expected {' or '.join(spec.norms) or 'none'} for {name}, found {norm}")
-    return FoolboxAttack(name, norm, spec.class_name(norm), arguments(name, norm, parameters))
+    return FoolboxAttack(name, norm, spec.class_name(norm), foolbox_arguments(name, norm, parameters))
 
 
-def arguments(name: str, norm: str | None, parameters: Parameters) -> dict[str, Any]:
-    """The attack's hyperparameters by Foolbox's names; what is not given is left to Foolbox."""
-    spec = FOOLBOX[name]
-    renamed = {**ARGUMENTS, **spec.arguments}
-    chosen = {renamed.get(ours, ours): value for ours, value in parameters.of(name).items() if value is not None}
-    return chosen | ({spec.norm_argument: norm} if spec.norm_argument else {})
+def foolbox_arguments(name: str, norm: str | None, parameters: Hyperparameters) -> dict[str, Any]:
+    """Return the attack's hyperparameters by Foolbox's names; what is not given is left to Foolbox."""
+    spec = FOOLBOX_ATTACKS[name]
+    renamed = {**FOOLBOX_ARGUMENTS, **spec.arguments}
+    given = {renamed.get(field, field): value for field, value in parameters.of(name).items() if value is not None}
+    return given | ({spec.norm_argument: norm} if spec.norm_argument else {})
 
 
 @dataclasses.dataclass(frozen=True)
 class FoolboxAttack:
-    """One class of `foolbox.attacks` with its settings; see `make_foolbox`."""
+    """Runs one class of `foolbox.attacks` with its arguments; see `make_foolbox`."""
 
     name: str
     norm: str | None
@@ -55,34 +55,34 @@ class FoolboxAttack:
     arguments: dict[str, Any]
 
     def __call__(self, victim: Victim, samples: Samples, epsilons: Sequence[float]) -> list[torch.Tensor]:
-        """For each epsilon images (B, 3, H, W), detached."""
+        """Return for each epsilon images (B, 3, H, W), detached."""
         if not len(samples) or (self.norm is not None and not any(epsilons)):
             return [samples.images.clone() for _ in epsilons]
         with quiet(), frozen(victim), torch.enable_grad():
             run = self._prepare(victim)
             if self.norm is None:
                 return [run(samples).clamp(0, 1)] * len(epsilons)
-            if FOOLBOX[self.name].one_gradient:
-                run.use_gradient_of(samples)
-            elif FOOLBOX[self.name].shared:
-                found = run(samples)
-                return [project(found, samples.images, self.norm, epsilon) for epsilon in epsilons]
-            return [self._within(run, samples, epsilon) for epsilon in epsilons]
+            if FOOLBOX_ATTACKS[self.name].single_step:
+                run.reuse_gradient(samples)
+            elif FOOLBOX_ATTACKS[self.name].one_run:
+                adversarial = run(samples)
+                return [project(adversarial, samples.images, self.norm, epsilon) for epsilon in epsilons]
+            return [self._run_within(run, samples, epsilon) for epsilon in epsilons]
 
-    def _prepare(self, victim: Victim) -> "_Run":
+    def _prepare(self, victim: Victim) -> "_FoolboxRun":
         foolbox = import_foolbox()
         attack = getattr(foolbox.attacks, self.class_name)(**self.arguments)
-        return _Run(self.name, attack, victim, foolbox.PyTorchModel(victim, bounds=(0, 1), device=victim.device))
+        return _FoolboxRun(self.name, attack, victim, foolbox.PyTorchModel(victim, bounds=(0, 1), device=victim.device))
 
-    def _within(self, run: "_Run", samples: Samples, epsilon: float) -> torch.Tensor:
+    def _run_within(self, run: "_FoolboxRun", samples: Samples, epsilon: float) -> torch.Tensor:
         if self.norm is None or not epsilon:
             return samples.images.clone()
         return project(run(samples, epsilon=epsilon), samples.images, self.norm, epsilon)
 
 
 @dataclasses.dataclass
-class _Run:
-    """An attack of Foolbox on one model."""
+class _FoolboxRun:
+    """Runs an attack of Foolbox on one model."""
 
     name: str
     attack: Any
@@ -90,50 +90,54 @@ class _Run:
     model: Any
 
     def __call__(self, samples: Samples, **epsilon: float) -> torch.Tensor:
-        """Images that may be outside of the ball."""
+        """Return images that may be outside of the ball, the clean ones where the attack failed."""
+        spec = FOOLBOX_ATTACKS[self.name]
         with seeded(samples.draws.batch_seed(self.name), samples.images.device):
-            found = self._walk(samples) if FOOLBOX[self.name].from_outside else self._run(samples, **epsilon)
-        # Where a gradient is zero some attacks divide by it: what is not finite was not found.
-        good = found.isfinite().flatten(1).all(1)
-        if FOOLBOX[self.name].black_fails:
-            good &= found.flatten(1).any(1)
-        return torch.where(good.view(-1, 1, 1, 1), found, samples.images).detach()
+            images = self._run_from_starts(samples) if spec.needs_starting_points else self._run(samples, **epsilon)
+        # Where a gradient is zero some attacks divide by it: images that are not finite are failures.
+        succeeded = images.isfinite().flatten(1).all(1)
+        if spec.black_on_failure:
+            succeeded &= images.flatten(1).any(1)
+        return torch.where(succeeded.view(-1, 1, 1, 1), images, samples.images).detach()
 
     def _run(self, samples: Samples, **options: Any) -> torch.Tensor:
         images: torch.Tensor = self.attack.run(self.model, samples.images, samples.labels, **options)
         return images
 
-    def _walk(self, samples: Samples) -> torch.Tensor:
-        """Foolbox gives up a whole batch where noise is taken for the right class; here only that image is given up."""
-        starts = self._start(samples)
+    def _run_from_starts(self, samples: Samples) -> torch.Tensor:
+        """Run from images of other classes, and leave an image clean where no start is of another class.
+
+        Foolbox itself gives up the whole batch where a single start is taken for the right class.
+        """
+        starts = self._starting_points(samples)
         indices = torch.arange(len(samples), device=samples.images.device)
         while len(indices):
             fooled = self.victim(starts[indices]).argmax(1) != samples.labels[indices]
             if fooled.all():
                 break
-            indices = indices[fooled]  # and once more, since in a smaller batch the last digits of logits may differ
+            indices = indices[fooled]  # and check again: in a smaller batch the last digits of logits may differ
         images = samples.images.clone()
         if len(indices):
             images[indices] = self._run(samples.at(indices), starting_points=starts[indices])
         return images
 
-    def _start(self, samples: Samples) -> torch.Tensor:
-        """What Foolbox itself starts from."""
+    def _starting_points(self, samples: Samples) -> torch.Tensor:
+        """Return the images that Foolbox itself starts from: the clean ones blended with noise."""
         noise = import_foolbox().attacks.LinearSearchBlendedUniformNoiseAttack(steps=50)
         images: torch.Tensor = noise.run(self.model, samples.images, samples.labels)
         return images
 
-    def use_gradient_of(self, samples: Samples) -> None:
-        """Give an attack of one step its gradient, which does not depend on epsilon, once for all."""
+    def reuse_gradient(self, samples: Samples) -> None:
+        """Compute the gradient of an attack of a single step, which does not depend on epsilon, once for all."""
         import eagerpy
 
         _, losses, gradient = self.victim.gradient(samples.images, samples.labels, cross_entropy)
-        known = eagerpy.astensors(losses.sum(), gradient)
-        self.attack.value_and_grad = lambda loss, images: known
+        value_and_gradient = eagerpy.astensors(losses.sum(), gradient)
+        self.attack.value_and_grad = lambda loss, images: value_and_gradient
 
 
 def import_foolbox() -> Any:
-    """Foolbox, quietly."""
+    """Import Foolbox without its warnings, and return it."""
     # Its model zoo imports GitPython, which fails where there is no program git unless it is set not to look for it.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     with warnings.catch_warnings():
@@ -144,29 +148,29 @@ def import_foolbox() -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings, and no logging: Foolbox logs on the root logger, which sets the whole program's logging up."""
-    nobody = logging.NullHandler()
-    logging.root.addHandler(nobody)
+    """Silence warnings, and keep Foolbox, which logs on the root logger, from configuring the program's logging."""
+    handler = logging.NullHandler()
+    logging.root.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.root.removeHandler(nobody)
+        logging.root.removeHandler(handler)
 
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeded draws of torch on the CPU and that device and of NumPy; afterwards each goes on as it was."""
-    cards = [device] if device.type == "cuda" else []
-    before = np.random.get_state()
-    with torch.random.fork_rng(cards):
+    """Seed torch on the CPU and that device, and NumPy; afterwards each generator goes on as it was."""
+    gpus = [device] if device.type == "cuda" else []
+    numpy_state = np.random.get_state()
+    with torch.random.fork_rng(gpus):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed seeds every GPU, and not all are put back
-        for card in cards:
-            with torch.cuda.device(card):
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
                 torch.cuda.manual_seed(seed)
         np.random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(before)
+            np.random.set_state(numpy_state)

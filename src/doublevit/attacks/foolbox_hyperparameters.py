@@ -1,4 +1,4 @@
-"""The hyperparameters of Foolbox's attacks. No torch and no Foolbox here, so that `--help` stays quick.
+"""The hyperparameters of Foolbox's attacks. Nothing here imports torch or Foolbox, so that help stays quick.
 
 Defaults are those of Foolbox 3.3.4, except where a docstring says what Foolbox's own is.
 """
@@ -8,7 +8,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Pgd:
-    """Projected gradient descent: many small steps from a random point of the ball."""
+    """Projected gradient descent takes many small steps from a random point of the ball."""
 
     steps: int | None = None
     """Gradient steps; if not given, 40 for pgd in linf and 50 for all others."""
@@ -19,8 +19,8 @@ class Pgd:
 
 
 @dataclasses.dataclass(frozen=True)
-class Descent:
-    """The basic iterative method: steps from the image itself."""
+class BasicIterative:
+    """The basic iterative method takes steps from the image itself."""
 
     steps: int = 10
     """Gradient steps."""
@@ -29,24 +29,24 @@ class Descent:
 
 
 @dataclasses.dataclass(frozen=True)
-class MomentumDescent(Descent):
-    """Steps that go on in the direction of those before."""
+class MomentumIterative(BasicIterative):
+    """MI-FGSM takes steps that go on in the direction of those before."""
 
     momentum: float = 1.0
     """Weight of earlier gradients in each step."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SparseDescent(Descent):
-    """Steps that change few pixels."""
+class SparseL1Descent(BasicIterative):
+    """Sparse L1 descent takes steps that change few pixels."""
 
     quantile: float = 0.99
-    """Part of the pixels, those with the smallest gradient, that a step leaves alone."""
+    """Fraction of the pixels, those with the smallest gradient, that a step leaves alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VirtualAdversarial:
-    """Virtual adversarial training's direction of the largest change in the prediction."""
+    """The attack of virtual adversarial training looks for the direction that changes the prediction most."""
 
     steps: int = 10
     """Power iterations; Foolbox names no default."""
@@ -56,7 +56,7 @@ class VirtualAdversarial:
 
 @dataclasses.dataclass(frozen=True)
 class CarliniWagner:
-    """Carlini and Wagner: Adam on distance plus a constant times the margin."""
+    """Carlini and Wagner's attack runs Adam on the distance plus a constant times the margin."""
 
     binary_search_steps: int = 9
     """Constants that are tried."""
@@ -72,7 +72,7 @@ class CarliniWagner:
 
 @dataclasses.dataclass(frozen=True)
 class ElasticNet(CarliniWagner):
-    """EAD: as Carlini and Wagner, with an L1 term."""
+    """EAD, the elastic net attack, adds an L1 term to Carlini and Wagner's attack."""
 
     steps: int = 200
     """Gradient steps for each constant; Foolbox: 10,000. It stops earlier where nothing improves."""
@@ -84,53 +84,53 @@ class ElasticNet(CarliniWagner):
 
 @dataclasses.dataclass(frozen=True)
 class DeepFool:
-    """DeepFool: to the nearest boundary of a linear picture of the model, again and again."""
+    """DeepFool steps to the nearest boundary of the linearized model, again and again."""
 
     steps: int = 50
     """Gradient steps at most."""
     candidates: int = 10
-    """Most likely classes whose boundaries are looked at; one gradient each in every step."""
+    """Most likely classes whose boundaries are considered; one gradient each in every step."""
     overshoot: float = 0.02
     """How far to go beyond the boundary, relative to the distance."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FastMinimumNorm:
-    """FMN: gradient steps in a ball that shrinks where they fool and grows where they do not."""
+    """FMN takes gradient steps in a ball that shrinks where they fool and grows where they do not."""
 
     steps: int = 100
     """Gradient steps."""
     largest_step: float = 1.0
     """L2 length of the first step; the last one's is a hundredth of it."""
     gamma: float = 0.05
-    """By which part the ball grows or shrinks in the first step."""
+    """Fraction by which the ball grows or shrinks in the first step."""
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoupledNorm:
-    """DDN: the direction by gradient steps, the L2 norm apart from it."""
+class DecoupledDirectionNorm:
+    """DDN finds the direction by gradient steps, and the L2 norm apart from it."""
 
     steps: int = 100
     """Gradient steps."""
     initial_epsilon: float = 1.0
     """L2 norm that is tried first."""
     gamma: float = 0.05
-    """By which part the norm grows or shrinks in each step."""
+    """Fraction by which the norm grows or shrinks in each step."""
 
 
 @dataclasses.dataclass(frozen=True)
 class HopSkipJump:
-    """HopSkipJump: along the boundary, its direction estimated from decisions alone."""
+    """HopSkipJump goes along the boundary, whose direction it estimates from decisions alone."""
 
     steps: int = 32
     """Steps along the boundary; Foolbox: 64. 32 cost some 13,000 queries per image, 64 some 36,000."""
     initial_queries: int = 100
-    """Queries in the first step; they grow with the root of the steps."""
+    """Queries in the first step; they grow with the square root of the steps."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Boundary:
-    """The boundary attack: a random walk along the boundary."""
+    """The boundary attack walks along the boundary at random."""
 
     steps: int = 5000
     """Steps of the walk, each about one query per image; Foolbox: 25,000."""
@@ -142,7 +142,7 @@ class Boundary:
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """Noise of size epsilon, drawn until it fools."""
+    """Repeated noise of norm epsilon is drawn until it fools."""
 
     repeats: int = 100
     """Draws at most."""
@@ -150,7 +150,7 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class SaltAndPepper:
-    """Black and white pixels, more and more of them."""
+    """Salt and pepper noise adds more and more black and white pixels."""
 
     steps: int = 1000
     """Amounts of noise that are tried, each one query per image."""
@@ -158,17 +158,17 @@ class SaltAndPepper:
 
 @dataclasses.dataclass(frozen=True)
 class BlendedNoise:
-    """The image blended with a picture of noise."""
+    """Blended noise mixes the image with a noise image, more and more."""
 
     directions: int = 1000
-    """Pictures of noise that are tried until one is taken for another class."""
+    """Noise images that are tried at most, until one is taken for another class."""
     steps: int = 1000
-    """Points on the way to it that are tried, each one query per image."""
+    """Points on the way to the noise image that are tried, each one query per image."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GaussianBlur:
-    """Gaussian blur, stronger and stronger."""
+    """Gaussian blur gets stronger until it fools."""
 
     steps: int = 100
     """Strengths that are tried, each one query per image; Foolbox: 1000."""
@@ -177,8 +177,8 @@ class GaussianBlur:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contrast:
-    """Less and less contrast."""
+class ContrastReduction:
+    """Contrast reduction blends the image with gray, as little as fools."""
 
     binary_search_steps: int = 15
     """Steps of the search for the least change that fools."""
@@ -188,7 +188,7 @@ class Contrast:
 
 @dataclasses.dataclass(frozen=True)
 class Spatial:
-    """Shifts and turns of the whole image."""
+    """The spatial attack shifts and turns the whole image."""
 
     max_translation: float = 3.0
     """Largest shift, in pixels."""

@@ -1,25 +1,25 @@
-"""The hyperparameters of all attacks, and what they may be. No torch and no Foolbox here: `--help` stays quick."""
+"""The hyperparameters of all attacks, and their limits. Nothing here imports torch or Foolbox: help stays quick."""
 
 import dataclasses
 from typing import Any
 
 from doublevit.attacks.foolbox_hyperparameters import (
+    BasicIterative,
     BlendedNoise,
     Boundary,
     CarliniWagner,
-    Contrast,
-    DecoupledNorm,
+    ContrastReduction,
+    DecoupledDirectionNorm,
     DeepFool,
-    Descent,
     ElasticNet,
     FastMinimumNorm,
     GaussianBlur,
     HopSkipJump,
-    MomentumDescent,
+    MomentumIterative,
     Noise,
     Pgd,
     SaltAndPepper,
-    SparseDescent,
+    SparseL1Descent,
     Spatial,
     VirtualAdversarial,
 )
@@ -56,19 +56,19 @@ LIMITS: dict[str, tuple[float, float]] = {
     "max_translation": (0, 1e4),
     "max_rotation": (0, 180),
 }
-"""The lowest and the highest value of each field that does something, in whichever attack."""
+"""The lowest and the highest value of each numeric field, the same for all attacks that have it."""
 
-PAPER = Pgd(steps=10)
-"""The attack called paper: nobody can change it."""
+PAPER_PGD = Pgd(steps=10)
+"""Hyperparameters of the attack called paper, which are fixed."""
 
-PGD_DEFAULTS = {("pgd", "linf"): (40, 1 / 30), ("paper", "linf"): (40, 1 / 30)}
-OTHER_PGD_DEFAULTS = (50, 1 / 40)
-"""Foolbox's own steps, and their length relative to epsilon, where none are given."""
+FOOLBOX_PGD_STEPS = {("pgd", "linf"): (40, 1 / 30), ("paper", "linf"): (40, 1 / 30)}
+OTHER_FOOLBOX_STEPS = (50, 1 / 40)
+"""Foolbox's own number of steps, and their length relative to epsilon, where none are given."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AutoPgd:
-    """All Auto-PGDs."""
+    """Auto-PGD, the parts of AutoAttack whose names begin with apgd, chooses its own step sizes."""
 
     steps: int = 100
     """Gradient steps of each run."""
@@ -80,38 +80,38 @@ class AutoPgd:
 
 @dataclasses.dataclass(frozen=True)
 class FastAdaptiveBoundary:
-    """FAB."""
+    """FAB, the fast adaptive boundary attack, looks for the nearest image of another class."""
 
     steps: int = 100
-    """Steps towards each class."""
+    """Gradient steps towards each class."""
     targets: int = 9
-    """Classes that it aims at."""
+    """Classes that fab-t aims at."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SquareHyperparameters:
-    """The Square attack."""
+    """The Square attack changes squares at random positions, and sees logits only."""
 
     queries: int = 5000
     """Predictions for each image."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Parameters:
-    """The hyperparameters of each attack that has any."""
+class Hyperparameters:
+    """Holds the hyperparameters of each attack that has any."""
 
     pgd: Pgd = Pgd()
     adam_pgd: Pgd = Pgd()
-    bim: Descent = Descent()
-    adam_bim: Descent = Descent()
-    mi_fgsm: MomentumDescent = MomentumDescent()
-    sparse_l1_descent: SparseDescent = SparseDescent()
+    bim: BasicIterative = BasicIterative()
+    adam_bim: BasicIterative = BasicIterative()
+    mi_fgsm: MomentumIterative = MomentumIterative()
+    sparse_l1_descent: SparseL1Descent = SparseL1Descent()
     vat: VirtualAdversarial = VirtualAdversarial()
     cw: CarliniWagner = CarliniWagner()
     ead: ElasticNet = ElasticNet()
     deepfool: DeepFool = DeepFool()
     fmn: FastMinimumNorm = FastMinimumNorm()
-    ddn: DecoupledNorm = DecoupledNorm()
+    ddn: DecoupledDirectionNorm = DecoupledDirectionNorm()
     hopskipjump: HopSkipJump = HopSkipJump()
     boundary: Boundary = Boundary()
     gaussian_noise: Noise = Noise()
@@ -119,7 +119,7 @@ class Parameters:
     salt_and_pepper: SaltAndPepper = SaltAndPepper()
     blended_noise: BlendedNoise = BlendedNoise()
     gaussian_blur: GaussianBlur = GaussianBlur()
-    contrast_reduction: Contrast = Contrast()
+    contrast_reduction: ContrastReduction = ContrastReduction()
     spatial: Spatial = Spatial()
     apgd: AutoPgd = AutoPgd()
     fab: FastAdaptiveBoundary = FastAdaptiveBoundary()
@@ -131,27 +131,27 @@ class Parameters:
                 _check(f"`attack.{field.name}.{parameter}`", value, LIMITS.get(parameter))
 
     def of(self, name: str) -> dict[str, Any]:
-        """The hyperparameters of the attack called `name` by their fields' names; empty for an attack without any."""
-        chosen = PAPER if name == "paper" else getattr(self, field_of(name), None)
-        return {} if chosen is None else dataclasses.asdict(chosen)
+        """Return the hyperparameters of the attack called `name`, by field; none for an attack without any."""
+        values = PAPER_PGD if name == "paper" else getattr(self, field_name(name), None)
+        return {} if values is None else dataclasses.asdict(values)
 
-    def steps_of(self, name: str, norm: str) -> tuple[int, float] | None:
-        """How many gradient steps an attack takes, and how long each is relative to epsilon; None if it has no such."""
-        chosen = self.of(name)
-        if not {"steps", "relative_step"} <= chosen.keys():
+    def gradient_steps(self, name: str, norm: str) -> tuple[int, float] | None:
+        """Return how many gradient steps an attack takes, and how long each is relative to epsilon; None without."""
+        values = self.of(name)
+        if not {"steps", "relative_step"} <= values.keys():
             return None
-        steps, step = PGD_DEFAULTS.get((name, norm), OTHER_PGD_DEFAULTS)
-        return chosen["steps"] or steps, chosen["relative_step"] or step
+        steps, relative_step = FOOLBOX_PGD_STEPS.get((name, norm), OTHER_FOOLBOX_STEPS)
+        return values["steps"] or steps, values["relative_step"] or relative_step
 
 
-def field_of(name: str) -> str:
-    """The field of `Parameters` that holds the hyperparameters of an attack, if it has any."""
+def field_name(name: str) -> str:
+    """Return the name of the field of `Hyperparameters` that is for an attack, if it has any."""
     family = next((family for family in ("apgd", "fab") if name.startswith(f"{family}-")), name)
     return family.replace("-", "_")
 
 
 def _check(argument: str, value: float | None, limits: tuple[float, float] | None) -> None:
-    if value is None or limits is None:
+    if value is None or limits is None:  # left to Foolbox, or a switch
         return
     if not limits[0] <= value <= limits[1]:
         raise UserError(f"{argument}: expected {limits[0]:,g} to {limits[1]:,g}, found {value}")

@@ -1,4 +1,4 @@
-"""What every attack is: a function with the same signature, whoever wrote it."""
+"""The signature that every attack has, whoever wrote it, and the samples that it gets."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from doublevit.attacks.victim import Victim
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Images to be attacked: `images` float32 (B, 3, H, W) in [0, 1], `labels` int64 (B,), and their `draws`."""
+    """Holds what is attacked: `images` float32 (B, 3, H, W) in [0, 1], `labels` int64 (B,), and their `draws`."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -22,14 +22,14 @@ class Samples:
         return len(self.labels)
 
     def at(self, indices: torch.Tensor) -> "Samples":
-        """Some of the samples; `indices` int64 (n,)."""
+        """Return the samples at `indices` int64 (n,)."""
         return Samples(self.images[indices], self.labels[indices], self.draws.at(indices.cpu().numpy()))
 
 
 class AttackFunction(Protocol):
-    """The model and images that it gets right -> for each epsilon, images (B, 3, H, W) in that ball and in [0, 1].
+    """Moves images that the model gets right: for each epsilon, returns images (B, 3, H, W) in that ball and in [0, 1].
 
-    Where an attack fails, any image of the ball may come back: the caller finds out by a prediction of its own.
+    Where an attack fails, any image of the ball may come back: the caller predicts to find out.
     """
 
     def __call__(self, victim: Victim, samples: Samples, epsilons: Sequence[float]) -> list[torch.Tensor]: ...

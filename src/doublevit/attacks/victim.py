@@ -11,11 +11,11 @@ from doublevit.device import device_of
 from doublevit.errors import UserError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Logits (B, classes) and labels (B,) -> a loss for each sample (B,); attacks make it large."""
+"""Takes logits (B, classes) and labels (B,), and gives a loss for each sample (B,), which attacks make large."""
 
 
 class Victim(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> float32 logits (B, classes).
+    """Wraps a model that maps images (B, 3, H, W) in [0, 1] to logits (B, classes), which become float32.
 
     Gradients are float32 too: in bfloat16 attacks that look for the nearest boundary broke fewer images.
 
@@ -32,7 +32,7 @@ class Victim(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return device_of(self.model)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -41,11 +41,11 @@ class Victim(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: torch.Tensor, batch_size: int = 100) -> torch.Tensor:
-        """Logits without a gradient."""
+        """Return logits (B, classes) without a gradient, computed in batches to bound memory."""
         return torch.cat([self(part) for part in images.split(batch_size)])
 
     def gradient(self, images: torch.Tensor, labels: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, ...]:
-        """The logits, the loss (B,) and the loss's gradient in the image for each sample, all detached."""
+        """Return logits (B, classes), losses (B,) and their gradients in the images (B, 3, H, W), all detached."""
         images = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self(images)
@@ -55,24 +55,24 @@ class Victim(nn.Module):
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The cross-entropy of each sample (B,)."""
+    """Return the cross-entropy of each sample (B,)."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter requires a gradient in the block; afterwards each does as before.
+    """Let no parameter require a gradient in the block; afterwards each does as before.
 
     Attacks differentiate by pixels only; gradients of the weights cost a third of their time.
     """
-    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    parameters = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        for parameter, _ in before:
+        for parameter, _ in parameters:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter, required in before:
-            parameter.requires_grad_(required)
+        for parameter, required_grad in parameters:
+            parameter.requires_grad_(required_grad)
 
 
 def require_pixels(images: torch.Tensor) -> None:
@@ -80,5 +80,5 @@ def require_pixels(images: torch.Tensor) -> None:
     if not images.is_floating_point():
         raise UserError(f"expected images as floats in [0, 1], found {images.dtype}; divide bytes by 255")
     if images.numel() and not 0 <= images.min() <= images.max() <= 1:
-        found = f"{images.min().item():.3g} to {images.max().item():.3g}"
-        raise UserError(f"expected images in [0, 1], found {found}; the model normalizes by itself: give it pixels")
+        extremes = f"{images.min().item():.3g} to {images.max().item():.3g}"
+        raise UserError(f"expected images in [0, 1], found {extremes}; the model normalizes by itself: give it pixels")

@@ -7,7 +7,7 @@ from typing import TypeVar
 import tyro
 
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.hyperparameters import Parameters
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.cli.parse import parse
 from doublevit.jobs.options import EvalOptions
 
@@ -26,7 +26,7 @@ def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -
 
 @dataclasses.dataclass(frozen=True)
 class _AttackConfig(AttackConfig):
-    parameters: tyro.conf.Suppress[Parameters] = Parameters()
+    parameters: tyro.conf.Suppress[Hyperparameters] = Hyperparameters()
 
 
 _AttackConfig.__doc__ = AttackConfig.__doc__

@@ -11,7 +11,7 @@ from doublevit.attacks import checks
 from doublevit.attacks.catalogue import is_control
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
@@ -102,7 +102,7 @@ class AttackEvaluator:
 
     def _attacks(self, chain: Chain) -> dict:
         names = {stage.attack for stage in chain.stages}
-        return {name: make(name, self.config.norm, self.config.parameters) for name in names}
+        return {name: make_attack(name, self.config.norm, self.config.parameters) for name in names}
 
     def _journal(self, model: ModelId, dataset: Dataset) -> contextlib.AbstractContextManager[Journal]:
         identity = {"model": model} | identity_without_models(dataset, self.config, self.seed)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from doublevit.attacks.balls import distance
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.sheet import captioned_sheet, first_name
 from doublevit.device import this_process
 from doublevit.errors import UserError
@@ -118,7 +118,7 @@ class AttackGallery:
         amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
         caption = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
         norm = self.target.norm
-        return _to_uint8(amplified), [f"{caption} (gray: none)", f"{norm} {show(size, norm)}"]
+        return _to_uint8(amplified), [f"{caption} (gray: none)", f"{norm} {format_epsilon(size, norm)}"]
 
     def _describe_outcome(self, state: AttackState, index: int) -> str:
         prediction = self._describe(state.worst, index)

@@ -82,7 +82,7 @@ def plan(config: AttackConfig) -> tuple[Chain, ...]:
     Noise is a control: it sees every image at every epsilon, so each epsilon is a chain.
     """
     chained = () if config.independent else _white_box_first(config.names)
-    shared = [_chain(chained, config.sizes, config)] if chained else []
+    shared = [_chain(chained, config.epsilon_values, config)] if chained else []
     separate = [name for name in config.names if name not in chained]
     return (*shared, *(chain for name in separate for chain in _separate_chains(name, config)))
 
@@ -96,8 +96,8 @@ def _separate_chains(name: str, config: AttackConfig) -> list[Chain]:
     if not spec_of(name).norms:
         return [_chain((name,), (NO_BALL,), config)]
     if config.independent or is_control(name):
-        return [_chain((name,), (epsilon,), config) for epsilon in config.sizes]
-    return [_chain((name,), config.sizes, config)]
+        return [_chain((name,), (epsilon,), config) for epsilon in config.epsilon_values]
+    return [_chain((name,), config.epsilon_values, config)]
 
 
 def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackConfig) -> Chain:
@@ -107,5 +107,5 @@ def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackCo
 
 def _stages(attack: str, requested: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
     nonzero = tuple(epsilon for epsilon in epsilons if epsilon)  # a ball of radius 0 holds nothing to attack with
-    for at_once in [nonzero] if spec_of(attack).shared and nonzero else [(epsilon,) for epsilon in nonzero]:
-        yield Stage(attack, requested, at_once, config.times(attack))
+    for at_once in [nonzero] if spec_of(attack).one_run and nonzero else [(epsilon,) for epsilon in nonzero]:
+        yield Stage(attack, requested, at_once, config.repetitions(attack))

@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 
 from doublevit import strict_json
-from doublevit.attacks.catalogue import ATTACKS, FOOLBOX, is_control, parts_of, spec_of
+from doublevit.attacks.catalogue import ATTACKS, FOOLBOX_ATTACKS, is_control, parts_of, spec_of
 from doublevit.attacks.checks import Finding, black_box_wins
 from doublevit.attacks.config import AttackConfig
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.identity import DatasetId
 from doublevit.device import this_process
 from doublevit.errors import UserError
@@ -30,7 +30,7 @@ def attack_condition(attack: AttackId, epsilon: float, config: AttackConfig, see
     """Return the condition of an attack's row: all about the attack that decides the row's value."""
     name = attack.name
     nested = not config.independent and not is_control(name)
-    has_ball, depends_on_batch = bool(spec_of(name).norms), name in FOOLBOX and FOOLBOX[name].random
+    has_ball, depends_on_batch = bool(spec_of(name).norms), name in FOOLBOX_ATTACKS and FOOLBOX_ATTACKS[name].random
     return Attack(
         attack=name,
         norm=config.norm if has_ball else None,
@@ -38,7 +38,7 @@ def attack_condition(attack: AttackId, epsilon: float, config: AttackConfig, see
         space=config.space,
         budgets="nested" if nested else "independent",
         parameters=config.parameters_of(name),
-        restarts=config.times(name) if name in ATTACKS else config.restarts,
+        restarts=config.repetitions(name) if name in ATTACKS else config.restarts,
         attack_seed=seed,
         batch_size=config.batch_size if depends_on_batch else None,
         chain=_chain_before(attack, epsilon, config) if nested else "",
@@ -49,7 +49,7 @@ def attack_condition(attack: AttackId, epsilon: float, config: AttackConfig, see
 
 def _chain_before(attack: AttackId, epsilon: float, config: AttackConfig) -> str:
     """Hash what ran on the same images before, smaller epsilons and other attacks, to eight digits ("" for none)."""
-    smaller = [other for other in config.sizes if 0 < other < epsilon]
+    smaller = [other for other in config.epsilon_values if 0 < other < epsilon]
     attacks = [[name, config.parameters_of(name), config.restarts, config.batch_size] for name in attack.after]
     if not smaller and not attacks:
         return ""
@@ -83,7 +83,7 @@ def attack_row(
 def finding_names(result: AttackResult, findings: Iterable[Finding]) -> tuple[str, ...]:
     """Return the names of the findings that speak against a result, each once."""
     attacks = {result.attack.name, *parts_of(result.attack.name)}
-    against = (finding for finding in findings if finding.speaks_against(attacks, result.epsilon))
+    against = (finding for finding in findings if finding.applies_to(attacks, result.epsilon))
     return tuple(dict.fromkeys(finding.name for finding in against))
 
 
@@ -127,7 +127,7 @@ class RowWriter:
         for epsilon in sorted({result.epsilon for result in self._attack_results if _kind(result) == "white-box"}):
             by_white_box = self._broken(epsilon, ("white-box",))
             by_black_box = self._broken(epsilon, ("black-box", "noise"))
-            findings += black_box_wins(by_white_box, by_black_box, epsilon, show(epsilon, self._config.norm))
+            findings += black_box_wins(by_white_box, by_black_box, epsilon, format_epsilon(epsilon, self._config.norm))
         return findings
 
     def _broken(self, epsilon: float, kinds: tuple[str, ...]) -> np.ndarray:

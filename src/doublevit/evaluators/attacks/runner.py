@@ -14,10 +14,10 @@ from torch import nn
 from doublevit import progress
 from doublevit.attacks.balls import require_inside
 from doublevit.attacks.catalogue import ATTACKS, spec_of
-from doublevit.attacks.checks import Finding, damage, restarts
+from doublevit.attacks.checks import Finding, non_finite, restarts
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.draws import AttackDraws
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, require_pixels
 from doublevit.data.batches import gather
@@ -149,7 +149,7 @@ class AttackRunner:
             outcomes = self._run_repetition((self.chain_index, index, repeat), stage, state, label)
             broken.append(sum(state.update(outcome, stage.attack) for outcome in outcomes))
             seconds += sum(outcome.seconds for outcome in outcomes)
-            self.findings += damage(sum(outcome.non_finite for outcome in outcomes), label, stage.attack)
+            self.findings += non_finite(sum(outcome.non_finite for outcome in outcomes), label, stage.attack)
         self.findings += restarts(broken, len(state.min_epsilon), label, stage.attack, stage.epsilons[0])
         return seconds
 
@@ -169,7 +169,11 @@ class AttackRunner:
 
     def _describe_epsilons(self, stage: Stage) -> str:
         ends = dict.fromkeys((stage.epsilons[0], stage.epsilons[-1]))
-        return " to ".join(show(epsilon, self.target.norm) for epsilon in ends) if spec_of(stage.attack).norms else ""
+        return (
+            " to ".join(format_epsilon(epsilon, self.target.norm) for epsilon in ends)
+            if spec_of(stage.attack).norms
+            else ""
+        )
 
     def _run_batch(self, key: BatchKey, stage: Stage, indices: np.ndarray, state: AttackState) -> Outcome:
         known = self.journal.find(key, indices)

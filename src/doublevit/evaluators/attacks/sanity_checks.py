@@ -9,14 +9,14 @@ from doublevit.attacks.catalogue import parts_of
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_hyperparameters import Pgd
-from doublevit.attacks.hyperparameters import Parameters
-from doublevit.attacks.make import make
+from doublevit.attacks.hyperparameters import Hyperparameters
+from doublevit.attacks.make import make_attack
 from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.prediction import predict
 from doublevit.runs.predictions import Predictions
 
 CHECKED_IMAGES = 32
-STRONG_PGD = Parameters(pgd=Pgd(steps=10, relative_step=0.25))  # these cross the ball; Foolbox's 10 of 1/30 do not
+STRONG_PGD = Hyperparameters(pgd=Pgd(steps=10, relative_step=0.25))  # these cross the ball; Foolbox's 10 of 1/30 do not
 
 
 class AttackedModel(nn.Module):
@@ -46,7 +46,7 @@ def check_model(target: Target, config: AttackConfig, correct: np.ndarray, clean
     if all(part.endswith("-eot") for name in config.names for part in parts_of(name)):
         findings = [finding for finding in findings if finding.name != "random-output"]
     for name in config.names:
-        findings += checks.short_steps(name, config.parameters.steps_of(name, config.norm))
+        findings += checks.short_steps(name, config.parameters.gradient_steps(name, config.norm))
     return checks.distinct(findings)
 
 
@@ -55,5 +55,5 @@ def _check_few_images(target: Target, clean: Predictions) -> list[Finding]:
     correct = clean.correct(1)
     indices = np.flatnonzero(correct) if correct.any() else np.arange(len(correct))
     samples = target.samples(indices[np.unique(np.linspace(0, len(indices) - 1, CHECKED_IMAGES).astype(np.int64))])
-    strong = make("pgd", target.norm, STRONG_PGD)
-    return checks.before(target.victim, samples, target.norm, strong if correct.any() else None)
+    strong = make_attack("pgd", target.norm, STRONG_PGD)
+    return checks.check_model(target.victim, samples, target.norm, strong if correct.any() else None)

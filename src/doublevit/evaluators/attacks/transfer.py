@@ -15,7 +15,7 @@ from doublevit.attacks import checks
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.interface import AttackFunction
-from doublevit.attacks.make import make
+from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
@@ -85,13 +85,13 @@ class TransferEvaluation:
         for position, name in enumerate(self.config.names):
             attack_index = source * len(self.config.names) + position
             outcomes = self._attack(attack_index, name, source, targets, journal)
-            pairs = itertools.product(enumerate(self.config.sizes), range(len(targets)))
+            pairs = itertools.product(enumerate(self.config.epsilon_values), range(len(targets)))
             for (epsilon_index, epsilon), target in pairs:
                 state = AttackState.initial(clean[target])
                 batches = outcomes.get((attack_index, epsilon_index, target), [])
                 for outcome in batches:
                     state.update(outcome, name)
-                damaged = checks.damage(sum(outcome.non_finite for outcome in batches), name, name)
+                damaged = checks.non_finite(sum(outcome.non_finite for outcome in batches), name, name)
                 seconds = sum(outcome.seconds for outcome in batches)
                 yield target, AttackResult.of(state, AttackId(name, "", ()), epsilon, seconds), list(damaged)
 
@@ -99,9 +99,9 @@ class TransferEvaluation:
         self, attack_index: int, name: str, source: int, targets: Sequence[Target], journal: Journal
     ) -> dict[BatchKey, list[Outcome]]:
         """Return the outcomes of all samples on every target model at every epsilon above 0."""
-        process, attack = this_process(), make(name, self.config.norm, self.config.parameters)
+        process, attack = this_process(), make_attack(name, self.config.norm, self.config.parameters)
         batches = np.array_split(np.arange(len(self.dataset)), -(-len(self.dataset) // self.config.batch_size))
-        transfer = _TransferAttack(attack_index, self.config.sizes, targets[source], targets, attack, journal)
+        transfer = _TransferAttack(attack_index, self.config.epsilon_values, targets[source], targets, attack, journal)
         with progress.bar(f"{name} on {self.models[source].id.model}", len(self.dataset)) as bar:
             from_this_process = []
             for indices in batches[process.process_index :: process.num_processes]:

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from doublevit.attacks.epsilons import show
+from doublevit.attacks.epsilons import format_epsilon
 from doublevit.report.plots.names import Named, name_lines, shortened
 from doublevit.report.plots.style import SMALL, aside, broken, draw_line, fraction_limits, look, percent_axis, plain
 from doublevit.statistics import Estimate
@@ -120,7 +120,7 @@ def epsilon_curves(curves: Mapping[str, Mapping[float, Estimate]], norm: str, ti
     bounds = [bound for curve in curves.values() for each in curve.values() for bound in (each.low, each.high)]
     axes.set(xlabel=f"epsilon ({norm}), not to scale", ylabel="top-1, 95 % interval", ylim=fraction_limits(bounds))
     every = -(-len(epsilons) // MOST)
-    texts = [show(epsilon, norm) for epsilon in epsilons[::every]]
+    texts = [format_epsilon(epsilon, norm) for epsilon in epsilons[::every]]
     axes.set_xticks(range(0, len(epsilons), every), texts, fontsize=SMALL, rotation=0 if len(texts) <= LEVEL else 90)
     percent_axis(axes.yaxis)
     plain(axes)

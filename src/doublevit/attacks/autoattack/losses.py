@@ -12,16 +12,16 @@ from doublevit.errors import UserError
 TINY = 1e-12  # keeps a ratio finite where logits are equal
 
 
-def require_classes(logits: torch.Tensor, least: int, name: str) -> None:
+def require_classes(logits: torch.Tensor, min_classes: int, name: str) -> None:
     """Raise `UserError` where logits (B, classes) are of fewer classes than the loss called `name` is defined for."""
-    if logits.shape[1] < least:
+    if logits.shape[1] < min_classes:
         raise UserError(
-            f"{name} needs at least {least} classes, found {logits.shape[1]}; attack with cross-entropy (ce)"
+            f"{name} needs at least {min_classes} classes, found {logits.shape[1]}; attack with cross-entropy (ce)"
         )
 
 
 def margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """By how much the best other class beats the label: negative where the model is right.
+    """Return by how much the best other class beats the label: negative where the model is right.
 
     Raises:
         UserError: there are fewer than 2 classes.
@@ -32,7 +32,7 @@ def margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def dlr(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The margin over the difference of the highest and the third highest logit: -1 to 1.
+    """Return the margin over the difference of the highest and the third highest logit: -1 to 1.
 
     Raises:
         UserError: there are fewer than 3 classes.
@@ -42,8 +42,8 @@ def dlr(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return margin(logits, labels) / (highest[:, 0] - highest[:, 2] + TINY)
 
 
-def towards(targets: torch.Tensor) -> Loss:
-    """The loss: logit of the target minus logit of the label. `targets` int64 (B,) are the samples' targets."""
+def targeted_margin(targets: torch.Tensor) -> Loss:
+    """Return the loss that is the logit of the target minus that of the label; `targets` int64 (B,)."""
 
     def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return _logit_of(logits, targets) - _logit_of(logits, labels)
@@ -52,7 +52,7 @@ def towards(targets: torch.Tensor) -> Loss:
 
 
 def targeted_dlr(targets: torch.Tensor) -> Loss:
-    """The loss: what `towards` gives, over the highest logit's difference to the mean of the third and fourth.
+    """Return the targeted margin over the highest logit's difference to the mean of the third and fourth.
 
     The loss raises `UserError` where there are fewer than 4 classes.
     """
@@ -61,13 +61,13 @@ def targeted_dlr(targets: torch.Tensor) -> Loss:
         require_classes(logits, 4, "the targeted DLR loss")
         highest = logits.topk(4, dim=1).values
         scale = highest[:, 0] - (highest[:, 2] + highest[:, 3]) / 2
-        return towards(targets)(logits, labels) / (scale + TINY)
+        return targeted_margin(targets)(logits, labels) / (scale + TINY)
 
     return loss
 
 
 def likely_targets(logits: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
-    """The `count` most likely classes of each sample that are not the label, or all there are, (count, B)."""
+    """Return the `count` most likely classes of each sample that are not the label, or all there are, (count, B)."""
     others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
     return others.topk(min(count, logits.shape[1] - 1), dim=1).indices.T
 

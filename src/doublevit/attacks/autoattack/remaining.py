@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 State = TypeVar("State", bound="DataclassInstance")
 
 
-class Remaining:
-    """Samples that leave as they are broken, each with the image that broke it.
+class RemainingSamples:
+    """Holds samples that leave as they are broken, each with the image that broke it.
 
-    `images` (B, 3, H, W) is the last image that was put for each sample, at first the clean one; `indices` int64 (n,)
+    `images` (B, 3, H, W) is the last image that was set for each sample, at first the clean one; `indices` int64 (n,)
     are the samples that remain. What broke a sample in a small ball is in any larger one too, so one object serves all
     restarts, targets and (ascending) epsilons.
     """
 
     def __init__(self, samples: Samples) -> None:
-        self.samples = samples
         self.images = samples.images.clone()
         self.indices = torch.arange(len(samples), device=samples.images.device)
+        self._all = samples
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def current(self) -> Samples:
-        """The samples that remain."""
-        return self.samples.at(self.indices)
+    def select(self) -> Samples:
+        """Return the clean samples that remain."""
+        return self._all.at(self.indices)
 
-    def put(self, images: torch.Tensor) -> None:
+    def set_images(self, images: torch.Tensor) -> None:
         """Keep an image for each sample that remains, (n, 3, H, W), until a better one comes."""
         self.images[self.indices] = images
 
-    def drop(self, images: torch.Tensor, broken: torch.Tensor) -> torch.Tensor | None:
+    def remove_broken(self, images: torch.Tensor, broken: torch.Tensor) -> torch.Tensor | None:
         """Keep for good the images (n, 3, H, W) where `broken` bool (n,), and let those samples go.
 
         Returns:
@@ -46,21 +46,21 @@ class Remaining:
         if not broken.any():
             return None
         self.images[self.indices[broken]] = images[broken]
-        left = (~broken).nonzero().squeeze(1)
-        self.indices = self.indices[left]
-        return left
+        kept = (~broken).nonzero().squeeze(1)
+        self.indices = self.indices[kept]
+        return kept
 
 
-def select(state: State, indices: torch.Tensor) -> State:
-    """A dataclass of tensors (n, ...) and of further such dataclasses, for some of its samples."""
+def select_samples(state: State, indices: torch.Tensor) -> State:
+    """Return a dataclass of tensors (n, ...) and of further such dataclasses for some of its samples."""
     parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     return dataclasses.replace(state, **{name: _select(part, indices) for name, part in parts.items()})
 
 
 def _select(part: Any, indices: torch.Tensor) -> Any:
-    return part[indices] if isinstance(part, torch.Tensor) else select(part, indices)
+    return part[indices] if isinstance(part, torch.Tensor) else select_samples(part, indices)
 
 
-def choose(mask: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """The first samples (n, ...) where `mask` bool (n,), else the second."""
+def where_samples(mask: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the samples of `first` (n, ...) where `mask` bool (n,), else those of `second`."""
     return torch.where(mask.view(-1, *[1] * (first.ndim - 1)), first, second)
