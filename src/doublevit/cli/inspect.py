@@ -111,6 +111,6 @@ def _attention(arguments: Sequence[str]) -> None:
     from doublevit.jobs.attention import attention_sheet
 
     sheet = attention_sheet(options)
-    with whole_file(options.picture) as file:
+    with whole_file(options.output_path) as file:
         sheet.save(file, format="PNG")
-    say(f"written: {options.picture}")
+    say(f"written: {options.output_path}")

@@ -91,7 +91,7 @@ def _train(progress: StudyProgress, planned: PlannedCell) -> None:
             trained = train.start(planned.recipe, progress.request.folder, name)
     finally:
         progress.seconds[name] = progress.seconds.get(name, 0.0) + time.perf_counter() - start
-    if trained.measured is not None:
+    if trained.validation is not None:
         finish(trained)
 
 

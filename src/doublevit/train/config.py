@@ -39,7 +39,7 @@ class TrainConfig:
     narrow_epochs: float = 0.0
     """Epochs over which sparse attention narrows, from all keys to `model.top_k`; 0 has it from the start."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What matrix products run in; auto: bfloat16 where the hardware has it."""
+    """Precision of matrix products; auto: bfloat16 where the hardware has it."""
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 0)
