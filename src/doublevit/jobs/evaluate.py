@@ -146,10 +146,10 @@ def transfer(options: TransferOptions) -> list[Row]:
 
 
 def _require_same_images(first: LoadedRun, other: LoadedRun) -> None:
-    images, other_images = first.dataset, other.dataset
-    same_kind = images.class_ids == other_images.class_ids and images.images.shape == other_images.images.shape
-    if not same_kind or not np.array_equal(describe_images(images), describe_images(other_images)):
+    dataset, other_dataset = first.dataset, other.dataset
+    same_kind = dataset.class_ids == other_dataset.class_ids and dataset.images.shape == other_dataset.images.shape
+    if not same_kind or not np.array_equal(describe_images(dataset), describe_images(other_dataset)):
         raise UserError(
             f"{first.run.path} and {other.run.path} are not on the same images"
-            f" ({images.id}; {other_images.id}): images of one mean nothing to the other"
+            f" ({dataset.id}; {other_dataset.id}): images of one mean nothing to the other"
         )
