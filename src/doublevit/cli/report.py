@@ -1,4 +1,4 @@
-"""`doublevit report` and `doublevit tables`: what runs say, for people."""
+"""`doublevit report` and `doublevit tables`, which show results of runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from doublevit.report.tables import SECTIONS, USUAL
 class Report:
     """A page of one run, of several compared, or of a study: one HTML file that needs nothing but a browser.
 
-    It holds the result with its interval, sortable tables, plots, images, mistakes, attacks and attention maps where
-    there are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
+    It holds the result with its interval, sortable tables, plots, images, mistakes, attacks and attention maps if there
+    are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
