@@ -184,7 +184,7 @@ def compare(name: str, count: int, ours: np.ndarray, theirs: np.ndarray) -> None
 def six_epsilons(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
     """Attack images at six epsilons; ours skips images that are wrong or broken, Foolbox attacks all at each."""
     indices = np.arange(options.images_of_six)
-    attack, theirs = ours(target, clean, SIX), foolbox_pgd(model, SIX)
+    attack, foolbox = ours(target, clean, SIX), foolbox_pgd(model, SIX)
     seconds: tuple[list[float], list[float]] = ([], [])
     counts = np.zeros((2, len(SIX)))
     for batch in np.array_split(indices, -(-len(indices) // options.batch)):
@@ -193,7 +193,7 @@ def six_epsilons(options: Options, target: Target, model: Classifier, clean: Pre
         seconds[0].append(took)
         counts[0] += [(min_epsilon > epsilon).sum() for epsilon in SIX]
         samples = target.samples(batch)
-        took, images = timed(lambda samples=samples: theirs(samples))
+        took, images = timed(lambda samples=samples: foolbox(samples))
         seconds[1].append(took)
         counts[1] += [robust(target, part.detach(), samples.labels).sum() for part in images]
     print(f"six epsilons, {len(indices)} images")
@@ -216,10 +216,8 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
             left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])
             print(f"  {part}: {len(left)} of {options.autoattack_images} robust, {time.perf_counter() - start:.0f} s")
     samples, start = target.samples(right), time.perf_counter()
-    theirs = AutoAttack(
-        target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
-    )
-    images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
+    peer = AutoAttack(target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False)
+    images = peer.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
     print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")
     compare("pyautoattack", options.autoattack_images, np.isin(right, left), robust(target, images, samples.labels))
 

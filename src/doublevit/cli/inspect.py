@@ -22,7 +22,7 @@ BEST_CLASSES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """What a run gets wrong: its worst classes, confusions, calibration and surest mistakes, by what was measured."""
+    """Analyze what a run gets wrong: worst classes, confusions, calibration and surest mistakes of a measurement."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -44,7 +44,7 @@ class Errors:
 
 
 def errors(arguments: Sequence[str]) -> None:
-    """What a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
+    """Show what a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
     options = parse(Errors, "doublevit errors", arguments)
     from doublevit.jobs.errors import analyze
 
@@ -97,7 +97,7 @@ USAGE = "usage: doublevit show attention RUN [IMAGE ...] [options]\n\nall option
 
 
 def show(arguments: Sequence[str]) -> None:
-    """What a network looks at, as a picture: `show attention RUN [IMAGE ...] [options]`."""
+    """Draw what a network attends to: `show attention RUN [IMAGE ...] [options]`."""
     if asks_help(arguments):
         say(USAGE)
     elif arguments[0] != "attention":

@@ -71,14 +71,14 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Only train: `train RECIPE [options]`, or `train --resume RUN`."""
+    """Train by a recipe, without evaluating: `train RECIPE [options]`, or `train --resume RUN`."""
     folder = _train(arguments, "train").run.path
     if is_main_process():
         say(f"trained; everything is in {folder}\nnow: doublevit evaluate {folder}")
 
 
 def evaluate(arguments: Sequence[str]) -> None:
-    """Accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
+    """Measure accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
     options = parse_evaluation(Evaluate, "doublevit evaluate", arguments)
     from doublevit.jobs.evaluate import evaluate as measure
 
@@ -90,7 +90,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def transfer(arguments: Sequence[str]) -> None:
-    """Black box: each run on images made to fool the others, as a matrix: `transfer RUN RUN ... [options]`."""
+    """Test each run on images made to fool the others (black box), as a matrix: `transfer RUN RUN ... [options]`."""
     options = parse_evaluation(TransferOptions, "doublevit transfer", arguments)
     from doublevit.jobs.evaluate import transfer as measure
 
@@ -104,7 +104,7 @@ def transfer(arguments: Sequence[str]) -> None:
 
 
 def speed(arguments: Sequence[str]) -> None:
-    """What a run's network costs here: images a second, memory, parameters, MACs: `speed RUN [--batch-size 32]`."""
+    """Measure speed, memory, parameters and MACs of a run's network on this machine: `speed RUN [--batch-size 32]`."""
     options = parse(SpeedOptions, "doublevit speed", arguments)
     from doublevit.jobs.speed import measure_speed
     from doublevit.runs.folder import RunFolder

@@ -18,7 +18,7 @@ from doublevit.models.top_k import AS_TRAINED, TopK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
-    """Where a command computes."""
+    """Options that say where to compute."""
 
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda, cuda:1, mps ..."""
@@ -67,7 +67,7 @@ class EvalOptions(DeviceOptions):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(EvalOptions):
-    """Accuracy of a run on its validation images: clean, corrupted or attacked; added to its results."""
+    """Measure a run's accuracy on its validation images, clean, corrupted or attacked, and add it to its results."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -89,7 +89,7 @@ class Evaluate(EvalOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TransferOptions(EvalOptions):
-    """Accuracy of each run on images that were made to fool each other run: a black box's view, as a matrix."""
+    """Measure each run's accuracy on images that were made to fool each other run: black-box attacks, as a matrix."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of two or more runs on the same images."""
@@ -97,8 +97,8 @@ class TransferOptions(EvalOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len({path.resolve().name for path in self.runs}) != len(self.runs) or len(self.runs) < 2:
-            found = " ".join(map(str, self.runs)) or "none"
-            raise UserError(f"expected two or more runs with different names of their folders, found {found}")
+            paths = " ".join(map(str, self.runs)) or "none"
+            raise UserError(f"expected two or more runs with different names of their folders, found {paths}")
         if not self.attack.names:
             raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
         for name in self.attack.names:
@@ -114,7 +114,7 @@ class TransferOptions(EvalOptions):
 
 @dataclasses.dataclass(frozen=True)
 class AttentionOptions(DeviceOptions):
-    """What a run's network looks at, as a PNG: a row for each image, with maps of its attention and rollout over it.
+    """Draw what a run's network attends to: a row for each image, with maps of attention and rollout laid over it.
 
     Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
     layer of each stage; of a DoubleViT: both branches, cross attention, and rollout through it.
@@ -149,7 +149,7 @@ class AttentionOptions(DeviceOptions):
 
 @dataclasses.dataclass(frozen=True)
 class SpeedOptions(DeviceOptions):
-    """What a run's network costs on this machine: images a second, memory, parameters, multiplications.
+    """Measure what a run's network costs on this machine: images a second, memory, parameters, multiplications.
 
     Images a second and memory are those of inference and of whole training steps (forward, backward, optimizer; no
     augmentation), the latter only if the recipe trains something. Images are random, of the size of the run's own, or,

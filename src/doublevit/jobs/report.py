@@ -81,7 +81,7 @@ def _validation_images(comparison: Comparison) -> tuple[Dataset | None, Path, li
 def _write_files(folder: Path, tables: Mapping[str, Sequence[Table]], drawn: Sequence[Plot]) -> tuple[Path, ...]:
     writable_folder(folder, "tables and plots")
     written = []
-    for table in (table for several in tables.values() for table in several):
+    for table in (table for section in tables.values() for table in section):
         for suffix, make in FORMATS.values():
             path = folder / f"{_safe(table.name)}.{suffix}"
             write_text(path, make(table))

@@ -18,7 +18,7 @@ from doublevit.train.config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Data, augmentation, model and training, by name."""
+    """Configures data, augmentation, model and training of a run."""
 
     name: tyro.conf.Suppress[str]
     note: tyro.conf.Suppress[str]

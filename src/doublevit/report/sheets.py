@@ -37,10 +37,11 @@ def mistakes_sheet(
 
 def _caption(predictions: Predictions, index: int, class_names: tuple[str, ...]) -> list[str]:
     true, answer = predictions.labels[index], predictions.classes[index, 0]
-    sure = (
-        np.floor(predictions.probabilities[index, 0] * 1000) / 10
-    )  # rounded down, so that no doubtful prediction shows 100 %
-    return [f"true: {first_name(class_names[true])}", f"predicted: {first_name(class_names[answer])} {sure:.1f} %"]
+    confidence = np.floor(predictions.probabilities[index, 0] * 1000) / 10  # rounded down: no 100 % that is not quite
+    return [
+        f"true: {first_name(class_names[true])}",
+        f"predicted: {first_name(class_names[answer])} {confidence:.1f} %",
+    ]
 
 
 def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:

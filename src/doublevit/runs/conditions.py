@@ -71,11 +71,11 @@ class CorruptionSource(Record, frozen=True, kw_only=True):
 
 
 class Clean(Record, frozen=True, kw_only=True, tag="clean", tag_field="kind"):
-    """The condition of unchanged images."""
+    """Describes unchanged images."""
 
 
 class Corruption(Record, frozen=True, kw_only=True, tag="corruption", tag_field="kind"):
-    """The condition of one corruption at one severity; `frost` names the textures if the corruption is frost."""
+    """Describes one corruption at one severity; `frost` names the textures if the corruption is frost."""
 
     corruption: str
     severity: int
@@ -84,7 +84,7 @@ class Corruption(Record, frozen=True, kw_only=True, tag="corruption", tag_field=
 
 
 class CorruptionMean(Record, frozen=True, kw_only=True, tag="corruption-mean", tag_field="kind"):
-    """The condition of an aggregate over several corruptions at the same severities.
+    """Describes an aggregate over several corruptions at the same severities.
 
     `group` is the name of a known group of corruptions, "" for others. A change is relative to `clean` images, either
     "matched" (the same images) or "unmatched"; a relative error is relative to the model `relative_to`.
@@ -118,7 +118,7 @@ class _AttackFacts(Record, frozen=True, kw_only=True):
 
 
 class Attack(_AttackFacts, frozen=True, kw_only=True, tag="attack", tag_field="kind"):
-    """The condition of an attack on the evaluated network itself.
+    """Describes an attack on the evaluated network itself.
 
     `chain` is a digest of what was run before on the same images (smaller epsilons, attacks, their hyperparameters),
     `after` names those attacks, `part_of` names the ensemble that this attack belongs to.
@@ -130,13 +130,13 @@ class Attack(_AttackFacts, frozen=True, kw_only=True, tag="attack", tag_field="k
 
 
 class Transfer(_AttackFacts, frozen=True, kw_only=True, tag="transfer", tag_field="kind"):
-    """The condition of images that an attack made to fool another network."""
+    """Describes images that an attack made to fool another network."""
 
     made_on: ModelId
 
 
 class Speed(Record, frozen=True, kw_only=True, tag="speed", tag_field="kind"):
-    """The condition of work on one batch of random images, of `image_size` (height, width), measured on a device."""
+    """Describes work on one batch of random images, of `image_size` (height, width), measured on a device."""
 
     device: str
     batch_size: int

@@ -11,7 +11,7 @@ ROW_VERSION = 2
 
 
 class OtherVersion(ValueError):  # noqa: N818  # a sound row is no error
-    """Raised for a row that another version of doublevit wrote."""
+    """Tells that another version of doublevit wrote a row."""
 
 
 class ResultKey(Record, frozen=True, kw_only=True):

@@ -14,11 +14,11 @@ AGREE_EVERY = 10  # steps between two rounds of agreement, where several process
 
 
 class Stopped(Exception):  # noqa: N818  # a normal way to end
-    """Raised when the user asked for an end; whoever catches it saves."""
+    """Tells that the user asked for an end; whoever catches it saves."""
 
 
 class Interrupt:
-    """A context in which the first Ctrl-C or SIGTERM only sets a flag for `check`; a second Ctrl-C ends at once."""
+    """Holds back the first Ctrl-C or SIGTERM in its context, until `check`; a second Ctrl-C ends at once."""
 
     def __init__(self) -> None:
         self.asked = False

@@ -27,7 +27,7 @@ LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU
 
 
 class Validated(Protocol):
-    """The result of a validation: it has the predictions for the images of a data set."""
+    """Holds the result of a validation, with predictions for the images of a data set."""
 
     @property
     def predictions(self) -> Predictions: ...

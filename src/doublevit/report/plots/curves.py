@@ -123,9 +123,8 @@ def epsilon_curves(curves: Mapping[str, Mapping[float, Estimate]], norm: str, ti
     axes.set(xlabel=f"epsilon ({norm}), not to scale", ylabel="top-1, 95 % interval", ylim=fraction_limits(bounds))
     every = -(-len(epsilons) // MOST)
     texts = [show(epsilon, norm) for epsilon in epsilons[::every]]
-    axes.set_xticks(
-        range(0, len(epsilons), every), texts, fontsize=SMALL, rotation=0 if len(texts) <= MOST_HORIZONTAL else 90
-    )
+    rotation = 0 if len(texts) <= MOST_HORIZONTAL else 90
+    axes.set_xticks(range(0, len(epsilons), every), texts, fontsize=SMALL, rotation=rotation)
     percent_axis(axes.yaxis)
     plain(axes)
     name_lines(figure, axes, lines)

@@ -94,9 +94,8 @@ def legend_below(figure: Figure, lines: Sequence[Named]) -> None:
     handles = [Line2D([], [], **line.style, markersize=5) for line in lines]
     inches = 0.9 + max(TextPath((0, 0), line.name, SMALL).get_extents().width for line in lines) / 72
     ncols = max(1, min(4, len(lines), int(figure.get_figwidth() / inches)))
-    figure.set_figheight(
-        figure.get_figheight() + 0.2 * math.ceil(len(lines) / ncols)
-    )  # so that the axes keep their size
+    rows = math.ceil(len(lines) / ncols)
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows)  # so that the axes keep their height
     looks: dict[str, Any] = {"ncols": ncols, "frameon": False, "fontsize": SMALL, "handlelength": 3}
     legend = figure.legend(handles, ["name"] * len(lines), loc="outside lower center", **looks)
     for text, line in zip(legend.get_texts(), lines, strict=True):  # set here, since a name may begin with "_"
