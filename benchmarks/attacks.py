@@ -1,12 +1,12 @@
-"""How fast attacks are and how strong, against a plain loop, Foolbox, torchattacks and pyautoattack, in one run.
+"""Measure speed and strength of attacks against a plain loop, Foolbox, torchattacks and pyautoattack, in one run.
 
     pip install --no-deps torchattacks pyautoattack
     python benchmarks/attacks.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors
 
 All attack the same ViT-Ti/16 with its own ImageNet head, whose first layers resize and normalize, on the same images of
 64 pixels with the same epsilon and steps (Linf PGD, 10 steps of epsilon/4 from a random start). They take turns, batch
-by batch, so that whatever else the machine does hits all. Ours is what `doublevit evaluate` does with a batch: attack,
-look whether the images are in ball and box, predict afresh. The peers are called as their documentation says.
+by batch, so that other load of the machine affects all. Ours is what `doublevit evaluate` does with a batch: attack,
+check that the images are in ball and box, predict again. The peers are called as their documentation says.
 """
 
 import dataclasses
@@ -45,34 +45,34 @@ PGD = Hyperparameters(pgd=Pgd(STEPS, RELATIVE_STEP))
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure on."""
+    """Options of the benchmark."""
 
     path: Path
     """Unpacked Tiny ImageNet, or its zip."""
     weights: Path
-    """ViT-Ti/16 from ImageNet."""
+    """Weights of ViT-Ti/16, pretrained on ImageNet."""
     images: int = 500
-    """For one epsilon."""
+    """Images for a single epsilon."""
     images_of_six: int = 96
-    """For six epsilons, of which Foolbox makes six runs."""
+    """Images for six epsilons, for which Foolbox makes six runs."""
     autoattack_images: int = 0
-    """For AutoAttack (200 take half an hour on two cores)."""
+    """Images for AutoAttack (200 take half an hour on two cores)."""
     epsilon: float = 0.5 / 255
-    """For one epsilon."""
+    """Epsilon of the first comparison."""
     epsilon_of_autoattack: float = 1 / 255
-    """For AutoAttack."""
+    """Epsilon of AutoAttack."""
     batch: int = 32
-    """Images at a time."""
+    """Images in a batch."""
     cache: Path = data.DataConfig().cache
-    """Where the decoded store is kept."""
+    """Folder of the decoded data set."""
 
 
-Fooling = Callable[[Samples], torch.Tensor]
-"""Images that are right -> perturbed images."""
+Attack = Callable[[Samples], torch.Tensor]
+"""Correctly recognized images -> perturbed images."""
 
 
-def plain_loop(model: Classifier, epsilon: float) -> Fooling:
-    """The loop that one writes by hand."""
+def plain_loop(model: Classifier, epsilon: float) -> Attack:
+    """Return PGD as a loop written by hand."""
 
     def run(samples: Samples) -> torch.Tensor:
         clean = samples.images
@@ -87,16 +87,16 @@ def plain_loop(model: Classifier, epsilon: float) -> Fooling:
     return run
 
 
-def foolboxs_own(model: Classifier, epsilons: Sequence[float]) -> Callable[[Samples], list[torch.Tensor]]:
-    """Foolbox, called directly."""
+def foolbox_pgd(model: Classifier, epsilons: Sequence[float]) -> Callable[[Samples], list[torch.Tensor]]:
+    """Return Foolbox's PGD, called directly."""
     foolbox = import_foolbox()
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.LinfPGD(steps=STEPS, rel_stepsize=RELATIVE_STEP)
     return lambda samples: attack(wrapped, samples.images, samples.labels, epsilons=list(epsilons))[1]
 
 
-def torchattacks_own(model: Classifier, epsilon: float) -> Fooling:
-    """torchattacks, called directly."""
+def torchattacks_pgd(model: Classifier, epsilon: float) -> Attack:
+    """Return torchattacks' PGD, called directly."""
     import torchattacks
 
     attack = torchattacks.PGD(model, eps=epsilon, alpha=RELATIVE_STEP * epsilon, steps=STEPS, random_start=True)
@@ -104,66 +104,66 @@ def torchattacks_own(model: Classifier, epsilon: float) -> Fooling:
 
 
 def ours(target: Target, clean: Predictions, epsilons: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Images' indices -> the smallest epsilon that broke each, infinite where it is robust."""
+    """Return our PGD: indices of images -> the smallest epsilon that broke each, infinite if robust."""
     attack = make_attack("pgd", "linf", PGD)
 
     def run(indices: np.ndarray) -> np.ndarray:
         min_epsilon = np.full(len(indices), np.inf)
         with frozen(target.victim):
             for epsilon in epsilons:
-                left = np.flatnonzero(min_epsilon > epsilon)
+                unbroken = np.flatnonzero(min_epsilon > epsilon)
                 stage = Stage("pgd", "pgd", (epsilon,), 1)
-                outcome, _ = attack_batch(target, attack, stage, 0, indices[left], clean)
-                min_epsilon[left] = outcome.min_epsilon
+                outcome, _ = attack_batch(target, attack, stage, 0, indices[unbroken], clean)
+                min_epsilon[unbroken] = outcome.min_epsilon
         return min_epsilon
 
     return run
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
-    """Seconds that `work` took, and what came of it."""
+    """Return the seconds that `work` took, and its result."""
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
 
 
 def robust(target: Target, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """Which images are taken for what they are, bool (B,)."""
+    """Return which images are recognized, bool (B,)."""
     return (target.victim.predict(images).argmax(dim=1) == labels).numpy()
 
 
 def one_epsilon(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
-    """The same images, the ones that are right, by all in turn."""
+    """Attack the images that are recognized by all in turn, at one epsilon."""
     right = np.flatnonzero(clean.correct(1))
     batches = np.array_split(right, -(-len(right) // options.batch))
-    foolbox = foolboxs_own(model, [options.epsilon])
-    peers: dict[str, Fooling] = {
+    foolbox = foolbox_pgd(model, [options.epsilon])
+    peers: dict[str, Attack] = {
         "plain loop": plain_loop(model, options.epsilon),
         "foolbox": lambda samples: foolbox(samples)[0],
-        "torchattacks": torchattacks_own(model, options.epsilon),
+        "torchattacks": torchattacks_pgd(model, options.epsilon),
     }
     attack = ours(target, clean, [options.epsilon])
     seconds: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
-    still_right: dict[str, list[np.ndarray]] = {name: [] for name in ("ours", *peers)}
+    robust_by: dict[str, list[np.ndarray]] = {name: [] for name in ("ours", *peers)}
     for indices in batches:
         samples = target.samples(indices)
         took, min_epsilon = timed(lambda indices=indices: attack(indices))
         seconds["ours"].append(took)
-        still_right["ours"].append(np.isinf(min_epsilon))
+        robust_by["ours"].append(np.isinf(min_epsilon))
         for name, peer in peers.items():
             took, images = timed(lambda peer=peer, samples=samples: peer(samples))
             seconds[name].append(took)
-            still_right[name].append(robust(target, images.detach(), samples.labels))
+            robust_by[name].append(robust(target, images.detach(), samples.labels))
     size = f"{options.epsilon * 255:g}/255"
     print(f"one epsilon, {size}, {len(right)} right of {options.images} images, {len(batches)} turns")
     for name in peers:
         report(name, seconds["ours"], seconds[name])
-        compare(name, len(clean.labels), np.concatenate(still_right["ours"]), np.concatenate(still_right[name]))
+        compare(name, len(clean.labels), np.concatenate(robust_by["ours"]), np.concatenate(robust_by[name]))
 
 
 def report(name: str, ours: list[float], theirs: list[float]) -> None:
-    """Our time as a ratio to a peer's: median and quartiles over the turns."""
-    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
+    """Print the ratio of our time to a peer's: median and quartiles over the turns."""
+    ratios = [our_time / peer_time for our_time, peer_time in zip(ours, theirs, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     print(
         f"  ours {sum(ours):.0f} s, {name} {sum(theirs):.0f} s; ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f})"
@@ -171,7 +171,7 @@ def report(name: str, ours: list[float], theirs: list[float]) -> None:
 
 
 def compare(name: str, count: int, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Robust accuracies of all images, and their difference with its paired 95 % interval."""
+    """Print robust accuracies over `count` images, and the difference with its paired 95 % interval."""
     padded = np.zeros((2, count))
     padded[0, : len(ours)], padded[1, : len(theirs)] = ours, theirs
     estimate = bootstrap([padded], lambda means: means[:, 0] - means[:, 1])
@@ -182,9 +182,9 @@ def compare(name: str, count: int, ours: np.ndarray, theirs: np.ndarray) -> None
 
 
 def six_epsilons(options: Options, target: Target, model: Classifier, clean: Predictions) -> None:
-    """All images, wrong ones too for Foolbox, which is not told; ours leaves out what is wrong and what is broken."""
+    """Attack images at six epsilons; ours skips images that are wrong or broken, Foolbox attacks all at each."""
     indices = np.arange(options.images_of_six)
-    attack, theirs = ours(target, clean, SIX), foolboxs_own(model, SIX)
+    attack, foolbox = ours(target, clean, SIX), foolbox_pgd(model, SIX)
     seconds: tuple[list[float], list[float]] = ([], [])
     counts = np.zeros((2, len(SIX)))
     for batch in np.array_split(indices, -(-len(indices) // options.batch)):
@@ -193,7 +193,7 @@ def six_epsilons(options: Options, target: Target, model: Classifier, clean: Pre
         seconds[0].append(took)
         counts[0] += [(min_epsilon > epsilon).sum() for epsilon in SIX]
         samples = target.samples(batch)
-        took, images = timed(lambda samples=samples: theirs(samples))
+        took, images = timed(lambda samples=samples: foolbox(samples))
         seconds[1].append(took)
         counts[1] += [robust(target, part.detach(), samples.labels).sum() for part in images]
     print(f"six epsilons, {len(indices)} images")
@@ -203,7 +203,7 @@ def six_epsilons(options: Options, target: Target, model: Classifier, clean: Pre
 
 
 def autoattack(options: Options, target: Target, clean: Predictions) -> None:
-    """Our standard AutoAttack and pyautoattack's."""
+    """Compare our standard AutoAttack with pyautoattack's."""
     from pyautoattack import AutoAttack
 
     epsilon, right = options.epsilon_of_autoattack, np.flatnonzero(clean.correct(1)[: options.autoattack_images])
@@ -216,16 +216,14 @@ def autoattack(options: Options, target: Target, clean: Predictions) -> None:
             left = np.concatenate([outcome.indices[np.isinf(outcome.min_epsilon)] for outcome in outcomes] or [left])
             print(f"  {part}: {len(left)} of {options.autoattack_images} robust, {time.perf_counter() - start:.0f} s")
     samples, start = target.samples(right), time.perf_counter()
-    theirs = AutoAttack(
-        target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False
-    )
-    images = theirs.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
+    peer = AutoAttack(target.victim, norm="Linf", eps=epsilon, version="standard", device="cpu", seed=0, verbose=False)
+    images = peer.run_standard_evaluation(samples.images, samples.labels, bs=options.batch)
     print(f"  pyautoattack: {time.perf_counter() - start:.0f} s")
     compare("pyautoattack", options.autoattack_images, np.isin(right, left), robust(target, images, samples.labels))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all comparisons and print the results."""
     options = tyro.cli(Options, description=__doc__)
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     recipe = get_recipe("pretrained-vit-ti")
@@ -233,7 +231,7 @@ def main() -> None:
     images = data.load(config)["val"].stratified(options.images)
     model = build(dataclasses.replace(recipe.model, weights=str(options.weights)), images.class_ids).eval()
     for parameter in model.parameters():
-        parameter.requires_grad_(True)  # as a network comes; ours freezes them itself
+        parameter.requires_grad_(True)  # as in a new network; ours freezes them itself
     target = Target.of(model, images, AttackConfig(("pgd",), parameters=PGD), 0)
     clean = clean_predictions(target, 100)
     print(f"{torch.get_num_threads()} threads; clean accuracy {clean.correct(1).mean():.1%}")

@@ -1,13 +1,13 @@
-"""How fast corruptions are made: each on one core, the whole set on all cores, and beside an evaluation.
+"""Measure how fast corruptions are made: each on one core, the whole set on all cores, and within an evaluation.
 
     python benchmarks/corruptions.py --path FOLDER/tiny-imagenet-200 --output SCRATCH [--images 10000]
 
-First every corruption on one core, severities 1 to 5, microseconds an image of 64 pixels; then, where the package
-imagecorruptions can be imported, beside it: at 64 pixels, where it uses constants for 224 ones, and at 224, where both
-use the same. (Three of its functions call what NumPy and scikit-image have removed; these calls are renamed, nothing
-else.) Then all of the fifteen at all severities on all cores, made and dropped, and made and written as JPEG files into
-a folder of SCRATCH: wall and CPU seconds, peak memory. Then the share that corrupting takes of an evaluation: of
-ViT-B/16 on a GPU, else of ViT-Ti/16.
+First every corruption on one core, severities 1 to 5, microseconds an image of 64 pixels; then, if the package
+imagecorruptions can be imported, in comparison with it: at 64 pixels, where its constants are those for 224, and at
+224, where both use the same. (Three of its functions call what NumPy and scikit-image have removed; these calls are
+renamed, nothing else.) Then all of the fifteen at all severities on all cores, made and dropped, and made and written
+as JPEG files into a folder of SCRATCH: wall and CPU seconds, peak memory. Then the fraction of an evaluation's time
+spent corrupting: of ViT-B/16 on a GPU, else of ViT-Ti/16.
 """
 
 import concurrent.futures
@@ -37,26 +37,26 @@ ALONE, CHUNK = 400, 500  # images at a time: on one core, and by each process of
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure on."""
+    """Options of the benchmark."""
 
     path: Path
     """Unpacked Tiny ImageNet, or its zip."""
     output: Path
     """Folder for the written set (3 GB), which is removed afterwards."""
     cache: Path = data.DataConfig().cache
-    """Where its decoded store is kept."""
+    """Folder of the decoded data set."""
     frost_textures: Path | None = None
     """Folder with the published textures; if not given, generated ones."""
     images: int = 10_000
-    """Of the validation images."""
+    """How many validation images to use."""
     workers: int = os.cpu_count() or 1
     """Processes for the whole set."""
     turns: int = 5
-    """Times that each corruption is measured on one core."""
+    """How often each corruption is measured on one core."""
 
 
 def microseconds(work: Callable[[], object], count: int, turns: int) -> float:
-    """Median time of one image."""
+    """Return the median time for an image, in microseconds."""
     times = []
     for _ in range(turns + 1):
         start = time.perf_counter()
@@ -65,12 +65,12 @@ def microseconds(work: Callable[[], object], count: int, turns: int) -> float:
     return statistics.median(times[1:])  # the first warms up
 
 
-def one_core(images: np.ndarray, ice: textures.Textures, turns: int) -> None:
-    """Every corruption by itself."""
+def one_core(images: np.ndarray, frost: textures.Textures, turns: int) -> None:
+    """Time every corruption on one core."""
     total = 0.0
     for name in CORRUPTIONS:
         costs = [
-            microseconds(lambda s=severity, n=name: corrupt(images, n, s, textures=ice), len(images), turns)
+            microseconds(lambda s=severity, n=name: corrupt(images, n, s, textures=frost), len(images), turns)
             for severity in SEVERITIES
         ]
         mean = statistics.mean(costs)
@@ -79,29 +79,29 @@ def one_core(images: np.ndarray, ice: textures.Textures, turns: int) -> None:
     print(f"the fifteen, mean: {total / len(COMMON):.0f} us")
 
 
-def against_imagecorruptions(small: np.ndarray, ice: textures.Textures, turns: int) -> None:
-    """Both in turns on the same images, severity 3."""
+def against_imagecorruptions(small: np.ndarray, frost: textures.Textures, turns: int) -> None:
+    """Time both on the same images, severity 3."""
     try:
         peer = imported_peer()
     except ImportError as error:
         print(f"imagecorruptions cannot be imported ({error})")
         return
     large = np.kron(small[:4, :56, :56], np.ones((1, 4, 4, 1), np.uint8))
-    for images, what in ((small[:16], "64 pixels, its constants for 224"), (large, "224 pixels, the same constants")):
+    for images, title in ((small[:16], "64 pixels, its constants for 224"), (large, "224 pixels, the same constants")):
         ratios = []
-        print(f"against imagecorruptions, severity 3, {what}:")
+        print(f"against imagecorruptions, severity 3, {title}:")
         for name in CORRUPTIONS:
-            mine = microseconds(lambda n=name, p=images: corrupt(p, n, 3, textures=ice), len(images), turns)
-            theirs = microseconds(
+            our_time = microseconds(lambda n=name, p=images: corrupt(p, n, 3, textures=frost), len(images), turns)
+            peer_time = microseconds(
                 lambda n=name, p=images: [peer(image, corruption_name=n, severity=3) for image in p], len(images), 2
             )
-            ratios.append(theirs / mine)
-            print(f"  {name:18} {mine:9,.0f} us, {theirs:10,.0f} us, ratio {theirs / mine:6.1f}")
+            ratios.append(peer_time / our_time)
+            print(f"  {name:18} {our_time:9,.0f} us, {peer_time:10,.0f} us, ratio {peer_time / our_time:6.1f}")
         print(f"  geometric mean of the ratios {statistics.geometric_mean(ratios):.1f}")
 
 
 def imported_peer() -> Callable[..., np.ndarray]:
-    """The `corrupt` of imagecorruptions, on current libraries."""
+    """Return the `corrupt` of imagecorruptions, made to work with current libraries."""
     np.float_ = np.float64  # type: ignore[attr-defined]  # as NumPy called it before version 2
     import imagecorruptions.corruptions as peer
 
@@ -117,24 +117,24 @@ def imported_peer() -> Callable[..., np.ndarray]:
 
 
 _images: np.ndarray
-_ice: textures.Textures
+_frost: textures.Textures
 
 
-def begin(path: str, ice: textures.Textures) -> None:
-    """Make a process ready."""
-    global _images, _ice  # a process has one set of images
-    _images, _ice = np.load(path, mmap_mode="r"), ice
+def begin(path: str, frost: textures.Textures) -> None:
+    """Initialize a worker process."""
+    global _images, _frost  # each worker has one set of images
+    _images, _frost = np.load(path, mmap_mode="r"), frost
     threadpoolctl.threadpool_limits(1)
 
 
 def piece(name: str, severity: int, start: int) -> int:
-    """Make a piece of a cell, and drop it."""
+    """Make a part of a cell, and drop it."""
     indices = np.arange(start, min(start + CHUNK, len(_images)))
-    return len(corrupt(_images[indices], name, severity, 0, indices, _ice))
+    return len(corrupt(_images[indices], name, severity, 0, indices, _frost))
 
 
-def measured(what: str, work: Callable[[], int]) -> None:
-    """Print wall and CPU seconds, and the most memory that one of the processes had."""
+def measure(title: str, work: Callable[[], int]) -> None:
+    """Print wall and CPU seconds, and the peak memory of this process and of a worker."""
     start, before = time.perf_counter(), os.times()
     count = work()
     wall, after = time.perf_counter() - start, os.times()
@@ -143,25 +143,25 @@ def measured(what: str, work: Callable[[], int]) -> None:
     )
     peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(
-        f"{what}: {count:,} images in {wall:.1f} s, {cpu:.1f} CPU seconds ({cpu / count * 1e6:.0f} us an image);"
+        f"{title}: {count:,} images in {wall:.1f} s, {cpu:.1f} CPU seconds ({cpu / count * 1e6:.0f} us an image);"
         f" at most {peaks[0]:,.0f} MB here and {peaks[1]:,.0f} MB in a worker"
     )
 
 
-def in_memory(images: Path, count: int, ice: textures.Textures, workers: int) -> int:
-    """All cells, on all cores, starting the processes included."""
+def in_memory(images: Path, count: int, frost: textures.Textures, workers: int) -> int:
+    """Make all cells on all cores; starting the processes is included."""
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, begin, (str(images), ice)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, context, begin, (str(images), frost)) as pool:
         tasks = [pool.submit(piece, *cell, start) for cell in CELLS for start in range(0, count, CHUNK)]
         return sum(task.result() for task in tasks)
 
 
-def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> None:
-    """Made and dropped; made and written."""
+def whole_set(clean: data.Dataset, frost: textures.Textures, options: Options) -> None:
+    """Time making the whole set in memory, and writing it."""
     with tempfile.TemporaryDirectory(dir=options.output) as folder:
         images = Path(folder) / "images.npy"
         np.save(images, clean.images[np.arange(len(clean))])
-        measured("all cells in memory", lambda: in_memory(images, len(clean), ice, options.workers))
+        measure("all cells in memory", lambda: in_memory(images, len(clean), frost, options.workers))
         manifest = Manifest(
             source=str(clean.id),
             count=len(clean),
@@ -170,16 +170,18 @@ def whole_set(clean: data.Dataset, ice: textures.Textures, options: Options) -> 
             class_names=clean.class_names,
             seed=0,
             constants="tiny",
-            frost=ice.name,
+            frost=frost.name,
             kept_as="jpeg",
         )
         root = Path(folder) / "set"
         count = len(CELLS) * len(clean)
-        measured("all cells as JPEG files", lambda: write(clean, manifest, ice, root, CELLS, options.workers) and count)
+        measure(
+            "all cells as JPEG files", lambda: write(clean, manifest, frost, root, CELLS, options.workers) and count
+        )
 
 
-def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
-    """Seconds of an evaluation on clean images and on images corrupted on the fly, in turns."""
+def within_an_evaluation(clean: data.Dataset, frost: textures.Textures) -> None:
+    """Time evaluations on clean images and on images corrupted on the fly, in turns."""
     import torch
 
     from doublevit.device import choose_dtype
@@ -190,35 +192,42 @@ def beside_an_evaluation(clean: data.Dataset, ice: textures.Textures) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name, count = ("vit-b16", 5000) if device.type == "cuda" else ("vit-ti16", 400)
     model = build(ModelConfig(name, weights="none"), clean.class_ids).to(device)
-    some = clean.first(min(count, len(clean)))
+    subset = clean.first(min(count, len(clean)))
     names = ("gaussian_noise", "glass_blur", "snow")
-    images = [CorruptedImages(some.images, corruption, 3, 0, ice) for corruption in names]
-    sets = {"clean": some} | {n: dataclasses.replace(some, images=made) for n, made in zip(names, images, strict=True)}
+    images = [CorruptedImages(subset.images, corruption, 3, 0, frost) for corruption in names]
+    sets = {"clean": subset} | {
+        n: dataclasses.replace(subset, images=made) for n, made in zip(names, images, strict=True)
+    }
     seconds: dict[str, list[float]] = {corruption: [] for corruption in sets}
     for turn in range(4):
         for corruption, dataset in sets.items():
             took = predict(model, dataset, choose_dtype("auto", device)).seconds
             seconds[corruption] += [took] if turn else []
-    print(f"evaluating {count:,} images, {name} on {device.type}, share spent corrupting:")
+    print(f"evaluating {count:,} images, {name} on {device.type}, fraction of the time spent corrupting:")
     for corruption in names:
-        shares = [1 - own / other for own, other in zip(seconds["clean"], seconds[corruption], strict=True)]
-        print(f"  {corruption:18} {statistics.median(shares):+.1%} (of {statistics.median(seconds[corruption]):.2f} s)")
+        fractions = [
+            1 - clean_time / other_time
+            for clean_time, other_time in zip(seconds["clean"], seconds[corruption], strict=True)
+        ]
+        print(
+            f"  {corruption:18} {statistics.median(fractions):+.1%} (of {statistics.median(seconds[corruption]):.2f} s)"
+        )
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all measurements and print the results."""
     options = tyro.cli(Options, description=__doc__)
     config = data.DataConfig("tiny-imagenet", options.path, cache=options.cache)
     clean = data.load(config)["val"].first(options.images)
-    ice = textures.find(options.frost_textures, options.cache, download=False)
-    print(f"frost: {ice.name}")
+    frost = textures.find(options.frost_textures, options.cache, download=False)
+    print(f"frost: {frost.name}")
     with threadpoolctl.threadpool_limits(1):
-        some = clean.first(min(ALONE, len(clean))).images[np.arange(min(ALONE, len(clean)))]
-        one_core(some, ice, options.turns)
-        against_imagecorruptions(some, ice, options.turns)
+        subset = clean.first(min(ALONE, len(clean))).images[np.arange(min(ALONE, len(clean)))]
+        one_core(subset, frost, options.turns)
+        against_imagecorruptions(subset, frost, options.turns)
     options.output.mkdir(parents=True, exist_ok=True)
-    whole_set(clean, ice, options)
-    beside_an_evaluation(clean, ice)
+    whole_set(clean, frost, options)
+    within_an_evaluation(clean, frost)
 
 
 if __name__ == "__main__":

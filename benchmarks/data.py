@@ -1,8 +1,8 @@
-"""How fast images come: our batches against torchvision's ImageFolder with a DataLoader, in one run.
+"""Measure how fast batches are loaded, against torchvision's ImageFolder with a DataLoader, in one run.
 
     python benchmarks/data.py --path FOLDER/tiny-imagenet-200 [--seconds 6]
 
-Peers get what their users write: ToTensor, and for 224 pixels Resize((224, 224)) and Normalize, in 0, 1 and 2 workers.
+Peers are set up as is usual: ToTensor, and for 224 pixels Resize((224, 224)) and Normalize, in 0, 1 and 2 workers.
 Ours are gathered from the decoded store, resized and normalized by the model's first layer. Prints images per second
 and, as the result, the ratio to the fastest peer.
 """
@@ -29,18 +29,18 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure on."""
+    """Options of the benchmark."""
 
     path: Path
     """Unpacked Tiny ImageNet."""
     cache: Path = data.DataConfig().cache
-    """Where its decoded store is kept."""
+    """Folder of the decoded data set."""
     seconds: float = 6.0
-    """How long each figure is measured for."""
+    """Seconds of each measurement."""
 
 
 def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
-    """Batches as the training loop gets them, and as the network sees them."""
+    """Yield our batches, as the training loop gathers them and the network's first layer transforms them."""
     resize, normalize = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
         for indices in training_batches(len(dataset), BATCH, 0, epoch):
@@ -49,7 +49,7 @@ def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
 
 
 def peer(path: Path, size: int, workers: int) -> Iterator[torch.Tensor]:
-    """Batches as most people get them."""
+    """Return the batches of ImageFolder and DataLoader."""
     steps = [transforms.ToTensor()]
     if size != 64:
         steps = [transforms.Resize((size, size)), *steps, transforms.Normalize(HALF, HALF)]
@@ -59,7 +59,7 @@ def peer(path: Path, size: int, workers: int) -> Iterator[torch.Tensor]:
 
 
 def rate(batches: Iterable[torch.Tensor], seconds: float) -> float:
-    """Images per second, after two seconds to get going."""
+    """Return images per second, after two seconds of warming up."""
     batches = iter(batches)
     _drain(batches, 2.0)
     start = time.perf_counter()
@@ -79,26 +79,28 @@ def prepare_rates(options: Options) -> data.Splits:
     import tempfile
 
     config = data.DataConfig("tiny-imagenet", options.path, cache=Path(tempfile.mkdtemp(dir=options.cache)))
-    for what in ("decoded", "opened again"):
+    for action in ("decoded", "opened again"):
         start = time.perf_counter()
         splits = data.load(config)
         seconds, count = time.perf_counter() - start, sum(map(len, splits.values()))
-        print(f"{count:,} images {what} in {seconds:.2f} s ({count / seconds:,.0f} images/s)")
+        print(f"{count:,} images {action} in {seconds:.2f} s ({count / seconds:,.0f} images/s)")
     shutil.rmtree(config.cache)
     return data.load(dataclasses.replace(config, cache=options.cache))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all comparisons and print the results."""
     options = tyro.cli(Options, description=__doc__)
     options.cache.mkdir(parents=True, exist_ok=True)
     train = prepare_rates(options)["train"]
     for size in (64, 224):
-        mine = rate(ours(train, size), options.seconds)
+        our_rate = rate(ours(train, size), options.seconds)
         peers = {workers: rate(peer(options.path, size, workers), options.seconds) for workers in (0, 1, 2)}
         shown = ", ".join(f"{workers} workers {speed:,.0f}" for workers, speed in peers.items())
-        print(f"{size} pixels: ours {mine:,.0f} images/s; ImageFolder + DataLoader: {shown}")
-        ratios = f"{mine / max(peers.values()):.1f} x the fastest peer, {mine / peers[0]:.1f} x that without workers"
+        print(f"{size} pixels: ours {our_rate:,.0f} images/s; ImageFolder + DataLoader: {shown}")
+        ratios = (
+            f"{our_rate / max(peers.values()):.1f} x the fastest peer, {our_rate / peers[0]:.1f} x that without workers"
+        )
         print(f"{size} pixels: {ratios}")
 
 

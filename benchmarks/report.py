@@ -1,4 +1,4 @@
-"""How large the page of twelve runs is, how long it takes to make, and how long a browser takes to open it.
+"""Measure the size of the page of twelve runs, the time to make it, and the time a browser takes to open it.
 
     python benchmarks/report.py RUN [RUN ...]
 
@@ -24,7 +24,7 @@ PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0].start
 
 
 def main() -> None:
-    """Make the page, open it nine times, each in a new browser window."""
+    """Make the page and open it nine times, each time in a new window of the browser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     runs = parser.parse_args().runs
@@ -51,10 +51,10 @@ def _size(page: Path, made: float) -> str:
 
 
 def _open(page: Path) -> list[tuple[float, float]]:
-    """Milliseconds to the first paint, and until all is loaded."""
+    """Return the milliseconds to the first paint, and until all is loaded, of each opening."""
     from playwright.sync_api import sync_playwright
 
-    found = []
+    times = []
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
@@ -62,10 +62,10 @@ def _open(page: Path) -> list[tuple[float, float]]:
             tab = browser.new_page(viewport={"width": 1440, "height": 900})
             tab.goto(page.as_uri(), wait_until="load")
             tab.wait_for_timeout(300)
-            found.append((float(tab.evaluate(PAINTED)), float(tab.evaluate(LOADED))))
+            times.append((float(tab.evaluate(PAINTED)), float(tab.evaluate(LOADED))))
             tab.close()
         browser.close()
-    return found
+    return times
 
 
 if __name__ == "__main__":

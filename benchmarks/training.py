@@ -1,11 +1,11 @@
-"""How fast we fine-tune and evaluate, against a plain PyTorch loop over the same timm network, in one run.
+"""Measure the speed of fine-tuning and evaluation against a plain PyTorch loop over the same network, in one run.
 
     python benchmarks/training.py --path FOLDER/tiny-imagenet-200 --weights vit_tiny.safetensors [--steps 40]
 
 Both: ViT-Ti/16 at 224 pixels, Adam over the last 90 tensors and a linear head, batch 32, crop and flip, bfloat16
-autocast where the processor has it. The plain loop is what one would write by hand: images decoded beforehand,
+autocast where the processor has it. The plain loop is written by hand: images decoded beforehand,
 `F.interpolate`, torchvision's transforms, no freezing beyond `requires_grad`. The two take turns, step by step, so that
-whatever else the machine does hits both. Prints images per second and the ratio, with the spread over the turns.
+other load of the machine affects both. Prints images per second and the ratio, with the spread over the turns.
 """
 
 import dataclasses
@@ -37,20 +37,20 @@ BATCH, EVALUATION_BATCH = 32, 100
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure on."""
+    """Options of the benchmark."""
 
     path: Path
     """Unpacked Tiny ImageNet, or its zip."""
     weights: Path
-    """ViT-Ti/16 from ImageNet."""
+    """Weights of ViT-Ti/16, pretrained on ImageNet."""
     cache: Path = data.DataConfig().cache
-    """Where the decoded store is kept."""
+    """Folder of the decoded data set."""
     steps: int = 40
-    """Training steps of each."""
+    """How many training steps of each are timed."""
 
 
 class PlainLoop:
-    """The loop that one writes by hand."""
+    """Trains and evaluates the network as a loop written by hand does."""
 
     def __init__(self, weights: Path, classes: int, dtype: torch.dtype) -> None:
         self.model = timm.create_model("vit_tiny_patch16_224")
@@ -65,13 +65,13 @@ class PlainLoop:
         self.dtype = dtype
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of uint8 images."""
+        """Return the logits (B, classes) of uint8 images (B, 3, H, W)."""
         images = F.interpolate(images.float() / 255, size=(224, 224), mode="bicubic", antialias=True)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             return self.model((images - 0.5) / 0.5).float()
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """One training step."""
+        """Make one training step."""
         self.model.train()
         F.cross_entropy(self.forward(self.augment(images)), labels).backward()
         self.optimizer.step()
@@ -79,13 +79,13 @@ class PlainLoop:
 
     @torch.inference_mode()
     def evaluate(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicted classes."""
+        """Return the predicted classes, int64 (B,)."""
         self.model.eval()
         return self.forward(images).argmax(dim=1)
 
 
 def make_ours(options: Options) -> Training:
-    """The recipe ti-vit with crop and flip, ready to train."""
+    """Prepare the training of the recipe ti-vit with crop and flip."""
     recipe = get_recipe("ti-vit")
     recipe = dataclasses.replace(
         recipe,
@@ -98,25 +98,25 @@ def make_ours(options: Options) -> Training:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` took."""
+    """Return the seconds that `work` took."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def report(what: str, batch: int, ours: list[float], plain: list[float]) -> None:
-    """Speeds and the ratio of the two, median and quartiles over the turns."""
-    ratios = [theirs / mine for mine, theirs in zip(ours, plain, strict=True)]
+def report(title: str, batch: int, ours: list[float], plain: list[float]) -> None:
+    """Print both speeds and their ratio, median and quartiles over the turns."""
+    ratios = [plain_time / our_time for our_time, plain_time in zip(ours, plain, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     speeds = [batch / statistics.median(times) for times in (ours, plain)]
     print(
-        f"{what}: ours {speeds[0]:.1f} images/s, plain loop {speeds[1]:.1f};"
+        f"{title}: ours {speeds[0]:.1f} images/s, plain loop {speeds[1]:.1f};"
         f" ratio {middle:.2f} (quartiles {low:.2f} to {high:.2f}, {len(ratios)} turns)"
     )
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run both comparisons and print the results."""
     options = tyro.cli(Options, description=__doc__)
     training = make_ours(options)
     train, val = training.splits["train"], training.splits["val"]

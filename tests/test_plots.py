@@ -270,7 +270,7 @@ def test_many_corruptions_are_panels_with_shared_axes():
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
     assert [axes.xaxis.get_label_text() != "" for axes in figure.axes] == [False] * 3 + [True] * 4
     assert len(words(figure)) == 1
-    assert {count: curves_module._wide(count) for count in (1, 5, 6, 15, 19)} == {1: 1, 5: 5, 6: 3, 15: 5, 19: 5}
+    assert {count: curves_module._columns(count) for count in (1, 5, 6, 15, 19)} == {1: 1, 5: 5, 6: 3, 15: 5, 19: 5}
 
 
 def test_robust_points_show_what_was_measured():

@@ -163,7 +163,7 @@ def bounds(estimate: Estimate) -> tuple[float, float]:
 
 def images(count: int, *skills: float, seed: int = 0) -> np.ndarray:
     """Hits at several skills on the same images, which are easy or hard for all of them; bool (skills, count)."""
-    return SIMULATIONS["hits"](np.random.default_rng(seed), count, *skills)
+    return SIMULATIONS["recognized"](np.random.default_rng(seed), count, *skills)
 
 
 def scores(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

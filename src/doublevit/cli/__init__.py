@@ -1,4 +1,4 @@
-"""The command line: `doublevit COMMAND ...`. Typed dataclasses become flags; no flag is written twice."""
+"""The command line: `doublevit COMMAND ...`. Options are the fields of typed dataclasses."""
 
 import os
 import signal
@@ -35,14 +35,14 @@ ALIASES = {"val": "evaluate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; bad input ends in one line and exit code 2, an interruption in 130."""
+    """Run a command; bad input ends with a one-line message and exit code 2, an interruption with 130."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
     try:
         _dispatch(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         fail(str(error), 2)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of standard output, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:

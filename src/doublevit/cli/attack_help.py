@@ -1,4 +1,4 @@
-"""`--help` of commands that attack: the hyperparameters of every attack are shown by `--help-attacks` only."""
+"""`--help` of the commands that attack; the hyperparameters of each attack are shown by `--help-attacks` only."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ HINT = "The hyperparameters of each attack, such as --attack.pgd.steps: --help-a
 
 
 def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -> Options:
-    """Fill `kind` from `arguments`, as `parse` does."""
+    """Fill an instance of `kind` from `arguments`, as `parse` does, with a shorter `--help`."""
     if "--help-attacks" in arguments:
         return parse(kind, prog, ["--help"])
     if {"--help", "-h"} & {*arguments}:

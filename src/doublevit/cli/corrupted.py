@@ -1,4 +1,4 @@
-"""`doublevit data corrupt`, and what `data verify` and `data show` know of corruptions."""
+"""`doublevit data corrupt`, and what `data verify` and `data show` do with corruptions."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ DEFAULT = CorruptionConfig(("common",))
 
 @dataclasses.dataclass(frozen=True)
 class Corrupt:
-    """Write a corrupted set: validation images, by corruption and severity; what is there already is kept."""
+    """Write a corrupted set: validation images by corruption and severity; what is there already is kept."""
 
     data: DataConfig = DataConfig()
     output: Path = Path("corrupted")
@@ -47,9 +47,9 @@ def corrupt(arguments: Sequence[str]) -> None:
     from doublevit.corrupted_sets.write import write
     from doublevit.corruptions.config import table_for
 
-    clean, wanted = load(with_source(options.data, arguments))["val"], options.corruption
+    clean, config = load(with_source(options.data, arguments))["val"], options.corruption
     clean = clean if options.first is None else clean.first(options.first)
-    ice = on_the_fly(clean, wanted, options.data.cache).textures
+    textures = on_the_fly(clean, config, options.data.cache).textures
     height, width = clean.images.shape[1:3]
     manifest = Manifest(
         source=str(clean.id),
@@ -57,18 +57,19 @@ def corrupt(arguments: Sequence[str]) -> None:
         side=(height, width),
         class_ids=clean.class_ids,
         class_names=clean.class_names,
-        seed=wanted.corruption_seed,
+        seed=config.corruption_seed,
         constants=table_for(height, width).name,
-        frost=ice.name,
+        frost=textures.name,
         kept_as=options.format,
     )
-    made = write(clean, manifest, ice, options.output, wanted.cells, options.data.workers or os.cpu_count() or 1)
-    say(f"{options.output}: {len(wanted.cells)} cells of {len(clean):,} images, {made} of them made now")
+    workers = options.data.workers or os.cpu_count() or 1
+    made = write(clean, manifest, textures, options.output, config.cells, workers)
+    say(f"{options.output}: {len(config.cells)} cells of {len(clean):,} images, {made} of them made now")
     say(f"constants {manifest.constants}, seed {manifest.seed}, frost: {manifest.frost}")
 
 
 def verify_set(path: Path) -> None:
-    """Print what is wrong with a set, a line each, and end with code 2; or say that nothing is."""
+    """Print the problems of a corrupted set, a line each, and end with code 2; or print that there are none."""
     from doublevit.corrupted_sets.verify import verify
 
     verified = verify(path)
@@ -80,7 +81,7 @@ def verify_set(path: Path) -> None:
 
 
 def show_corruptions(dataset: Dataset, index: int, config: CorruptionConfig, cache: Path) -> "Image":
-    """The image at `index` under each of some corruptions, by severity."""
+    """Draw the image at `index` under each of some corruptions, by severity."""
     from doublevit.corrupted_sets.sets import on_the_fly
     from doublevit.report.sheets import corruption_sheet
 

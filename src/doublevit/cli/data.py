@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Which:
-    """Which images."""
+class DataOptions:
+    """Options that say which images."""
 
     data: DataConfig = DataConfig()
 
 
 @dataclasses.dataclass(frozen=True)
-class Verify(Which):
+class Verify(DataOptions):
     """Check that a source is complete, or that a corrupted set is, and that every byte is as it should be."""
 
     corrupted_set: Path | None = None
@@ -40,7 +40,7 @@ class Verify(Which):
 
 
 @dataclasses.dataclass(frozen=True)
-class Show(Which):
+class Show(DataOptions):
     """Write a contact sheet: images of some classes; views of them as trained on; or one image, corrupted."""
 
     output: Path = Path("contact-sheet.png")
@@ -50,13 +50,13 @@ class Show(Which):
     classes: int = 10
     """Rows: this many classes, spread over all of them."""
     images: int = 8
-    """Images of each; with --augment, views of the first one."""
+    """Images of each class; with --augment, views of its first image."""
     augment: str | None = None
-    """A policy (see `doublevit recipes`), with its defaults, at the image's own size: show views and operations."""
+    """Show views by this policy (see `doublevit recipes`) with its defaults, at the size of the images."""
     corruption: tuple[str, ...] = ()
-    """Names, or common, validation, paper, all: show one image under these, by severity."""
+    """Show one image under these corruptions (names, or common, validation, paper, all), by severity."""
     index: int = 0
-    """Which image, with --corruption."""
+    """Index of the image, with --corruption."""
     frost_textures: Path | None = None
     """Folder with the published frost textures, with --corruption."""
 
@@ -80,8 +80,8 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    """Decode images into the cache, or find them there."""
-    options = parse(Which, "doublevit data prepare", arguments, description=_prepare.__doc__)
+    """Decode images into the cache, unless they are there already."""
+    options = parse(DataOptions, "doublevit data prepare", arguments, description=_prepare.__doc__)
     splits = load(with_source(options.data, arguments))
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
@@ -121,7 +121,7 @@ def _show(arguments: Sequence[str]) -> None:
 
 
 def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "list[list[View]]":
-    """The first image of each of some classes, followed by views of it."""
+    """Return the first image of each of some classes, followed by views of it, with captions."""
     from doublevit.augment.policies import described_views
     from doublevit.data.sheet import first_of_classes
 
@@ -130,7 +130,7 @@ def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "lis
     views = described_views(images, chosen, len(dataset), augment, options.images)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
     originals = zip(images, names, strict=True)
-    return [[(image, [name]), *own] for (image, name), own in zip(originals, views, strict=True)]
+    return [[(image, [name]), *row] for (image, name), row in zip(originals, views, strict=True)]
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -1,4 +1,4 @@
-"""`doublevit errors` and `doublevit show attention`: looking into a run."""
+"""`doublevit errors` and `doublevit show attention`, which look into a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from doublevit.jobs.options import AttentionOptions
 if TYPE_CHECKING:
     from doublevit.jobs.errors import ErrorAnalysis
 
-MOST_SHOWN = 600  # mistakes that make a sheet of a hundred rows
-BEST = 3
+MOST_MISTAKES = 600  # a sheet of a hundred rows
+BEST_CLASSES = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """What a run gets wrong: its worst classes, confusions, calibration and surest mistakes, by what was measured."""
+    """Analyze what a run gets wrong: worst classes, confusions, calibration and surest mistakes of a measurement."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     condition: tuple[str, ...] = ("clean",)
-    """Words that the measurement fits, such as clean, fog 3, pgd 1/255, best, adapted, unadapted, top-k=32, n=500; of
-    those that fit, the newest of the network as it was trained is taken."""
+    """Words that the measurement fits, such as clean, fog 3, pgd 1/255, best, adapted, unadapted, top-k=32, n=500.
+    Of those that fit, the newest is taken, preferably of the network as it was trained."""
     worst: int = 10
-    """How many of the worst classes and of the most confused pairs are told."""
+    """How many of the worst classes and of the most confused pairs are shown."""
     mistakes: int = 24
     """How many of the surest mistakes the gallery shows; 0 for none."""
 
@@ -39,12 +39,12 @@ class Errors:
             raise UserError("--condition: expected words such as clean or fog 3, found none")
         if self.worst < 1:
             raise UserError(f"--worst: expected at least 1, found {self.worst}")
-        if not 0 <= self.mistakes <= MOST_SHOWN:
-            raise UserError(f"--mistakes: expected 0 to {MOST_SHOWN}, found {self.mistakes}")
+        if not 0 <= self.mistakes <= MOST_MISTAKES:
+            raise UserError(f"--mistakes: expected 0 to {MOST_MISTAKES}, found {self.mistakes}")
 
 
 def errors(arguments: Sequence[str]) -> None:
-    """What a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
+    """Show what a run gets wrong, by class and by image, and how sure it is: `errors RUN [--condition fog 3]`."""
     options = parse(Errors, "doublevit errors", arguments)
     from doublevit.jobs.errors import analyze
 
@@ -60,7 +60,7 @@ def errors(arguments: Sequence[str]) -> None:
 
 
 def _show_measurement(analysis: "ErrorAnalysis") -> None:
-    """The whole in one sentence, and which measurement it is of."""
+    """Print the result in one sentence, and which measurement it is of."""
     row, error = analysis.measurement.row, analysis.calibration.equal_width.error
     say(
         f"{analysis.title}: {row.value:.1%} of {row.count:,} images right (95 % interval {row.low:.1%} to"
@@ -82,12 +82,12 @@ def _show_tables(analysis: "ErrorAnalysis", worst: int) -> None:
     from doublevit.report.tables.errors import calibration_table, class_table, pair_table
 
     names = analysis.measured.class_names
-    taken = {pair.true: pair for pair in reversed(analysis.confusions)}  # the most frequent last
+    taken_for = {pair.true: pair for pair in reversed(analysis.confusions)}  # the most frequent overwrites others
     rising, best = worst_first(analysis.classes), best_first(analysis.classes)
-    out.print(terminal(class_table("worst-classes", "Worst classes", rising[:worst], names, taken)))
+    out.print(terminal(class_table("worst-classes", "Worst classes", rising[:worst], names, taken_for)))
     if len(rising) > worst:
-        few = best[: min(BEST, len(rising) - worst)]
-        out.print(terminal(class_table("best-classes", "Best classes", few, names, taken)))
+        few = best[: min(BEST_CLASSES, len(rising) - worst)]
+        out.print(terminal(class_table("best-classes", "Best classes", few, names, taken_for)))
     if analysis.confusions:
         out.print(terminal(pair_table(analysis.confusions[:worst], names)))
     out.print(terminal(calibration_table(analysis.calibration)))
@@ -97,7 +97,7 @@ USAGE = "usage: doublevit show attention RUN [IMAGE ...] [options]\n\nall option
 
 
 def show(arguments: Sequence[str]) -> None:
-    """What a network looks at, as a picture: `show attention RUN [IMAGE ...] [options]`."""
+    """Draw what a network attends to: `show attention RUN [IMAGE ...] [options]`."""
     if asks_help(arguments):
         say(USAGE)
     elif arguments[0] != "attention":
@@ -111,6 +111,6 @@ def _attention(arguments: Sequence[str]) -> None:
     from doublevit.jobs.attention import attention_sheet
 
     sheet = attention_sheet(options)
-    with whole_file(options.picture) as file:
+    with whole_file(options.output_path) as file:
         sheet.save(file, format="PNG")
-    say(f"written: {options.picture}")
+    say(f"written: {options.output_path}")

@@ -1,4 +1,4 @@
-"""`doublevit recipes`: everything that has a name."""
+"""`doublevit recipes`, which lists everything that has a name."""
 
 from collections.abc import Sequence
 
@@ -30,12 +30,12 @@ def recipes(arguments: Sequence[str]) -> None:
 
 
 def print_recipes() -> None:
-    """The recipes, a line each."""
+    """Print the recipes, a line each."""
     print_names("Recipes", {name: recipe.note for name, recipe in RECIPES.items()})
 
 
 def print_names(title: str, notes: dict[str, str]) -> None:
-    """A titled list of names and what they mean."""
+    """Print a titled list of names and what they mean."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
     for name, note in notes.items():
         table.add_row(f"  {name}", Text(note))

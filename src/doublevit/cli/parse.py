@@ -1,4 +1,4 @@
-"""Arguments to dataclasses by tyro, whose boxed complaints are folded into the one line that every error gets."""
+"""Parsing of arguments into dataclasses by tyro, whose boxed errors are folded into one line."""
 
 import contextlib
 import dataclasses
@@ -17,9 +17,9 @@ from doublevit.errors import UserError
 Options = TypeVar("Options")
 
 RENAMED = {"--train.optimiser": "--train.optimizer", "--photos": "--first", "--photo": "--index"}
-"""Options under the names that they had until version 0.1, which still work in this one."""
+"""Options by the names that they had until version 0.1, which still work in this one."""
 RENAMED_VALUES = {("--augment.place", "photo"): "image", ("--attack.space", "photo"): "image"}
-"""The same of values."""
+"""Values of options by the names that they had."""
 
 
 def parse(
@@ -30,27 +30,27 @@ def parse(
     Raises:
         UserError: an argument is unknown, missing, of another type or out of range.
     """
-    complaint = io.StringIO()
+    error_box = io.StringIO()
     current = list(_current(arguments, renamed))
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(error_box):
             options = tyro.cli(kind, prog=prog, args=current, **tyro_options)
     except SystemExit as end:
         if not end.code:
             raise
-        raise UserError(f"{_fold(complaint.getvalue())}; see {prog} --help") from None
+        raise UserError(f"{_fold(error_box.getvalue())}; see {prog} --help") from None
     if getattr(options, "device", "auto") != "auto":
         os.environ["ACCELERATE_TORCH_DEVICE"] = options.device  # before torch is imported
     return options
 
 
 def asks_help(arguments: Sequence[str]) -> bool:
-    """Whether a command that wants a word was given none, or asked for help."""
+    """Return whether a command that needs an argument was given none, or was asked for help."""
     return not arguments or arguments[0] in ("-h", "--help")
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:
-    """The value that `arguments` give an option, written as `--name value` or `--name=value`; None if they do not."""
+    """Return the value of an option in `arguments`, `--name value` or `--name=value`; None if it is not given."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
         if name.replace("_", "-") in names:
@@ -59,14 +59,14 @@ def value_of(arguments: Sequence[str], *names: str) -> str | None:
 
 
 def with_source(config: DataConfig, arguments: Sequence[str]) -> DataConfig:
-    """The data with the source that its path implies, unless `arguments` name one."""
+    """Return the data's config with the source that its path implies, unless `arguments` name one."""
     if config.path is None or value_of(arguments, "--data.source") is not None:
         return config
     return dataclasses.replace(config, source=source_at(config.path))
 
 
 def _current(arguments: Sequence[str], renamed: Mapping[str, str]) -> Iterator[str]:
-    """The arguments under the names of this version, with a word to the user where they have older ones."""
+    """Yield the arguments under the names of this version, and warn the user of older ones."""
     option = ""
     for argument in arguments:
         is_option = argument.startswith("--")
@@ -80,7 +80,7 @@ def _current(arguments: Sequence[str], renamed: Mapping[str, str]) -> Iterator[s
 
 
 def _fold(box: str) -> str:
-    """The first part of a box as one line, with the flags that it suggests: "Unrecognized option ...; near: --x"."""
+    """Return the first part of a box as one line, with its suggestions: "Unrecognized ...; did you mean --x?"."""
     below_title = box.splitlines()[1:]
     text = " ".join(line.strip("│╰╯ ") for line in below_title)  # without borders where the terminal has no UTF-8
     parts = [part.strip() for part in re.split(r"[─-]{4,}", text) if part.strip()]

@@ -1,4 +1,4 @@
-"""`doublevit report` and `doublevit tables`: what runs say, for people."""
+"""`doublevit report` and `doublevit tables`, which show results of runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from doublevit.report.tables import SECTIONS, USUAL
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A page of one run, of several compared, or of a study: one HTML file that needs nothing but a browser.
+    """Write the page of one run, of several compared, or of a study: one HTML file that needs only a browser.
 
-    It holds the result with its interval, sortable tables, plots, images, mistakes, attacks and attention maps where
-    there are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
+    It holds the result with its interval, sortable tables, plots, images, mistakes, attacks and attention maps if there
+    are any, what the numbers do not say, and how to repeat them. Nothing is measured again.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
@@ -39,7 +39,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """What was measured of some runs, as tables in the terminal, or in a form for papers and programs."""
+    """Print what was measured of some runs as tables for the terminal, or in a form for papers and programs."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Folders of runs, or of a study; comparisons are with the first, or with the study's baseline."""
@@ -59,7 +59,7 @@ class Tables:
 
 
 def report(arguments: Sequence[str]) -> None:
-    """A page with tables, plots and galleries, in one HTML file: `report RUN ... [--output FILE]`."""
+    """Write a page with tables, plots and galleries, in one HTML file: `report RUN ... [--output FILE]`."""
     options = parse(Report, "doublevit report", arguments)
     from doublevit.jobs.report import write_report
 
@@ -72,7 +72,7 @@ def report(arguments: Sequence[str]) -> None:
 
 
 def tables(arguments: Sequence[str]) -> None:
-    """The same tables in the terminal, in Markdown, LaTeX, CSV or JSON: `tables RUN ... [--format latex]`."""
+    """Print the tables of the page as text, Markdown, LaTeX, CSV or JSON: `tables RUN ... [--format latex]`."""
     options = parse(Tables, "doublevit tables", arguments)
     from doublevit.analysis.compare import compare_runs
     from doublevit.report.tables.every import every_table

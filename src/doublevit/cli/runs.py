@@ -40,7 +40,7 @@ NAME is any network of timm, PATH a folder of class folders, or Tiny ImageNet's 
 All options: {prog} RECIPE --help
 """
 RESULTS = ("accuracy", "robustness", "cells", "means", "attacks", "parts")
-"""The tables that may be made of rows that were just measured, one below the other."""
+"""The tables of rows that were just measured, in the order in which they are printed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +71,14 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Only train: `train RECIPE [options]`, or `train --resume RUN`."""
-    folder = _train(arguments, "train").run
+    """Train by a recipe, without evaluating: `train RECIPE [options]`, or `train --resume RUN`."""
+    folder = _train(arguments, "train").run.path
     if is_main_process():
-        say(f"trained; everything is in {folder.path}\nnow: doublevit evaluate {folder.path}")
+        say(f"trained; everything is in {folder}\nnow: doublevit evaluate {folder}")
 
 
 def evaluate(arguments: Sequence[str]) -> None:
-    """Accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
+    """Measure accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
     options = parse_evaluation(Evaluate, "doublevit evaluate", arguments)
     from doublevit.jobs.evaluate import evaluate as measure
 
@@ -90,7 +90,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def transfer(arguments: Sequence[str]) -> None:
-    """Black box: each run on images made to fool the others, as a matrix: `transfer RUN RUN ... [options]`."""
+    """Test each run on images made to fool the others (black box), as a matrix: `transfer RUN RUN ... [options]`."""
     options = parse_evaluation(TransferOptions, "doublevit transfer", arguments)
     from doublevit.jobs.evaluate import transfer as measure
 
@@ -104,7 +104,7 @@ def transfer(arguments: Sequence[str]) -> None:
 
 
 def speed(arguments: Sequence[str]) -> None:
-    """What a run's network costs here: images a second, memory, parameters, MACs: `speed RUN [--batch-size 32]`."""
+    """Measure speed, memory, parameters and MACs of a run's network on this machine: `speed RUN [--batch-size 32]`."""
     options = parse(SpeedOptions, "doublevit speed", arguments)
     from doublevit.jobs.speed import measure_speed
     from doublevit.runs.folder import RunFolder
@@ -142,7 +142,7 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
 
 
 def _chosen_recipe(arguments: Sequence[str]) -> tuple[Recipe, Sequence[str]]:
-    """The recipe that the first argument names, or the generic one of --model, and the arguments that are left."""
+    """Return the recipe that the first argument names, or that of --model, and the arguments that are left."""
     if not arguments[0].startswith("-"):
         return get_recipe(arguments[0]), arguments[1:]
     model = value_of(arguments, "--model", "--model.backbone")
@@ -152,7 +152,7 @@ def _chosen_recipe(arguments: Sequence[str]) -> tuple[Recipe, Sequence[str]]:
 
 
 def _show_result(evaluated: "Evaluated") -> None:
-    """Tables of what was measured, and what lies in the run's folder."""
+    """Print tables of what was measured, and what is in the run's folder."""
     if not is_main_process():
         return
     folder, recipe = evaluated.run.path, from_dict(evaluated.run.recipe())
@@ -166,7 +166,7 @@ def _show_result(evaluated: "Evaluated") -> None:
 
 
 def _show_rows(run: "RunFolder", rows: "Sequence[Row]", sections: Sequence[str] = RESULTS) -> None:
-    """Show rows of a run that were just measured, in the tables of the page."""
+    """Print rows of a run that were just measured, in the tables of the page."""
     from doublevit.analysis.compare import compare_rows
     from doublevit.report.formats.terminal import print_tables
     from doublevit.report.tables.every import result_tables
@@ -175,7 +175,7 @@ def _show_rows(run: "RunFolder", rows: "Sequence[Row]", sections: Sequence[str] 
 
 
 def _show_transfer(rows: "Sequence[Row]") -> None:
-    """Show transfers among some runs that were just measured, as matrices."""
+    """Print transfers among some runs that were just measured, as matrices."""
     from doublevit.analysis.attacked import transfer_matrices
     from doublevit.report.formats.terminal import print_tables
     from doublevit.report.tables.attacks import transfer_tables

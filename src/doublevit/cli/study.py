@@ -1,4 +1,4 @@
-"""`doublevit study`: what is slow to import is imported when the arguments have been read."""
+"""`doublevit study`. What is slow to import is imported after parsing."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from doublevit.studies.plan import StudyRequest
 
 SHORT = ("accuracy", "comparison")
-"""The tables by which a study is told in short."""
+"""The tables that are printed at the end of a study."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +38,17 @@ class StudyOptions(DeviceOptions):
     runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
     """Folder that holds all runs."""
     cells: tuple[str, ...] | None = None
-    """Do only these; all can be seen with --dry-run."""
+    """Do only these cells; --dry-run lists all."""
     samples: int | None = None
-    """Evaluate on so many validation images only, of each class its share."""
+    """Evaluate on so many validation images only, drawn in proportion to the classes."""
     first: int | None = None
     """Evaluate on the first so many validation images only."""
     attack_samples: int | None = None
-    """Attack so many validation images, of each class its share; 0 for no attacks; if not given, as the study says."""
+    """Attack so many validation images, drawn in proportion to the classes; 0: no attacks; default: the study's."""
     seeds: tuple[int, ...] = ()
     """Train every cell with each of these; the first one's runs bear the cells' names. If not given, --seed alone."""
     dry_run: bool = False
-    """Only tell what is done and what is to do."""
+    """Only print what is done and what is to do."""
     table: bool = False
     """Only make the table again, from the study's files alone; `doublevit report` renews the page."""
 
@@ -123,9 +123,9 @@ def _run(request: "StudyRequest") -> None:
 
 
 def _report(request: "StudyRequest", record: StudyRecord, known: Sequence[str]) -> None:
-    """The page, of what is done so far; where it cannot be made, the study's own outcome still counts.
+    """Write the page of what is done so far; if that fails, only warn, since the study itself has not failed.
 
-    Of its remarks, those are shown that are not `known`.
+    Remarks of the page are printed unless they are `known`, that is printed already.
     """
     if not any(entry.measured for entry in record.entries):
         return
@@ -143,7 +143,7 @@ def _report(request: "StudyRequest", record: StudyRecord, known: Sequence[str]) 
 
 
 def _show(folder: Path, record: StudyRecord) -> tuple[str, ...]:
-    """The tables, in the terminal and as files, and the remarks on cells that failed or are not done, returned too."""
+    """Print tables and write them to files; print and return remarks on cells that failed or are not done."""
     from doublevit.analysis.compare import compare_runs, study_remarks
     from doublevit.report.formats.terminal import print_tables
     from doublevit.report.tables.every import result_tables

@@ -1,4 +1,4 @@
-"""How the command line talks: results to standard output, everything else to standard error."""
+"""Output of the command line: results to standard output, everything else to standard error."""
 
 import re
 from typing import NoReturn
@@ -12,15 +12,15 @@ INTERRUPTED = "stopped; what was finished is kept: give the same command again t
 
 
 def say(line: str) -> None:
-    """A plain line, never colored, broken or read as markup."""
+    """Print a plain line, never colored, broken or read as markup."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def as_options(text: str) -> str:
-    """An error's text with every argument, written `a.b_c` or `a.b_c=value`, as what is typed: --a.b-c value."""
+    """Return an error's text with every argument, `a.b_c` or `a.b_c=value`, as the user types it: --a.b-c value."""
 
-    def option(found: re.Match[str]) -> str:
-        name, value = found[1].replace("_", "-"), found[2]
+    def option(match: re.Match[str]) -> str:
+        name, value = match[1].replace("_", "-"), match[2]
         if value == "False":
             group, dot, last = name.rpartition(".")
             return f"--{group}{dot}no-{last}"
@@ -30,12 +30,12 @@ def as_options(text: str) -> str:
 
 
 def warn(line: str) -> None:
-    """A line on standard error, beside a result that is there all the same."""
+    """Print a warning on standard error; the command goes on."""
     console.print(f"warning: {as_options(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(line: str, code: int) -> NoReturn:
-    """One line on standard error, and out; of several processes that stop together only the first says so."""
+    """Print a line on standard error and exit; of several processes that are stopped together only the first prints."""
     if code != STOPPED or is_main_process():
         console.print(f"doublevit: {as_options(line)}", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code)

@@ -1,1 +1,1 @@
-"""What the commands do: training and evaluation, from recipe and run folder to results."""
+"""The work behind the commands: training and evaluation, from recipe and run folder to results."""

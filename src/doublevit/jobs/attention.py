@@ -1,4 +1,4 @@
-"""A picture of what a run's network looks at."""
+"""Attention maps of a run's network, as a picture."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from doublevit.models.attention_maps import attention_maps
 from doublevit.progress import bar
 from doublevit.report.sheets import beside_overlays, headed, overlay
 
-EXAMPLES = 4  # images of the run's own, where none are given
+EXAMPLES = 4  # validation images of the run, if none are given
 CaptionedImage = tuple[np.ndarray, str]
-"""Pixels uint8 (H, W, 3) and what is known of them."""
+"""Pixels uint8 (H, W, 3) and a caption: the file's name, or the true class."""
 
 
 def attention_sheet(options: AttentionOptions) -> Image:
-    """A row for each image: the image with its prediction, and its maps.
+    """Draw a row for each image: the image with its prediction, then its attention maps.
 
     Raises:
-        UserError: an image cannot be read, or the network has no attention that can be laid over it.
+        UserError: an image cannot be read, or the network has no attention that can be shown.
     """
-    given = [(_read(path), path.name) for path in options.images]  # before anything slow
+    given = [(_read(path), path.name) for path in options.images]  # a bad file is found before anything slow
     loaded = load_run(options.run, EvalOptions(checkpoint=options.checkpoint, top_k=options.top_k))
     images = given or _examples(loaded.dataset)
     rows = []
@@ -40,7 +40,7 @@ def attention_sheet(options: AttentionOptions) -> Image:
 
 
 def _heading(loaded: LoadedRun) -> str:
-    """Whose attention it is."""
+    """Return the name of the run, its checkpoint, and its sparse attention."""
     identity, mode = loaded.model.id, loaded.network.attention
     sparse = f"; sparse attention: {mode.describe()}" if mode else ""
     return f"{identity.model}, {identity.checkpoint}{sparse}"
@@ -52,10 +52,10 @@ def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray,
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(device_of(model))
     maps = attention_maps(model, image)
     tiles = [(beside_overlays(pixels), [caption, _prediction(loaded, image)])]
-    for each in maps:
-        weights = each.weights.float().cpu().numpy()
+    for attention_map in maps:
+        weights = attention_map.weights.float().cpu().numpy()
         most = f"{weights.max():.1%} at most, {weights.mean():.1%} on the mean"
-        tiles.append((overlay(pixels, weights), [each.title, most]))
+        tiles.append((overlay(pixels, weights), [attention_map.title, most]))
     return tiles
 
 
@@ -67,14 +67,14 @@ def _prediction(loaded: LoadedRun, image: torch.Tensor) -> str:
 
 
 def _examples(dataset: Dataset) -> list[CaptionedImage]:
-    """The first image of each of a few classes."""
+    """Return the first image of each of a few classes."""
     indices = first_of_classes(dataset, EXAMPLES)
     names = [first_name(dataset.class_names[label]) for label in dataset.labels[indices]]
     return [(image, f"true: {name}") for image, name in zip(dataset.images[indices], names, strict=True)]
 
 
 def _read(path: Path) -> np.ndarray:
-    """An image's center square, at its own resolution."""
+    """Read an image file and return its center square at full resolution, uint8 (side, side, 3)."""
     try:
         image = decode(path.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a run gets wrong under a condition: classes, confusions, calibration, pictures. Needs no torch and no model."""
+"""Error analysis of a run under a condition: classes, confusions, calibration, gallery. Needs no torch, no model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -38,12 +38,12 @@ FILES = {
     "confusion.svg": "the same for print",
     "mistakes.png": "the surest mistakes",
 }
-"""What may lie in the folder of an analysis, in the order in which it is listed."""
+"""The files that an analysis may write, in the order in which they are listed, and what each holds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ErrorAnalysis:
-    """A measurement, `fitting` as many as had been asked for, and its errors; `folder` holds the files."""
+    """Holds the errors of a measurement, the newest of `fitting` that fit the condition; `folder` holds the files."""
 
     measurement: SavedMeasurement
     fitting: int
@@ -56,16 +56,16 @@ class ErrorAnalysis:
 
     @property
     def title(self) -> str:
-        """The run and the condition."""
+        """The names of the run and of the condition."""
         return f"{self.measurement.row.model}, {self.measurement.name}"
 
     def files(self) -> dict[Path, str]:
-        """The files that were written, and what each is."""
+        """Return the files that were written, and what each holds."""
         return {self.folder / name: meaning for name, meaning in FILES.items() if (self.folder / name).is_file()}
 
 
 def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> ErrorAnalysis:
-    """The newest measurement that fits some words, of the network as trained if there is one, with files in its folder.
+    """Analyze the newest measurement that fits `condition`, of the network as trained if possible, and write files.
 
     Args:
         path: the folder of the run.
@@ -79,7 +79,7 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     top_k = recorded(recipe.model.top_k)
-    fit = sorted(fitting(run, condition), key=lambda each: (each.row.top_k == top_k, not each.row.adapted))
+    fit = sorted(fitting(run, condition), key=lambda saved: (saved.row.top_k == top_k, not saved.row.adapted))
     measurement, predictions = fit[-1], fit[-1].predictions()
     measured = _measured_images(recipe.data, measurement, predictions)
     labels, answers = labels_and_answers(predictions)
@@ -108,7 +108,7 @@ def _measured_images(config: DataConfig, measurement: SavedMeasurement, predicti
 
 def _write(analysis: ErrorAnalysis, worst: int, shown: int) -> None:
     folder, images = analysis.folder, analysis.measured
-    for name in FILES:  # of an older analysis, of which some might not be written anew
+    for name in FILES:  # of an older analysis: some of them might not be written again
         (folder / name).unlink(missing_ok=True)
     write_classes(folder / "classes.csv", analysis.classes, images.class_ids, images.class_names)
     write_pairs(folder / "confusions.csv", analysis.confusions, images.class_ids, images.class_names)
@@ -124,8 +124,8 @@ def _write_gallery(analysis: ErrorAnalysis, shown: int) -> None:
     measured, indices = analysis.measured, surest_mistakes(analysis.predictions, shown)
     if measured.images is None or not len(indices):
         return
-    every = sum(confusion.images for confusion in analysis.confusions)
-    heading = f"{analysis.title}: the {len(indices)} surest of {every:,} mistakes\n{measured.remark}"
+    total = sum(confusion.images for confusion in analysis.confusions)
+    heading = f"{analysis.title}: the {len(indices)} surest of {total:,} mistakes\n{measured.remark}"
     with whole_file(analysis.folder / "mistakes.png") as file:
         sheet = mistakes_sheet(measured.images, analysis.predictions, indices, measured.class_names, heading)
         sheet.save(file, format="PNG")

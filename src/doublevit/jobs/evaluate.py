@@ -33,34 +33,34 @@ from doublevit.runs.row import Row
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Every row that was asked for, measured now or before, and what the checks of attacks have found."""
+    """Holds every row that was asked for, measured now or before, and the findings of the checks of attacks."""
 
     run: RunFolder
     rows: list[Row]
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
     def of_kind(self, kind: type) -> list[Row]:
-        """The rows whose condition is of a kind, such as `Corruption`."""
+        """Return the rows whose condition is of a kind, such as `Corruption`."""
         return [row for row in self.rows if isinstance(row.condition, kind)]
 
 
 def finish(trained: Trained) -> Evaluated:
-    """Evaluate a run's last weights on clean images; what the last validation has predicted is not computed again."""
-    if trained.measured is None:
+    """Evaluate a run's last weights on clean images; predictions of the last validation are not computed again."""
+    if trained.validation is None:
         return evaluate(Evaluate(trained.run.path))
     note_command(trained.run)
     recipe = from_dict(trained.run.recipe())
     model = make_eval_model(trained.run, recipe, trained.model, EvalOptions())
-    result = accuracy_result(trained.measured, model.id, Clean())
+    result = accuracy_result(trained.validation, model.id, Clean())
     open_results(trained.run).add(result)
     return Evaluated(trained.run, list(result.rows))
 
 
 def evaluate(options: Evaluate) -> Evaluated:
-    """Measure a run's "last" or "best" weights, and add what is new to its results.
+    """Evaluate a run's "last" or "best" weights, and add what is new to its results.
 
     Raises:
-        UserError: something of what is asked for is not there, or does not fit.
+        UserError: a file, corrupted set or reference is missing, or options do not fit the run.
     """
     loaded = load_run(options.run, options)
     model, adaptation = adapted(loaded.model, options)
@@ -70,21 +70,22 @@ def evaluate(options: Evaluate) -> Evaluated:
     for evaluator in evaluators:
         for result in evaluator.run(model, loaded.dataset, loaded.results):
             rows += result.rows
-    findings = [finding for each in evaluators if isinstance(each, AttackEvaluator) for finding in each.findings]
+    attacks = [evaluator for evaluator in evaluators if isinstance(evaluator, AttackEvaluator)]
+    findings = [finding for evaluator in attacks for finding in evaluator.findings]
     return Evaluated(loaded.run, rows, findings)
 
 
 def make_evaluators(
     options: Evaluate, dataset: Dataset, recipe: Recipe, run: RunFolder, adaptation: Adaptation | None = None
 ) -> list[Evaluator]:
-    """Clean images first, then what is asked for.
+    """Make the evaluators that `options` ask for, that of clean images first.
 
     Raises:
-        UserError: a corrupted set or reference is not there, or does not fit.
+        UserError: a corrupted set or reference is missing, or does not fit.
     """
     config = options.robustness
-    alone = not config.corruptions and not options.attack.names  # asked for once more, measured once more
-    evaluators: list[Evaluator] = [CleanEvaluator(adaptation, again=alone)]
+    only_clean = not config.corruptions and not options.attack.names  # then measured again, since asked for again
+    evaluators: list[Evaluator] = [CleanEvaluator(adaptation, again=only_clean)]
     if config.corruptions:
         corrupted = _corrupted_set(options, dataset, recipe.data.cache)
         reference = _reference(config.relative_to, corrupted, config.cells) if config.relative_to else (None, None)
@@ -106,15 +107,15 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
 
 
 def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tuple[CellResults, ModelId]:
-    """The same cells, as another run was measured on them, always with the same weights, as trained: the newest."""
+    """Return the newest results of another run, as trained, on the same cells, all with the same weights."""
     run = RunFolder.open(path)
     results, top_k = Results(run), recorded(from_dict(run.recipe()).model.top_k)
     as_trained = [row.model_id for row in reversed(results.rows) if not row.adapted and row.top_k == top_k]
     for model in dict.fromkeys(as_trained):
         expected = CorruptionEvaluator(corrupted, cells).expected_cells(model)
-        found = [result for each in expected if (result := results.find(each))]
-        if len(found) == len(cells):
-            return dict(zip(cells, found, strict=True)), model
+        measured = [result for cell in expected if (result := results.find(cell))]
+        if len(measured) == len(cells):
+            return dict(zip(cells, measured, strict=True)), model
     raise UserError(
         f"{path} was not measured on all of these corruptions with the same images and draws; first give doublevit"
         f" evaluate {path} the same options without `relative_to`"
@@ -122,33 +123,33 @@ def _reference(path: Path, corrupted: CorruptedSet, cells: Sequence[Cell]) -> tu
 
 
 def transfer(options: TransferOptions) -> list[Row]:
-    """Images made on each run, shown to all; a row for each pair, attack and epsilon, added to the results.
+    """Evaluate all runs on images attacked on each; a row for each pair, attack and epsilon is added to the results.
 
     Raises:
-        UserError: a run cannot be loaded, or they are not on the same images.
+        UserError: a run cannot be loaded, or runs do not have the same images.
     """
-    loaded = [load_run(path, options) for path in options.runs]
-    for other in loaded[1:]:
-        _require_same_images(loaded[0], other)
-    for each in loaded:
-        note_command(each.run)
+    runs = [load_run(path, options) for path in options.runs]
+    for other in runs[1:]:
+        _require_same_images(runs[0], other)
+    for loaded in runs:
+        note_command(loaded.run)
     evaluation = TransferEvaluation(
-        models=[each.model for each in loaded],
-        dataset=loaded[0].dataset,
+        models=[loaded.model for loaded in runs],
+        dataset=runs[0].dataset,
         config=options.attack,
         seed=options.seed,
-        journal_folder=loaded[0].run.path / JOURNAL_FOLDER,  # beside the first run
+        journal_folder=runs[0].run.path / JOURNAL_FOLDER,
         resume=options.resume,
         strict=options.strict,
     )
-    return evaluation.run([each.results for each in loaded])
+    return evaluation.run([loaded.results for loaded in runs])
 
 
 def _require_same_images(first: LoadedRun, other: LoadedRun) -> None:
-    ours, theirs = first.dataset, other.dataset
-    same_kind = ours.class_ids == theirs.class_ids and ours.images.shape == theirs.images.shape
-    if not same_kind or not np.array_equal(describe_images(ours), describe_images(theirs)):
+    dataset, other_dataset = first.dataset, other.dataset
+    same_kind = dataset.class_ids == other_dataset.class_ids and dataset.images.shape == other_dataset.images.shape
+    if not same_kind or not np.array_equal(describe_images(dataset), describe_images(other_dataset)):
         raise UserError(
             f"{first.run.path} and {other.run.path} are not on the same images"
-            f" ({ours.id}; {theirs.id}): images of one mean nothing to the other"
+            f" ({dataset.id}; {other_dataset.id}): images of one mean nothing to the other"
         )

@@ -1,4 +1,4 @@
-"""What every job begins with: the data and the model of a recipe, or a run with its weights, images and results."""
+"""Loading, with which every job begins: data and model of a recipe, or a run with its weights, images and results."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ from doublevit.runs.results import Results
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRun:
-    """A run's weights in its `network`, as a `model` to be evaluated; the images asked for; the results so far."""
+    """Holds a run with its weights in `network`, the `model` to evaluate, the images asked for, the results so far."""
 
     run: RunFolder
     recipe: Recipe
@@ -39,25 +39,25 @@ class LoadedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run that is trained to its end, and what its last validation predicted, if that was just now."""
+    """Holds a run that is trained to its end; `validation` is the result of the last epoch, if trained just now."""
 
     run: RunFolder
     model: Classifier
-    measured: PredictionResult | None
+    validation: PredictionResult | None
 
 
 def load_data_and_model(recipe: Recipe, *, from_scratch: bool = False) -> tuple[Splits, Classifier]:
-    """Data and model; `from_scratch` where a checkpoint will fill the model, so that no other weights are fetched."""
+    """Load data and model; `from_scratch` fetches no pretrained weights, for a model that a checkpoint will fill."""
     splits = data.load(recipe.data)
     torch.manual_seed(recipe.seed)
     return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch)
 
 
 def load_run(path: Path, options: EvalOptions) -> LoadedRun:
-    """A run from its folder.
+    """Load a run from its folder.
 
     Raises:
-        UserError: there is none, or its model or images cannot be had.
+        UserError: there is no run, or its model or images cannot be loaded.
     """
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
@@ -72,12 +72,12 @@ def load_run(path: Path, options: EvalOptions) -> LoadedRun:
 
 
 def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options: EvalOptions) -> EvalModel:
-    """A network that has a run's weights, with the identity that rows will give it."""
+    """Make the model to evaluate of a network that has a run's weights, with its identity in rows."""
     return EvalModel(network, model_id_for(run, recipe, options), _dtype(recipe, options), options.batch_size)
 
 
 def model_id_for(run: RunFolder, recipe: Recipe, options: EvalOptions) -> ModelId:
-    """A run's weights and how they are used, as rows name them; weights are told apart by their bytes."""
+    """Return the identity, in rows, of a run's weights and how they are used; weights are told apart by a digest."""
     return ModelId(
         model=run.name,
         seed=recipe.seed,
@@ -88,7 +88,7 @@ def model_id_for(run: RunFolder, recipe: Recipe, options: EvalOptions) -> ModelI
 
 
 def adapted(model: EvalModel, options: Evaluate) -> tuple[EvalModel, Adaptation | None]:
-    """The model as it is evaluated, with batch norm adapted to each set of images where that is asked for.
+    """Return the model as it is evaluated, and the adaptation of its batch norm, if asked for.
 
     Raises:
         UserError: the network has no batch norm.
@@ -103,19 +103,19 @@ def adapted(model: EvalModel, options: Evaluate) -> tuple[EvalModel, Adaptation 
 
 
 def note_command(run: RunFolder) -> None:
-    """Keep the command that adds results to a run, unless it is the one that made the run."""
+    """Note the command that adds results to a run, unless it is the one that made the run."""
     if is_main_process() and _made_by(run) != sys.argv:
         run.note_command()
 
 
 def tell_attention(network: Classifier) -> None:
-    """Say, where attention is sparse, how many keys are looked at in how many layers."""
+    """Print, if attention is sparse, how many keys are used in how many layers."""
     if network.attention is not None and is_main_process():
         console.print(f"sparse attention: {network.attention.describe()}", highlight=False)
 
 
 def _dtype(recipe: Recipe, options: EvalOptions) -> torch.dtype:
-    """What matrix products run in."""
+    """Return the dtype of matrix products."""
     return choose_dtype(options.precision or recipe.train.precision, this_process().device)
 
 

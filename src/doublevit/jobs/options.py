@@ -1,4 +1,4 @@
-"""What an evaluation can be asked for; no torch is needed to read it."""
+"""Options of the jobs, which need no torch to be read."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ from doublevit.models.top_k import AS_TRAINED, TopK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
-    """Where a command computes."""
+    """Options that say where to compute."""
 
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda, cuda:1, mps ..."""
@@ -26,22 +26,22 @@ class DeviceOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalOptions(DeviceOptions):
-    """Which weights, on which images, and how."""
+    """Options of an evaluation: which weights, on which images, and how."""
 
     checkpoint: Literal["last", "best"] = "last"
-    """last, or best: that was chosen on the same images, so its accuracy is a little too good."""
+    """last or best weights; best were chosen on the same images, so their accuracy is a little too good."""
     batch_size: int = 100
-    """Images at a time; changes nothing but speed and memory."""
+    """Images in a batch; changes nothing but speed and memory."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
-    """What matrix products run in; if not given, as in training."""
+    """Precision of matrix products; if not given, as in training."""
     top_k: str = AS_TRAINED
-    """Sparse attention: none, K, a share (10%), or one for each stage of a PiT or branch of a DoubleViT (32,16,8)."""
+    """Sparse attention: none, K, a fraction (10%), or one per stage of a PiT or branch of a DoubleViT (32,16,8)."""
     first: int | None = None
     """Only the first so many validation images."""
     samples: int | None = None
-    """Only so many, drawn by `seed`, of each class its share; intervals are wider, as for these few."""
+    """Only so many, drawn by `seed` in proportion to the classes; intervals are those of so few images."""
     seed: int = 0
-    """Decides which images `samples` draws, the batches of an adaptation, and every draw of an attack."""
+    """Seed of which images `samples` draws, of the batches of an adaptation, and of every draw of an attack."""
     resume: bool = True
     """Go on with attacks that were stopped or killed: finished images are not attacked again."""
     strict: bool = False
@@ -59,7 +59,7 @@ class EvalOptions(DeviceOptions):
             raise UserError(f"`seed`: expected 0 or more, and below 2**32, found {self.seed}")
 
     def subset(self, dataset: Dataset) -> Dataset:
-        """The images that are asked for."""
+        """Return the images that are asked for."""
         if self.samples is not None:
             return dataset.stratified(self.samples, self.seed)
         return dataset if self.first is None else dataset.first(self.first)
@@ -67,7 +67,7 @@ class EvalOptions(DeviceOptions):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(EvalOptions):
-    """Accuracy of a run on its validation images: clean, corrupted or attacked; added to its results."""
+    """Measure a run's accuracy on its validation images, clean, corrupted or attacked, and add it to its results."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -89,7 +89,7 @@ class Evaluate(EvalOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TransferOptions(EvalOptions):
-    """Accuracy of each run on images that were made to fool each other run: a black box's view, as a matrix."""
+    """Measure each run's accuracy on images that were made to fool each other run: black-box attacks, as a matrix."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of two or more runs on the same images."""
@@ -97,8 +97,8 @@ class TransferOptions(EvalOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len({path.resolve().name for path in self.runs}) != len(self.runs) or len(self.runs) < 2:
-            found = " ".join(map(str, self.runs)) or "none"
-            raise UserError(f"expected two or more runs with different names of their folders, found {found}")
+            paths = " ".join(map(str, self.runs)) or "none"
+            raise UserError(f"expected two or more runs with different names of their folders, found {paths}")
         if not self.attack.names:
             raise UserError("expected `attack.names`, to say which attack; for example `attack.names=pgd`")
         for name in self.attack.names:
@@ -107,14 +107,14 @@ class TransferOptions(EvalOptions):
                     f"`attack.names` {name}: to transfer, an attack must see gradients and go as far as the ball"
                     f" allows, as these do: {', '.join(TRANSFERABLE)}"
                 )
-        for option in ("space", "independent", "restarts", "save_images"):
-            if getattr(self.attack, option) != getattr(AttackConfig, option):
-                raise UserError(f"`attack.{option}` is for evaluation: in a transfer every image is attacked once")
+        for name in ("space", "independent", "restarts", "save_images"):
+            if getattr(self.attack, name) != getattr(AttackConfig, name):
+                raise UserError(f"`attack.{name}` is for evaluation: in a transfer every image is attacked once")
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionOptions(DeviceOptions):
-    """What a run's network looks at, as a PNG: a row for each image, with maps of its attention and rollout over it.
+    """Draw what a run's network attends to: a row for each image, with maps of attention and rollout laid over it.
 
     Of a ViT or DeiT: the class token's attention in the last layer, and rollout through all layers; of a PiT: the last
     layer of each stage; of a DoubleViT: both branches, cross attention, and rollout through it.
@@ -127,27 +127,29 @@ class AttentionOptions(DeviceOptions):
     output: Path | None = None
     """The PNG to write; if not given, attention.png in the run's folder, where `doublevit report` finds it."""
     checkpoint: Literal["last", "best"] = "last"
-    """Which weights."""
+    """Which weights: last or best."""
     top_k: str = AS_TRAINED
-    """Sparse attention: none, K, a share (10%), or one for each stage of a PiT or branch of a DoubleViT (32,16,8)."""
+    """Sparse attention: none, K, a fraction (10%), or one per stage of a PiT or branch of a DoubleViT (32,16,8)."""
 
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
             TopK.parse(self.top_k, "top_k")
-        if self.picture.resolve() in {path.resolve() for path in self.images}:
+        if self.output_path.resolve() in {path.resolve() for path in self.images}:
             raise UserError(f"`output` {self.output} is one of the images; choose another name")
-        if self.picture.suffix.lower() != ".png" or (self.output and not self.picture.absolute().parent.is_dir()):
+        if self.output_path.suffix.lower() != ".png" or (
+            self.output and not self.output_path.absolute().parent.is_dir()
+        ):
             raise UserError(f"`output` {self.output}: expected a name that ends in .png, in a folder that is there")
 
     @property
-    def picture(self) -> Path:
-        """Where the PNG goes."""
+    def output_path(self) -> Path:
+        """The path of the PNG."""
         return self.output or self.run / "attention.png"
 
 
 @dataclasses.dataclass(frozen=True)
 class SpeedOptions(DeviceOptions):
-    """What a run's network costs on this machine: images a second, memory, parameters, multiplications.
+    """Measure what a run's network costs on this machine: images a second, memory, parameters, multiplications.
 
     Images a second and memory are those of inference and of whole training steps (forward, backward, optimizer; no
     augmentation), the latter only if the recipe trains something. Images are random, of the size of the run's own, or,
@@ -159,11 +161,11 @@ class SpeedOptions(DeviceOptions):
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     batch_size: int = 32
-    """Images at a time."""
+    """Images in a batch."""
     seconds: float = 3.0
     """About how long to time inference, and as long again training; at least five batches of each are timed."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
-    """What matrix products run in; if not given, as in training."""
+    """Precision of matrix products; if not given, as in training."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -1,4 +1,4 @@
-"""From runs to tables and a page, by their files alone: no torch, no model."""
+"""Reports: from the files of runs to tables, plots and a page, without torch and without a model."""
 
 import dataclasses
 import hashlib
@@ -29,7 +29,7 @@ PAGE = "report.html"
 
 @dataclasses.dataclass(frozen=True)
 class WrittenReport:
-    """Where the page is, and what must be said of the files that it was made from."""
+    """Holds the path of the page, remarks on the runs that it shows, and the further files that were written."""
 
     page: Path
     remarks: tuple[str, ...]
@@ -41,10 +41,10 @@ def write_report(
 ) -> WrittenReport:
     """Write the page of some runs or of a study, and, into the folder `files`, every table and plot by itself.
 
-    The page of one run, or of one study, is put into its folder if nothing else is said; of several, here.
+    Without `output`, the page of a single run or study goes into its folder, that of several into the current folder.
 
     Raises:
-        UserError: runs cannot be read or do not belong together, or the place cannot be written to.
+        UserError: runs cannot be read or compared, or a folder cannot be written to.
     """
     comparison = compare_runs(paths)
     output = output or (paths[0] / PAGE if len(paths) == 1 else Path(PAGE))
@@ -59,17 +59,17 @@ def write_report(
 
 
 def _draw(comparison: Comparison, val: Dataset | None) -> list[Plot]:
-    """Every plot, drawn now, which takes most of the time."""
-    found = list(all_plots(comparison, val.class_names if val else None))
-    with bar("drawing", len(found), unit="plots") as progress:
-        for plot in found:
-            _ = plot.figure
+    """Return every plot, drawn already, with a progress bar, since this takes most of the time."""
+    drawn = list(all_plots(comparison, val.class_names if val else None))
+    with bar("drawing", len(drawn), unit="plots") as progress:
+        for plot in drawn:
+            _ = plot.figure  # draws it
             progress.advance(1)
-    return found
+    return drawn
 
 
 def _validation_images(comparison: Comparison) -> tuple[Dataset | None, Path, list[str]]:
-    """The validation images, where they are here (they are never fetched), the cache, and what must be said."""
+    """Return the validation images if they are on this machine (they are not downloaded), the cache, and remarks."""
     try:
         config = from_dict(dict(comparison.methods[0].first.recipe)).data
         return load(dataclasses.replace(config, download=False))["val"], config.cache, []
@@ -81,7 +81,7 @@ def _validation_images(comparison: Comparison) -> tuple[Dataset | None, Path, li
 def _write_files(folder: Path, tables: Mapping[str, Sequence[Table]], drawn: Sequence[Plot]) -> tuple[Path, ...]:
     writable_folder(folder, "tables and plots")
     written = []
-    for table in (table for several in tables.values() for table in several):
+    for table in (table for section in tables.values() for table in section):
         for suffix, make in FORMATS.values():
             path = folder / f"{_safe(table.name)}.{suffix}"
             write_text(path, make(table))
@@ -92,6 +92,6 @@ def _write_files(folder: Path, tables: Mapping[str, Sequence[Table]], drawn: Seq
 
 
 def _safe(name: str) -> str:
-    """A name of a file anywhere; with eight digits of the whole where something had to be left out."""
+    """Return a file name that is valid on every system; a digest of `name` follows if characters were replaced."""
     safe = re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII).strip(".-")[:100]
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

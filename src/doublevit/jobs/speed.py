@@ -1,4 +1,4 @@
-"""What a run's network costs on this machine."""
+"""Speed, memory and size of a run's network on this machine."""
 
 import contextlib
 import dataclasses
@@ -32,10 +32,10 @@ from doublevit.train.training import TrainingBatch, prepare
 
 
 def measure_speed(options: SpeedOptions) -> list[Row]:
-    """Speed, memory and size of a run's network, with new weights; all rows are added to its results at the end.
+    """Measure speed, memory and size of a run's network, with new weights, and add all rows to its results at the end.
 
-    Training is whole steps of the recipe's optimizer on uint8 images, one view each whatever the augmentation, which is
-    left out; attention is as narrow as at the end of training.
+    Training is timed as whole steps of the recipe's optimizer on uint8 images, without augmentation and with one view
+    each; sparse attention is as narrow as at the end of training.
 
     Raises:
         UserError: there is no such run, several processes were started, or a batch does not fit into memory.
@@ -54,7 +54,7 @@ def measure_speed(options: SpeedOptions) -> list[Row]:
 
 
 def make_speed_evaluator(run: RunFolder, recipe: Recipe, options: SpeedOptions, dataset: Dataset) -> SpeedEvaluator:
-    """What `measure_speed` measures of a run on images of the size of `dataset`, to be asked for its conditions."""
+    """Make the evaluator of `measure_speed`, for images of the size of `dataset`; only its conditions can be read."""
     height, width = dataset.images.shape[1:3]
     return _evaluator(recipe, options, (height, width), run, None)
 
@@ -82,9 +82,9 @@ def _model(run: RunFolder, recipe: Recipe, options: SpeedOptions) -> EvalModel:
 
 
 def _network(run: RunFolder, recipe: Recipe) -> Classifier:
-    """The recipe's network for as many classes as the run's weights have, so that no images are needed."""
+    """Build the recipe's network for as many classes as the run's weights have, so that no images are needed."""
     config = recipe.model
-    if config.head == "pretrained":  # a linear layer too, that asks for the names of the classes
+    if config.head == "pretrained":  # also a linear layer, but it needs the ids of the classes
         config = dataclasses.replace(config, head="linear")
     torch.manual_seed(recipe.seed)
     network = build(config, tuple(map(str, range(_count_classes(run)))), load_weights=False)
@@ -103,7 +103,7 @@ def _count_classes(run: RunFolder) -> int:
 
 
 def _image_size(recipe: Recipe, model: EvalModel) -> tuple[int, int]:
-    """Height and width of the run's images, where they are on this machine, or else of what the network sees."""
+    """Return height and width of the run's images, or of the network's input if they are not on this machine."""
     try:
         shape = data.load(dataclasses.replace(recipe.data, download=False))["val"].images.shape
         return shape[1], shape[2]
@@ -114,7 +114,7 @@ def _image_size(recipe: Recipe, model: EvalModel) -> tuple[int, int]:
 
 
 def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFolder) -> TrainingWork:
-    """Training steps on the batch, which is all that there is to train on."""
+    """Prepare training steps on one batch of images, which is the whole data set."""
     batch_size, labels = len(images), np.zeros(len(images), dtype=np.int64)
     dataset = Dataset(images.permute(0, 2, 3, 1).cpu().numpy(), labels, ("0",), ("0",), DatasetId("random images"))
     config = dataclasses.replace(
@@ -134,7 +134,7 @@ def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFo
 
 @contextlib.contextmanager
 def _memory_errors(batch_size: int) -> Iterator[None]:
-    """Too little memory in one line; torch has an error of its own for that on GPUs only."""
+    """Turn torch's errors about memory (a type of its own only on GPUs) into a `UserError`."""
     try:
         yield
     except RuntimeError as error:

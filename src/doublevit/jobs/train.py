@@ -1,4 +1,4 @@
-"""Training by a recipe, in a run folder."""
+"""Training of a recipe, in a run folder."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     """Prepare data and model, make a run folder, and train in it.
 
     Raises:
-        UserError: something in the recipe cannot be had or does not fit; no folder is made then.
+        UserError: data or weights cannot be loaded, or do not fit the recipe; no folder is made then.
         Stopped: the user asked for an end during training.
     """
     _check_early(recipe, runs, name)
@@ -38,7 +38,12 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
 
 
 def resume(path: Path) -> Trained:
-    """Go on with a run from its last checkpoint; one that is trained to its end is left as it is."""
+    """Resume a run from its last checkpoint; a run that is trained to its end is left as it is.
+
+    Raises:
+        UserError: there is no run, or its data cannot be loaded.
+        Stopped: the user asked for an end during training.
+    """
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
@@ -47,7 +52,7 @@ def resume(path: Path) -> Trained:
 
 
 def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
-    """What can be said before the data are prepared is said then."""
+    """Raise the errors that can be found before the data are prepared."""
     state = this_process()
     if recipe.train.batch_size < state.num_processes:
         raise UserError(
@@ -67,7 +72,7 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
 
 
 def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
-    """Made by the first process and told to the others."""
+    """Make the folder in the first process and send its path to the others."""
     state = this_process()
     path = [str(RunFolder.create(to_dict(recipe), runs, name).path) if state.is_main_process else ""]
     return RunFolder(Path(broadcast_object_list(path)[0]))

@@ -1,4 +1,4 @@
-"""Recipes: everything that a run needs to know, as data."""
+"""Recipes: the whole configuration of a run, as data."""
 
 from doublevit.recipes.named import RECIPES, fine_tuning, get_recipe
 from doublevit.recipes.recipe import Recipe, from_dict, to_dict

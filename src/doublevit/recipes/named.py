@@ -104,23 +104,23 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name; for the name of a network, `fine_tuning` of it.
+    """Return the recipe called `name`, or for the name of a network the recipe that fine-tunes it.
 
     Raises:
-        UserError: there is none; near names are suggested.
+        UserError: there is no such recipe or network; similar names are suggested.
     """
     return RECIPES[name] if name in RECIPES else fine_tuning(name, [*RECIPES])
 
 
 def fine_tuning(backbone: str, others: Sequence[str] = ()) -> Recipe:
-    """Recipe for any network of timm on a folder of images: all layers, with crop and flip, for three epochs.
+    """Return a recipe for any network of timm on a folder of images: all layers, with crop and flip, for three epochs.
 
     Raises:
-        UserError: there is no such network; near names, also among the `others`, are suggested.
+        UserError: there is no such network; similar names, also among the `others`, are suggested.
     """
     base = backbone.partition("@")[0]
     if base not in BACKBONES:
-        import timm  # slow, and most names are ours
+        import timm  # slow, and rarely needed: most names are in BACKBONES
 
         if not timm.is_model(base):
             kind = "recipe or network" if others else "network"

@@ -1,4 +1,4 @@
-"""A recipe: everything that a run needs to know, as data."""
+"""A recipe: the whole configuration of a run, as data."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from doublevit.train.config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Data, augmentation, model and training, by name."""
+    """Configures data, augmentation, model and training of a run."""
 
     name: tyro.conf.Suppress[str]
     note: tyro.conf.Suppress[str]
@@ -51,27 +51,27 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON can hold it."""
+    """Return the recipe as objects that JSON can hold."""
     return dict(strict_json.to_builtins(recipe))
 
 
 def from_dict(entries: Mapping[str, Any]) -> Recipe:
-    """The recipe that `to_dict` wrote.
+    """Return the recipe that `to_dict` wrote.
 
     Raises:
-        UserError: a field is unknown, missing or of another type: another version wrote it; or values do not fit
+        UserError: a field is unknown, missing or of another type (another version wrote it), or values do not fit
             together.
     """
     try:
         return strict_json.convert(entries, Recipe)
     except ValueError as error:
-        if isinstance(error.__cause__, UserError):  # of a config's own checks, which name the flag
+        if isinstance(error.__cause__, UserError):  # from the checks of a config, which name the argument
             raise error.__cause__ from None
         raise UserError(f"recipe.json is not of this version of doublevit ({error})") from error
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with other values in some fields, named by dotted paths as in {"model.cross.after": (9,)}.
+    """Return the recipe with changed fields, named by dotted paths as in {"model.cross.after": (9,)}.
 
     Raises:
         UserError: values do not fit together.
@@ -82,28 +82,30 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """Every value by its dotted path."""
+    """Return every value by its dotted path."""
     return dict(_flat(recipe, ""))
 
 
-NO_MATTER = ("name", "note", "data.cache", "data.download", "data.workers")
-"""Fields that no result depends on."""
+IRRELEVANT = ("name", "note", "data.cache", "data.download", "data.workers")
+"""Fields on which no result depends."""
 
 
 def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The fields that decide what a run gives and in which two recipes differ, with both values."""
+    """Return the fields that results depend on and in which two recipes differ, with both values."""
     values, others = flat(recipe), flat(other)
     return {
-        path: (value, others[path]) for path, value in values.items() if path not in NO_MATTER and value != others[path]
+        path: (value, others[path])
+        for path, value in values.items()
+        if path not in IRRELEVANT and value != others[path]
     }
 
 
 def _changed(part: Any, changes: Mapping[str, Any]) -> Any:
-    """The part with all changes made at once, so that values are checked together."""
+    """Return the part with all changes made at once, so that values are checked together."""
     values: dict[str, Any] = {path: value for path, value in changes.items() if "." not in path}
     for name in {path.partition(".")[0] for path in changes if "." in path}:
-        inner = {path.partition(".")[2]: value for path, value in changes.items() if path.startswith(f"{name}.")}
-        values[name] = _changed(getattr(part, name), inner)
+        nested = {path.partition(".")[2]: value for path, value in changes.items() if path.startswith(f"{name}.")}
+        values[name] = _changed(getattr(part, name), nested)
     return dataclasses.replace(part, **values)
 
 
@@ -117,12 +119,12 @@ def _flat(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """So that the run can be resumed and evaluated from any folder."""
-    where, model = recipe.data, recipe.model
-    where = dataclasses.replace(where, path=where.path and where.path.absolute(), cache=where.cache.absolute())
+    """Return the recipe with absolute paths, so that the run can be resumed and evaluated from any folder."""
+    data, model = recipe.data, recipe.model
+    data = dataclasses.replace(data, path=data.path and data.path.absolute(), cache=data.cache.absolute())
     weights = [_absolute_weights(entry) for entry in (model.weights, model.coarse_weights)]
     model = dataclasses.replace(model, weights=weights[0] or "hub", coarse_weights=weights[1])
-    return dataclasses.replace(recipe, data=where, model=model)
+    return dataclasses.replace(recipe, data=data, model=model)
 
 
 def _absolute_weights(entry: str | None) -> str | None:

@@ -1,1 +1,1 @@
-"""How results look: tables, plots, galleries, the page. What is compared with what is decided in `analysis`."""
+"""Results as tables, plots, galleries and a page. What is compared with what is decided in `analysis`."""

@@ -1,4 +1,4 @@
-"""An analysis of errors as files that other programs read."""
+"""An error analysis as files for other programs."""
 
 import csv
 import dataclasses
@@ -32,30 +32,30 @@ PAIR_COLUMNS = (
 
 
 def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str], names: Sequence[str]) -> None:
-    """Every class; fractions are left empty where there is nothing to take a fraction of."""
+    """Write a row for every class; fractions of zero images are left empty."""
     write_csv(path, CLASS_COLUMNS, (_class_cells(result, ids, names) for result in results))
 
 
 def write_pairs(path: Path, pairs: Iterable[Confusion], ids: Sequence[str], names: Sequence[str]) -> None:
-    """Every pair of classes of which one was taken for the other."""
-    both = ((pair, (pair.true, pair.answer)) for pair in pairs)
+    """Write a row for every pair of classes of which one was taken for the other."""
     rows = (
-        [cell for c in classes for cell in (c, ids[c], names[c])] + [pair.images, pair.fraction]
-        for pair, classes in both
+        [cell for label in (pair.true, pair.answer) for cell in (label, ids[label], names[label])]
+        + [pair.images, pair.fraction]
+        for pair in pairs
     )
     write_csv(path, PAIR_COLUMNS, rows)
 
 
-def write_calibration(path: Path, found: Calibration, row: Row) -> None:
-    """All numbers of the calibration, and the measurement that they are of."""
+def write_calibration(path: Path, calibration: Calibration, row: Row) -> None:
+    """Write all numbers of the calibration, and the row of the measurement that they are of."""
     facts = msgspec.to_builtins(row)
     numbers = {
         "measurement": {key: value for key, value in facts.items() if key != "version"},
         "accuracy": dataclasses.asdict(Estimate(row.value, row.low, row.high)),
-        "mean_confidence": found.confidence,
-        "mean_negative_log_likelihood": found.log_likelihood,
-        "equal_width": _binned(found.equal_width),
-        "equal_mass": _binned(found.equal_mass),
+        "mean_confidence": calibration.confidence,
+        "mean_negative_log_likelihood": calibration.log_likelihood,
+        "equal_width": _binned(calibration.equal_width),
+        "equal_mass": _binned(calibration.equal_mass),
     }
     write_text(path, json.dumps(numbers, indent=1) + "\n")
 
@@ -68,7 +68,7 @@ def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) 
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Replace a file by a table; None is written as nothing."""
+    """Replace a file by a table; None is written as an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -90,5 +90,5 @@ def _binned(bins: Binned) -> dict[str, Any]:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """As JSON can hold them: none for an empty bin."""
+    """Return values as JSON can hold them: None for NaN, the value of an empty bin."""
     return [None if math.isnan(value) else float(value) for value in values]

@@ -1,4 +1,4 @@
-"""The plots of a report: those that the measurements suffice for."""
+"""The plots of a report: those for which there are measurements."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from doublevit.report.plots.style import Plot
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-FEWEST = 3
-"""Epsilons of an attack that are worth a plot."""
+FEWEST_EPSILONS = 3
+"""An attack is plotted if at least one network was measured at so many epsilons."""
 
 
 def all_plots(comparison: Comparison, class_names: Sequence[str] | None) -> Iterator[Plot]:
-    """Every plot that there is enough for, of each network once, as it was trained; of several seeds the first."""
+    """Yield every plot for which there are measurements, of networks as trained; of several seeds, the first."""
     yield from _training(comparison)
     for corrupted in comparison.corrupted[:1]:
         yield from _corruptions(comparison, corrupted)
@@ -68,7 +68,7 @@ def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iter
 
 
 def _left_out(comparison: Comparison, indices: Sequence[int]) -> str:
-    """Words on what a plot leaves out, and on seeds."""
+    """Return the end of a caption: which seed is shown, and which networks are left out."""
     several = any(len(method.members) > 1 for method in comparison.shown_alone)
     labels = ", ".join(comparison.methods[index].label for index in indices)
     seeds = ", of the first seed of each" if several else ""
@@ -91,9 +91,11 @@ def _attack(comparison: Comparison, setting: AttackSetting) -> Iterator[Plot]:
         }
         for index in shown
     }
-    if norm and max(map(len, curves.values()), default=0) >= FEWEST:
+    if norm and max(map(len, curves.values()), default=0) >= FEWEST_EPSILONS:
         others = comparison.attacks[attack][1:]
-        missing = [index for index in comparison.alone if index not in shown and any(s.scores[index] for s in others)]
+        missing = [
+            index for index in comparison.alone if index not in shown and any(other.scores[index] for other in others)
+        ]
         left_out = _left_out(comparison, missing)
         caption = f"Accuracy under {attack.name} by epsilon; {setting.description}{left_out}."
         draw = functools.partial(plots.epsilon_curves, curves, norm, f"{attack.name}, {norm}")
@@ -126,9 +128,9 @@ def _speed(comparison: Comparison) -> Iterator[Plot]:
 
 
 def _errors(method: Method, class_names: Sequence[str] | None) -> Iterator[Plot]:
-    if (found := method.first.clean_predictions()) is None:
+    if (measurement := method.first.clean_predictions()) is None:
         return
-    (row, predictions), label = found, method.label
+    (row, predictions), label = measurement, method.label
     caption = f"{label}: how often it is right, by how sure it says it is (n = {row.count:,})."
     yield Plot(f"reliability-{label}", "errors", caption, lambda: plots.reliability(calibration(predictions), label))
     labels, answers = labels_and_answers(predictions)

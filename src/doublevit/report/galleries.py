@@ -1,4 +1,4 @@
-"""Images for the page: what the data are, what corruptions make of them, mistakes, attacks, attention."""
+"""Galleries of the page: validation images, corruptions, mistakes, attacks, attention."""
 
 import io
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from doublevit.errors import UserError
 from doublevit.report.page.content import Picture
 from doublevit.report.sheets import corruption_sheet, mistakes_sheet
 
-WIDEST = 1164  # pixels: six images with captions
-HIGHEST = 4000
-QUALITY = 80
+MAX_WIDTH = 1164  # pixels: six images with captions
+MAX_HEIGHT = 4000
+WEBP_QUALITY = 80
 MISTAKES = 12
 
 
 def examples(val: Dataset) -> Picture:
-    """Some classes of the validation images."""
+    """Draw validation images of some classes."""
     caption = f"Validation images of {val.id.source}: some of {len(val.class_ids):,} classes, at their own size."
     return picture(contact_sheet(val, classes=6), caption, "Rows of images, one for each class, with class names")
 
 
 def corruptions(val: Dataset, group: CorruptionGroup, cache: Path) -> Picture | None:
-    """One image under each corruption of a group; None where such images cannot be corrupted."""
+    """Draw one image under each corruption of a group; None if such images cannot be corrupted."""
     config = CorruptionConfig(group.corruptions, SEVERITIES)
     try:
         sheet = corruption_sheet(on_the_fly(val, config, cache), 0, config)
@@ -44,40 +44,40 @@ def corruptions(val: Dataset, group: CorruptionGroup, cache: Path) -> Picture | 
 
 
 def mistakes(method: Method, val: Dataset, cache: Path) -> Picture | None:
-    """What a network was surest of and wrong; None where the images are not to be had, or there are none."""
-    if (found := method.first.clean_predictions()) is None:
+    """Draw a network's most confident mistakes; None if there are none, or the images cannot be loaded."""
+    if (measurement := method.first.clean_predictions()) is None:
         return None
-    row, predictions = found
-    shown, indices = measured_images(row, predictions, val, cache), surest_mistakes(predictions, MISTAKES)
-    if shown.images is None or not len(indices):
+    row, predictions = measurement
+    measured, indices = measured_images(row, predictions, val, cache), surest_mistakes(predictions, MISTAKES)
+    if measured.images is None or not len(indices):
         return None
     heading = f"{method.label}, clean images"
-    sheet = mistakes_sheet(shown.images, predictions, indices, shown.class_names, heading)
+    sheet = mistakes_sheet(measured.images, predictions, indices, measured.class_names, heading)
     wrong = int((~predictions.correct(1)).sum())
     caption = f"{method.label}: the {len(indices)} surest of {wrong:,} mistakes (n = {row.count:,})."
     return picture(sheet, caption, f"Images that {method.label} took for another class, with both classes named")
 
 
 def attacked(method: Method) -> Iterator[Picture]:
-    """Adversarial images that were saved with the run."""
+    """Yield adversarial images that were saved with the run."""
     for path in sorted((method.first.run.path / "attacks").glob("*/sheet.png"))[-2:]:
         caption = f"{method.label}: images, what an attack made of them, and the difference, enlarged."
         yield from _file(path, caption, f"Adversarial images against {method.label}, with what it took them for")
 
 
 def attention(method: Method) -> Iterator[Picture]:
-    """Attention maps that `doublevit show attention` left in the run's folder."""
+    """Yield attention maps that `doublevit show attention` wrote into the run's folder."""
     for path in sorted(method.first.run.path.glob("attention*.png"))[:2]:
         caption = f"{method.label}: where it looks (doublevit show attention)."
         yield from _file(path, caption, f"Images with {method.label}'s attention laid over them")
 
 
 def every_gallery(comparison: Comparison, val: Dataset | None, cache: Path) -> dict[str, list[Picture]]:
-    """All pictures that there are, by the part of the page; those of single networks of the first few.
+    """Return all pictures that there are, by section of the page; pictures of single networks only for the first few.
 
     Args:
-        comparison: what is shown.
-        val: the validation images, where they can be had.
+        comparison: the networks.
+        val: the validation images, if they can be loaded.
         cache: the folder of downloaded data.
     """
     shown = [method for method in comparison.shown_alone if method.first.as_trained][:MOST_RUNS]
@@ -93,13 +93,13 @@ def every_gallery(comparison: Comparison, val: Dataset | None, cache: Path) -> d
 
 
 def picture(sheet: Image.Image, caption: str, description: str) -> Picture:
-    """A sheet, made small enough for a page."""
-    scale = min(1.0, WIDEST / sheet.width, HIGHEST / sheet.height)
+    """Make a picture of a sheet, scaled down to fit a page."""
+    scale = min(1.0, MAX_WIDTH / sheet.width, MAX_HEIGHT / sheet.height)
     if scale < 1:
         size = max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale))
         sheet = sheet.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    sheet.convert("RGB").save(file, format="WEBP", quality=QUALITY)
+    sheet.convert("RGB").save(file, format="WEBP", quality=WEBP_QUALITY)
     return Picture(file.getvalue(), caption, description, sheet.width, sheet.height)
 
 

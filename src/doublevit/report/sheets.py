@@ -1,4 +1,4 @@
-"""Sheets of images: under corruptions, mistakes that a model was surest of, attention laid over images."""
+"""Sheets of images: corruptions, most confident mistakes, attention laid over images."""
 
 import textwrap
 
@@ -16,7 +16,7 @@ COLUMNS = 6
 
 
 def corruption_sheet(corrupted: OnTheFly, index: int, config: CorruptionConfig) -> Image.Image:
-    """The image at `index` under each of some corruptions, by severity; the clean one above."""
+    """Draw the image at `index` under each of some corruptions, by severity, below the clean image."""
     indices = np.array([index])
     rows = {"clean": [corrupted.clean.images[indices][0]]}
     for name in config.names:
@@ -28,7 +28,7 @@ def corruption_sheet(corrupted: OnTheFly, index: int, config: CorruptionConfig) 
 def mistakes_sheet(
     images: Images, predictions: Predictions, indices: np.ndarray, class_names: tuple[str, ...], heading: str
 ) -> Image.Image:
-    """These images in rows of six, each with its true class and the answer; `heading` above all."""
+    """Draw the images at `indices` in rows of six, each with its true and predicted class, below a heading."""
     captions = [_caption(predictions, index, class_names) for index in indices]
     tiles = list(zip(images[indices], captions, strict=True))
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
@@ -37,12 +37,15 @@ def mistakes_sheet(
 
 def _caption(predictions: Predictions, index: int, class_names: tuple[str, ...]) -> list[str]:
     true, answer = predictions.labels[index], predictions.classes[index, 0]
-    sure = np.floor(predictions.probabilities[index, 0] * 1000) / 10  # never more than was predicted
-    return [f"true: {first_name(class_names[true])}", f"predicted: {first_name(class_names[answer])} {sure:.1f} %"]
+    confidence = np.floor(predictions.probabilities[index, 0] * 1000) / 10  # rounded down: no 100 % that is not quite
+    return [
+        f"true: {first_name(class_names[true])}",
+        f"predicted: {first_name(class_names[answer])} {confidence:.1f} %",
+    ]
 
 
 def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
-    """A sheet with lines of text above it, broken after so many letters."""
+    """Draw a sheet with a heading above it, whose lines are broken after `letters` letters."""
     lines = [part for line in heading.splitlines() for part in textwrap.wrap(line, letters)]
     top = (LINE + 3) * len(lines) + LINE
     whole = Image.new("RGB", (sheet.width, sheet.height + top), PAPER)
@@ -53,15 +56,15 @@ def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
 
 
 SIDE = WIDE_TILE - 2
-DIM, COVER = 0.6, 0.8  # the image's light where nothing is looked at; how much of it the brightest color hides
-BRIGHTEST = 97  # percentile: a few empty patches, where networks park attention (Darcet et al. 2023), outshine all
+DIM, COVER = 0.6, 0.8  # brightness of the image below the map; opacity of the greatest weight
+BRIGHTEST = 97  # percentile, since a few empty patches with much attention (Darcet et al. 2023) would outshine all
 
 
 def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """An image uint8 (H, W, 3) under a map (rows, columns), scaled up to its 97th percentile: uint8 (192, 192, 3).
+    """Lay an attention map (rows, columns) over an image uint8 (H, W, 3); returns uint8 (192, 192, 3).
 
-    Where all is looked at alike, nothing is bright. The image turns gray, so that all color is the map's: none where
-    least is looked at, yellow where most is.
+    Weights are scaled up to their 97th percentile; a uniform map shows nothing bright. The image turns gray, so that
+    all color is that of the map: none at the least weight, yellow at the greatest.
     """
     gray = np.asarray(Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
     least, most = weights.min(), np.percentile(weights, BRIGHTEST)
@@ -73,5 +76,5 @@ def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def beside_overlays(image: np.ndarray) -> np.ndarray:
-    """An image uint8 (H, W, 3) as it stands beside its overlays: uint8 (192, 192, 3)."""
+    """Resize an image uint8 (H, W, 3) to the size of its overlays, uint8 (192, 192, 3)."""
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -1,1 +1,1 @@
-"""What a run leaves behind: its folder, rows of results with predictions beside them, checkpoints."""
+"""Files of a run: its folder, rows of results with predictions beside them, checkpoints."""

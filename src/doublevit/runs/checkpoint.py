@@ -1,7 +1,8 @@
 """Checkpoints: weights as safetensors with the training state beside them, each a folder that is whole or not there.
 
-`index.json` names the "last" and the "best" one; links called so point at them, for people and their scripts. The index
-is replaced in one go after the folder is complete, so a run killed at any moment finds a whole checkpoint.
+`index.json` names the "last" and the "best" checkpoint; symbolic links of these names point at them, for people and
+their scripts. The index is replaced atomically after the folder is complete, so a run that was killed at any moment
+finds a whole checkpoint.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ WEIGHTS, STATE, INDEX = "model.safetensors", "state.pt", "index.json"
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training is: optimizer steps made, epochs trained *and* validated, best top-1 so far (0..1)."""
+    """Holds the progress of a training: optimizer steps, epochs trained *and* validated, best top-1 (-1 at first)."""
 
     step: int = 0
     epoch: int = 0
@@ -36,7 +37,7 @@ class Progress:
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
-    """Write a checkpoint, make it the last (and the best), and remove those that are neither.
+    """Write a checkpoint, make it the last (and, if `best`, the best), and remove those that are neither.
 
     Raises:
         UserError: there is no space; older checkpoints stay as they are.
@@ -55,14 +56,14 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
     index |= {"last": name} | ({"best": name} if best else {})
     write_text(folder / INDEX, json.dumps(index, indent=2))
     for which, target in index.items():
-        _point(folder / which, target)
+        _link(folder / which, target)
     for old in folder.iterdir():
         if old.is_dir() and not old.is_symlink() and old.name not in index.values():
             shutil.rmtree(old)
 
 
-def _point(link: Path, target: str) -> None:
-    """Make `link`, for people and their scripts, point at the folder `target` beside it, where links can be made."""
+def _link(link: Path, target: str) -> None:
+    """Make `link` point at the folder `target` beside it, on file systems that have links."""
     new = link.with_name(f".{link.name}.new")
     with contextlib.suppress(OSError):
         new.unlink(missing_ok=True)
@@ -74,17 +75,17 @@ def load_weights(folder: Path, which: str, model: nn.Module) -> None:
     """Load the "last" or "best" weights into `model`.
 
     Raises:
-        UserError: there is none, or it does not fit.
+        UserError: there is no such checkpoint, or it does not fit the model.
     """
     path = _find(folder, which) / WEIGHTS
     fit_state(model, read_state(path), path)
 
 
 def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
-    """Load the optimizer of the last checkpoint; returns how far the training was.
+    """Load the state of the last checkpoint into `optimizer`, and return how far the training was.
 
     Raises:
-        UserError: there is no checkpoint.
+        UserError: there is no checkpoint, or it is damaged.
     """
     path = _find(folder, "last") / STATE
     try:
@@ -96,28 +97,28 @@ def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
 
 
 def identify(folder: Path, which: Literal["last", "best"]) -> CheckpointId:
-    """Which checkpoint is the "last" or "best" one, and eight digits that tell its weights from others of that name.
+    """Return the identity of the "last" or "best" checkpoint, with the first eight hex digits of its weights' SHA-256.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such checkpoint.
     """
-    found = _find(folder, which)
-    with (found / WEIGHTS).open("rb") as file:
+    checkpoint = _find(folder, which)
+    with (checkpoint / WEIGHTS).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
-    return CheckpointId(which=which, name=found.name, digest=digest)
+    return CheckpointId(which=which, name=checkpoint.name, digest=digest)
 
 
 def epochs_of(folder: Path) -> int:
-    """How many epochs the last checkpoint has behind it.
+    """Return how many epochs the last checkpoint was trained for.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no checkpoint.
     """
     return int(_find(folder, "last").name.split("-")[1])
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is anything to resume."""
+    """Return whether there is a checkpoint to resume from."""
     return "last" in _read_index(folder)
 
 
@@ -141,7 +142,7 @@ def _read_index(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """A disk that fills up while torch or safetensors write makes them raise errors of their own kinds."""
+    """Turn the errors that torch and safetensors raise on a full disk into a `UserError`."""
     try:
         yield
     except (RuntimeError, safetensors.SafetensorError) as error:
@@ -149,7 +150,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _size(tree: Any) -> int:
-    """Bytes of all tensors in a nest of dicts."""
+    """Return the bytes of all tensors in nested dicts."""
     if isinstance(tree, torch.Tensor):
         return tree.nbytes
     return sum(_size(value) for value in tree.values()) if isinstance(tree, dict) else 0

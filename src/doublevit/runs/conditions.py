@@ -1,4 +1,4 @@
-"""What was done to the images or the network before something was measured, as facts: the `condition` of every row."""
+"""Conditions: what was done to images or network before a measurement, as facts. Every row has a `condition`."""
 
 from typing import Any, Literal
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Facts that are written as JSON and read back strictly."""
+    """Holds facts that are written as JSON and read back strictly: unknown fields are refused."""
 
 
 class CheckpointId(Record, frozen=True, kw_only=True):
-    """Which weights: the "last" or the "best" of a training, the checkpoint's name, eight digits of its contents."""
+    """Identifies weights: the "last" or "best" of a training, the checkpoint's name, a digest (8 digits of SHA-256)."""
 
     which: Literal["last", "best"]
     name: str
@@ -18,7 +18,7 @@ class CheckpointId(Record, frozen=True, kw_only=True):
 
     @property
     def weights(self) -> tuple[str, str]:
-        """The same for the same weights: the last ones may be the best."""
+        """The key by which weights are compared: the last checkpoint may also be the best."""
         return self.name, self.digest
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class CheckpointId(Record, frozen=True, kw_only=True):
 
 
 class AdaptationId(Record, frozen=True, kw_only=True):
-    """How batch norm was adapted to the images; hyperparameters that a method does not have are None."""
+    """Identifies how batch norm was adapted to the images; hyperparameters that a method does not have are None."""
 
     method: Literal["batch", "set", "momentum"]
     layers: int
@@ -37,19 +37,19 @@ class AdaptationId(Record, frozen=True, kw_only=True):
     momentum: float | None = None
 
     def __str__(self) -> str:
-        how = {
+        description = {
             "batch": f"batch of {self.batch_size}, N={_plain(self.prior)}",
             "set": f"whole set in batches of {self.batch_size}, N={_plain(self.prior)}",
             "momentum": f"{self.batches or 'all'} batches of {self.batch_size}, momentum {_plain(self.momentum)}",
         }
-        return f"batch norm: {self.layers} layers, {how[self.method]}, seed {self.seed}"
+        return f"batch norm: {self.layers} layers, {description[self.method]}, seed {self.seed}"
 
 
 class ModelId(Record, frozen=True, kw_only=True):
-    """What was measured: a run's name, the seed of its training, its weights, and how they were used.
+    """Identifies an evaluated model: a run's name, the seed of its training, its weights, and how they were used.
 
-    `top_k` is the sparse attention of the evaluation, whatever was trained with: keys (int) or fractions of them
-    (float) for each stage, one for all; None is dense.
+    `top_k` is the sparse attention of the evaluation, whatever the training used: numbers of keys (int) or fractions of
+    them (float), one for each stage or one for all; None is dense.
     """
 
     model: str
@@ -61,7 +61,7 @@ class ModelId(Record, frozen=True, kw_only=True):
 
 
 class CorruptionSource(Record, frozen=True, kw_only=True):
-    """Who made corrupted images, and with what; `saved_as` where they went through a file."""
+    """Tells who made corrupted images, and how; `saved_as` is the file format if they were stored."""
 
     kind: Literal["home-made", "published"]
     constants: str | None = None
@@ -71,11 +71,11 @@ class CorruptionSource(Record, frozen=True, kw_only=True):
 
 
 class Clean(Record, frozen=True, kw_only=True, tag="clean", tag_field="kind"):
-    """Images as they are."""
+    """Describes unchanged images."""
 
 
 class Corruption(Record, frozen=True, kw_only=True, tag="corruption", tag_field="kind"):
-    """One corruption at one severity; `frost` names the textures, where frost was laid over the images."""
+    """Describes one corruption at one severity; `frost` names the textures if the corruption is frost."""
 
     corruption: str
     severity: int
@@ -84,10 +84,10 @@ class Corruption(Record, frozen=True, kw_only=True, tag="corruption", tag_field=
 
 
 class CorruptionMean(Record, frozen=True, kw_only=True, tag="corruption-mean", tag_field="kind"):
-    """Several corruptions at the same severities, aggregated.
+    """Describes an aggregate over several corruptions at the same severities.
 
-    `group` is the name of a known group of corruptions, "" for others. A change is relative to clean images, either
-    "matched" (the same images) or "unmatched"; a relative error is relative to another model.
+    `group` is the name of a known group of corruptions, "" for others. A change is relative to `clean` images, either
+    "matched" (the same images) or "unmatched"; a relative error is relative to the model `relative_to`.
     """
 
     group: str
@@ -100,10 +100,10 @@ class CorruptionMean(Record, frozen=True, kw_only=True, tag="corruption-mean", t
 
 
 class _AttackFacts(Record, frozen=True, kw_only=True):
-    """All that decides what an attack does to an image.
+    """Holds all that decides what an attack does to an image.
 
-    `norm` and `epsilon` are None for an attack without a ball. `budgets`: "nested" where images that were broken at a
-    smaller epsilon or by an earlier attack were not attacked again. `batch_size` where random draws depend on it.
+    `norm` and `epsilon` are None for an attack without a ball. `budgets` is "nested" if images that were broken at a
+    smaller epsilon or by an earlier attack were not attacked again. `batch_size` is set if random draws depend on it.
     """
 
     attack: str
@@ -118,10 +118,10 @@ class _AttackFacts(Record, frozen=True, kw_only=True):
 
 
 class Attack(_AttackFacts, frozen=True, kw_only=True, tag="attack", tag_field="kind"):
-    """An attack on the network itself.
+    """Describes an attack on the evaluated network itself.
 
-    `chain` digests what was run before on the same images (smaller epsilons, attacks, their hyperparameters), `after`
-    names those attacks, `part_of` the ensemble that this attack is a part of.
+    `chain` is a digest of what was run before on the same images (smaller epsilons, attacks, their hyperparameters),
+    `after` names those attacks, `part_of` names the ensemble that this attack belongs to.
     """
 
     chain: str = ""
@@ -130,13 +130,13 @@ class Attack(_AttackFacts, frozen=True, kw_only=True, tag="attack", tag_field="k
 
 
 class Transfer(_AttackFacts, frozen=True, kw_only=True, tag="transfer", tag_field="kind"):
-    """Images that an attack made to fool another network."""
+    """Describes images that an attack made to fool another network."""
 
     made_on: ModelId
 
 
 class Speed(Record, frozen=True, kw_only=True, tag="speed", tag_field="kind"):
-    """Work on one batch of random images of `image_size` (height, width), timed or counted on a device."""
+    """Describes work on one batch of random images, of `image_size` (height, width), measured on a device."""
 
     device: str
     batch_size: int
@@ -147,10 +147,10 @@ Condition = Clean | Corruption | CorruptionMean | Attack | Transfer | Speed
 
 
 def _plain(number: float | None) -> str:
-    """Short, and different for different numbers."""
+    """Format a number without a needless ".0"; different numbers give different texts."""
     return "-" if number is None else repr(float(number)).removesuffix(".0")
 
 
 def frost_of(corruptions: tuple[str, ...], textures: str | None) -> str | None:
-    """The name of the frost textures, where a condition must say it: only where frost is used."""
+    """Return the name of the frost textures if frost is among the `corruptions`, else None."""
     return textures if "frost" in corruptions else None

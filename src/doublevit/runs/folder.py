@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind: what it takes to repeat it, its course, its weights, its results."""
+"""The folder that a run leaves behind: recipe and environment to repeat it, log, weights, results."""
 
 import dataclasses
 import datetime
@@ -39,16 +39,16 @@ LIBRARIES = (
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A run's folder: recipe, environment and commands, log.jsonl, checkpoints/, results.jsonl, predictions/."""
+    """Reads and writes a run's folder: recipe, environment, commands, log, checkpoints, results and predictions."""
 
     path: Path
 
     @classmethod
     def create(cls, recipe: Mapping[str, Any], runs: Path, name: str | None = None) -> "RunFolder":
-        """Make a new folder in `runs`, named after recipe and time or as told, and note recipe and environment.
+        """Make a new folder in `runs`, called `name` or after recipe and time; write recipe and environment into it.
 
         Raises:
-            UserError: the name is taken, is no plain name, or the place is not writable.
+            UserError: the name is taken or is no plain name, or `runs` is not writable.
         """
         writable_folder(runs, "the folder of all runs")
         path = _new_folder(runs, name) if name else _dated_folder(runs, recipe["name"])
@@ -62,7 +62,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run.
+        """Open the folder of an existing run.
 
         Raises:
             UserError: there is no run at `path`.
@@ -73,16 +73,16 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """What rows and tables call the run."""
+        """The name of the run in rows and tables."""
         return self.path.resolve().name
 
     @property
     def checkpoints(self) -> Path:
-        """Where the weights lie."""
+        """The folder of the weights."""
         return self.path / "checkpoints"
 
     def recipe(self) -> dict[str, Any]:
-        """The recipe as it was written when the run began.
+        """Read the recipe as it was written when the run began.
 
         Raises:
             UserError: the file is damaged.
@@ -97,17 +97,17 @@ class RunFolder:
         return _renamed(recipe)
 
     def log(self, entry: Mapping[str, Any]) -> None:
-        """Add a line to log.jsonl, the course of the training."""
+        """Append an entry to log.jsonl, the course of the training."""
         append_lines(self.path / "log.jsonl", [entry])
 
     def note_command(self) -> None:
-        """Add this program's command to commands.jsonl, unless it was the last there."""
-        known = list(read_lines(self.path / COMMANDS))
-        if not known or known[-1].get("command") != sys.argv:
+        """Append the command of this process to commands.jsonl, unless it is the last there already."""
+        noted = list(read_lines(self.path / COMMANDS))
+        if not noted or noted[-1].get("command") != sys.argv:
             append_lines(self.path / COMMANDS, [environment()])
 
     def cut_log(self, step: int) -> None:
-        """Forget what was logged after `step`: a resumed run writes it anew."""
+        """Remove entries of the log after `step`: a resumed run writes them anew."""
         path = self.path / "log.jsonl"
         kept = [entry for entry in read_lines(path) if entry["step"] <= step]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
@@ -117,20 +117,20 @@ class RunFolder:
         append_lines(self.path / "results.jsonl", rows)
 
     def predictions_path(self, row: Row) -> Path:
-        """Where the predictions lie that a row was read from."""
+        """Return the path of the predictions that a row was computed from."""
         condition, key = row.condition, row.key
         words = [condition.__struct_config__.tag]
         if isinstance(condition, Corruption):
             words += [condition.corruption, condition.severity]
         elif isinstance(condition, Attack | Transfer):
             words.append(condition.attack)
-        used = [key.dataset, condition, row.count, row.top_k, row.adapted]
-        digest = hashlib.sha256(strict_json.canonical(used)).hexdigest()[:8]
+        facts = [key.dataset, condition, row.count, row.top_k, row.adapted]
+        digest = hashlib.sha256(strict_json.canonical(facts)).hexdigest()[:8]
         name = "-".join([*map(str, words), *row.checkpoint.weights, row.precision, digest])
         return self.path / "predictions" / f"{name}.npz"
 
     def rows(self) -> list[Row]:
-        """All rows of results.jsonl, oldest first; a half-written last line is passed over.
+        """Read all rows of results.jsonl, oldest first; a half-written last line is skipped.
 
         Raises:
             UserError: a line is damaged, or a row is of another version of doublevit.
@@ -160,24 +160,25 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_predictions(path: Path, row: Row) -> Predictions:
-    """What was predicted for every image of a row's measurement, where they lie.
+    """Read from `path` what was predicted for every image of a row's measurement.
 
     Raises:
-        UserError: the file is damaged, or is not of this row.
+        UserError: the file is damaged, or does not give the row's value.
     """
-    found = Predictions.load(path)
-    lengths = {len(array) for array in dataclasses.asdict(found).values() if array.ndim}
-    whole = lengths == {row.count} and found.classes.ndim == 2 and found.classes.shape == found.probabilities.shape
-    if not whole or int(found.correct(row.top).sum()) != round(row.value * row.count):
+    predictions = Predictions.load(path)
+    classes = predictions.classes
+    lengths = {len(array) for array in dataclasses.asdict(predictions).values() if array.ndim}
+    fits = lengths == {row.count} and classes.ndim == 2 and classes.shape == predictions.probabilities.shape
+    if not fits or int(predictions.correct(row.top).sum()) != round(row.value * row.count):
         raise UserError(
             f"{path} is not what its row in results.jsonl was read from (expected {row.value:.2%} of"
             f" {row.count:,} right); delete it and evaluate again"
         )
-    return found
+    return predictions
 
 
 def environment() -> dict[str, Any]:
-    """What it takes to repeat a run, besides the recipe: command, time, versions, machine."""
+    """Return what it takes to repeat a run besides its recipe: command, time, versions, machine."""
     return {
         "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

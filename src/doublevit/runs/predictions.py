@@ -1,4 +1,4 @@
-"""What a network predicted for every image, kept beside the rows that were read from it. Nothing here needs torch."""
+"""Predictions of a network for every image, stored beside the rows computed from them. Nothing here needs torch."""
 
 import dataclasses
 import zipfile
@@ -13,10 +13,10 @@ from doublevit.files import whole_file
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """A model's predictions for every sample: enough for paired tests, confusion and calibration without the model.
+    """Holds predictions for every sample: enough for paired tests, confusion and calibration without the model.
 
-    `labels` (N,); `classes` and `probabilities` (N, k), the k most probable classes, best first;
-    `label_log_probability` (N,), of the true class.
+    `labels` (N,) are the true classes; `classes` and `probabilities` (N, k) are those of the k most probable classes,
+    best first; `label_log_probability` (N,) is that of the true class.
     """
 
     labels: np.ndarray
@@ -25,24 +25,28 @@ class Predictions:
     label_log_probability: np.ndarray
 
     def correct(self, k: int) -> np.ndarray:
-        """Whether the true class is among the first k, bool (N,)."""
+        """Return whether the true class is among the first k, bool (N,).
+
+        Raises:
+            UserError: predictions hold fewer than k classes, or k is less than 1.
+        """
         if not 1 <= k <= self.classes.shape[1]:
             raise UserError(f"top-{k} cannot be read: predictions hold the first {self.classes.shape[1]} classes")
         return (self.classes[:, :k] == self.labels[:, None]).any(axis=1)
 
     def replaced(self, others: "Predictions", where: np.ndarray) -> "Predictions":
-        """These, but the others' for the samples of `where`, bool (N,)."""
+        """Return a copy with the samples of the mask `where`, bool (N,), taken from `others`."""
         merged = self.at(np.arange(len(self.labels)))
         merged.put(where, others.at(where))
         return merged
 
     def put(self, indices: np.ndarray, others: "Predictions") -> None:
-        """Overwrite some samples, named by indices or by a mask, with the `others`, as many."""
+        """Overwrite the samples that `indices` (or a mask) select with `others`, which has as many."""
         for field in dataclasses.fields(self):
             getattr(self, field.name)[indices] = getattr(others, field.name)
 
     def at(self, indices: np.ndarray) -> "Predictions":
-        """Copies of the predictions for some samples, named by indices or by a mask."""
+        """Return copies of the predictions for the samples that `indices` (or a mask) select."""
         return Predictions(**{field.name: getattr(self, field.name)[indices] for field in dataclasses.fields(self)})
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What was measured of a run, to be looked up and added to: "done already" is decided here, and nowhere else."""
+"""Results of a run, to be looked up and added to. Whether a measurement is done already is decided only here."""
 
 import dataclasses
 
@@ -13,17 +13,17 @@ from doublevit.runs.row import ResultKey, Row
 
 @dataclasses.dataclass(frozen=True)
 class EvalResult:
-    """The rows of one measurement, and the predictions that they were read from, where there are any."""
+    """Holds the rows of one measurement, and the predictions that they were computed from, if any."""
 
     rows: tuple[Row, ...]
     predictions: Predictions | None = None
 
     def row(self, metric: str) -> Row:
-        """The row of a metric."""
+        """Return the row of a metric."""
         return next(row for row in self.rows if row.metric == metric)
 
     def correct(self, k: int = 1) -> np.ndarray:
-        """Whether the true class of each image is among the first k, bool (N,)."""
+        """Return whether the true class of each image is among the first k, bool (N,)."""
         if self.predictions is None:
             raise ValueError("this measurement has no predictions")
         return self.predictions.correct(k)
@@ -31,9 +31,9 @@ class EvalResult:
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """A measurement that is to be there: its key, a row of each of its `metrics`, and predictions if it has `labels`.
+    """Describes a complete measurement: its key, a row of each of its `metrics`, and predictions if `labels` are given.
 
-    `labels` int64 (N,) are those of the images, which predictions must have too.
+    `labels` int64 (N,) are the true classes of the images; predictions must have the same.
     """
 
     key: ResultKey
@@ -42,11 +42,11 @@ class Expected:
 
 
 class Results:
-    """Rows and predictions of a run's folder; of no run, in memory.
+    """Holds the rows of a run and finds their predictions, in the run's folder, or in memory without a run.
 
     Args:
-        run: where they are read from and added to.
-        is_writer: whether this process reads and writes, as one of several does.
+        run: the run whose folder is read from and added to.
+        is_writer: whether this process reads and writes; of several processes exactly one does.
     """
 
     def __init__(self, run: RunFolder | None = None, *, is_writer: bool = True) -> None:
@@ -55,7 +55,7 @@ class Results:
         self._predictions: list[tuple[ResultKey, Predictions]] = []
 
     def find(self, expected: Expected) -> EvalResult | None:
-        """The newest measurement that is what was expected, if all of it is there: else it is to be measured."""
+        """Return the newest measurement that is as expected; None if any part of it is missing."""
         newest = {row.metric: row for row in self.rows if row.key == expected.key}
         if not all(metric in newest for metric in expected.metrics):
             return None
@@ -68,7 +68,7 @@ class Results:
         return EvalResult(rows, predictions)
 
     def add(self, result: EvalResult) -> None:
-        """Add a measurement, measured again or not."""
+        """Append a measurement, whether or not it was measured before."""
         if not self._is_writer:
             return
         self.rows += result.rows
@@ -78,9 +78,9 @@ class Results:
             self._run.add_rows(result.rows)
 
     def add_once(self, result: EvalResult) -> None:
-        """Add what is not there already, but for the seconds that it took."""
-        known = [_untimed(row) for row in self.rows]
-        new = tuple(row for row in result.rows if _untimed(row) not in known)
+        """Append the rows that are not there already, whatever time they took."""
+        old = [_untimed(row) for row in self.rows]
+        new = tuple(row for row in result.rows if _untimed(row) not in old)
         if new:
             self.add(EvalResult(new, result.predictions))
         elif result.predictions is not None and self._predictions_of(result.rows[0]) is None:
@@ -93,7 +93,7 @@ class Results:
             predictions.save(self._run.predictions_path(row))
 
     def _predictions_of(self, row: Row) -> Predictions | None:
-        """None where they are missing or damaged."""
+        """Return the predictions of a row's measurement; None if they are missing or damaged."""
         if self._run is None:
             return next((saved for key, saved in reversed(self._predictions) if key == row.key), None)
         try:

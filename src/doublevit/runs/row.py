@@ -1,4 +1,4 @@
-"""A row: one measured number with all that it takes to know what it is."""
+"""Rows: measured numbers, each with all that it takes to know what it is."""
 
 import math
 from typing import Any
@@ -10,14 +10,14 @@ from doublevit.runs.conditions import AdaptationId, CheckpointId, Condition, Mod
 ROW_VERSION = 2
 
 
-class OtherVersion(ValueError):  # noqa: N818  # it is about the row, not about an error in it
-    """A row that another version of doublevit wrote."""
+class OtherVersion(ValueError):  # noqa: N818  # a sound row is no error
+    """Tells that another version of doublevit wrote a row."""
 
 
 class ResultKey(Record, frozen=True, kw_only=True):
-    """What rows of one measurement have in common: which network, which images and how many, under which condition.
+    """Holds what the rows of one measurement have in common: network, images and their count, condition.
 
-    `dataset` is None where no image of a data set was looked at.
+    `dataset` is None if no images of a data set were used.
     """
 
     model: ModelId
@@ -27,11 +27,11 @@ class ResultKey(Record, frozen=True, kw_only=True):
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """One measured number with all that it takes to know what it is. Accuracies are fractions in 0..1.
+    """Holds one measured number with all that it takes to know what it is. Accuracies are fractions in 0..1.
 
-    `low` and `high` bound the 95 % interval; `count` images were looked at; `seconds` is the wall time of the pass that
-    gave it (for an attack, of all its batches, in whichever process); `findings` names the checks that speak against
-    believing it; `seed` is that of the training run. See `runs.conditions` for what the other fields hold.
+    `low` and `high` bound the 95 % interval; `count` images were evaluated; `seconds` is the wall time of the pass
+    (for an attack, of all its batches, in whichever process); `findings` names the checks of an attack that cast doubt
+    on the number; `seed` is that of the training run. See `runs.conditions` for what the other fields hold.
     """
 
     model: str
@@ -59,12 +59,12 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def model_id(self) -> ModelId:
-        """What was measured."""
+        """The identity of the evaluated model."""
         return ModelId(**{name: getattr(self, name) for name in ModelId.__struct_fields__})
 
     @property
     def key(self) -> ResultKey:
-        """What this row shares with others of the same measurement."""
+        """The key that this row has in common with others of the same measurement."""
         return ResultKey(
             model=self.model_id,
             dataset=None if self.dataset is None else self.dataset.key,
@@ -74,25 +74,25 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is the accuracy that predictions beside it give."""
+        """Whether the value is an accuracy that can be computed from stored predictions."""
         return self.metric.removeprefix("robust ").startswith("top-")
 
     @property
     def top(self) -> int:
-        """How many classes an accuracy allows: 3 for top-3."""
+        """The k of a top-k accuracy."""
         return int(self.metric.rpartition("top-")[2])
 
 
 def row_from(entry: dict[str, Any]) -> Row:
-    """A row as a line of results.jsonl has it.
+    """Make a row of an entry of results.jsonl.
 
     Raises:
-        OtherVersion: it is of another version.
-        ValueError: something is missing, unknown, or not of its kind.
+        OtherVersion: another version of doublevit wrote the row.
+        ValueError: a field is missing, unknown, or of a wrong type.
     """
     if (version := entry.get("version")) != ROW_VERSION:
         raise OtherVersion(f"version {version if version is not None else 1}")
     condition = entry.get("condition")
-    if isinstance(condition, dict) and condition.get("space") == "photo":  # what it was called in older rows
+    if isinstance(condition, dict) and condition.get("space") == "photo":  # the name in older rows
         entry = entry | {"condition": condition | {"space": "image"}}
     return strict_json.convert(entry, Row)

@@ -1,4 +1,4 @@
-"""What a study's folder says of itself: study.json, which names the runs behind every row of its table."""
+"""The record of a study, study.json in its folder: it names the run behind every row of the study's table."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ VERSION = 2
 
 
 class StudyEntry(Record, frozen=True, kw_only=True):
-    """A cell with one seed, evaluated with one sparse attention.
+    """Records a cell with one seed, evaluated with one sparse attention.
 
-    `run` names the run's folder in the study's (cells of the same recipe share one); `top_k` is None for dense
-    attention; `measured`: whether its accuracy on clean images is in the run's results; `problem`: why the cell failed,
-    or something that was to be measured of it; `label`: how tables name the cell, where that is not its name.
+    `run` is the name of the run's folder inside the study's (cells of equal recipes have the same run); `top_k` is None
+    for dense attention; `measured` tells whether the results have its accuracy on clean images; `problem` tells why
+    training or a measurement failed; `label` is the cell's name in tables, if not `cell`.
     """
 
     group: str
@@ -32,14 +32,14 @@ class StudyEntry(Record, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """How tables name it."""
+        """The name of the cell in tables."""
         return self.label or self.cell
 
 
 class StudyRecord(Record, frozen=True, kw_only=True):
-    """A study as far as it is done; all entries are compared with the cell `baseline` of the same seed.
+    """Records a study as far as it is done; all entries are compared with the cell `baseline` of the same seed.
 
-    `seconds` that training took, by run, over all its parts where it was stopped.
+    `seconds` are the training times by run, summed over its parts where a run was stopped and resumed.
     """
 
     name: str
@@ -56,10 +56,10 @@ def write_record(folder: Path, record: StudyRecord) -> None:
 
 
 def read_record(folder: Path) -> StudyRecord:
-    """What `write_record` wrote.
+    """Read what `write_record` wrote.
 
     Raises:
-        UserError: there is none, or it is damaged, or of another version.
+        UserError: there is no record, or it is damaged, or of another version.
     """
     path = folder / FILE
     if not path.is_file():
@@ -79,6 +79,6 @@ def read_record(folder: Path) -> StudyRecord:
 
 
 class _Version(msgspec.Struct):
-    """All that is read of a record before it is known to be of this version; the first ones had no number."""
+    """Holds the version of a record, read before all else; the first records had no number."""
 
     version: int = 1

@@ -1,1 +1,1 @@
-"""Studies: recipes that vary one factor each, trained, measured alike and compared."""
+"""Studies: recipes that vary one factor each, trained, evaluated alike and compared."""

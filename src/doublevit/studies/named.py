@@ -1,4 +1,4 @@
-"""Named studies: unions of groups that vary one factor each around a base, since the full product would be too many."""
+"""Named studies: groups of cells that vary one factor each around a base; the full product would be too many."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ FREEZING = (
 
 
 def _cross(*blocks: tuple[int, ...]) -> tuple[StudyCell, ...]:
-    """No cross attention; and layers after each of these rows of blocks, by fusion and routing."""
+    """Return cells without cross attention, and with it after each of these rows of blocks, by fusion and routing."""
     none = StudyCell("cross-0", "cross attention", {"model.cross.after": ()})
     layers = (_layers(after, fusion, routing) for after in blocks for fusion, routing in FUSED)
     return (none, *layers)
@@ -31,7 +31,7 @@ def _layers(after: tuple[int, ...], fusion: str, routing: str) -> StudyCell:
 
 
 def _sparse(*top_k: str) -> tuple[StudyCell, ...]:
-    """Trained with each, evaluated with all."""
+    """Return a cell for each sparse attention to train with, evaluated with all of them."""
     group = "sparse attention"
     return tuple(StudyCell(f"top-k-{trained}", group, {"model.top_k": trained}, top_k) for trained in top_k)
 
@@ -41,13 +41,13 @@ def _augmentation(*policies: str) -> tuple[StudyCell, ...]:
 
 
 def _study(name: str, note: str, base: str, *groups: tuple[StudyCell, ...], epochs: int | None = None) -> Study:
-    """The base alone, which the others are compared with, and groups around it."""
+    """Make a study of the base alone, with which the others are compared, and of groups around it."""
     cells = (StudyCell("base", "baseline"), *(cell for group in groups for cell in group))
     return Study(name, note, base, "base", cells, {} if epochs is None else {"train.epochs": epochs})
 
 
 PLAIN = {"augment.policy": "none"}
-SPARSE = {"model.top_k": "16"}  # the paper does not say with which k its tables were made
+SPARSE = {"model.top_k": "16"}  # the paper does not say which k its tables are of
 PAPER_PROTOCOL = Protocol(
     corruptions=("paper",),
     attacks=("pgd",),
@@ -57,7 +57,7 @@ PAPER_PROTOCOL = Protocol(
 
 
 def _rows(name: str, label: str, recipe: str, *, sparse: bool = False) -> tuple[StudyCell, ...]:
-    """One network, as the paper's tables have them: without augmentation, with it, and with sparse attention too."""
+    """Return a network's rows in the paper's tables: without augmentation, with it, and with sparse attention too."""
     cells = (
         StudyCell(name, label, PLAIN, recipe=recipe, label=label),
         StudyCell(f"{name}-aug", label, recipe=recipe, label=f"{label}+Aug"),
@@ -67,19 +67,21 @@ def _rows(name: str, label: str, recipe: str, *, sparse: bool = False) -> tuple[
 
 
 def _doubles(label: str, *three: tuple[str, Mapping[str, Any]]) -> tuple[StudyCell, ...]:
-    """DoubleViT without cross attention, with a layer and with two: recipes and changes; augmented, as in the paper."""
+    """Return the `three` DoubleViTs (recipe, changes) with no, one and two layers of cross attention, all augmented."""
     labels = {"double": label, "double-cross": f"{label}+Cross", "double-2cross": f"{label}+2Cross"}
-    rows = zip(labels.items(), three, strict=True)
-    return tuple(StudyCell(name, label, changes, recipe=recipe, label=own) for (name, own), (recipe, changes) in rows)
+    return tuple(
+        StudyCell(name, label, changes, recipe=recipe, label=cell_label)
+        for (name, cell_label), (recipe, changes) in zip(labels.items(), three, strict=True)
+    )
 
 
 def _named(recipe: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    """The three of one family."""
+    """Return the recipes of a DoubleViT with no, one and two layers of cross attention, unchanged."""
     return (recipe, {}), (f"{recipe}-cross", {}), (f"{recipe}-2cross", {})
 
 
 def _small_double(*after: int) -> tuple[str, Mapping[str, Any]]:
-    """With the start that digits-vit has too, and cross attention after these blocks."""
+    """Return digits-double, initialized as digits-vit is, with cross attention after these blocks."""
     branches = {"model.backbone": "vit-digits-4-xavier", "model.coarse": "vit-digits-8-xavier"}
     return "digits-double", {**branches, "model.cross.after": after}
 
@@ -163,10 +165,10 @@ STUDIES: dict[str, Study] = {study.name: study for study in _ALL}
 
 
 def get_study(name: str) -> Study:
-    """The study of that name.
+    """Return the study called `name`.
 
     Raises:
-        UserError: there is none; near names are suggested.
+        UserError: there is no such study; similar names are suggested.
     """
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)

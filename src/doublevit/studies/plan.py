@@ -1,4 +1,4 @@
-"""The cells of a study, each with its recipe, its seed, its run's folder, and what it is measured with."""
+"""The plan of a study: each cell with its recipe, seed, run folder and measurements."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ from doublevit.runs.folder import RunFolder
 from doublevit.runs.results import Results
 from doublevit.studies.study import Protocol, Study, StudyCell
 
-SPEED_SECONDS = 1.0  # to time each of inference and training, of which a study has many
+SPEED_SECONDS = 1.0  # for inference and again for training, short since a study times many networks
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyRequest:
-    """A study, its base as the user has changed it, and its folder; which images to evaluate on; which cells (all).
+    """Holds what the user asks of a study: base recipe, folder, images to evaluate on, and `cells` (None: all).
 
-    `attack_samples` are those of the study's protocol where it is None; none means no attacks. `seeds` are the base's
-    own where there are none.
+    `attack_samples` None means as many as in the study's protocol, 0 no attacks; without `seeds`, the seed is that of
+    the base recipe.
     """
 
     study: Study
@@ -55,32 +55,32 @@ class StudyRequest:
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"`seeds` {' '.join(map(str, self.seeds))}: expected each once")
         for seed in self.seeds:
-            dataclasses.replace(self.recipe, seed=seed)  # complains of what is no seed
-        self.options(self.folder)  # complains of samples and images
+            dataclasses.replace(self.recipe, seed=seed)  # raises if it is no seed
+        self.options(self.folder)  # raises if `samples` or `first` is wrong
         if (self.folder / "recipe.json").exists():
             raise UserError(f"{self.folder} is a run: expected a folder for runs; choose another `name`")
 
     def options(self, run: Path, top_k: str = AS_TRAINED) -> Evaluate:
-        """How a run is to be evaluated on clean images."""
+        """Return the options for evaluating a run on clean images."""
         return Evaluate(run, samples=self.samples, first=self.first, top_k=top_k)
 
     @property
     def protocol(self) -> Protocol:
-        """What every cell is measured with."""
-        own, asked = self.study.protocol, self.attack_samples
-        if asked is None:
-            return own
-        return dataclasses.replace(own, attacks=own.attacks if asked else (), attack_samples=asked)
+        """The measurements of every cell, with the number of attacked images that the user asks for."""
+        protocol, samples = self.study.protocol, self.attack_samples
+        if samples is None:
+            return protocol
+        return dataclasses.replace(protocol, attacks=protocol.attacks if samples else (), attack_samples=samples)
 
     def wants(self, cell: StudyCell) -> bool:
-        """Whether the cell is to be done."""
+        """Return whether the cell is asked for."""
         return self.cells is None or cell.name in self.cells
 
 
 class TrainedCell:
-    """What a cell has once it is trained: a run with results, its network as it was trained, images to validate.
+    """Holds a trained cell: its run with results, the identity of its weights, and the validation images.
 
-    All of the weights are read, to tell them from others: that takes seconds where they are many.
+    All weights are read for their digest, which takes seconds for a large network.
     """
 
     def __init__(self, run: RunFolder, recipe: Recipe, val: Dataset) -> None:
@@ -91,16 +91,16 @@ class TrainedCell:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What the evaluator called `name` is to measure of a run, with the options that a command for it would have."""
+    """Describes what the evaluator called `name` is to measure of a run, with the options of the job that does it."""
 
     name: str
     options: Evaluate | SpeedOptions
 
     def measure(self) -> None:
-        """Measure what the results do not have of it.
+        """Measure what is missing from the results.
 
         Raises:
-            UserError: something that it takes is not there, or does not fit.
+            UserError: a file is missing, or options do not fit the run.
         """
         if isinstance(self.options, SpeedOptions):
             measure_speed(self.options)
@@ -108,7 +108,7 @@ class Measurement:
             evaluate(self.options)
 
     def is_done(self, trained: TrainedCell) -> bool:
-        """Whether the results have all of it, of the weights that the run has now and of these very images."""
+        """Return whether the results are complete for the run's present weights and these images."""
         model, dataset = trained.model, trained.val
         if not isinstance(self.options, SpeedOptions):
             dataset = self.options.subset(dataset)
@@ -116,7 +116,7 @@ class Measurement:
                 model = msgspec.structs.replace(model, top_k=recorded(self.options.top_k))
         try:
             return is_done(self._evaluator(trained, dataset), model, dataset, trained.results)
-        except UserError:  # it cannot be measured on such images, which is told when it is tried
+        except UserError:  # such images cannot be measured, which measuring them will report
             return False
 
     def _evaluator(self, trained: TrainedCell, dataset: Dataset) -> Evaluator:
@@ -128,9 +128,9 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedCell:
-    """A cell with a seed, its recipe, None where there is a `problem` with that, and its run, there already or not.
+    """Holds a cell with a seed, its recipe (None if it has a `problem`), and its run, whether that exists or not.
 
-    `name` is the cell's own for the first seed, so that a study that was begun with one can go on with more.
+    For the first seed, `name` is that of the cell, so that a study that was begun with one seed can go on with more.
     """
 
     name: str
@@ -142,24 +142,29 @@ class PlannedCell:
 
     @property
     def top_ks(self) -> tuple[str, ...]:
-        """The sparse attentions to evaluate it with."""
+        """The sparse attentions to evaluate with."""
         if self.recipe is None:
             return ()
         return tuple(dict.fromkeys(self.cell.inference or (self.recipe.model.top_k,)))
 
     @property
     def epochs(self) -> int | None:
-        """Epochs that are trained and saved; None before there is a checkpoint."""
+        """The number of epochs trained and saved; None before there is a checkpoint."""
         folder = self.run.checkpoints
         return checkpoint.epochs_of(folder) if checkpoint.exists(folder) else None
 
     @property
     def trained(self) -> bool:
-        """Whether it is trained to its end."""
+        """Whether all epochs are trained."""
         return self.recipe is not None and self.epochs is not None and self.epochs >= self.recipe.train.epochs
 
     def measurements(self, request: StudyRequest, count: int) -> Iterator[Measurement]:
-        """Each sparse attention on clean images, then the protocol, as it was trained; `count` images to validate."""
+        """Yield the measurements: clean images with each sparse attention, then the protocol for the model as trained.
+
+        Args:
+            request: the study that the cell belongs to.
+            count: number of validation images.
+        """
         run, protocol = self.run.path, request.protocol
         for top_k in self.top_ks:
             yield Measurement("clean", request.options(run, top_k))
@@ -174,10 +179,10 @@ class PlannedCell:
 
 
 def make_plan(request: StudyRequest) -> list[PlannedCell]:
-    """All cells of the study, with the first seed, then with the next; equal recipes share the first one's run.
+    """Plan all cells of the study with the first seed, then with the next; cells of equal recipes have the same run.
 
     Raises:
-        UserError: the run of a cell that is wanted was made by another recipe.
+        UserError: the run of a cell that is asked for was made by another recipe.
     """
     plan: list[PlannedCell] = []
     for number, seed in enumerate(request.seeds or (request.recipe.seed,)):
@@ -188,14 +193,14 @@ def make_plan(request: StudyRequest) -> list[PlannedCell]:
 
 
 def _planned(request: StudyRequest, bare: PlannedCell, before: list[PlannedCell]) -> PlannedCell:
-    """The cell with its recipe, or with what is wrong with that."""
+    """Return the cell with its recipe, or with the problem that the recipe has."""
     base = dataclasses.replace(request.recipe, seed=bare.seed)
     try:
         recipe = with_absolute_paths(request.study.recipe_of(bare.cell, base))
     except UserError as error:
         return dataclasses.replace(bare, problem=str(error))
-    same = [other.run for other in before if other.recipe and not differences(other.recipe, recipe)]
-    run = same[0] if same else bare.run
+    equal = [other.run for other in before if other.recipe and not differences(other.recipe, recipe)]
+    run = equal[0] if equal else bare.run
     try:
         problem = _problem(run, recipe)
     except UserError as error:  # a damaged run is its cell's failure, not the study's
@@ -208,7 +213,7 @@ def _planned(request: StudyRequest, bare: PlannedCell, before: list[PlannedCell]
 
 
 def _problem(run: RunFolder, recipe: Recipe) -> str:
-    """Why a folder that is there cannot be a cell's, if it cannot."""
+    """Return why an existing folder cannot be the cell's run; "" if it can, or does not exist."""
     if not run.path.exists():
         return ""
     other = from_dict(RunFolder.open(run.path).recipe())

@@ -1,4 +1,4 @@
-"""How far a study is: read from its runs' folders, saved in its study.json, shown as a table."""
+"""The progress of a study: read from the folders of its runs, saved in study.json, shown as a table."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from doublevit.studies.plan import Measurement, PlannedCell, StudyRequest, Train
 
 
 class StudyProgress:
-    """The cells of a study, what is measured of them, and how long their training took; opening writes nothing.
+    """Tracks the cells of a study, their measurements, and how long training took; creating it writes nothing.
 
     Raises:
-        UserError: the run of a cell that is wanted was made by another recipe, or images cannot be had.
+        UserError: the run of a cell that is asked for was made by another recipe, or images cannot be loaded.
     """
 
     def __init__(self, request: StudyRequest) -> None:
@@ -29,27 +29,32 @@ class StudyProgress:
         self.plan = make_plan(request)
         entries, self.seconds = _read_before(request.folder)
         self.problems = {(entry.cell, entry.seed): entry.problem for entry in entries if entry.problem}
-        self.problems |= {(each.cell.name, each.seed): each.problem for each in self.plan if each.problem}
+        self.problems |= {
+            (planned.cell.name, planned.seed): planned.problem for planned in self.plan if planned.problem
+        }
         self._done: set[Measurement] = set()
         self._splits: dict[DataConfig, Splits] = {}
         for planned in self.plan:
-            self.look(planned)
+            self.refresh(planned)
 
     @property
     def wanted(self) -> list[PlannedCell]:
-        """The cells to do or done, without those that are not asked for."""
+        """The cells that are asked for, done or not."""
         return [planned for planned in self.plan if self.request.wants(planned.cell)]
 
-    def look(self, planned: PlannedCell) -> None:
-        """Find in a trained cell's results what is measured already, with the weights it has now."""
+    def refresh(self, planned: PlannedCell) -> None:
+        """Look up in a trained cell's results what is measured already, with its present weights."""
         if planned.recipe is None or not planned.trained:
             return
         trained = TrainedCell(planned.run, planned.recipe, self.splits(planned.recipe.data)["val"])
         for measurement in self.measurements(planned):
-            (self._done.add if measurement.is_done(trained) else self._done.discard)(measurement)
+            if measurement.is_done(trained):
+                self._done.add(measurement)
+            else:
+                self._done.discard(measurement)
 
     def measurements(self, planned: PlannedCell) -> list[Measurement]:
-        """All that a cell is to be measured with, done or not; nothing where it has no recipe."""
+        """Return all measurements of a cell, done or not; none if it has no recipe."""
         if planned.recipe is None:
             return []
         try:
@@ -61,26 +66,26 @@ class StudyProgress:
         return list(planned.measurements(self.request, count))
 
     def missing(self, planned: PlannedCell) -> list[Measurement]:
-        """What a cell is still to be measured with."""
+        """Return the measurements of a cell that are not done."""
         return [measurement for measurement in self.measurements(planned) if measurement not in self._done]
 
     def done(self, planned: PlannedCell) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether a cell is trained and measured."""
         return planned.trained and not self.missing(planned)
 
     def require_images(self) -> None:
-        """Raise `UserError` where the base's images cannot be had: all cells would complain of it."""
+        """Raise `UserError` if the images of the base recipe cannot be loaded: all cells would fail of it."""
         config = with_absolute_paths(self.request.recipe).data
         self.request.options(self.request.folder).subset(self.splits(config)["val"])
 
     def splits(self, config: DataConfig) -> Splits:
-        """Images to train on and to validate."""
+        """Return training and validation images, loaded once for each configuration."""
         if config not in self._splits:
             self._splits[config] = data.load(config)
         return self._splits[config]
 
     def record(self) -> StudyRecord:
-        """All entries, cell by cell, in the study's order."""
+        """Return the record with all entries, cell by cell, in the study's order."""
         study = self.request.study
         entries = tuple(
             entry
@@ -94,7 +99,7 @@ class StudyProgress:
         )
 
     def save(self) -> None:
-        """Write it down in the study's folder."""
+        """Write the record into the study's folder."""
         write_record(self.request.folder, self.record())
 
     def _entries(self, planned: PlannedCell) -> Iterator[StudyEntry]:
@@ -115,7 +120,7 @@ class StudyProgress:
 
 
 def _read_before(folder: Path) -> tuple[tuple[StudyEntry, ...], dict[str, float]]:
-    """The entries and seconds that a study has written down; none where it is begun."""
+    """Return the entries and seconds of the study's record; none if the study is new."""
     if not (folder / FILE).exists():
         return (), {}
     record = read_record(folder)
@@ -124,17 +129,17 @@ def _read_before(folder: Path) -> tuple[tuple[StudyEntry, ...], dict[str, float]
 
 @dataclasses.dataclass
 class TimeEstimate:
-    """The time that is left of a study, by the cells that were done in this process."""
+    """Estimates the time that is left of a study, from the cells that were done in this process."""
 
     seconds: list[float] = dataclasses.field(default_factory=list)
 
     def left(self, cells: int) -> float | None:
-        """Seconds that so many cells will take; None before one is done."""
+        """Return the seconds that `cells` more cells will take; None before a cell is done."""
         return cells * sum(self.seconds) / len(self.seconds) if self.seconds else None
 
 
 def summary(progress: StudyProgress) -> Table:
-    """A row for each cell that is wanted; below them, what is left of all."""
+    """Return a table with a row for each cell that is asked for; the caption tells what is left to do."""
     study = progress.request.study
     table = Table(title=escape(f"{study.name}: {study.note}"), caption=_left(progress), caption_justify="left")
     for head in ("cell", "training", "measured", "to measure"):

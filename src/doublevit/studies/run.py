@@ -1,4 +1,4 @@
-"""Doing what is missing of a study, cell by cell."""
+"""Running a study: what is missing is trained and measured, cell by cell."""
 
 import datetime
 import time
@@ -15,13 +15,13 @@ from doublevit.train.interrupt import Stopped
 
 
 def run_study(request: StudyRequest) -> StudyRecord:
-    """Train and measure the cells that are not done; a cell that fails is noted, and the others go on.
+    """Train and measure the cells that are not done; if a cell fails, its problem is noted and the others go on.
 
     Raises:
-        UserError: the run of a cell was made by another recipe, or the base's images cannot be had.
+        UserError: the run of a cell was made by another recipe, or images of the base recipe cannot be loaded.
         Stopped: the user asked for an end during training.
     """
-    if not request.folder.exists():  # bad input is to leave none
+    if not request.folder.exists():  # so that bad input leaves no folder behind
         _open(request)
     writable_folder(request.folder, "the study's folder")
     complaint = f"this study is running already (in {request.folder}); wait until it has ended"
@@ -30,14 +30,14 @@ def run_study(request: StudyRequest) -> StudyRecord:
 
 
 def _open(request: StudyRequest) -> StudyProgress:
-    """How far the study is; before the lock is held, another process may still be changing that."""
+    """Read the progress of the study, which another process may change unless the lock is held."""
     progress = StudyProgress(request)
     progress.require_images()
     return progress
 
 
 def _run_cells(progress: StudyProgress) -> StudyRecord:
-    progress.save()  # so that the folder is a study's, whatever comes
+    progress.save()  # so that the folder is known as a study's, whatever happens
     estimate = TimeEstimate()
     try:
         for number, planned in enumerate(progress.wanted, 1):
@@ -45,7 +45,7 @@ def _run_cells(progress: StudyProgress) -> StudyRecord:
                 _print(_heading(progress, number, planned, estimate), "bold")
                 start = time.perf_counter()
                 _run_cell(progress, planned)
-                if progress.done(planned):  # what fails at once would make the rest look short
+                if progress.done(planned):  # a cell that fails at once tells nothing of the others
                     estimate.seconds.append(time.perf_counter() - start)
     finally:
         progress.save()
@@ -53,7 +53,7 @@ def _run_cells(progress: StudyProgress) -> StudyRecord:
 
 
 def _heading(progress: StudyProgress, number: int, planned: PlannedCell, estimate: TimeEstimate) -> str:
-    """The cell, what is to do of it, and about how long all will take that is left."""
+    """Return the cell's name, what is to do for it, and about how long all cells that are left will take."""
     training = [] if planned.trained else ["training"]
     to_do = [*training, *dict.fromkeys(measurement.name for measurement in progress.missing(planned))]
     left = estimate.left(sum(not progress.done(other) for other in progress.wanted[number - 1 :]))
@@ -66,9 +66,9 @@ def _run_cell(progress: StudyProgress, planned: PlannedCell) -> None:
         if planned.recipe is None:
             raise UserError(planned.problem)
         _train(progress, planned)
-        progress.look(planned)
+        progress.refresh(planned)
         problem = "; ".join(filter(None, [_measure(measurement) for measurement in progress.missing(planned)]))
-        progress.look(planned)
+        progress.refresh(planned)
     except Stopped:
         raise
     except Exception as error:  # whatever is wrong with this cell, the others are to go on
@@ -80,7 +80,7 @@ def _run_cell(progress: StudyProgress, planned: PlannedCell) -> None:
 
 
 def _train(progress: StudyProgress, planned: PlannedCell) -> None:
-    """From the start or from the last checkpoint, if it is not trained to its end."""
+    """Train the cell from the start or from its last checkpoint, unless it is trained to its end."""
     if planned.recipe is None or planned.trained:
         return
     name, start = planned.run.path.name, time.perf_counter()
@@ -91,12 +91,12 @@ def _train(progress: StudyProgress, planned: PlannedCell) -> None:
             trained = train.start(planned.recipe, progress.request.folder, name)
     finally:
         progress.seconds[name] = progress.seconds.get(name, 0.0) + time.perf_counter() - start
-    if trained.measured is not None:
+    if trained.validation is not None:
         finish(trained)
 
 
 def _measure(measurement: Measurement) -> str:
-    """Measure; returns what went wrong, so that the next measurements are made all the same."""
+    """Measure, and return what went wrong ("": nothing), so that the next measurements are made all the same."""
     try:
         measurement.measure()
     except Stopped:
@@ -107,7 +107,7 @@ def _measure(measurement: Measurement) -> str:
 
 
 def _in_a_line(error: Exception) -> str:
-    """What a user is told of any error; what kind it is, where it was not made for users."""
+    """Return the first line of an error's message, after its type if it is no `UserError`."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     kind = "" if isinstance(error, UserError) else type(error).__name__
     return ": ".join(filter(None, [kind, text.partition("\n")[0]]))

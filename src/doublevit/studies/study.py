@@ -11,66 +11,66 @@ from doublevit.recipes.recipe import Recipe, differences, with_changes
 
 @dataclasses.dataclass(frozen=True)
 class StudyCell:
-    """One network of a study, and how it is evaluated."""
+    """Describes one network of a study, and how it is evaluated."""
 
     name: str
     group: str
-    """The factor that it varies."""
+    """The factor that is varied."""
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Changes to the study's base: dotted fields of the recipe, and their values."""
+    """Changes to the study's base recipe: values by dotted paths of fields."""
     inference: tuple[str, ...] = ()
-    """The sparse attentions to evaluate it with, as of `top_k`; none given: the one it was trained with."""
+    """The sparse attentions to evaluate with, each as `top_k`; if none is given, that of the training."""
     recipe: str | None = None
-    """Name of a recipe to take instead of the study's base."""
+    """Name of a recipe that replaces the study's base."""
     label: str = ""
-    """How tables name it, where that is not its name."""
+    """Name in tables, if not `name`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """What every trained cell is measured with, as it was trained, besides accuracy on clean images."""
+    """Describes what is measured of every cell, as it was trained, besides accuracy on clean images."""
 
     corruptions: tuple[str, ...] = ()
-    """As of `corruptions`; on the images that the study evaluates on."""
+    """Corruptions or groups of them, applied to the images that the study evaluates on."""
     severities: tuple[int, ...] = SEVERITIES
     attacks: tuple[str, ...] = ()
-    """As of `attack.names`."""
+    """Names of attacks, as in `attack.names`."""
     epsilons: tuple[str, ...] = ()
-    """As of `attack.epsilons`."""
+    """Epsilons of the attacks, as in `attack.epsilons`."""
     attack_samples: int = 100
-    """Attack so many validation images, of each class its fraction, drawn with seed 0; all where there are fewer."""
+    """How many validation images are attacked, drawn with seed 0 in proportion to the classes; at most all."""
     speed: bool = False
-    """Whether what the network costs is measured too."""
+    """Whether speed, memory and size are measured too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Cells around a base. Changes are made in this order: the study's own, the user's, the cell's."""
+    """Describes cells around a base recipe. Changes apply in this order: the study's, the user's, the cell's."""
 
     name: str
     note: str
     base: str
-    """Name of a recipe."""
+    """Name of the base recipe."""
     baseline: str
-    """Name of the cell that the others are compared with."""
+    """Name of the cell with which the others are compared."""
     cells: tuple[StudyCell, ...]
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Changes to the base, for all cells."""
+    """Changes to the recipes of all cells."""
     protocol: Protocol = Protocol()
     beside_paper: bool = False
-    """Whether its report shows the paper's numbers beside its own."""
+    """Whether the report shows the paper's numbers beside those of the study."""
 
     def base_recipe(self) -> Recipe:
-        """What the user may change."""
+        """Return the base recipe with the study's changes, which the user may change further."""
         return with_changes(get_recipe(self.base), self.changes)
 
     def recipe_of(self, cell: StudyCell, base: Recipe) -> Recipe:
-        """A cell's recipe, where `base` is what the user made of the base.
+        """Return the recipe of a cell, given the `base` recipe as the user changed it.
 
         Raises:
-            UserError: the cell's values do not fit to the user's.
+            UserError: the cell's values do not fit the user's.
         """
-        asked = {path: value for path, (_, value) in differences(self.base_recipe(), base).items()}
-        asked |= {"data.cache": base.data.cache, "data.download": base.data.download}
-        own = get_recipe(cell.recipe or self.base)
-        return with_changes(own, {**self.changes, **asked, **cell.changes})
+        user_changes = {path: value for path, (_, value) in differences(self.base_recipe(), base).items()}
+        user_changes |= {"data.cache": base.data.cache, "data.download": base.data.download}
+        recipe = get_recipe(cell.recipe or self.base)
+        return with_changes(recipe, {**self.changes, **user_changes, **cell.changes})

@@ -1,4 +1,4 @@
-"""Training: `TrainConfig` says how, `train.loop` does it."""
+"""Training: `TrainConfig` configures it, `train.loop` does it."""
 
 from doublevit.train.config import TrainConfig
 

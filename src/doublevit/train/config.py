@@ -1,4 +1,4 @@
-"""How to train. The defaults are the paper's, but for its learning rate that moves once an epoch."""
+"""Configuration of training. Defaults are the paper's, except that the schedule moves at every step."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from doublevit.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How to train."""
+    """Configures the training."""
 
     epochs: Annotated[int, tyro.conf.arg(aliases=("--epochs",))] = 10
     """Passes over the training images; 0 evaluates the model as it is built."""
@@ -23,9 +23,9 @@ class TrainConfig:
     backbone_lr: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-4
     """Learning rate of pretrained layers."""
     head_lr: float = 1e-3
-    """Learning rate of what is new: head and cross attention."""
+    """Learning rate of new layers: head and cross attention."""
     weight_decay: float = 1e-5
-    """Weight decay."""
+    """Weight decay of the optimizer."""
     schedule: Literal["cosine", "cosine-per-epoch", "constant"] = "cosine"
     """How the rates fall to zero: at every step, or, as in the paper's code, once an epoch."""
     warmup_epochs: float = 0.0
@@ -35,11 +35,11 @@ class TrainConfig:
     consistency: float = 12.0
     """Weight of the Jensen-Shannon divergence between the views of an image, where the policy makes several."""
     clip_norm: float | None = None
-    """Largest norm of a step's gradient."""
+    """Largest norm of a step's gradient, which is scaled down to it; None: no limit."""
     narrow_epochs: float = 0.0
     """Epochs over which sparse attention narrows, from all keys to `model.top_k`; 0 has it from the start."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What matrix products run in; auto: bfloat16 where the hardware has it."""
+    """Precision of matrix products; auto: bfloat16 where the hardware has it."""
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 0)

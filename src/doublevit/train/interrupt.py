@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken between two steps, where everything can be saved."""
+"""Ctrl-C and SIGTERM, handled between two steps, where everything can be saved."""
 
 import signal
 import threading
@@ -13,12 +13,12 @@ from doublevit.device import this_process
 AGREE_EVERY = 10  # steps between two rounds of agreement, where several processes must stop at the same one
 
 
-class Stopped(Exception):  # noqa: N818  # no error: what was asked for was done
-    """The user asked for an end; whoever catches it saves."""
+class Stopped(Exception):  # noqa: N818  # a normal way to end
+    """Tells that the user asked for an end; whoever catches it saves."""
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C or SIGTERM only leaves a note; a second Ctrl-C ends at once."""
+    """Holds back the first Ctrl-C or SIGTERM in its context, until `check`; a second Ctrl-C ends at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -35,9 +35,9 @@ class Interrupt:
             signal.signal(number, handler)
 
     def check(self, step: int | None = None) -> None:
-        """Raise `Stopped` if an end was asked for; several processes do so together, every few steps.
+        """Raise `Stopped` if an end was asked for; several processes agree on it, every few steps.
 
-        Without a step, where they are not at the same point, several processes do not stop at all.
+        Without `step`, processes may be at different points, so that several of them never stop.
         """
         if this_process().num_processes == 1:
             agreed = self.asked

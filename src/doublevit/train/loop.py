@@ -1,8 +1,9 @@
 """The training loop: epochs of steps, a validation after each, checkpoints, and the way back in.
 
 All that is random is a function of (seed, step), so a run that was stopped and resumed ends with the same weights as
-one that was not. Several processes make the same steps as one, up to rounding, but for dropout, which each draws for
-its own images, and batch norm, which each computes over its own (the running statistics are the first one's).
+one that was not. Several processes make the same steps as a single one, up to rounding, except for dropout, which each
+process draws for its own images, and batch norm, which each computes over its own images (the running statistics of the
+first process are kept).
 """
 
 import time
@@ -26,7 +27,7 @@ LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU
 
 
 class Validated(Protocol):
-    """What a validation gives: predictions for the images of a data set."""
+    """Holds the result of a validation, with predictions for the images of a data set."""
 
     @property
     def predictions(self) -> Predictions: ...
@@ -34,16 +35,16 @@ class Validated(Protocol):
 
 Result = TypeVar("Result", bound=Validated)
 Validate = Callable[..., Result]
-"""The validation of an epoch: (model, images, what matrix products run in, after_batch=callback) -> predictions.
+"""The validation of an epoch: (model, dataset, dtype of matrix products, after_batch=callback) -> result.
 
-It is handed in, so that training knows no evaluator; it calls `after_batch` after every batch, which may raise to stop.
+It is passed in, so that training depends on no evaluator; after each batch it calls `after_batch`, which may raise.
 """
 
 
 def train(training: Training, validate: Validate[Result]) -> Result | None:
-    """Train to the last epoch, from the run's last checkpoint if it has one.
+    """Train to the last epoch, from the run's last checkpoint if there is one.
 
-    Returns what the last validation gave, or None where there was nothing left to train.
+    Returns the result of the last validation, or None if nothing was left to train.
 
     Raises:
         Stopped: the user asked for an end; everything is saved.
@@ -68,9 +69,9 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
 
 
 def _begin(training: Training) -> Progress:
-    """Load the last checkpoint, or write the first, so that there always is one."""
+    """Load the last checkpoint, or write a first one, so that there always is one to resume from."""
     folder, done = training.run.checkpoints, Progress()
-    begun = broadcast_object_list([checkpoint.exists(folder)])[0]  # one answer for all, before one of them writes
+    begun = broadcast_object_list([checkpoint.exists(folder)])[0]  # the same answer for all, before one writes
     if begun:
         checkpoint.load_weights(folder, "last", training.model)
         done = checkpoint.load_state(folder, training.optimizer)
@@ -83,7 +84,7 @@ def _begin(training: Training) -> Progress:
 
 
 def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: Interrupt) -> None:
-    """The steps of the epoch that are not yet done; `done` counts along."""
+    """Make the steps of the epoch that are left; `done` is updated at every step."""
     training.wrapped.train()
     first, saved = done.step - done.epoch * training.per_epoch, time.monotonic()
     count = len(training.splits["train"])
@@ -102,18 +103,18 @@ def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: In
 
 
 def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> None:
-    """A line for the log and a note beside the bar; stops a training that has diverged."""
-    now = meter.read()
-    progress.say(f"loss {now['loss']:.3f} top-1 {now['top1']:.1%}")
+    """Write loss and learning rates to the log and beside the bar; raise if training has diverged."""
+    metrics = meter.read()
+    progress.say(f"loss {metrics['loss']:.3f} top-1 {metrics['top1']:.1%}")
     if training.accelerator.is_main_process:
         rates = sorted({group["lr"] for group in training.optimizer.param_groups})
-        training.run.log({"step": done.step, "loss": now["loss"], "learning_rates": rates})
+        training.run.log({"step": done.step, "loss": metrics["loss"], "learning_rates": rates})
 
 
 def _finish_epoch(training: Training, done: Progress, trained: dict[str, float | None], correct: np.ndarray) -> None:
-    """Log and save; only then is the epoch done.
+    """Log and save the epoch, which counts as done only then.
 
-    `trained` are the figures of the training images, `correct` tells which validation images were recognized.
+    `trained` holds the metrics of the training images; `correct`, bool (N,), tells which validation images were right.
     """
     top1 = float(correct.mean())
     done.epoch += 1
@@ -137,7 +138,7 @@ def _finish_epoch(training: Training, done: Progress, trained: dict[str, float |
 
 
 def _save(training: Training, done: Progress, *, best: bool = False) -> None:
-    """Checkpoint, by the first process alone; weights that are not finite never replace good ones."""
+    """Write a checkpoint, in the first process only; weights that are not finite never replace good ones."""
     if training.accelerator.is_main_process:
         if not all(parameter.isfinite().all() for parameter in training.model.parameters() if parameter.requires_grad):
             raise diverged()
@@ -145,7 +146,7 @@ def _save(training: Training, done: Progress, *, best: bool = False) -> None:
 
 
 def _agree_on_buffers(training: Training) -> None:
-    """Give every process the first one's batch statistics, which are those that are saved."""
+    """Give every process the batch norm statistics of the first, which are those that are saved."""
     if training.accelerator.num_processes > 1:
         for buffer in training.model.buffers():
             buffer.copy_(broadcast(buffer))

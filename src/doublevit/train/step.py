@@ -1,4 +1,4 @@
-"""One step of the optimizer on one batch: its loss, and the running figures of an epoch."""
+"""One step of the optimizer on one batch: the loss, and the running metrics of an epoch."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ from doublevit.train.training import Training, TrainingBatch, rate_factor, set_r
 
 
 class Meter:
-    """Loss and accuracy over the images of an epoch so far, and the time they took.
+    """Sums up loss, accuracy and time over the images of an epoch so far.
 
     Sums stay on the device, so that a GPU need not wait at every step.
     """
@@ -25,16 +25,16 @@ class Meter:
         self.start()
 
     def start(self) -> None:
-        """Begin anew, for another epoch."""
+        """Reset all sums, for another epoch."""
         self._sums = torch.zeros(3, device=self._device)  # loss, correct, images
         self._started = time.perf_counter()
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
-        """Take in the mean `loss` of `count` images, of which `correct` were recognized."""
+        """Add the mean `loss` of `count` images, of which `correct` were recognized."""
         self._sums += torch.stack([loss.detach() * count, correct, torch.full_like(loss, count)])
 
     def read(self) -> dict[str, float | None]:
-        """Mean loss, accuracy and images per second so far, over all processes; None where there was no image.
+        """Return mean loss, accuracy and images per second so far, over all processes; None for each without images.
 
         All processes must call it together.
 
@@ -51,9 +51,9 @@ class Meter:
 
 
 def train_step(training: Training, batch: TrainingBatch, number: int, meter: Meter) -> None:
-    """Make one step of the optimizer, its batch computed in `accumulate` parts."""
+    """Make step `number` of the optimizer, with gradients accumulated over `accumulate` parts of the batch."""
     config, accelerator = training.config, training.accelerator
-    # Dropout is drawn anew from here at every step, so that a resumed run needs no generator's state.
+    # Dropout is seeded anew at every step, so that a resumed run needs no saved state of a generator.
     torch.manual_seed(step_seed(training.seed, number, accelerator.process_index))
     factor = rate_factor(number, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimizer, factor)
@@ -71,14 +71,14 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
 
 
 def _narrow(training: Training, number: int) -> None:
-    """Set how narrow sparse attention is by now: a function of the step, as everything here."""
+    """Set how far sparse attention has narrowed at step `number`, from 0 (all keys) to 1 (`model.top_k` keys)."""
     if training.model.attention is not None:
         steps = training.config.narrow_epochs * training.per_epoch
         training.model.attention.narrowed = min(1.0, number / steps) if steps else 1.0
 
 
 def _loss(training: Training, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of the batch, and how many of its images, unaltered views where there are several, are recognized."""
+    """Return the loss of the batch and the number of images recognized, by the first (unaltered) of several views."""
     config, views = training.config, batch.images.shape[1]
     with autocast(training.accelerator.device, training.dtype):
         logits = training.wrapped(batch.images.flatten(0, 1), every_head=True).float()
@@ -90,37 +90,37 @@ def _loss(training: Training, batch: TrainingBatch) -> tuple[torch.Tensor, torch
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for each step and process."""
+    """Return a seed that differs for each step and process."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
 def classification_loss(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Cross-entropy, averaged over the images and over the model's heads.
+    """Return the cross-entropy, averaged over images and over the model's heads.
 
     Args:
         logits: float32 (heads, B, classes).
-        targets: classes int64 (B,), or their fractions float32 (B, classes).
+        targets: classes int64 (B,), or class probabilities float32 (B, classes).
         smoothing: fraction of the target that is spread over all classes.
     """
-    every = targets.expand(len(logits), *targets.shape).flatten(0, 1)
-    return F.cross_entropy(logits.flatten(0, 1), every, label_smoothing=smoothing)
+    repeated = targets.expand(len(logits), *targets.shape).flatten(0, 1)  # once for each head
+    return F.cross_entropy(logits.flatten(0, 1), repeated, label_smoothing=smoothing)
 
 
 def jensen_shannon(logits: torch.Tensor) -> torch.Tensor:
-    """Jensen-Shannon divergence of the predictions for several views, in nats, averaged over all but these.
+    """Return the Jensen-Shannon divergence of the predictions for several views, in nats, averaged over images.
 
-    The mean over views of KL(view || mean of the views); AugMix (Hendrycks et al. 2020) adds 12 times that.
+    It is the mean over views of KL(view || mean of the views); AugMix (Hendrycks et al. 2020) adds 12 times that.
 
     Args:
         logits: float32 (..., B, views, classes).
     """
-    logs = logits.log_softmax(dim=-1)
-    mean = logs.logsumexp(dim=-2, keepdim=True) - math.log(logits.shape[-2])
-    return (logs.exp() * (logs - mean)).sum(dim=-1).mean()
+    log_p = logits.log_softmax(dim=-1)
+    log_mean = log_p.logsumexp(dim=-2, keepdim=True) - math.log(logits.shape[-2])
+    return (log_p.exp() * (log_p - log_mean)).sum(dim=-1).mean()
 
 
 def diverged() -> UserError:
-    """The error of a training that cannot go on."""
+    """Return the error of a training that cannot go on."""
     return UserError(
         "loss or weights are no longer finite: training has diverged; the last good checkpoint is kept."
         " Lower `train.backbone_lr` and `train.head_lr`, or set `train.clip_norm=1`"

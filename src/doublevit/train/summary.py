@@ -1,4 +1,4 @@
-"""What of a model is trained, as a table."""
+"""Which parts of a model are trained, as a table."""
 
 from rich.table import Table
 
@@ -8,7 +8,7 @@ from doublevit.train.config import TrainConfig
 
 
 def freeze_table(model: Classifier, config: TrainConfig) -> Table:
-    """How much of each part of the model is trained, and at what learning rate."""
+    """Return a table of how much of each part of the model is trained, and at what learning rate."""
     table = Table("part", "tensors trained", "of", "parameters trained", "of", "learning rate", title="What is trained")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -27,7 +27,7 @@ def freeze_table(model: Classifier, config: TrainConfig) -> Table:
 
 
 def leak_warning(model: Classifier) -> str:
-    """A line on trained tensors that keep autograd busy through frozen layers; empty where there is none."""
+    """Return a warning about trained tensors that keep autograd busy through frozen layers; "" if there are none."""
     leaks = [
         f"{name}.{leak}" for name, branch in model.backbone.branches().items() for leak in freeze.autograd_leaks(branch)
     ]

@@ -1,4 +1,4 @@
-"""Everything that stays the same while a model is trained: data, augmentation, optimizer, rates; and its batches."""
+"""What stays the same while a model is trained: data, augmentation, optimizer, learning rates; and its batches."""
 
 import dataclasses
 import itertools
@@ -22,46 +22,46 @@ from doublevit.models.classifier import Classifier
 from doublevit.runs.folder import RunFolder
 from doublevit.train.config import TrainConfig
 
-# Several small batches are augmented at once, since each operation costs the same few calls: 512 images of 64 x 64.
+# Small batches are augmented several at once, since an operation costs the same few calls for 512 images of 64 x 64.
 PIXELS_AT_ONCE = 512 * 64 * 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Everything that stays the same while a model is trained."""
+    """Holds everything that stays the same while a model is trained."""
 
     model: Classifier
-    wrapped: torch.nn.Module  # the model as accelerate has prepared it, on several processes
+    wrapped: torch.nn.Module  # the model as prepared by accelerate for several processes
     optimizer: torch.optim.Optimizer
     accelerator: Accelerator
     splits: Splits
     config: TrainConfig
     augment: AugmentConfig
     augmentation: Augmentation
-    mixing: Mixing | None  # of images in pairs
+    mixing: Mixing | None  # mixup or CutMix
     run: RunFolder
     seed: int
 
     @property
     def per_epoch(self) -> int:
-        """Steps in an epoch."""
+        """Number of steps in an epoch."""
         return steps_per_epoch(len(self.splits["train"]), self.config.batch_size)
 
     @property
     def columns(self) -> int:
-        """Uniform numbers that a sample's augmentation needs in an epoch: first the policy's, then those of mixing."""
+        """Number of uniform draws for a sample in an epoch: first those of the policy, then those of mixing."""
         return self.augmentation.columns + (self.mixing.columns if self.mixing else 0)
 
     @property
     def dtype(self) -> torch.dtype:
-        """What matrix products run in."""
+        """The dtype of matrix products."""
         return choose_dtype(self.config.precision, self.accelerator.device)
 
 
 def prepare(
     model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
-    """Put the model on its device, and on as many processes as were launched."""
+    """Put the model on its device, and distribute it over the processes that were launched."""
     accelerator = Accelerator(cpu=on_cpu())
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
@@ -70,20 +70,20 @@ def prepare(
 
 
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW over what is trained, in groups for pretrained and new layers; each remembers its `base_lr`.
+    """Return Adam or AdamW over trained parameters, in groups for pretrained and new layers; each has its `base_lr`.
 
-    AdamW's decay leaves out norms and biases (every parameter of one dimension) and position embeddings and tokens.
+    AdamW's decay leaves out norms and biases (every parameter of one dimension), position embeddings and tokens.
     """
     pretrained = [parameter for branch in model.backbone.branches().values() for parameter in branch.parameters()]
-    known = set(map(id, pretrained))
-    new = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    pretrained_ids = set(map(id, pretrained))
+    new = [parameter for parameter in model.parameters() if id(parameter) not in pretrained_ids]
     groups = _groups(pretrained, config.backbone_lr, config) + _groups(new, config.head_lr, config)
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, fused=True)
+    optimizer_class = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return optimizer_class(groups, fused=True)
 
 
 def rate_factor(step: int, total: int, per_epoch: int, config: TrainConfig) -> float:
-    """What the base rates are multiplied by at `step` (from 0) of `total`, in 0..1."""
+    """Return the factor of the base learning rates at `step` (from 0) of `total`, in 0..1."""
     warmup = config.warmup_epochs * per_epoch
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -96,7 +96,7 @@ def rate_factor(step: int, total: int, per_epoch: int, config: TrainConfig) -> f
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Give every group its base rate times `factor`."""
+    """Set the learning rate of every group to its base rate times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 
@@ -114,10 +114,10 @@ def _groups(parameters: Iterable[nn.Parameter], rate: float, config: TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class TrainingBatch:
-    """What a step is made on.
+    """Holds the images and targets of a step.
 
     `images`: uint8 (B, views, 3, H, W); `labels`: the class with the greatest fraction, int64 (B,); `targets`: the
-    same, or float32 (B, classes) where images are blended; `indices`: of the samples in the data set, int64 (B,).
+    labels, or class fractions float32 (B, classes) if images are mixed; `indices`: those in the data set, int64 (B,).
     """
 
     images: torch.Tensor
@@ -126,7 +126,7 @@ class TrainingBatch:
     indices: torch.Tensor
 
     def split(self, size: int) -> "list[TrainingBatch]":
-        """Parts of `size` images; the last may be smaller."""
+        """Return parts of `size` images; the last may be smaller."""
         columns = (getattr(self, field.name).split(size) for field in dataclasses.fields(self))
         return [TrainingBatch(*part) for part in zip(*columns, strict=True)]
 
@@ -135,7 +135,7 @@ class TrainingBatch:
 
 
 def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[TrainingBatch]:
-    """This process's part of the epoch's batches from number `first` on."""
+    """Yield this process's part of the epoch's batches, from number `first` on."""
     dataset, accelerator = training.splits["train"], training.accelerator
     draws = draw_table(training.seed, epoch, len(dataset), training.columns)
     process = (accelerator.process_index, accelerator.num_processes)
@@ -146,7 +146,7 @@ def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Traini
 
 
 def _batches_at_once(training: Training) -> int:
-    """How many batches to augment in one go."""
+    """Return how many batches to augment at once."""
     side = training.model.resize.size
     height, width = (side, side) if training.augment.place == "input" else training.splits["train"].images.shape[1:3]
     pixels = height * width
@@ -154,22 +154,22 @@ def _batches_at_once(training: Training) -> int:
 
 
 def _augmented(training: Training, indices: np.ndarray, draws: np.ndarray) -> TrainingBatch:
-    """The samples at `indices`, each by its own row of the draws."""
-    own = draws[indices]
-    labels, images = _views(training, indices, own)
+    """Return the samples at `indices`, each augmented by its row of `draws`, float (N, columns)."""
+    chosen_draws = draws[indices]
+    labels, images = _views(training, indices, chosen_draws)
     positions = torch.from_numpy(indices)
     if training.mixing is None:
         return TrainingBatch(images, labels, labels, positions)
-    own = own[:, -training.mixing.columns :]
-    partners = training.mixing.partners(own, len(draws))
+    mixing_draws = chosen_draws[:, -training.mixing.columns :]
+    partners = training.mixing.partners(mixing_draws, len(draws))
     other_labels, others = _views(training, partners, draws[partners])
-    mixed, fraction = training.mixing(images[:, 0], others[:, 0], own)
+    mixed, fraction = training.mixing(images[:, 0], others[:, 0], mixing_draws)
     targets = soft_labels(labels, other_labels, fraction, len(training.splits["train"].class_ids))
     return TrainingBatch(mixed[:, None], targets.argmax(dim=1), targets, positions)
 
 
 def _views(training: Training, indices: np.ndarray, draws: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (n,) and augmented views uint8 (n, views, 3, H, W), on the training's device."""
+    """Return labels (n,) and augmented views uint8 (n, views, 3, H, W), on the device of the training."""
     batch = gather(training.splits["train"], indices).to(training.accelerator.device)
     images = batch.images
     if training.augment.place == "input":

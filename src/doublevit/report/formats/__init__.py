@@ -1,4 +1,4 @@
-"""A table in each of the forms in which people and programs want it."""
+"""Formats of tables, for people and programs."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,6 @@ FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
     "csv": ("csv", as_csv),
     "json": ("json", as_json),
 }
-"""Suffix of the file, and what makes its text."""
+"""Suffix of the file and the function that makes its text, by format."""
 
 __all__ = ["FORMATS", "fitted", "print_tables", "terminal"]

@@ -1,4 +1,4 @@
-r"""Tables in LaTeX with the booktabs package, to be put into a paper by \input."""
+r"""Tables in LaTeX with the booktabs package, for \input into a paper."""
 
 import re
 
@@ -19,7 +19,7 @@ ESCAPES = {
 
 
 def latex(table: Table) -> str:
-    """A table environment; intervals are set small behind their numbers, footnotes below the rules."""
+    """Return a table environment; intervals are set small behind their numbers, footnotes below the rules."""
     columns = "".join("r" if column.numeric else "l" for column in table.columns)
     heads = [column.head for column in table.columns]
     body = [f"{' & '.join(map(escape, heads))} \\\\", r"\midrule"]
@@ -52,9 +52,9 @@ def latex(table: Table) -> str:
     return "\n".join([*rules, *body, *end]) + "\n"
 
 
-def escape(words: str) -> str:
-    """Words that LaTeX sets as they are."""
-    return "".join(ESCAPES.get(mark, mark) for mark in words)
+def escape(text: str) -> str:
+    """Escape a text so that LaTeX sets it as it is."""
+    return "".join(ESCAPES.get(mark, mark) for mark in text)
 
 
 def _cell(table: Table, cell: Cell) -> str:
@@ -62,8 +62,8 @@ def _cell(table: Table, cell: Cell) -> str:
     shown = rf"\textbf{{{shown}}}" if cell.best else shown
     interval = rf" {{\scriptsize ({NEGATIVE.sub('$-$', escape(cell.interval))})}}" if cell.interval else ""
     marks = rf"\textsuperscript{{{table.marks(cell)}}}" if cell.notes else ""
-    whole = shown + interval + marks
-    return f"{{}}{whole}" if whole.startswith("[") else whole  # or a row's beginning would belong to the last one's end
+    content = shown + interval + marks
+    return f"{{}}{content}" if content.startswith("[") else content  # "[" would be an argument of the last row's "\\"
 
 
 def _caption(table: Table) -> str:

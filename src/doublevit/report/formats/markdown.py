@@ -1,4 +1,4 @@
-"""Tables in Markdown, as GitHub reads it."""
+"""Tables in Markdown, in GitHub's dialect."""
 
 import re
 
@@ -8,7 +8,7 @@ SPECIAL = re.compile(r"([\\|`*_{}\[\]<>#$~])")
 
 
 def markdown(table: Table) -> str:
-    """Heading, caption, table, footnotes; groups become rows of their own."""
+    """Return heading, table, caption and footnotes; the heading of a group is a row."""
     heads = [escape(column.head) for column in table.columns]
     lines = [_line(heads), _line([_rule(column) for column in table.columns])]
     for group, rows in table.grouped():
@@ -20,9 +20,9 @@ def markdown(table: Table) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def escape(words: str) -> str:
-    """Words that Markdown shows as they are, on one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(words.split()))
+def escape(text: str) -> str:
+    """Escape a text so that Markdown shows it as it is, on one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _cell(table: Table, cell: Cell) -> str:

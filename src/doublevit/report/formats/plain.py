@@ -1,4 +1,4 @@
-"""Tables for programs: all digits, fractions as fractions, and beside each number its interval and count."""
+"""Tables for programs, CSV and JSON: all digits, fractions in 0..1, interval and count beside each number."""
 
 import csv
 import io
@@ -10,41 +10,45 @@ from doublevit.report.table import Cell, Column, Table
 
 FORMULA = ("=", "+", "-", "@")
 PARTS = ("low", "high", "count")
-"""What a cell may hold beside its value; a column has it where any of its cells does."""
+"""What a cell may hold beside its value; each is written for a column if any of its cells has it."""
 
 
 def as_csv(table: Table) -> str:
-    """One line of heads; "top1", "top1_low", "top1_high", "top1_count"; the last column holds footnotes."""
-    kept = [(number, column, _parts(table, number)) for number, column in enumerate(table.columns)]
-    heads = [name for _, column, parts in kept for name in _names(column, parts)]
+    """Return CSV with a header ("top1", "top1_low", "top1_high", "top1_count"); the last column holds footnotes."""
+    columns = [(number, column, _parts(table, number)) for number, column in enumerate(table.columns)]
+    heads = [name for _, column, parts in columns for name in _names(column, parts)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*(["group"] if table.groups else []), *heads, *(["notes"] if table.footnotes else [])])
     for group, rows in table.grouped():
         for row in rows:
-            values = [value for number, _, parts in kept for value in _values(row[number], parts)]
+            values = [value for number, _, parts in columns for value in _values(row[number], parts)]
             notes = "; ".join(dict.fromkeys(note for cell in row for note in cell.notes))
             writer.writerow([*([group] if table.groups else []), *values, *([notes] if table.footnotes else [])])
     return text.getvalue()
 
 
 def as_named_csv(tables: Iterable[Table]) -> str:
-    """Several tables, each with a line before it that names it, as CSV does not."""
+    """Return several tables as CSV, each after a line with its name."""
     return "\n".join(f"# {table.name}\n{as_csv(table)}" for table in tables)
 
 
 def as_json(table: Table) -> str:
-    """The table as a JSON object."""
+    """Return the table as JSON."""
     return to_json(as_object(table)) + "\n"
 
 
 def to_json(value: Any) -> str:
-    """JSON for people; NaN, which it cannot hold, is an error."""
+    """Return indented JSON.
+
+    Raises:
+        ValueError: `value` holds a NaN, which JSON cannot.
+    """
     return json.dumps(value, indent=1, allow_nan=False)
 
 
 def as_object(table: Table) -> dict[str, Any]:
-    """What JSON holds of a table; each row is an object for each column, without what is not known."""
+    """Return the table as objects for JSON; a row has an object for each column, without what is not known."""
     rows = [
         ({"group": group} if table.groups else {})
         | {column.name: _object(cell) for column, cell in zip(table.columns, row, strict=True)}
@@ -67,7 +71,7 @@ def _values(cell: Cell, parts: list[str]) -> list[object]:
 
 
 def _harmless(value: object) -> object:
-    """Words that no spreadsheet takes for a formula."""
+    """Quote a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 

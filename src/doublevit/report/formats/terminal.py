@@ -11,31 +11,31 @@ from rich.text import Text
 
 from doublevit.report.table import Cell, Table, letter
 
-WIDE, WIDEST = 200, 1000  # columns: where what is printed goes to no window; that no table needs more than
+DEFAULT_WIDTH, MAX_WIDTH = 200, 1000  # columns: without a window; more than any table needs
 NARROW = (
     "Intervals are left out for want of room: they need a wider window, or a file: doublevit tables writes Markdown."
 )
 
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
-    """Print tables one below the other, as wide as the window allows; all of them where there is no window."""
-    console.width = console.width if console.is_terminal else max(console.width, WIDE)
+    """Print tables one below the other, as wide as the window allows, or with all intervals if there is no window."""
+    console.width = console.width if console.is_terminal else max(console.width, DEFAULT_WIDTH)
     for table in tables:
         console.print(fitted(table, console))
 
 
 def fitted(table: Table, console: Console) -> RichTable:
-    """The same as `terminal`, without intervals where the window is too narrow for them."""
+    """Return the table as `terminal` does, but without intervals if the window is too narrow for them."""
     whole = terminal(table)
-    room = Measurement.get(console, console.options.update(max_width=WIDEST), whole).maximum
-    if room <= console.width or not any(cell.interval for row in table.rows for cell in row):
+    width = Measurement.get(console, console.options.update(max_width=MAX_WIDTH), whole).maximum
+    if width <= console.width or not any(cell.interval for row in table.rows for cell in row):
         return whole
     rows = tuple(tuple(dataclasses.replace(cell, interval="") for cell in row) for row in table.rows)
     return terminal(dataclasses.replace(table, rows=rows, caption=f"{table.caption} {NARROW}".strip()))
 
 
 def terminal(table: Table) -> RichTable:
-    """Groups below one another; intervals stand below their numbers, footnotes and caption below all."""
+    """Return a table with intervals below their numbers, and caption and footnotes below the table."""
     shown = RichTable(title=Text(table.title), caption=_caption(table), caption_justify="left", box=box.SIMPLE_HEAD)
     shown.padding = (0, 1, 0, 0)
     for column in table.columns:

@@ -1,1 +1,1 @@
-"""The page: one HTML file that needs nothing but a browser."""
+"""The page of a report: one HTML file that needs nothing but a browser."""

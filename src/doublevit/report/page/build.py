@@ -1,4 +1,4 @@
-"""The page of some runs: sentence, tables, plots, galleries, caveats, how to repeat it."""
+"""Assembly of the page: result, tables, plots, galleries, caveats, how to repeat the runs."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from doublevit.report.page.caveats import caveats
 from doublevit.report.page.content import Figure, Page, Picture, Section
 from doublevit.report.page.sentence import result_sentence
 from doublevit.report.plots.style import Plot
-from doublevit.report.table import Table, text, words
+from doublevit.report.table import Table, text_cell, text_column
 from doublevit.runs.conditions import Clean
 from doublevit.runs.folder import COMMANDS, RunFolder
 
@@ -32,9 +32,9 @@ TITLES = {
     "attention": "Where they look",
     "paper": "The paper's arithmetic",
 }
-"""Parts of the page that hold what was measured, in their order."""
+"""Sections of the page that hold results, in their order."""
 FOLDED = {"robustness": ("cells",)}
-"""Sections whose tables are shown when asked for, by the part that they stand in."""
+"""Groups of tables that are folded, by the section of the page that holds them."""
 UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's
 FIRST_ONES = f"Shown for the first {MOST_RUNS} networks; doublevit errors RUN tells the same of each."
@@ -49,14 +49,14 @@ def build_page(
     pictures: Mapping[str, Sequence[Picture]],
     remarks: Sequence[str] = (),
 ) -> Page:
-    """Everything where it belongs; sections that would be empty are left out when the page is rendered.
+    """Assemble the page; empty sections are left out when it is rendered.
 
     Args:
         comparison: the runs.
         tables: by section.
         drawn: plots, each of which names its section.
         pictures: galleries by section.
-        remarks: what could not be had.
+        remarks: what could not be loaded.
     """
     figures = [(plot.section, _figure(plot)) for plot in drawn]
     many = len(comparison.shown_alone) > MOST_RUNS
@@ -97,38 +97,38 @@ def _figure(plot: Plot) -> Figure:
 
 
 def _all_commands(comparison: Comparison) -> tuple[str, ...]:
-    """Every command that the runs were made and measured by, each once, in order."""
+    """Return every command that made or measured the runs, each once, in order."""
     return tuple(dict.fromkeys(command for member in comparison.members for command in _commands(member.run)))
 
 
 def _unnoted(comparison: Comparison) -> list[str]:
-    """Runs of which not all commands are known."""
+    """Return the names of runs of which not all commands are known."""
     further = [member for member in comparison.members if len(member.rows_of(Clean)) < len(member.rows)]
-    return list(dict.fromkeys(each.run.path.name for each in further if not (each.run.path / COMMANDS).exists()))
+    return list(dict.fromkeys(member.run.path.name for member in further if not (member.run.path / COMMANDS).exists()))
 
 
 def _version_table(comparison: Comparison) -> Table:
-    """Versions, machine and seed of each run."""
+    """Return versions, machine and seed of each run."""
     heads = ("run", "started", "doublevit", "python", *VERSIONS, "machine", "seed")
-    rows = dict.fromkeys(tuple(map(text, _versions(member))) for member in comparison.members)
-    return Table("versions", "Versions", tuple(map(words, heads)), tuple(rows))
+    rows = dict.fromkeys(tuple(map(text_cell, _versions(member))) for member in comparison.members)
+    return Table("versions", "Versions", tuple(map(text_column, heads)), tuple(rows))
 
 
 def _versions(member: EvaluatedModel) -> list[object]:
-    made = _environment(member.run)
-    libraries = made.get("libraries")
+    environment = _environment(member.run)
+    libraries = environment.get("libraries")
     libraries = libraries if isinstance(libraries, dict) else {}
-    before = [made.get(key, "-") for key in ("started", "doublevit", "python")]
+    program = [environment.get(key, "-") for key in ("started", "doublevit", "python")]
     versions = [libraries.get(name, "-") for name in VERSIONS]
-    return [member.run.path.name, *before, *versions, made.get("platform", "-"), member.seed]
+    return [member.run.path.name, *program, *versions, environment.get("platform", "-"), member.seed]
 
 
 def _environment(run: RunFolder) -> Mapping[str, Any]:
     try:
-        made = json.loads((run.path / "environment.json").read_text())
+        environment = json.loads((run.path / "environment.json").read_text())
     except (OSError, ValueError):
         return {}
-    return made if isinstance(made, dict) else {}
+    return environment if isinstance(environment, dict) else {}
 
 
 def _commands(run: RunFolder) -> Iterator[str]:

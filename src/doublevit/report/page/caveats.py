@@ -1,4 +1,4 @@
-"""What could mislead in the numbers of some runs, stated where it applies."""
+"""Caveats: what could mislead in the numbers of some runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from doublevit.corruptions.textures import GENERATED
 from doublevit.runs.conditions import Attack, Corruption
 from doublevit.runs.row import Row
 
-FEW = 1000  # images
-OVERLAP = ("augmix", "augmix-jsd", "randaugment", "trivial", "classic")
+FEW_IMAGES = 1000
+OVERLAPPING_POLICIES = ("augmix", "augmix-jsd", "randaugment", "trivial", "classic")
 
 
 def caveats(comparison: Comparison) -> list[str]:
-    """Each in one or two sentences."""
+    """Return the caveats that apply, each in one or two sentences."""
     members = comparison.members
     recipes = [member.recipe for member in members]
     rows = [row for member in members for row in member.rows]
@@ -45,7 +45,7 @@ def _of_training(recipes: Sequence[Mapping[str, Any]], *, once: bool) -> Iterato
 
 def _of_images(rows: Sequence[Row]) -> Iterator[str]:
     counts = [row.count for row in rows if row.dataset is not None]
-    if counts and min(counts) < FEW:
+    if counts and min(counts) < FEW_IMAGES:
         yield f"Some numbers are of few images (n = {min(counts):,} at the least): look at the intervals."
     if any(row.checkpoint.which == "best" for row in rows):
         yield "Weights named best were chosen on the images that they are measured on: a little too good."
@@ -74,11 +74,13 @@ def _of_corruptions(rows: Sequence[Row]) -> Iterator[str]:
 
 def _of_overlap(rows: Sequence[Row], recipes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     corrupted = any(isinstance(row.condition, Corruption) for row in rows)
-    used = sorted({recipe["augment"]["policy"] for recipe in recipes if recipe["train"]["epochs"]} & {*OVERLAP})
-    if corrupted and used:
+    policies = sorted(
+        {recipe["augment"]["policy"] for recipe in recipes if recipe["train"]["epochs"]} & {*OVERLAPPING_POLICIES}
+    )
+    if corrupted and policies:
         yield (
-            f"Augmentation by {', '.join(used)} uses {', '.join(OVERLAPPING)}, which some test corruptions resemble:"
-            " robustness to these is partly trained (augmix-strict leaves them out)."
+            f"Augmentation by {', '.join(policies)} uses {', '.join(OVERLAPPING)}, which some test corruptions"
+            " resemble: robustness to these is partly trained (augmix-strict leaves them out)."
         )
 
 

@@ -1,4 +1,4 @@
-"""What stands on the page, and its HTML. Words are escaped; the plots' SVG, which is ours, is taken as it is."""
+"""Content of the page, and its HTML. Texts are escaped; the SVG of our plots is inserted as it is."""
 
 import base64
 import dataclasses
@@ -18,7 +18,7 @@ TEMPLATES = jinja2.Environment(
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A plot: its SVG element, what it shows, and the most pixels that it is to be wide."""
+    """Holds a plot: its SVG element, its caption, and its greatest width in pixels."""
 
     svg: str
     caption: str
@@ -27,7 +27,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A gallery as the bytes of a WebP image; `description` is read out to those who cannot see it."""
+    """Holds a gallery as the bytes of a WebP image; `description` is the text for those who cannot see it."""
 
     image: bytes
     caption: str
@@ -37,13 +37,13 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The image inside the page."""
+        """The image as a data URL."""
         return f"data:image/webp;base64,{base64.b64encode(self.image).decode()}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading and what is below it; `folded` tables are shown when asked for."""
+    """Holds a heading and what is below it; `folded` tables are shown on a click."""
 
     name: str
     title: str
@@ -53,19 +53,19 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     folded: tuple[Table, ...] = ()
     points: tuple[str, ...] = ()
-    """A list."""
+    """Items of a list."""
     commands: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is there to be shown but words about it."""
+        """Whether the section has nothing but paragraphs."""
         parts = (self.tables, self.figures, self.pictures, self.folded, self.points, self.commands)
         return not any(parts)
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """The whole: `result` in one sentence, `remarks` on the files, sections in order."""
+    """Holds a page: the `result` in one sentence, `remarks` on the runs, sections in order."""
 
     title: str
     result: str
@@ -76,6 +76,6 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """One self-contained HTML document: style and script inside, nothing fetched."""
+    """Return a self-contained HTML document: style and script are inside, nothing is fetched."""
     sections = [section for section in page.sections if not section.empty]
     return TEMPLATES.get_template("page.html").render(page=page, sections=sections, letter=letter)

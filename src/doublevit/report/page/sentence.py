@@ -9,7 +9,7 @@ from doublevit.report.tables.cells import score_cell
 
 
 def result_sentence(comparison: Comparison) -> str:
-    """The most accurate network: its accuracy, its lead over the next, and its accuracy on corrupted images."""
+    """Return accuracy, lead over the next, and accuracy on corrupted images of the most accurate network."""
     top1 = comparison.clean["top-1"]
     if not top1.ranked:
         return "No accuracy on clean images is known."
@@ -21,15 +21,15 @@ def result_sentence(comparison: Comparison) -> str:
 
 
 def _of_how_many(comparison: Comparison, top1: ScoreColumn) -> str:
-    known = [
+    measured = [
         method
         for index, method in enumerate(comparison.methods)
         if top1.scores[index] and index not in comparison.repeated
     ]
-    if len(known) < 2:
+    if len(measured) < 2:
         return ""
-    runs = len({member.run.path for method in known for member in method.members})
-    uses = f" in {len(known)} ways of use" if len(known) > runs else ""
+    runs = len({member.run.path for method in measured for member in method.members})
+    uses = f" in {len(measured)} ways of use" if len(measured) > runs else ""
     return f"Of {runs} networks{uses}, "
 
 
@@ -56,8 +56,8 @@ def _lead(comparison: Comparison, best: int, next_: int) -> str:
 
 
 def _robust(comparison: Comparison, best: int) -> str:
-    """What remains under the first group of corruptions that the network was measured on."""
-    corrupted = next((each for each in comparison.corrupted if each.scores[best]), None)
+    """Return the mean accuracy under the first group of corruptions that the network was measured on."""
+    corrupted = next((group for group in comparison.corrupted if group.scores[best]), None)
     if corrupted is None:
         return ""
     first, mean = corrupted.scores[best][0], score_cell(corrupted.average, best)

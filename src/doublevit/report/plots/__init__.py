@@ -1,4 +1,4 @@
-"""Plots for print and screen, as PNG, SVG and parts of a page: no state of pyplot, no display, no torch."""
+"""Plots for print and screen, as PNG, SVG and parts of a page, without state of pyplot, display or torch."""
 
 from doublevit.report.plots.curves import epsilon_curves, severity_curves
 from doublevit.report.plots.mistakes import classes, confusion, reliability

@@ -1,4 +1,4 @@
-"""What a network gets wrong: classes, confusions, and how sure it is."""
+"""Plots of a network's mistakes: accuracy by class, confusions, reliability."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from matplotlib.ticker import MaxNLocator
 
 from doublevit.analysis.calibration import Binned, Calibration
 from doublevit.analysis.classes import ClassResult, best_first, worst_first
-from doublevit.report.plots.style import BLUE, DARK, GRAY, LIGHT, ORANGE, PERCENT, broken, percent, plain, short
+from doublevit.report.plots.style import BLUE, DARK, GRAY, LIGHT, ORANGE, PERCENT, percent, plain, short, wrapped
 from doublevit.statistics import wilson_interval
 
-NAMED = 30  # classes that find room on a page
+MOST_NAMED = 30  # classes that find room on a page
 
 
 def classes(results: Sequence[ClassResult], class_names: Sequence[str], worst: int, title: str) -> Figure:
-    """Accuracy of all classes from worst to best, and of the worst with their names, each with its 95 % interval."""
-    named = worst_first(results)[: min(worst, NAMED)]
+    """Draw the accuracy of all classes from worst to best, and of the worst by name, with 95 % intervals."""
+    named = worst_first(results)[: min(worst, MOST_NAMED)]
     figure = Figure(figsize=(9, max(4.2, 1.9 + 0.27 * len(named))), layout="constrained")
     left, right = figure.subplots(1, 2)
-    figure.suptitle(broken(title, 100), fontsize=10, parse_math=False)
+    figure.suptitle(wrapped(title, 100), fontsize=10, parse_math=False)
     _draw_all(left, results)
     _draw_named(right, named, class_names)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -59,25 +59,25 @@ def _draw_named(axes: Axes, named: Sequence[ClassResult], class_names: Sequence[
 
 
 def _fractions(results: Sequence[ClassResult]) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracies (C,), and low and high bounds (2, C)."""
+    """Return accuracies (C,), and low and high bounds (2, C)."""
     bounds = np.array([(result.low, result.high) for result in results]).T
     return np.array([result.accuracy for result in results]), bounds
 
 
 ALL, CONFUSED, COUNTED = 25, 20, 12  # classes shown whole, shown of more, and with counts
-DARK_TEXT, LIGHT_TEXT, EMPTY = "#111111", "#fefefe", "#bbbbbb"  # none that an HTML page would replace
+DARK_TEXT, LIGHT_TEXT, EMPTY = "#111111", "#fefefe", "#bbbbbb"  # none of the colors that `inline_svg` replaces
 
 
 def confusion(labels: np.ndarray, answers: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Fractions of each true class (a row) that were predicted to be each class (a column), in percent.
+    """Draw the confusion matrix: fractions of each true class (a row) predicted as each class (a column), in percent.
 
-    With 12 classes or fewer each cell tells its images too. Of more than 25 classes those 20 are shown that are most
-    often confused, be it that they are not recognized or that others are taken for them; the rest is one column.
+    With 12 classes or fewer, cells also have numbers of images. Of more than 25 classes, the 20 that are most often
+    confused are shown, whether they are missed or others are taken for them; all other classes share one column.
 
     Args:
         labels: int (N,), the true classes.
-        answers: int (N,), the most probable ones.
-        class_names: of all classes.
+        answers: int (N,), the predicted classes.
+        class_names: the names of all classes.
     """
     count = len(class_names)
     counts = np.bincount(labels * count + answers, minlength=count * count).reshape(count, count)
@@ -91,14 +91,14 @@ def confusion(labels: np.ndarray, answers: np.ndarray, class_names: Sequence[str
     figure = Figure(figsize=(max(5.0, side + 1.0), max(3.6, side)), layout="constrained")
     axes = figure.subplots()
     letters = int(11 * figure.get_figwidth())
-    figure.suptitle(broken(f"{title}: fraction of the true class, in percent", letters), fontsize=10)
+    figure.suptitle(wrapped(f"{title}: fraction of the true class, in percent", letters), fontsize=10)
     _draw(axes, matrix, images, counted=count <= COUNTED)
     _name(axes, rows, columns)
     return figure
 
 
 def most_confused(counts: np.ndarray) -> np.ndarray:
-    """The 20 classes of a matrix (C, C) that are most often confused, true or predicted, in their order; int (20,)."""
+    """Return the 20 classes of a matrix (C, C) that are most often confused, true or predicted, sorted; int (20,)."""
     mistakes = counts - np.diag(np.diag(counts))
     times = mistakes.sum(axis=0) + mistakes.sum(axis=1)
     return np.sort(np.argsort(-times, kind="stable")[:CONFUSED])
@@ -111,10 +111,10 @@ def _draw(axes: Axes, matrix: np.ndarray, images: np.ndarray, *, counted: bool) 
     axes.pcolormesh(*positions, fractions, cmap=colors, vmin=0, vmax=1, edgecolor=EMPTY, linewidth=0.4)
     for row in np.flatnonzero(images == 0).tolist():
         axes.text(positions[0].mean(), row, "no images", ha="center", va="center", fontsize=7.5, color=DARK_TEXT)
-    for (row, column), count_there in np.ndenumerate(matrix):
-        if count_there:
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
             fraction = float(fractions[row, column])
-            text = _text(fraction) + (f"\n({count_there:,})" if counted else "")
+            text = _text(fraction) + (f"\n({count:,})" if counted else "")
             color = LIGHT_TEXT if fraction > 0.5 else DARK_TEXT
             axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=color)
 
@@ -132,16 +132,16 @@ def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def reliability(found: Calibration, title: str) -> Figure:
-    """Accuracy by confidence (DeGroot and Fienberg 1983; Guo et al. 2017), and below it how many images are there."""
+def reliability(calibration: Calibration, title: str) -> Figure:
+    """Draw accuracy by confidence (DeGroot and Fienberg 1983; Guo et al. 2017), and the number of images below it."""
     figure = Figure(figsize=(5.5, 6.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    bins, error = found.equal_width, found.equal_width.error
+    bins, error = calibration.equal_width, calibration.equal_width.error
     figure.suptitle(
-        f"{broken(title, 62)}\n"
+        f"{wrapped(title, 62)}\n"
         f"expected calibration error {percent(error.value)} (95 % interval {percent(error.low)} to"
-        f" {percent(error.high)})\nmean confidence {percent(found.confidence)}, accuracy"
-        f" {percent(found.accuracy)}, n = {found.count:,}",
+        f" {percent(error.high)})\nmean confidence {percent(calibration.confidence)}, accuracy"
+        f" {percent(calibration.accuracy)}, n = {calibration.count:,}",
         fontsize=10,
         parse_math=False,
     )

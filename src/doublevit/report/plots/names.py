@@ -1,4 +1,4 @@
-"""Names of lines and points: beside them where there is room, else in a legend below."""
+"""Names of lines and points: beside them if there is room, else in a legend below."""
 
 import dataclasses
 import math
@@ -23,16 +23,16 @@ BESIDE = 1.03  # where names begin, in widths of the axes
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A line or point: its name, its look (of `style.look`), and the position that is named, NaN if there is none."""
+    """Holds a line or point: its name, its style (as of `look`), and the position to name, NaN if there is none."""
 
     name: str
-    how: dict[str, Any]
+    style: dict[str, Any]
     position: tuple[float, float] = (math.nan, math.nan)
 
 
 @reproducible()
 def name_lines(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
-    """Name lines at their ends right of `axes`, or below the figure if there are more than 8 or some do not end there.
+    """Name lines right of `axes`; or below the figure if they are more than 8 or some have no position.
 
     Call it last, when limits and titles are set.
     """
@@ -75,9 +75,9 @@ def _name_ends(figure: Figure, axes: Axes, lines: Sequence[Named]) -> None:
 
 
 def spread(wanted: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """Places within low..high, at least `gap` apart, in the order of those wanted and as near to them as can be.
+    """Return positions in low..high, at least `gap` apart, in the order of `wanted` and as near to it as possible.
 
-    The squares of all moves are least (isotonic regression). Where there is no room, all gaps are equally small.
+    The sum of squared moves is least (isotonic regression). Without room for `gap`, all gaps are equally small.
     """
     from scipy.optimize import isotonic_regression  # a slow import
 
@@ -90,11 +90,12 @@ def spread(wanted: Sequence[float] | np.ndarray, gap: float, low: float, high: f
 
 
 def legend_below(figure: Figure, lines: Sequence[Named]) -> None:
-    """Name lines or points in a legend below all."""
-    handles = [Line2D([], [], **line.how, markersize=5) for line in lines]
+    """Name lines or points in a legend below the figure."""
+    handles = [Line2D([], [], **line.style, markersize=5) for line in lines]
     inches = 0.9 + max(TextPath((0, 0), line.name, SMALL).get_extents().width for line in lines) / 72
     ncols = max(1, min(4, len(lines), int(figure.get_figwidth() / inches)))
-    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / ncols))  # what it takes from the axes
+    rows = math.ceil(len(lines) / ncols)
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows)  # so that the axes keep their height
     looks: dict[str, Any] = {"ncols": ncols, "frameon": False, "fontsize": SMALL, "handlelength": 3}
     legend = figure.legend(handles, ["name"] * len(lines), loc="outside lower center", **looks)
     for text, line in zip(legend.get_texts(), lines, strict=True):  # set here, since a name may begin with "_"
@@ -102,11 +103,11 @@ def legend_below(figure: Figure, lines: Sequence[Named]) -> None:
 
 
 def shortened(names: Sequence[str]) -> list[str]:
-    """Long names with an ellipsis in the middle, as long as it takes for different names to stay different."""
+    """Shorten long names by an ellipsis in the middle, but so that different names stay different."""
     for letters in range(LETTERS, max(map(len, names), default=0)):
-        found = [_cut(name, letters) for name in names]
-        if len(set(found)) == len(set(names)):
-            return found
+        cut = [_cut(name, letters) for name in names]
+        if len(set(cut)) == len(set(names)):
+            return cut
     return list(names)
 
 
@@ -115,7 +116,7 @@ def _cut(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
 
 
-CLOSE, FAR, PADDING = 7, 12, 2  # from a point to its name, at least from other points to it, around it; in points
+CLOSE, FAR, PADDING = 7, 12, 2  # from a point to its name, from a name to other points, around a name; in pt
 SIDES = tuple((x, y) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)))
 ACROSS = {1: "left", 0: "center", -1: "right"}
 ALONG = {1: "bottom", 0: "center", -1: "top"}
@@ -123,23 +124,23 @@ ALONG = {1: "bottom", 0: "center", -1: "top"}
 
 @reproducible()
 def name_points(figure: Figure, axes: Axes, points: Sequence[Named], lines: Sequence[Path]) -> None:
-    """Name points beside them, no name upon a line or close to another point or name; else all below the figure.
+    """Name points beside them, off lines, other points and names; if that fails for any, all below the figure.
 
     Call it last, when limits and titles are set.
 
     Args:
-        figure: below which there may be a legend.
-        axes: in which the points lie.
-        points: all with a position.
-        lines: error bars and others, in the data's units.
+        figure: the figure, which may get a legend.
+        axes: the axes of the points.
+        points: the points, all with a position.
+        lines: error bars and other lines to keep free, in data coordinates.
     """
     figure.draw_without_rendering()  # so that the size of the axes is known
     pixels = figure.dpi / 72
     centers = axes.transData.transform(np.array([point.position for point in points]).reshape(-1, 2))
     around = [Bbox([center - FAR * pixels, center + FAR * pixels]) for center in centers]
     drawn = [axes.transData.transform_path(line) for line in lines]
-    names: list[Text] = []  # none so close to another that it might be of the other's point
-    longest_first = sorted(enumerate(points), key=lambda entry: -len(entry[1].name))  # while there is room
+    names: list[Text] = []  # names that are placed, far enough apart to be told apart
+    longest_first = sorted(enumerate(points), key=lambda entry: -len(entry[1].name))  # long names need the most room
     for number, point in longest_first:
         taken = around[:number] + around[number + 1 :] + [name.get_window_extent().padded(CLOSE) for name in names]
         name = _placed(axes, point, taken, drawn)

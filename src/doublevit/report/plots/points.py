@@ -1,4 +1,4 @@
-"""Models as points: two measurements of each against one another."""
+"""Scatter plots of models: one measurement against another."""
 
 import dataclasses
 import math
@@ -20,14 +20,14 @@ ROOM = 0.3  # for names beside the outer points, a fraction of the range
 
 @dataclasses.dataclass(frozen=True)
 class LabeledPoint:
-    """A model and what was measured of it; NaN where it was not, so that others keep their looks."""
+    """Holds a model and two estimates, NaN if not measured: such a model is not drawn, but keeps its look."""
 
     name: str
     x: Estimate
     y: Estimate
 
     @property
-    def there(self) -> bool:
+    def measured(self) -> bool:
         """Whether both were measured."""
         return math.isfinite(self.x.value) and math.isfinite(self.y.value)
 
@@ -35,12 +35,12 @@ class LabeledPoint:
 def clean_against_robust(
     points: Sequence[LabeledPoint], x_title: str = "clean top-1", y_title: str = "robust top-1"
 ) -> Figure:
-    """Robust against clean accuracy, with 95 % intervals and the diagonal on which nothing is lost.
+    """Draw robust against clean accuracy, with 95 % intervals and the diagonal of no loss.
 
     Args:
         points: of at least one model, fractions of 1; a model's index decides its look.
-        x_title: what x is.
-        y_title: what y is.
+        x_title: the label of the x axis.
+        y_title: the label of the y axis.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
@@ -57,12 +57,12 @@ def clean_against_robust(
 def throughput_against_accuracy(
     points: Sequence[LabeledPoint], x_title: str = "images per second", y_title: str = "top-1"
 ) -> Figure:
-    """Accuracy against speed, with intervals; speeds stand on a logarithmic axis where they span more than a decade.
+    """Draw accuracy against speed, with intervals; the axis of speeds is logarithmic if they span more than a decade.
 
     Args:
         points: of at least one model, x in images per second, y a fraction of 1; a model's index decides its look.
-        x_title: what x is.
-        y_title: what y is.
+        x_title: the label of the x axis.
+        y_title: the label of the y axis.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
@@ -80,20 +80,20 @@ def throughput_against_accuracy(
 
 
 def _bounds(estimates: Sequence[Estimate]) -> list[float]:
-    return [bound for each in estimates for bound in (each.low, each.high) if math.isfinite(bound)]
+    return [bound for estimate in estimates for bound in (estimate.low, estimate.high) if math.isfinite(bound)]
 
 
 def _finish(figure: Figure, axes: Axes, points: Sequence[LabeledPoint], lines: list[Path]) -> None:
     """Draw points with error bars both ways, and their names."""
     names, named = shortened([point.name for point in points]), []
     for number, point in enumerate(points):
-        if point.there:
-            how = look(number) | {"linestyle": ""}
+        if point.measured:
+            style = look(number) | {"linestyle": ""}
             (_, x_reach), (_, y_reach) = columns([point.x]), columns([point.y])
             axes.errorbar(
-                point.x.value, point.y.value, y_reach, x_reach, **how, markersize=7, elinewidth=0.9, capsize=2
+                point.x.value, point.y.value, y_reach, x_reach, **style, markersize=7, elinewidth=0.9, capsize=2
             )
-            named.append(Named(names[number], how, (point.x.value, point.y.value)))
+            named.append(Named(names[number], style, (point.x.value, point.y.value)))
             lines.append(Path([(point.x.low, point.y.value), (point.x.high, point.y.value)]))
             lines.append(Path([(point.x.value, point.y.low), (point.x.value, point.y.high)]))
     percent_axis(axes.yaxis)

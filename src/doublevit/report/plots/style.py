@@ -1,4 +1,4 @@
-"""How all plots look: colors that everybody can tell apart and that stand on white and on black, axes, files."""
+"""Style of all plots: colors for all kinds of vision and for white and black pages, axes, files."""
 
 import dataclasses
 import functools
@@ -21,9 +21,9 @@ from doublevit.files import whole_file
 from doublevit.statistics import Estimate
 
 BLUE, ORANGE, DARK, GRAY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
-"""Of Okabe and Ito's palette, told apart in gray too."""
+"""Colors of Okabe and Ito's palette, and grays; they differ in grayscale too."""
 COLORS = (BLUE, ORANGE, "#009E73", "#B56390", "#A97400", "#757575")
-"""Of runs: Okabe and Ito's, purple and orange darkened so that all have a contrast of 3 with white and with #1a1a1a."""
+"""Colors of runs: Okabe and Ito's, two darkened so that all have a contrast of 3 with white and with #1a1a1a."""
 MARKERS = "os^DvPX*<>ph"
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 FORMATS = ("png", "svg")
@@ -33,7 +33,7 @@ SMALL = 9  # points
 
 
 def look(number: int) -> dict[str, Any]:
-    """Color, marker and line style of the run of that number; marker and line tell 48 runs apart without color."""
+    """Return color, marker and line style of run `number`; marker and line tell 48 runs apart without color."""
     count = len(MARKERS)
     return {
         "color": COLORS[number % len(COLORS)],
@@ -43,7 +43,7 @@ def look(number: int) -> dict[str, Any]:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as .png and .svg, the same bytes for the same figure; `path` has no ending."""
+    """Write a figure as .png and .svg, the same bytes for the same figure; `path` has no suffix."""
     written = []
     with reproducible():
         for ending in FORMATS:
@@ -56,27 +56,27 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """While it lasts, equal figures are drawn as equal bytes, and letters that the font lacks as empty boxes."""
+    """Draw equal figures as equal bytes until the block ends, and letters that the font lacks as empty boxes."""
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "doublevit", "svg.fonttype": "path"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 
 def columns(estimates: Sequence[Estimate | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) and how far their intervals reach below and above them (2, n); NaN where there is none."""
-    rows = [(each.value, each.low, each.high) if each else (np.nan,) * 3 for each in estimates]
+    """Return values (n,) and how far their intervals reach below and above them (2, n); NaN for None."""
+    rows = [(estimate.value, estimate.low, estimate.high) if estimate else (np.nan,) * 3 for estimate in estimates]
     value, low, high = np.array(rows, dtype=float).reshape(-1, 3).T
     return value, np.maximum([value - low, high - value], 0)
 
 
-def draw_line(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], how: dict[str, Any]) -> None:
-    """A line through estimates, its markers with error bars."""
+def draw_line(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], style: dict[str, Any]) -> None:
+    """Draw a line through estimates, with error bars."""
     value, reach = columns(estimates)
-    axes.errorbar(positions, value, reach, **how, markersize=5, linewidth=1.4, elinewidth=0.9, capsize=2)
+    axes.errorbar(positions, value, reach, **style, markersize=5, linewidth=1.4, elinewidth=0.9, capsize=2)
 
 
-def aside(number: int, count: int) -> float:
-    """How far from its place a run is drawn, one of `count`, so that error bars do not hide one another."""
+def dodge(number: int, count: int) -> float:
+    """Return by how much run `number` of `count` is moved, so that error bars do not hide one another."""
     return (number - (count - 1) / 2) * min(0.07, 0.35 / count)
 
 
@@ -86,37 +86,37 @@ def percent_axis(axis: Axis) -> None:
 
 
 def fraction_limits(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
-    """Limits of an axis that shows these fractions and a margin (of their range), and hardly more than 0 to 1."""
-    there = np.array(values, dtype=float)
-    there = there[np.isfinite(there)] if np.isfinite(there).any() else np.array([0, 1])
-    beyond = max(margin * np.ptp(there), 0.01)
-    return max(there.min() - beyond, -0.02), min(there.max() + beyond, 1.02)
+    """Return the limits of an axis for these fractions plus a margin (relative to their range), within -0.02..1.02."""
+    fractions = np.array(values, dtype=float)
+    fractions = fractions[np.isfinite(fractions)] if np.isfinite(fractions).any() else np.array([0, 1])
+    space = max(margin * np.ptp(fractions), 0.01)
+    return max(fractions.min() - space, -0.02), min(fractions.max() + space, 1.02)
 
 
 def plain(*several: Axes) -> None:
-    """Take away the frame's top and right."""
+    """Remove top and right of the frame."""
     for axes in several:
         axes.spines[["top", "right"]].set_visible(False)
 
 
 def percent(fraction: float) -> str:
-    """A fraction in words, with one decimal."""
+    """Format a fraction in percent, with one decimal."""
     return f"{100 * fraction:.1f} %"
 
 
-def broken(title: str, letters: int) -> str:
-    """A title in lines of so many letters."""
+def wrapped(title: str, letters: int) -> str:
+    """Break a title into lines of at most `letters` letters."""
     return "\n".join(textwrap.wrap(title, letters))
 
 
 def short(name: str) -> str:
-    """The first of a class's names, cut off where it is long."""
+    """Return the first of a class's names, cut off if it is long."""
     return textwrap.shorten(first_name(name), LETTERS, placeholder=" …") if len(name) > LETTERS else name
 
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A figure, drawn when it is asked for; `name` is that of its files, `section` where it stands on the page."""
+    """Holds a figure that is drawn when asked for; `name` is that of its files, `section` that of the page."""
 
     name: str
     section: str

@@ -1,4 +1,4 @@
-"""A figure as part of an HTML page: it follows the page's colors and gets in the way of nothing else there."""
+"""Figures inside an HTML page: they take the page's colors and have no ids in common with others."""
 
 import hashlib
 import io
@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 
 from doublevit.report.plots.style import DARK, reproducible
 
-INK = {"black", "#000000", DARK.lower()}  # axes and text: of the page's own color
-PAPER = {"white", "#ffffff"}  # gaps and hollow markers: nothing
+INK = {"black", "#000000", DARK.lower()}  # axes and text, in the color of the page
+PAPER = {"white", "#ffffff"}  # gaps and hollow markers, which become transparent
 GLOBAL = "stroke-linejoin: round; stroke-linecap: butt; fill: currentColor"  # what is drawn without a color is ink
 
 
 def inline_svg(figure: Figure, label: str) -> str:
-    """A figure as an <svg> element to be put into an HTML page, the same text for the same figure.
+    """Return a figure as an <svg> element for an HTML page, the same text for the same figure.
 
-    It has no size (CSS scales it), no background, and no ids in common with other figures of the page. Ink and text
+    It has no size (CSS scales it), no background, and no ids in common with other figures of the page. Axes and text
     take the page's color, so that they can be read on light and dark pages.
 
     Args:
-        figure: to be drawn; black, "#222222" and white are replaced, other colors stay.
-        label: what there is to see, for those who cannot see it.
+        figure: the figure; black, "#222222" and white are replaced, other colors stay.
+        label: the text for those who cannot see it.
     """
     buffer = io.StringIO()
     with reproducible():
@@ -30,7 +30,7 @@ def inline_svg(figure: Figure, label: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 (it is our own)
     for element in list(root.iter()):
         for child in list(element):
-            if _local(child.tag) in ("metadata", "style"):  # its style would be that of the whole page
+            if _local(child.tag) in ("metadata", "style"):  # its <style> would apply to the whole page
                 element.remove(child)
         element.tag = _local(element.tag)
         _set_colors(element)
@@ -48,7 +48,7 @@ def inline_svg(figure: Figure, label: str) -> str:
 
 
 def _local(name: str) -> str:
-    """A name without its namespace, which HTML does not know."""
+    """Return a name without its namespace, which HTML does not know."""
     return name.rpartition("}")[2]
 
 
@@ -74,7 +74,7 @@ def _color(value: str) -> str:
 
 
 def _rename(element: ElementTree.Element, prefix: str) -> None:
-    """Give ids and all that refers to them a prefix."""
+    """Put a prefix before ids and all references to them."""
     changed = {}
     for name, value in element.attrib.items():
         match _local(name):

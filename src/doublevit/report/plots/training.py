@@ -1,4 +1,4 @@
-"""How runs went: loss and accuracy over epochs."""
+"""Training curves: loss and accuracy over epochs."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ from matplotlib.ticker import MaxNLocator
 
 from doublevit.analysis.costs import Course
 from doublevit.report.plots.names import Named, name_lines, shortened
-from doublevit.report.plots.style import aside, columns, fraction_limits, look, percent_axis, plain
+from doublevit.report.plots.style import columns, dodge, fraction_limits, look, percent_axis, plain
 
 POINTS = 120  # of a loss curve, each a mean over its part of the steps
 MARKED = 8  # markers on a loss curve
 
 
 def training_curves(courses: Sequence[Course]) -> Figure:
-    """Loss in training, and top-1 on training images (dashed) and on validation images (with 95 % intervals).
+    """Draw training loss, and top-1 on training images (dashed) and validation images (with 95 % intervals).
 
     Args:
-        courses: of at least one run; a run's index among them decides its color and marker.
+        courses: those of at least one run; a run's index among them decides its color and marker.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
     single = all(len(course.epochs) <= 1 for course in courses)
-    offsets = [aside(number, len(courses)) if single else 0.0 for number in range(len(courses))]
+    offsets = [dodge(number, len(courses)) if single else 0.0 for number in range(len(courses))]
     for number, course in enumerate(courses):
         _draw_loss(left, course, number)
         _draw_top1(right, course, number, offsets[number])
-    last = max((at for course in courses for at in (*course.epochs, *course.loss_steps)), default=1)
+    last = max((epoch for course in courses for epoch in (*course.epochs, *course.loss_steps)), default=1)
     left.set(xlim=(0, last + (0.2 if single else 0.03 * last)), xlabel="epoch", ylabel="loss")
     right.set(xlabel="epoch", ylabel="top-1, 95 % interval", ylim=fraction_limits(_fractions(courses)))
     left.set_title("training loss", fontsize=10)
@@ -40,7 +40,7 @@ def training_curves(courses: Sequence[Course]) -> Figure:
     names = shortened([course.name for course in courses])
     ends = [_end(course, offset) for course, offset in zip(courses, offsets, strict=True)]
     lines = zip(names, map(look, range(len(names))), ends, strict=True)
-    name_lines(figure, right, [Named(name, how | {"linestyle": "-"}, end) for name, how, end in lines])
+    name_lines(figure, right, [Named(name, style | {"linestyle": "-"}, end) for name, style, end in lines])
     return figure
 
 
@@ -50,40 +50,40 @@ def _draw_loss(axes: Axes, course: Course, number: int) -> None:
         steps, losses = (
             [np.mean(part) for part in np.array_split(values, parts)] for values in (course.loss_steps, course.losses)
         )
-        how = look(number) | {"linestyle": "-"}
+        style = look(number) | {"linestyle": "-"}
         every = max(1, parts // MARKED)
         first = number * every // 4 % every  # so that markers of runs do not coincide
-        axes.plot(steps, losses, **how, linewidth=1.2, markersize=5, markevery=(first, every))
+        axes.plot(steps, losses, **style, linewidth=1.2, markersize=5, markevery=(first, every))
 
 
 def _draw_top1(axes: Axes, course: Course, number: int, offset: float) -> None:
-    how = look(number) | {"linestyle": "-"}
+    style = look(number) | {"linestyle": "-"}
     value, reach = columns(course.val)
     epochs = np.array(course.epochs) + offset
-    axes.plot(epochs, value, **how, markersize=5, linewidth=1.4, markevery=max(1, len(epochs) // 12))
-    axes.fill_between(epochs, value - reach[0], value + reach[1], color=how["color"], alpha=0.15, linewidth=0)
-    alone = _alone(value)  # of which a band shows nothing
-    axes.errorbar(epochs[alone], value[alone], reach[:, alone], fmt="none", ecolor=how["color"], capsize=2)
+    axes.plot(epochs, value, **style, markersize=5, linewidth=1.4, markevery=max(1, len(epochs) // 12))
+    axes.fill_between(epochs, value - reach[0], value + reach[1], color=style["color"], alpha=0.15, linewidth=0)
+    alone = _alone(value)  # a band of one epoch has no width
+    axes.errorbar(epochs[alone], value[alone], reach[:, alone], fmt="none", ecolor=style["color"], capsize=2)
     if course.train_top1:
         fractions = np.array(course.train_top1, dtype=float)
-        marker = how["marker"] if len(fractions) == 1 or _alone(fractions).any() else ""
-        dashed = how | {"linestyle": "--", "marker": marker}
+        marker = style["marker"] if len(fractions) == 1 or _alone(fractions).any() else ""
+        dashed = style | {"linestyle": "--", "marker": marker}
         axes.plot(epochs, fractions, **dashed, markersize=5, linewidth=1.1, markerfacecolor="white")
 
 
 def _alone(values: np.ndarray) -> np.ndarray:
-    """Where there is a value, bool (n,), but none before or after it."""
-    there = np.pad(np.isfinite(values), 1)
-    return there[1:-1] & ~there[:-2] & ~there[2:]
+    """Return which values are finite with none before or after them, bool (n,)."""
+    finite = np.pad(np.isfinite(values), 1)
+    return finite[1:-1] & ~finite[:-2] & ~finite[2:]
 
 
 def _end(course: Course, offset: float) -> tuple[float, float]:
-    """The last epoch with a validation, and its accuracy; NaN if there is none."""
+    """Return the last epoch with a validation, and its accuracy; NaN if there is none."""
     value = columns(course.val)[0]
-    there = np.flatnonzero(np.isfinite(value))
-    return (course.epochs[there[-1]] + offset, float(value[there[-1]])) if len(there) else (math.nan,) * 2
+    validated = np.flatnonzero(np.isfinite(value))
+    return (course.epochs[validated[-1]] + offset, float(value[validated[-1]])) if len(validated) else (math.nan,) * 2
 
 
 def _fractions(courses: Sequence[Course]) -> list[float]:
-    bounds = [bound for course in courses for each in course.val if each for bound in (each.low, each.high)]
+    bounds = [bound for course in courses for score in course.val if score for bound in (score.low, score.high)]
     return bounds + [fraction for course in courses for fraction in course.train_top1 or () if fraction is not None]

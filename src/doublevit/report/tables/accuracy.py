@@ -3,7 +3,7 @@
 from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.descriptions import describe_attention
 from doublevit.analysis.evaluated import EvaluatedModel, trained_top_k
-from doublevit.report.table import Cell, Column, Table, number, text, words
+from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, text_column
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 
 CAPTION = "Accuracy in percent on the clean validation images, with 95 % intervals."
@@ -11,24 +11,29 @@ TOPS = (Column("top-1", "top1"), Column("top-3", "top3"), Column("top-5", "top5"
 
 
 def accuracy_table(comparison: Comparison) -> Table | None:
-    """Top-1, top-3 and top-5, and what the network was trained with; None where nothing was measured on clean images.
+    """Return top-1, top-3, top-5 and how networks were trained; None if nothing was measured on clean images.
 
-    Of fewer than five classes there is no top-5, and no column for it.
+    Data with fewer than five classes have no top-5, and no column for it.
     """
     columns = [score_cells(column) for column in comparison.clean.values()]
     measured = [column for column in columns if any(cell.count for cell in column)]
     if not measured:
         return None
     rows = [
-        (method_cell(method), *tops, number(tops[0].count) if tops[0].count else Cell("-"), *_training(method.first))
+        (
+            method_cell(method),
+            *tops,
+            number_cell(tops[0].count) if tops[0].count else Cell("-"),
+            *_training(method.first),
+        )
         for method, *tops in zip(comparison.methods, *measured, strict=True)
     ]
     heads = (
-        words("model"),
+        text_column("model"),
         *TOPS[: len(measured)],
         Column("n", "n"),
-        words("augmentation"),
-        words("attention", "top_k"),
+        text_column("augmentation"),
+        text_column("attention", "top_k"),
     )
     groups = tuple(method.group for method in comparison.methods)
     return Table("accuracy", "Clean accuracy", heads, tuple(rows), CAPTION + bold_note(len(rows)), groups)
@@ -38,4 +43,4 @@ def _training(model: EvaluatedModel) -> tuple[Cell, Cell]:
     recipe, trained = model.recipe, trained_top_k(model.recipe)
     augment = recipe["augment"]["policy"] if recipe["train"]["epochs"] else "not trained"
     other = "" if model.top_k == trained else f" (trained {describe_attention(trained)})"
-    return text(augment), text(describe_attention(model.top_k) + other)
+    return text_cell(augment), text_cell(describe_attention(model.top_k) + other)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from doublevit.analysis.attacked import AttackSetting, TransferMatrix
 from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.descriptions import describe_epsilon
-from doublevit.report.table import Cell, Column, Table, fraction, text, words
+from doublevit.report.table import Cell, Column, Table, fraction_cell, text_cell, text_column
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 from doublevit.runs.row import Row
 
@@ -16,7 +16,7 @@ CAPTION = (
 
 
 def attack_tables(comparison: Comparison, *, parts: bool = False) -> Iterator[Table]:
-    """A table for each attack and setting, with a column for each epsilon; or for `parts` of ensembles of attacks."""
+    """Yield a table for each attack and setting, with a column for each epsilon; with `parts`, those of ensembles."""
     for attack, settings in comparison.attacks.items():
         if bool(attack.part_of) == parts:
             for number, setting in enumerate(settings):
@@ -33,7 +33,7 @@ def _attack_table(comparison: Comparison, setting: AttackSetting, suffix: str) -
     return Table(
         name="-".join(filter(None, ["attack", attack.part_of, attack.name, attack.norm])) + suffix,
         title=f"Under attack: {attack.name}{norm}{part}, by epsilon",
-        columns=(words("model"), *heads),
+        columns=(text_column("model"), *heads),
         rows=tuple(
             (method_cell(comparison.methods[index]), *(column[index] for column in columns)) for index in measured
         ),
@@ -43,16 +43,19 @@ def _attack_table(comparison: Comparison, setting: AttackSetting, suffix: str) -
 
 
 def transfer_tables(matrices: Iterable[TransferMatrix]) -> Iterator[Table]:
-    """For every attack and epsilon: made on the network at the left, shown to the one above."""
+    """Yield a matrix for every attack and epsilon: made on the network of the row, shown to that of the column."""
     for number, matrix in enumerate(matrices, 1):
-        shown_to = list(dict.fromkeys(to for _, to in matrix.rows))
-        made_on = list(dict.fromkeys(on for on, _ in matrix.rows))
-        rows = tuple((text(on), *(_accuracy(matrix.rows.get((on, to))) for to in shown_to)) for on in made_on)
+        targets = list(dict.fromkeys(target for _, target in matrix.rows))
+        sources = list(dict.fromkeys(source for source, _ in matrix.rows))
+        rows = tuple(
+            (text_cell(source), *(_accuracy(matrix.rows.get((source, target))) for target in targets))
+            for source in sources
+        )
         attack, count = matrix.attack, next(iter(matrix.rows.values())).count
         yield Table(
             name=f"transfer-{number}-{attack.name}-{attack.norm}",
             title=f"Transfer: {attack.name}, {attack.norm} {describe_epsilon(attack.norm, matrix.epsilon)}",
-            columns=(words("made on"), *(Column(to, to) for to in shown_to)),
+            columns=(text_column("made on"), *(Column(target, target) for target in targets)),
             rows=rows,
             caption="Fraction of images recognized in percent, of images made on the network at the left;"
             f" {matrix.description}, n = {count:,}.",
@@ -60,4 +63,4 @@ def transfer_tables(matrices: Iterable[TransferMatrix]) -> Iterator[Table]:
 
 
 def _accuracy(row: Row | None) -> Cell:
-    return fraction(row.value, row.low, row.high, row.count) if row else Cell("-")
+    return fraction_cell(row.value, row.low, row.high, row.count) if row else Cell("-")

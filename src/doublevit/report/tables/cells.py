@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from doublevit.analysis.evaluated import Method
 from doublevit.analysis.scores import Score, ScoreColumn
-from doublevit.report.table import Cell, fraction
+from doublevit.report.table import Cell, fraction_cell
 
 Show = Callable[[float, float, float, int | None], Cell]
 """Value, low, high and count -> a cell."""
@@ -16,17 +16,17 @@ BOLD = (
 
 
 def bold_note(rows: int, test: str = "McNemar's test") -> str:
-    """What a caption says of the best of a column; nothing where there is only one row."""
+    """Return the words of a caption on bold cells; "" for a single row."""
     return BOLD.format(test=test) if rows > 1 else ""
 
 
-def score_cells(column: ScoreColumn, show: Show = fraction) -> list[Cell]:
-    """A cell for each method; what was not measured as most methods were gets a footnote, the best is marked."""
+def score_cells(column: ScoreColumn, show: Show = fraction_cell) -> list[Cell]:
+    """Return a cell for each method; the best is marked, what was measured otherwise than usual has a footnote."""
     return [score_cell(column, index, show) for index in range(len(column.scores))]
 
 
-def score_cell(column: ScoreColumn, index: int, show: Show = fraction) -> Cell:
-    """The cell of one method."""
+def score_cell(column: ScoreColumn, index: int, show: Show = fraction_cell) -> Cell:
+    """Return the cell of one method."""
     scores, estimate = column.scores[index], column.estimate(index)
     if estimate is None:
         return Cell("-")
@@ -36,7 +36,7 @@ def score_cell(column: ScoreColumn, index: int, show: Show = fraction) -> Cell:
 
 
 def method_cell(method: Method, further: tuple[str, ...] = ()) -> Cell:
-    """The name of a method, with a footnote where it is the same run as another, or has batch norm adapted."""
+    """Return a method's name, with a footnote if it is the same run as another, or if batch norm was adapted."""
     notes = [f"the same run as {method.same_as}"] if method.same_as else []
     notes += [f"adapted: {method.first.adapted}"] if method.first.adapted else []
     return Cell(method.label, value=method.label, notes=(*notes, *further))

@@ -1,8 +1,8 @@
-"""Every network compared with the baseline, on the same images."""
+"""The table that compares every network with the baseline, on the same images."""
 
 from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.differences import Difference
-from doublevit.report.table import Cell, Column, Table, p_value, points, words
+from doublevit.report.table import Cell, Column, Table, p_value_cell, points_cell, text_column
 from doublevit.report.tables.cells import method_cell
 
 CAPTION = (
@@ -18,28 +18,30 @@ HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
 
 
 def difference_table(comparison: Comparison) -> Table | None:
-    """Clean accuracy, and mean and change under a group of corruptions; None where there is nothing to compare."""
+    """Return differences of clean accuracy, and of mean and change under corruptions; None if there are none."""
     if len(comparison.methods) < 2 or not comparison.differences.count:
         return None
-    found, base = comparison.differences, comparison.methods[comparison.baseline]
+    differences, base = comparison.differences, comparison.methods[comparison.baseline]
     others = [index for index in range(len(comparison.methods)) if index != comparison.baseline]
     rows = tuple(
         (
             method_cell(comparison.methods[index]),
-            *(cell for column in found.by_measure.values() for cell in _cells(column[index])),
+            *(cell for column in differences.by_measure.values() for cell in _cells(column[index])),
         )
         for index in others
     )
-    heads = [column for name in found.by_measure for column in (Column(HEADS[name], name), Column("p", f"{name}_p"))]
+    heads = [
+        column for name in differences.by_measure for column in (Column(HEADS[name], name), Column("p", f"{name}_p"))
+    ]
     return Table(
         name="differences",
         title=f"Compared with {base.label}",
-        columns=(words("model"), *heads),
+        columns=(text_column("model"), *heads),
         rows=rows,
         caption=CAPTION.format(
             base=base.label,
-            count=found.count,
-            corrupted=CORRUPTED.format(group=found.group.title) if found.group else "",
+            count=differences.count,
+            corrupted=CORRUPTED.format(group=differences.group.title) if differences.group else "",
         ),
         groups=tuple(comparison.methods[index].group for index in others),
     )
@@ -49,7 +51,7 @@ def _cells(difference: Difference | None) -> tuple[Cell, Cell]:
     if difference is None or difference.corrected is None:
         return Cell("-"), Cell("-")
     estimate = difference.estimate
-    cell = points(estimate.value, estimate.low, estimate.high)
+    cell = points_cell(estimate.value, estimate.low, estimate.high)
     notes = (f"mean over {difference.seeds} seeds, paired by seed; t test",) if difference.seeds > 1 else ()
     shown = Cell(cell.text, cell.interval, cell.value, cell.low, cell.high, notes=notes)
-    return shown, p_value(difference.corrected)
+    return shown, p_value_cell(difference.corrected)

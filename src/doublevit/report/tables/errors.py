@@ -1,60 +1,64 @@
-"""An analysis of errors: classes, confusions, calibration."""
+"""Tables of an error analysis: classes, confusions, calibration."""
 
 from collections.abc import Mapping, Sequence
 
 from doublevit.analysis.calibration import BINS, Binned, Calibration
 from doublevit.analysis.classes import ClassResult, Confusion
-from doublevit.report.table import Cell, Column, Table, fraction, number, text, words
+from doublevit.report.table import Cell, Column, Table, fraction_cell, number_cell, text_cell, text_column
 
 WORST_NOTE = "the worst of many classes look worse than they are"
 
 
 def class_table(
-    name: str, title: str, results: Sequence[ClassResult], names: Sequence[str], taken: Mapping[int, Confusion]
+    name: str, title: str, results: Sequence[ClassResult], names: Sequence[str], taken_for: Mapping[int, Confusion]
 ) -> Table:
-    """Accuracy of some classes; `taken` says which other each was most often taken for."""
+    """Return the accuracy of some classes; `taken_for` has for each the class that it was most often taken for."""
     counts = (Column("right", "right"), Column("images", "images"), Column("accuracy, %", "accuracy"))
-    heads = (words("class"), *counts, words("most taken for", "taken_for"))
-    rows = tuple(_class_row(result, names, taken.get(result.label)) for result in results)
+    heads = (text_column("class"), *counts, text_column("most taken for", "taken_for"))
+    rows = tuple(_class_row(result, names, taken_for.get(result.label)) for result in results)
     return Table(name, title, heads, rows, WORST_NOTE if name.startswith("worst") else "")
 
 
 def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
-    """Classes and what they were taken for."""
+    """Return pairs of true and predicted classes, and how many images each has."""
     numbers = (Column("images", "images"), Column("of the class, %", "fraction_of_true"))
-    heads = (words("true class", "true"), words("taken for", "predicted"), *numbers)
+    heads = (text_column("true class", "true"), text_column("taken for", "predicted"), *numbers)
     rows = tuple(
-        (text(names[pair.true]), text(names[pair.answer]), number(pair.images), _percent(pair.fraction))
+        (text_cell(names[pair.true]), text_cell(names[pair.answer]), number_cell(pair.images), _percent(pair.fraction))
         for pair in pairs
     )
     return Table("confusions", "Most confused", heads, rows)
 
 
-def calibration_table(found: Calibration) -> Table:
-    """Calibration errors with intervals, and what stands beside them."""
-    heads = (words("", "measure"), Column("%", "value"), words("if calibrated", "by_chance"))
-    largest, images = found.equal_width.largest
+def calibration_table(calibration: Calibration) -> Table:
+    """Return calibration errors with intervals, mean confidence and negative log-likelihood."""
+    heads = (text_column("", "measure"), Column("%", "value"), text_column("if calibrated", "by_chance"))
+    largest, images = calibration.equal_width.largest
     rows = (
-        (text("expected error, equal width"), *_error(found.equal_width)),
-        (text("expected error, equal mass"), *_error(found.equal_mass)),
-        (text(f"largest error (bin of {images:,})"), _percent(largest), Cell()),
-        (text("mean confidence"), _percent(found.confidence), Cell()),
-        (text("confidence less accuracy"), _percent(found.confidence - found.accuracy, "+.1f"), Cell()),
-        (text("negative log-likelihood, nats"), number(found.log_likelihood, ".3f"), Cell()),
+        (text_cell("expected error, equal width"), *_error(calibration.equal_width)),
+        (text_cell("expected error, equal mass"), *_error(calibration.equal_mass)),
+        (text_cell(f"largest error (bin of {images:,})"), _percent(largest), Cell()),
+        (text_cell("mean confidence"), _percent(calibration.confidence), Cell()),
+        (
+            text_cell("confidence less accuracy"),
+            _percent(calibration.confidence - calibration.accuracy, "+.1f"),
+            Cell(),
+        ),
+        (text_cell("negative log-likelihood, nats"), number_cell(calibration.log_likelihood, ".3f"), Cell()),
     )
     caption = f"{BINS} bins; if calibrated: by chance alone, mean and 95th percentile"
     return Table("calibration", "Calibration", heads, rows, caption)
 
 
 def _class_row(result: ClassResult, names: Sequence[str], pair: Confusion | None) -> tuple[Cell, ...]:
-    taken = text(f"{names[pair.answer]} ({pair.images})" if pair else "")
-    counts = number(result.right), number(result.images)
-    return (text(names[result.label]), *counts, fraction(result.accuracy, result.low, result.high), taken)
+    taken = text_cell(f"{names[pair.answer]} ({pair.images})" if pair else "")
+    counts = number_cell(result.right), number_cell(result.images)
+    return (text_cell(names[result.label]), *counts, fraction_cell(result.accuracy, result.low, result.high), taken)
 
 
 def _error(bins: Binned) -> tuple[Cell, Cell]:
     error, (mean, most) = bins.error, bins.by_chance
-    return fraction(error.value, error.low, error.high), text(f"{100 * mean:.1f} (up to {100 * most:.1f})")
+    return fraction_cell(error.value, error.low, error.high), text_cell(f"{100 * mean:.1f} (up to {100 * most:.1f})")
 
 
 def _percent(value: float, form: str = ".1f") -> Cell:

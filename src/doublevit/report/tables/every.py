@@ -1,4 +1,4 @@
-"""All tables that a comparison has the measurements for, by the part of a report in which they stand."""
+"""All tables for which a comparison has measurements, by section of the report."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,16 +15,16 @@ from doublevit.report.tables.runs import run_table, speed_table
 
 
 def every_table(comparison: Comparison, *, paper: bool = False) -> dict[str, list[Table]]:
-    """Tables by section; if asked for, with the paper's numbers beside ours, and its arithmetic checked."""
+    """Return tables by section; with `paper`, also the paper's numbers below ours, and a check of its arithmetic."""
     tables = {name: result_tables(comparison, (name,)) for name in SECTIONS}
     if not paper:
         return tables
-    beside = {name: [with_paper(table) for table in several] for name, several in tables.items()}
-    return beside | {"paper": [check_table()]}
+    with_papers = {name: [with_paper(table) for table in section] for name, section in tables.items()}
+    return with_papers | {"paper": [check_table()]}
 
 
 def result_tables(comparison: Comparison, sections: Sequence[str]) -> list[Table]:
-    """The tables of some sections that there are, in order; no others are made."""
+    """Return the tables of some sections, in this order; no others are made."""
     return [table for name in sections for table in MAKERS[name](comparison)]
 
 
@@ -40,7 +40,7 @@ def _attacks(comparison: Comparison) -> Iterator[Table]:
 
 
 def _if_any(make: Callable[[Comparison], Table | None]) -> Callable[[Comparison], list[Table]]:
-    """What makes a list of the table that there may be."""
+    """Turn a function that may make a table into one that makes a list of tables."""
     return lambda comparison: [table] if (table := make(comparison)) else []
 
 
@@ -56,4 +56,4 @@ MAKERS: dict[str, Callable[[Comparison], Iterable[Table]]] = {
     "speed": _if_any(speed_table),
     "paper": lambda comparison: [],
 }
-"""What makes the tables of each section of our own numbers."""
+"""The functions that make the tables of a section (without the paper's numbers)."""

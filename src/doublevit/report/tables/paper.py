@@ -1,10 +1,10 @@
-"""The paper's numbers beside ours, and whether they add up."""
+"""The paper's numbers below ours, and whether they add up."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
 from doublevit.analysis.paper import COLUMNS_1, MINUTES_PER_EPOCH, TABLE_1, TABLE_2, VAL_IMAGES, checks
-from doublevit.report.table import Cell, Table, text, words
+from doublevit.report.table import Cell, Table, text_cell, text_column
 from doublevit.statistics import wilson_interval
 
 GROUP = "the paper's own numbers"
@@ -14,7 +14,7 @@ V100 = "on a Tesla V100, as section 4.1 says"
 
 
 def with_paper(table: Table) -> Table:
-    """The same table with the paper's rows below ours, where the paper has such a table."""
+    """Return a table with the paper's rows below ours, if the paper has such a table."""
     rows = PRINTED[table.name]() if table.name in PRINTED else []
     if not rows:
         return table
@@ -26,9 +26,9 @@ def with_paper(table: Table) -> Table:
 
 
 def check_table() -> Table:
-    """What the paper states, recomputed from its own cells."""
+    """Return a table of what the paper states, recomputed from the cells of its tables."""
     rows = tuple(
-        tuple(map(text, (check.what, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
+        tuple(map(text_cell, (check.what, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
         for check in checks()
     )
     wrong = sum(not check.agrees for check in checks())
@@ -36,15 +36,15 @@ def check_table() -> Table:
         f"In brackets: what it can be, given that the cells are rounded. {wrong} of {len(rows)} statements do not"
         " follow from the paper's other numbers."
     )
-    heads = tuple(map(words, ("what", "stated", "recomputed", "agrees")))
+    heads = tuple(map(text_column, ("what", "stated", "recomputed", "agrees")))
     return Table("paper", "The paper's arithmetic", heads, rows, caption)
 
 
 def _accuracy() -> list[tuple[Cell, ...]]:
     return [
         (
-            *(text(model), *map(_printed, texts), Cell("-")),
-            *(text(_augmented(model)), text("top-k" if "Sparse" in model else "dense")),
+            *(text_cell(model), *map(_printed, texts), Cell("-")),
+            *(text_cell(_augmented(model)), text_cell("top-k" if "Sparse" in model else "dense")),
         )
         for model, texts in TABLE_2.items()
     ]
@@ -55,10 +55,10 @@ def _augmented(model: str) -> str:
 
 
 def _robustness() -> list[tuple[Cell, ...]]:
-    average = COLUMNS_1.index("Average")  # of five measurements: no binomial interval is its own
+    average = COLUMNS_1.index("Average")  # over five measurements: a binomial interval does not apply
     return [
         (
-            text(model),
+            text_cell(model),
             *map(_printed, texts[:average]),
             *(Cell(digits, value=float(digits) / 100) for digits in texts[average:]),
         )
@@ -68,13 +68,13 @@ def _robustness() -> list[tuple[Cell, ...]]:
 
 def _speed() -> list[tuple[Cell, ...]]:
     return [
-        (text(model), Cell(f"{60 * float(minutes):,.0f}", value=60 * float(minutes), notes=(V100,)))
+        (text_cell(model), Cell(f"{60 * float(minutes):,.0f}", value=60 * float(minutes), notes=(V100,)))
         for model, minutes in MINUTES_PER_EPOCH.items()
     ]
 
 
 def _printed(digits: str) -> Cell:
-    """A number in percent as it is printed."""
+    """Return the cell of a percentage as it is printed in the paper."""
     value = float(digits) / 100
     low, high = wilson_interval(round(value * VAL_IMAGES), VAL_IMAGES)
     return Cell(digits, f"{100 * low:.1f} to {100 * high:.1f}", value, low, high, notes=(ASSUMED,))

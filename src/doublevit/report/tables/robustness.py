@@ -6,28 +6,28 @@ from doublevit.analysis.comparison import Comparison, CorruptedComparison
 from doublevit.analysis.descriptions import describe_source
 from doublevit.analysis.evaluated import Method
 from doublevit.analysis.scores import Score
-from doublevit.report.table import Cell, Column, Table, fraction, points, text, words
+from doublevit.report.table import Cell, Column, Table, fraction_cell, points_cell, text_cell, text_column
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 from doublevit.runs.conditions import CorruptionMean
 from doublevit.runs.row import Row
 
 MOST_COLUMNS = 6
-"""Corruptions that stand in columns of their own; of more, only their mean."""
-SHOWS = {"mean": fraction, "relative": points}
-"""By the first word of a metric."""
+"""A group of more corruptions has only a column for their mean, not one for each."""
+SHOWS = {"mean": fraction_cell, "relative": points_cell}
+"""What makes the cell of a value, by the first word of its metric."""
 
 
 def robustness_table(comparison: Comparison, corrupted: CorruptedComparison) -> Table:
-    """Clean accuracy, each corruption (of a small group), their average, % change, error relative to the baseline's."""
+    """Return a table of clean accuracy, each corruption (of a small group), average, % change and relative error."""
     group, base = corrupted.group, comparison.methods[comparison.baseline]
     names = group.corruptions if len(group.corruptions) <= MOST_COLUMNS else ()
     columns = [(Column("clean", "clean"), score_cells(corrupted.clean))]
     columns += [(Column(_spaced(name), name), score_cells(corrupted.of_corruption(name))) for name in names]
     columns.append((Column("average", "average"), score_cells(corrupted.average)))
-    columns.append((Column("% change", "change"), score_cells(corrupted.change, points)))
+    columns.append((Column("% change", "change"), score_cells(corrupted.change, points_cell)))
     if corrupted.scores[corrupted.baseline] and sum(map(bool, corrupted.scores)) > 1:
         head = Column(f"error / {base.label}'s", "relative_error")
-        columns.append((head, score_cells(corrupted.relative_error, ratio)))
+        columns.append((head, score_cells(corrupted.relative_error, ratio_cell)))
     measured = sum(map(bool, corrupted.scores))
     relative = (
         " Relative error: mean over corruptions of the error summed over severities, divided by"
@@ -42,7 +42,7 @@ def robustness_table(comparison: Comparison, corrupted: CorruptedComparison) -> 
 
 
 def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Table:
-    """Mean over the corruptions at each severity."""
+    """Return a table of the mean over the corruptions at each severity."""
     columns = [(Column("clean", "clean"), score_cells(corrupted.clean))]
     columns += [
         (head, score_cells(corrupted.at_severity(severity)))
@@ -53,7 +53,7 @@ def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Ta
 
 
 def cell_tables(comparison: Comparison) -> list[Table]:
-    """Each corruption at each severity, a table for each network as trained and each of the largest groups."""
+    """Return tables of each corruption at each severity, for each network as trained and each of the largest groups."""
     tables = []
     for index in comparison.alone:
         for corrupted in comparison.corrupted:
@@ -66,13 +66,13 @@ def _cell_table(method: Method, corrupted: CorruptedComparison, index: int) -> T
     group, scores = corrupted.group, corrupted.scores[index][0]
     rows = tuple(
         (
-            text(_spaced(name)),
+            text_cell(_spaced(name)),
             *(_cell(scores.mean(name, severity)) for severity in scores.severities),
             _cell(scores.mean(name)),
         )
         for name in group.corruptions
     )
-    heads = (words("corruption"), *_severity_heads(scores.severities), Column("mean", "mean"))
+    heads = (text_column("corruption"), *_severity_heads(scores.severities), Column("mean", "mean"))
     seeds = ", of the first seed" if len(method.members) > 1 else ""
     adapted = f"; adapted: {scores.model.adapted}" if scores.model.adapted else ""
     caption = f"Top-1 in percent; {scores.description}, n = {scores.first.count:,}{seeds}{adapted}."
@@ -80,25 +80,31 @@ def _cell_table(method: Method, corrupted: CorruptedComparison, index: int) -> T
 
 
 def mean_table(comparison: Comparison) -> Table | None:
-    """What was aggregated over corruptions when it was measured; None where nothing was."""
+    """Return a table of what evaluations aggregated over corruptions; None if there is nothing."""
     rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.means)
-    heads = (words("model"), words("corruptions"), words("metric"), Column("value", "value"), words("compared with"))
+    heads = (
+        text_column("model"),
+        text_column("corruptions"),
+        text_column("metric"),
+        Column("value", "value"),
+        text_column("compared with"),
+    )
     caption = "Means and changes in percent, errors as a ratio, with 95 % intervals for the images."
     return Table("means", "Over corruptions and severities", heads, rows, caption) if rows else None
 
 
 def _mean_row(method: Method, row: Row, mean: CorruptionMean) -> tuple[Cell, ...]:
-    show = SHOWS.get(row.metric.split()[0], ratio)
+    show = SHOWS.get(row.metric.split()[0], ratio_cell)
     images = {"matched": "the same images", "unmatched": "other images", None: ""}[mean.clean]
     other = f"clean accuracy on {images}" if images else mean.relative_to.model if mean.relative_to else ""
     group = mean.group or ", ".join(map(_spaced, mean.corruptions))
     name = Cell(group, value=group, notes=(f"{describe_source(mean.source, mean.frost)}, n = {row.count:,}",))
     value = show(row.value, row.low, row.high, row.count)
-    return method_cell(method), name, text(row.metric), value, text(other)
+    return method_cell(method), name, text_cell(row.metric), value, text_cell(other)
 
 
-def ratio(value: float, low: float, high: float, count: int | None = None) -> Cell:
-    """A ratio with its interval."""
+def ratio_cell(value: float, low: float, high: float, count: int | None = None) -> Cell:
+    """Return the cell of a ratio with its interval."""
     return Cell(f"{value:.3f}", f"{low:.3f} to {high:.3f}", value, low, high, count)
 
 
@@ -110,17 +116,17 @@ def _table(
     columns: Sequence[tuple[Column, list[Cell]]],
     caption: str,
 ) -> Table:
-    """A row for each method that was measured on the group."""
+    """Return a table with a row for each method that was measured on the group."""
     measured = [index for index, scores in enumerate(corrupted.scores) if scores]
     rows = tuple(
         (method_cell(comparison.methods[index]), *(cells[index] for _, cells in columns)) for index in measured
     )
-    heads = (words("model"), *(head for head, _ in columns))
+    heads = (text_column("model"), *(head for head, _ in columns))
     return Table(name, title, heads, rows, caption, tuple(comparison.methods[index].group for index in measured))
 
 
 def _is_part(corrupted: CorruptedComparison, comparison: Comparison) -> bool:
-    """Whether all of a group stands in the table of a larger one at the same severities."""
+    """Return whether a larger group at the same severities contains the whole group."""
     group, severities = corrupted.group, corrupted.severities
     return any(
         other.group.published == group.published
@@ -135,7 +141,7 @@ def _severity_heads(severities: Sequence[int]) -> list[Column]:
 
 
 def _cell(score: Score) -> Cell:
-    return fraction(score.value, score.low, score.high, score.count)
+    return fraction_cell(score.value, score.low, score.high, score.count)
 
 
 def _spaced(name: str) -> str:

@@ -9,7 +9,7 @@ from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.costs import Costs
 from doublevit.analysis.descriptions import describe_attention
 from doublevit.analysis.evaluated import Method
-from doublevit.report.table import Cell, Column, Table, number, text, words
+from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, text_column
 from doublevit.report.tables.cells import method_cell
 from doublevit.runs.row import Row
 
@@ -17,14 +17,14 @@ RUN_HEADS = ("model", "network", "weights", "trained", "augmentation", "attentio
 
 
 def run_table(comparison: Comparison) -> Table:
-    """A line for each network: what it is, what it started from, how it was trained."""
-    rows = tuple((method_cell(method), *map(text, _words(method))) for method in comparison.methods)
+    """Return a row for each network: what it is, what it started from, how it was trained."""
+    rows = tuple((method_cell(method), *map(text_cell, _words(method))) for method in comparison.methods)
     groups = tuple(method.group for method in comparison.methods)
-    return Table("runs", "What was run", tuple(map(words, RUN_HEADS)), rows, groups=groups)
+    return Table("runs", "What was run", tuple(map(text_column, RUN_HEADS)), rows, groups=groups)
 
 
 def network_words(model: Mapping[str, Any]) -> str:
-    """Such as "vit-ti16 + vit-ti16@32, cross attention after 9, linear head"."""
+    """Describe a network, as in "vit-ti16 + vit-ti16@32, cross attention after 9 (residual), linear head"."""
     branches = " + ".join(filter(None, [model["backbone"], model.get("coarse")]))
     after = (model.get("cross") or {}).get("after") or []
     cross = f", cross attention after {' and '.join(map(str, after))} ({model['cross']['fusion']})" if after else ""
@@ -54,8 +54,8 @@ METRICS = {
     "trained parameters": Column("trained, M", "trained_parameters"),
     "MACs": Column("GMACs", "macs"),
 }
-"""The metrics of rows, and their columns."""
-SPEED_HEADS = (words("model"), Column("s/epoch", "seconds_per_epoch"), *METRICS.values())
+"""Metrics of rows, and their columns."""
+SPEED_HEADS = (text_column("model"), Column("s/epoch", "seconds_per_epoch"), *METRICS.values())
 CAPTION = (
     "Seconds for an epoch: of the training itself, as its log says, on the machine that it ran on, without validation."
     " Everything else: doublevit speed, on {device}; images/s with 95 % intervals; memory: the most that tensors took,"
@@ -65,7 +65,7 @@ CAPTION = (
 
 
 def speed_table(comparison: Comparison) -> Table | None:
-    """Networks as they were trained; None where nothing of it is known."""
+    """Return the costs of networks as they were trained; None if none are known."""
     pairs = [(comparison.methods[index], comparison.costs[index]) for index in comparison.as_trained]
     known = [(method, costs) for method, costs in pairs if costs]
     if not known:
@@ -88,7 +88,7 @@ def _epoch(method: Method, costs: Costs) -> Cell:
         return Cell("-")
     count = method.first.recipe["data"].get("per_class")
     notes = (f"an epoch of {count:,} images a class" if count else "an epoch of all images",)
-    return dataclasses.replace(number(statistics.fmean(costs.seconds_per_epoch), ",.1f"), notes=notes)
+    return dataclasses.replace(number_cell(statistics.fmean(costs.seconds_per_epoch), ",.1f"), notes=notes)
 
 
 def _cell(row: Row | None, metric: str) -> Cell:
@@ -101,5 +101,5 @@ def _cell(row: Row | None, metric: str) -> Cell:
 
 
 def _short(number: float) -> str:
-    """Three digits, or all before the point."""
+    """Format a number with three digits, or with all digits before the point."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
