@@ -28,7 +28,7 @@ def with_paper(table: Table) -> Table:
 def check_table() -> Table:
     """What the paper states, recomputed from its own cells."""
     rows = tuple(
-        tuple(map(text, (check.what, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
+        tuple(map(text, (check.claim, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
         for check in checks()
     )
     wrong = sum(not check.agrees for check in checks())
