@@ -16,7 +16,7 @@ from doublevit.evaluators.prediction import accuracy, expected_accuracy
 from doublevit.runs.conditions import Clean, CorruptionMean, ModelId, frost_of
 from doublevit.runs.results import EvalResult, Expected, Results
 from doublevit.runs.row import Row
-from doublevit.statistics import Estimate, mean_accuracy, relative_change, relative_error
+from doublevit.statistics import Estimate, mean_accuracy, mean_corruption_error, relative_change
 
 Cells = Mapping[Cell, EvalResult]
 """Accuracy by corruption and severity."""
@@ -129,7 +129,7 @@ class CorruptionEvaluator:
                 yield row(f"relative change of top-{top}", change, compared)
         if self.reference is not None and _all_err(self.reference, cells):
             ours, theirs = (stacked(of, 1, cells) for of in (cells, self.reference))
-            estimate = relative_error(ours, theirs, [name for name, _ in cells])
+            estimate = mean_corruption_error(ours, theirs, [name for name, _ in cells])
             yield row(RELATIVE_ERROR, estimate, msgspec.structs.replace(mean, relative_to=self.reference_id))
 
 

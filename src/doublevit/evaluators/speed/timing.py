@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from doublevit import progress
 from doublevit.device import device_of
-from doublevit.statistics import ROUNDS, Estimate
+from doublevit.statistics import RESAMPLES, Estimate
 
 WARM, LEAST = 2, 5  # batches before the clock counts, and on the clock, however long they take
 WARM_FRACTION = 0.2  # of the time, so that a GPU's clock has risen and its kernels are chosen
@@ -51,7 +51,7 @@ class Timing:
         """
         rates = self.images / self.taken
         drawn = bootstrap(
-            (rates,), np.median, n_resamples=ROUNDS, batch=100, method="percentile", rng=np.random.default_rng(0)
+            (rates,), np.median, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0)
         )
         low, high = drawn.confidence_interval
         return Estimate(float(np.median(rates)), float(low), float(high))

@@ -19,7 +19,7 @@ HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
 
 def difference_table(comparison: Comparison) -> Table | None:
     """Clean accuracy, and mean and change under a group of corruptions; None where there is nothing to compare."""
-    if len(comparison.methods) < 2 or not comparison.differences.count:
+    if len(comparison.methods) < 2 or not comparison.differences.family_size:
         return None
     found, base = comparison.differences, comparison.methods[comparison.baseline]
     others = [index for index in range(len(comparison.methods)) if index != comparison.baseline]
@@ -38,7 +38,7 @@ def difference_table(comparison: Comparison) -> Table | None:
         rows=rows,
         caption=CAPTION.format(
             base=base.label,
-            count=found.count,
+            count=found.family_size,
             corrupted=CORRUPTED.format(group=found.group.title) if found.group else "",
         ),
         groups=tuple(comparison.methods[index].group for index in others),
@@ -46,10 +46,10 @@ def difference_table(comparison: Comparison) -> Table | None:
 
 
 def _cells(difference: Difference | None) -> tuple[Cell, Cell]:
-    if difference is None or difference.corrected is None:
+    if difference is None or difference.corrected_p is None:
         return Cell("-"), Cell("-")
     estimate = difference.estimate
     cell = points(estimate.value, estimate.low, estimate.high)
     notes = (f"mean over {difference.seeds} seeds, paired by seed; t test",) if difference.seeds > 1 else ()
     shown = Cell(cell.text, cell.interval, cell.value, cell.low, cell.high, notes=notes)
-    return shown, p_value(difference.corrected)
+    return shown, p_value(difference.corrected_p)

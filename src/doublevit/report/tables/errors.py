@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from doublevit.analysis.calibration import BINS, Binned, Calibration
+from doublevit.analysis.calibration import BINS, Calibration, ReliabilityBins
 from doublevit.analysis.classes import ClassResult, Confusion
 from doublevit.report.table import Cell, Column, Table, fraction, number, text, words
 
@@ -24,7 +24,7 @@ def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
     numbers = (Column("images", "images"), Column("of the class, %", "fraction_of_true"))
     heads = (words("true class", "true"), words("taken for", "predicted"), *numbers)
     rows = tuple(
-        (text(names[pair.true]), text(names[pair.answer]), number(pair.images), _percent(pair.fraction))
+        (text(names[pair.label]), text(names[pair.predicted]), number(pair.images), _percent(pair.fraction))
         for pair in pairs
     )
     return Table("confusions", "Most confused", heads, rows)
@@ -33,27 +33,27 @@ def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
 def calibration_table(found: Calibration) -> Table:
     """Calibration errors with intervals, and what stands beside them."""
     heads = (words("", "measure"), Column("%", "value"), words("if calibrated", "by_chance"))
-    largest, images = found.equal_width.largest
+    largest, images = found.equal_width.mce
     rows = (
         (text("expected error, equal width"), *_error(found.equal_width)),
         (text("expected error, equal mass"), *_error(found.equal_mass)),
         (text(f"largest error (bin of {images:,})"), _percent(largest), Cell()),
         (text("mean confidence"), _percent(found.confidence), Cell()),
         (text("confidence less accuracy"), _percent(found.confidence - found.accuracy, "+.1f"), Cell()),
-        (text("negative log-likelihood, nats"), number(found.log_likelihood, ".3f"), Cell()),
+        (text("negative log-likelihood, nats"), number(found.negative_log_likelihood, ".3f"), Cell()),
     )
     caption = f"{BINS} bins; if calibrated: by chance alone, mean and 95th percentile"
     return Table("calibration", "Calibration", heads, rows, caption)
 
 
 def _class_row(result: ClassResult, names: Sequence[str], pair: Confusion | None) -> tuple[Cell, ...]:
-    taken = text(f"{names[pair.answer]} ({pair.images})" if pair else "")
-    counts = number(result.right), number(result.images)
+    taken = text(f"{names[pair.predicted]} ({pair.images})" if pair else "")
+    counts = number(result.correct), number(result.images)
     return (text(names[result.label]), *counts, fraction(result.accuracy, result.low, result.high), taken)
 
 
-def _error(bins: Binned) -> tuple[Cell, Cell]:
-    error, (mean, most) = bins.error, bins.by_chance
+def _error(bins: ReliabilityBins) -> tuple[Cell, Cell]:
+    error, (mean, most) = bins.ece, bins.ece_if_calibrated
     return fraction(error.value, error.low, error.high), text(f"{100 * mean:.1f} (up to {100 * most:.1f})")
 
 

@@ -27,7 +27,7 @@ def robustness_table(comparison: Comparison, corrupted: CorruptedComparison) -> 
     columns.append((Column("% change", "change"), score_cells(corrupted.change, points)))
     if corrupted.scores[corrupted.baseline] and sum(map(bool, corrupted.scores)) > 1:
         head = Column(f"error / {base.label}'s", "relative_error")
-        columns.append((head, score_cells(corrupted.relative_error, ratio)))
+        columns.append((head, score_cells(corrupted.mean_corruption_error, ratio)))
     measured = sum(map(bool, corrupted.scores))
     relative = (
         " Relative error: mean over corruptions of the error summed over severities, divided by"
@@ -55,7 +55,7 @@ def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Ta
 def cell_tables(comparison: Comparison) -> list[Table]:
     """Each corruption at each severity, a table for each network as trained and each of the largest groups."""
     tables = []
-    for index in comparison.alone:
+    for index in comparison.distinct:
         for corrupted in comparison.corrupted:
             if corrupted.scores[index] and not _is_part(corrupted, comparison):
                 tables.append(_cell_table(comparison.methods[index], corrupted, index))
@@ -81,7 +81,7 @@ def _cell_table(method: Method, corrupted: CorruptedComparison, index: int) -> T
 
 def mean_table(comparison: Comparison) -> Table | None:
     """What was aggregated over corruptions when it was measured; None where nothing was."""
-    rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.means)
+    rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.corruption_means)
     heads = (words("model"), words("corruptions"), words("metric"), Column("value", "value"), words("compared with"))
     caption = "Means and changes in percent, errors as a ratio, with 95 % intervals for the images."
     return Table("means", "Over corruptions and severities", heads, rows, caption) if rows else None
@@ -143,6 +143,6 @@ def _spaced(name: str) -> str:
 
 
 def _describe(corrupted: CorruptedComparison) -> str:
-    usual = corrupted.usual
+    usual = corrupted.usual_scores
     clean = "" if usual.matched else "; clean accuracy is of OTHER images, so that % change mixes two effects"
     return f"{usual.description}, n = {usual.first.count:,}{clean}."
