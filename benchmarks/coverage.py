@@ -111,7 +111,7 @@ def relative_error(random: np.random.Generator, count: int) -> bool:
     cells, others = np.split(recognized(random, count, *CELLS, *OTHER_CELLS), 2)
     errors, reference = (1 - truth(skills).reshape(2, 3) for skills in (CELLS, OTHER_CELLS))
     true = float((errors.sum(axis=1) / reference.sum(axis=1)).mean())
-    return covers(statistics.relative_error(cells, others, NAMES), true)
+    return covers(statistics.mean_corruption_error(cells, others, NAMES), true)
 
 
 def over_seeds(random: np.random.Generator, count: int) -> bool:

@@ -17,10 +17,10 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, log_loss
 
 from conftest import copied
-from doublevit.analysis.calibration import binned, calibration
-from doublevit.analysis.classes import best_first, class_results, confusions, surest_mistakes, worst_first
-from doublevit.analysis.measured_images import measured_images
-from doublevit.analysis.measurements import fitting, saved_measurements
+from doublevit.analysis.calibration import calibration, reliability_bins
+from doublevit.analysis.classes import best_first, class_results, confusions, most_confident_mistakes, worst_first
+from doublevit.analysis.evaluated_images import evaluated_images
+from doublevit.analysis.saved_predictions import find_predictions, saved_predictions
 from doublevit.attacks.config import AttackConfig
 from doublevit.cli.inspect import errors
 from doublevit.corrupted_sets.config import RobustnessConfig
@@ -77,13 +77,13 @@ def test_classes_are_those_of_the_confusion_matrix():
     matrix = confusion_matrix(*answers(predictions()[0]), labels=range(4))
     results = class_results(*answers(predictions()[0]), 4)
     assert [result.images for result in results] == matrix.sum(axis=1).tolist()
-    assert [result.right for result in results] == matrix.diagonal().tolist()
-    assert [result.answered for result in results] == matrix.sum(axis=0).tolist()
+    assert [result.correct for result in results] == matrix.diagonal().tolist()
+    assert [result.predicted for result in results] == matrix.sum(axis=0).tolist()
     for result in results[:3]:
-        interval = binomtest(result.right, result.images).proportion_ci(method="wilson")
+        interval = binomtest(result.correct, result.images).proportion_ci(method="wilson")
         assert (result.low, result.high) == pytest.approx(tuple(interval))
     assert (results[3].images, results[3].low, results[3].high) == (0, 0, 1)
-    assert results[3].answered > 0
+    assert results[3].predicted > 0
 
 
 def test_worst_and_best_classes_and_ties():
@@ -100,8 +100,8 @@ def test_confusions_are_those_of_the_matrix():
     pairs = confusions(*answers(predictions()[0]))
     expected = {(true, said): matrix[true, said] for true, said in zip(*np.nonzero(matrix), strict=True)}
     expected = {pair: count for pair, count in expected.items() if pair[0] != pair[1]}
-    assert {(pair.true, pair.answer): pair.images for pair in pairs} == expected
-    assert all(pair.fraction == pytest.approx(pair.images / matrix[pair.true].sum()) for pair in pairs)
+    assert {(pair.label, pair.predicted): pair.images for pair in pairs} == expected
+    assert all(pair.fraction == pytest.approx(pair.images / matrix[pair.label].sum()) for pair in pairs)
     assert [pair.images for pair in pairs] == sorted(expected.values(), reverse=True)
     assert confusions(np.arange(3), np.arange(3)) == []
 
@@ -109,18 +109,18 @@ def test_confusions_are_those_of_the_matrix():
 def test_calibration_error_by_hand():
     confidence = np.array([0.95, 0.97, 0.55, 0.58, 0.3])
     hits = np.array([True, False, True, True, False])
-    found = binned(confidence, hits, np.linspace(0, 1, 16))
+    found = reliability_bins(confidence, hits, np.linspace(0, 1, 16))
     # bins: {.95, .97}, half right; {.55, .58}, all right; {.3}, wrong
     gaps = np.array([0.96 - 0.5, 1 - 0.565, 0.3])
-    assert found.error.value == pytest.approx((2 * gaps[0] + 2 * gaps[1] + gaps[2]) / 5)
-    assert found.largest == (pytest.approx(gaps[0]), 2)
+    assert found.ece.value == pytest.approx((2 * gaps[0] + 2 * gaps[1] + gaps[2]) / 5)
+    assert found.mce == (pytest.approx(gaps[0]), 2)
     assert found.counts.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 2]
     assert np.isnan(found.accuracy[0])
 
 
 def test_a_bin_holds_its_upper_edge():
     edges = np.linspace(0, 1, 16)
-    counts = binned(np.array([0.0, edges[3], edges[3] + 1e-9, 1.0]), np.ones(4, bool), edges).counts
+    counts = reliability_bins(np.array([0.0, edges[3], edges[3] + 1e-9, 1.0]), np.ones(4, bool), edges).counts
     assert np.flatnonzero(counts).tolist() == [0, 2, 3, 14]
 
 
@@ -133,8 +133,8 @@ def test_bins_are_those_of_scikit_learn(binning, strategy):
     assert bins.accuracy[full] == pytest.approx(accuracy)
     assert bins.confidence[full] == pytest.approx(confidence, abs=1e-6)
     weights = bins.counts[full] / 600
-    assert bins.error.value == pytest.approx(np.sum(weights * np.abs(accuracy - confidence)), abs=1e-6)
-    assert bins.largest[0] == pytest.approx(np.abs(accuracy - confidence).max(), abs=1e-6)
+    assert bins.ece.value == pytest.approx(np.sum(weights * np.abs(accuracy - confidence)), abs=1e-6)
+    assert bins.mce[0] == pytest.approx(np.abs(accuracy - confidence).max(), abs=1e-6)
     if binning == "equal_mass":
         assert set(bins.counts) == {40}
 
@@ -142,19 +142,19 @@ def test_bins_are_those_of_scikit_learn(binning, strategy):
 def test_likelihood_and_confidence():
     found, shares = predictions()
     result = calibration(found)
-    assert result.log_likelihood == pytest.approx(log_loss(found.labels, shares, labels=range(4)))
+    assert result.negative_log_likelihood == pytest.approx(log_loss(found.labels, shares, labels=range(4)))
     assert result.accuracy == found.correct(1).mean()
     assert result.confidence == pytest.approx(shares.max(axis=1).mean(), abs=1e-6)
 
 
 def test_interval_of_one_bin_is_that_of_its_accuracy():
     hits = np.arange(1000) % 10 < 6
-    found = binned(np.full(1000, 0.9), hits, np.linspace(0, 1, 16))
+    found = reliability_bins(np.full(1000, 0.9), hits, np.linspace(0, 1, 16))
     half = 1.96 * np.sqrt(0.6 * 0.4 / 1000)
-    assert found.error.value == pytest.approx(0.3)
-    assert (found.error.low, found.error.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.005)
+    assert found.ece.value == pytest.approx(0.3)
+    assert (found.ece.low, found.ece.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.005)
     deviation = np.sqrt(0.9 * 0.1 / 1000)  # of the accuracy of a calibrated model; its error is a folded normal
-    assert found.by_chance == pytest.approx((deviation * np.sqrt(2 / np.pi), 1.96 * deviation), rel=0.1)
+    assert found.ece_if_calibrated == pytest.approx((deviation * np.sqrt(2 / np.pi), 1.96 * deviation), rel=0.1)
 
 
 def test_interval_holds_the_truth_in_spite_of_the_bias():
@@ -162,15 +162,15 @@ def test_interval_holds_the_truth_in_spite_of_the_bias():
     for _ in range(20):
         confidence = random.uniform(0.3, 1, 1000)
         hits = random.random(1000) < confidence - 0.08
-        error = binned(confidence, hits, np.linspace(0, 1, 16)).error
+        error = reliability_bins(confidence, hits, np.linspace(0, 1, 16)).ece
         held.append(error.low <= 0.08 <= error.high)
     assert np.mean(held) >= 0.85
     gaps = (np.searchsorted(np.linspace(0, 1, 16)[1:-1], confidence) == np.arange(15)[:, None]) * (confidence - hits)
     drawn = bootstrap([gaps], lambda means: np.abs(means).sum(axis=1))
     assert (error.low, error.high) == pytest.approx((2 * error.value - drawn.high, 2 * error.value - drawn.low))
-    calibrated = binned(confidence, random.random(1000) < confidence, np.linspace(0, 1, 16))
-    assert calibrated.error.low == 0
-    assert 0 < calibrated.error.value <= calibrated.error.high
+    calibrated = reliability_bins(confidence, random.random(1000) < confidence, np.linspace(0, 1, 16))
+    assert calibrated.ece.low == 0
+    assert 0 < calibrated.ece.value <= calibrated.ece.high
 
 
 FACTS = {
@@ -235,8 +235,8 @@ def test_the_method_of_an_adaptation_is_a_word(run):
     """Every adapted row says "batch norm"; only one of them is by batch."""
     for method in ("batch", "set"):
         add(run, 2, condition=fog(2), adapted=ADAPTATIONS[method])
-    assert [found.row.adapted for found in fitting(run, ["fog", "batch"])] == [ADAPTATIONS["batch"]]
-    assert len(fitting(run, ["fog", "set"])) == 1
+    assert [found.row.adapted for found in find_predictions(run, ["fog", "batch"])] == [ADAPTATIONS["batch"]]
+    assert len(find_predictions(run, ["fog", "set"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -260,20 +260,20 @@ def test_the_method_of_an_adaptation_is_a_word(run):
     ],
 )
 def test_words_find_the_newest_that_has_them_all(run, words, name, fit):
-    found = fitting(run, words.split())
+    found = find_predictions(run, words.split())
     assert (found[-1].name, len(found)) == (name, fit)
 
 
 def test_the_newest_counts_as_measured_last(run):
     again = add(run, 1)  # the same condition as the oldest
-    assert fitting(run, ["clean"])[-1].row == again
-    assert len(saved_measurements(run)) == 11
+    assert find_predictions(run, ["clean"])[-1].row == again
+    assert len(saved_predictions(run)) == 11
 
 
 @pytest.mark.parametrize("words", ["fog 2", "fog 1", "fogg", "mean", "paper", "10", "pgd 2/255", "n=5", "clean fog"])
 def test_what_is_not_there_is_told_in_one_line(run, words):
     with pytest.raises(UserError) as error:
-        fitting(run, words.split())
+        find_predictions(run, words.split())
     text = str(error.value)
     assert "\n" not in text
     assert "clean; fog 3 5 4; pgd linf 1/255; pgd l2 0.5; transfer other run pgd linf 1/255" in text
@@ -282,23 +282,23 @@ def test_what_is_not_there_is_told_in_one_line(run, words):
 
 
 def test_folder_names_are_safe(run):
-    names = [found.folder_name for found in saved_measurements(run)]
+    names = [found.folder_name for found in saved_predictions(run)]
     assert len(set(names)) == len(names)
     assert {"clean", "clean-best", "clean-top-k=3", "fog-3", "pgd-linf-1-255", "pgd-l2-0.5"} <= {
         name[:-9] for name in names
     }
     assert all(not set(name) & set('/\\:*?"<>| %') for name in names)
     add(run, top_k=(0.1,))
-    assert saved_measurements(run)[-1].folder_name[:-9] == "clean-top-k=10pct"
+    assert saved_predictions(run)[-1].folder_name[:-9] == "clean-top-k=10pct"
 
 
 def test_predictions_of_another_row_are_refused(run):
     row = add(run, 1)
-    add_predictions = fitting(run, ["clean", "last", "top-k=none"])[-1]
+    add_predictions = find_predictions(run, ["clean", "last", "top-k=none"])[-1]
     other, _ = predictions(2, 4)
     other.save(run.predictions_path(row))
     with pytest.raises(UserError, match=r"is not what its row in results\.jsonl was read from") as error:
-        add_predictions.predictions()
+        add_predictions.load()
     assert "\n" not in str(error.value)
 
 
@@ -321,7 +321,7 @@ def val():
 @pytest.mark.parametrize("part", ["all", "first", "stratified"])
 def test_the_very_images_of_every_kind_of_subset(val, part):
     images = {"all": val, "first": val.first(30), "stratified": val.stratified(30, 7)}[part]
-    found = measured_images(*measured_on(images), val, Path())
+    found = evaluated_images(*measured_on(images), val, Path())
     assert np.array_equal(found.images[np.arange(len(images))], images.images)
     assert (found.class_names, found.remark) == (NAMES, "")
 
@@ -333,21 +333,21 @@ def test_corrupted_images_are_made_again(val, name, tmp_path):
     images = val.stratified(20, 1)
     source = msgspec.structs.replace(SEEDED, constants=table_for(*val.images.shape[1:3]).name)
     condition = corruption(name, 3, source)
-    found = measured_images(*measured_on(images, condition=condition), val, tmp_path)
+    found = evaluated_images(*measured_on(images, condition=condition), val, tmp_path)
     assert np.array_equal(found.images[np.arange(20)], corrupt(images.images, name, 3, seed=5))
     assert found.remark == ""
     for change in ({"saved_as": "JPEG, quality 85"}, {"version": 0}, {"constants": "other"}):
         other = corruption(name, 3, msgspec.structs.replace(source, **change))
-        found = measured_images(*measured_on(images, condition=other), val, tmp_path)
+        found = evaluated_images(*measured_on(images, condition=other), val, tmp_path)
         assert np.array_equal(found.images, images.images)
         assert "shown clean" in found.remark
     if name == "frost":
         other = corruption(name, 3, source, frost="published textures")
-        assert "shown clean" in measured_images(*measured_on(images, condition=other), val, tmp_path).remark
+        assert "shown clean" in evaluated_images(*measured_on(images, condition=other), val, tmp_path).remark
 
 
 def test_attacked_images_are_shown_clean_and_it_is_said(val):
-    found = measured_images(*measured_on(val, condition=pgd(0.1)), val, Path())
+    found = evaluated_images(*measured_on(val, condition=pgd(0.1)), val, Path())
     assert np.array_equal(found.images, val.images)
     assert "shown clean" in found.remark
 
@@ -360,12 +360,12 @@ def test_other_images_are_never_shown(val):
     larger = dataclasses.replace(val.stratified(30), id=wrong)
     pairs = ((other, val), (shuffled, val), (larger, val), (val, val.first(30)), (val, fewer), (fewer, fewer))
     for images, there in pairs:
-        found = measured_images(*measured_on(images), there, Path())
+        found = evaluated_images(*measured_on(images), there, Path())
         assert found.images is None
         assert found.class_names[3] == "class 3"
         assert "is not what was measured" in found.remark
     condition = corruption("fog", 3, CorruptionSource(kind="published"))
-    published = measured_images(*measured_on(other, condition=condition), val, Path())
+    published = evaluated_images(*measured_on(other, condition=condition), val, Path())
     assert published.images is None
     assert published.class_names == NAMES
     assert "no gallery" in published.remark
@@ -375,8 +375,8 @@ def test_mistakes_are_the_surest_first():
     found = predictions()[0]
     wrong = [place for place in range(600) if found.classes[place, 0] != found.labels[place]]
     wrong.sort(key=lambda place: -found.probabilities[place, 0])
-    assert surest_mistakes(found, 7).tolist() == wrong[:7]
-    assert sorted(surest_mistakes(found, 600)) == sorted(wrong)
+    assert most_confident_mistakes(found, 7).tolist() == wrong[:7]
+    assert sorted(most_confident_mistakes(found, 600)) == sorted(wrong)
 
 
 def test_the_sheet_shows_those_images(val):
@@ -418,7 +418,7 @@ def test_plots_are_not_cut_off_and_say_what_they_show():
     title = "a-run-with-quite-a-long-name-20250101-101010, clean adapted batch norm: 53 layers, batch of 100, N=16"
     result = calibration(found)
     figure = plots.reliability(result, title)
-    error = result.equal_width.error
+    error = result.equal_width.ece
     assert text_inside(figure)
     assert f"expected calibration error {100 * error.value:.1f} %" in figure.get_suptitle().replace("\n", " ")
     assert "n = 600" in figure.get_suptitle()
@@ -472,10 +472,10 @@ def test_the_command_end_to_end(measured, capsys):
     assert NAMES[int(pairs[0]["true"])] == pairs[0]["true_name"]
     told = json.loads((folder / "calibration.json").read_text())
     expected = calibration(found)
-    assert told["equal_width"]["expected_calibration_error"]["value"] == expected.equal_width.error.value
+    assert told["equal_width"]["expected_calibration_error"]["value"] == expected.equal_width.ece.value
     assert sum(told["equal_mass"]["images"]) == 120
     assert told["measurement"]["condition"] == msgspec.to_builtins(row.condition)
-    assert f"{expected.log_likelihood:.3f}" in text
+    assert f"{expected.negative_log_likelihood:.3f}" in text
     assert Image.open(folder / "mistakes.png").width == 5 * WIDE_TILE
     worst = text[text.index("Worst classes") : text.index("Best classes")]
     assert sum(name in worst for name in NAMES) >= 4
@@ -487,7 +487,7 @@ def test_the_newest_clean_one_and_the_same_bytes_again(measured, capsys):
     assert "of 120 images right" in text
     assert "120 stratified by class, seed 3" in text
     assert "newest of 2 that fit" in text
-    folder = measured / "errors" / fitting(RunFolder(measured), ["clean"])[-1].folder_name
+    folder = measured / "errors" / find_predictions(RunFolder(measured), ["clean"])[-1].folder_name
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     tell(capsys, measured, "--condition", "clean", "n=120")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
@@ -504,7 +504,7 @@ def test_attacks_are_told_as_such(measured, capsys):
 
 def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     path = copied(measured, tmp_path)
-    stale = path / "errors" / fitting(RunFolder(path), ["clean"])[-1].folder_name / "mistakes.png"
+    stale = path / "errors" / find_predictions(RunFolder(path), ["clean"])[-1].folder_name / "mistakes.png"
     stale.parent.mkdir(parents=True, exist_ok=True)
     stale.touch()
     recipe = json.loads((path / "recipe.json").read_text())
@@ -533,7 +533,7 @@ def test_bad_input_is_one_line(measured, digits_run, tmp_path):
     (empty / "results.jsonl").unlink(missing_ok=True)
     damaged = copied(measured, tmp_path / "damaged")
     shutil.rmtree(damaged / "errors", ignore_errors=True)
-    fitting(RunFolder(damaged), ["clean"])[-1].path.write_bytes(b"PK damaged")
+    find_predictions(RunFolder(damaged), ["clean"])[-1].path.write_bytes(b"PK damaged")
     cases = {
         (str(measured), "--worst", "0"): "--worst: expected at least 1, found 0",
         (str(measured), "--mistakes", "-1"): "--mistakes: expected 0 to 600, found -1",

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from doublevit.analysis import paper
-from doublevit.analysis.paper import Check, Counted, bounds, checks, counted
+from doublevit.analysis.paper import Check, PrintedAccuracy, checks, printed_accuracies, rounding_bounds
 
 
 def test_tables_are_those_of_the_paper(shared):
@@ -22,11 +22,11 @@ def test_tables_are_those_of_the_paper(shared):
 
 def test_numbers_of_section_4(shared):
     text = " ".join((shared / "paper.txt").read_text().replace("\\", "").split())
-    slow, quick = (paper.MINUTES_PER_EPOCH[model] for model in (paper.LARGER, "DoubleViT"))
+    slow, quick = (paper.MINUTES_PER_EPOCH[model] for model in (paper.LARGER_VIT, "DoubleViT"))
     assert f"roughly {slow} minutes on a Tesla V100 GPU to train for the ViT_L_patch16_224_in21k model" in text
     assert f"roughly {quick} minutes on the same GPU for the parallel model" in text
     assert f"an error rate of {paper.ERRORS['DoubleViT']}% for our model" in text
-    assert f"larger vision transformer, with an observed error rate of {paper.ERRORS[paper.LARGER]}%" in text
+    assert f"larger vision transformer, with an observed error rate of {paper.ERRORS[paper.LARGER_VIT]}%" in text
     assert f"trained for {paper.EPOCHS['section 3.4']} epochs on most models" in text
     assert f"being trained for just {paper.EPOCHS['section 5']} epochs" in text
 
@@ -36,7 +36,7 @@ def test_numbers_of_section_4(shared):
     [("68.0", "67.95", "68.05"), ("70.63", "70.625", "70.635"), ("75", "74.5", "75.5"), ("-14.6", "-14.65", "-14.55")],
 )
 def test_digits_say_how_a_number_was_rounded(printed, low, high):
-    assert bounds(printed) == (Decimal(low), Decimal(high))
+    assert rounding_bounds(printed) == (Decimal(low), Decimal(high))
 
 
 BY_HAND = {  # sums of five: 344.33, 356.9, 344.5, 346.9, 345.6; averages, changes by the printed ones and by these
@@ -50,7 +50,7 @@ BY_HAND = {  # sums of five: 344.33, 356.9, 344.5, 346.9, 345.6; averages, chang
 
 @pytest.mark.parametrize("model", BY_HAND)
 def test_table_1_adds_up(model):
-    found = [check for check in checks() if check.what.startswith(f"Table 1, {model}:")]
+    found = [check for check in checks() if check.claim.startswith(f"Table 1, {model}:")]
     assert [check.recomputed for check in found] == list(BY_HAND[model])
     assert [check.stated for check in found] == [*paper.TABLE_1[model][6:], paper.TABLE_1[model][7]]
     assert all(check.agrees for check in found)
@@ -80,7 +80,7 @@ def test_a_wrong_digit_is_found(monkeypatch, place, printed, wrong):
     texts = list(paper.TABLE_1["DoubleViT+Cross"])
     texts[place] = printed
     monkeypatch.setitem(paper.TABLE_1, "DoubleViT+Cross", tuple(texts))
-    found = [check.agrees for check in checks() if check.what.startswith("Table 1, DoubleViT+Cross:")]
+    found = [check.agrees for check in checks() if check.claim.startswith("Table 1, DoubleViT+Cross:")]
     assert [number for number, agrees in enumerate(found) if not agrees] == wrong
 
 
@@ -103,25 +103,25 @@ def test_what_holds():
     assert {("81", "81.1"), ("81", "81.2"), ("81", "80.7"), ("85", "85.3"), ("18.9", "18.9")} <= agreed
     assert ("DoubleViT < DoubleViT+Cross < DoubleViT+2Cross", "-15.0, -14.6, -14.4") in agreed
     assert ("DoubleViT < DoubleViT-Cross < DoubleViT-2Cross", "90.8, 91.6, 91.9") in agreed
-    assert (f"DoubleViT < {paper.LARGER}", "18.9, 20.1") in agreed
-    assert (f"DoubleViT < {paper.LARGER}", "20, 50") in agreed
-    assert len({check.what for check in checks()}) == len(checks()) == 15 + 12 + 17
+    assert (f"DoubleViT < {paper.LARGER_VIT}", "18.9, 20.1") in agreed
+    assert (f"DoubleViT < {paper.LARGER_VIT}", "20, 50") in agreed
+    assert len({check.claim for check in checks()}) == len(checks()) == 15 + 12 + 17
     assert all(isinstance(check, Check) for check in checks())
 
 
 def test_numbers_that_meet_at_their_ends_alone_are_not_the_same():
     """79.15 is printed as one of 79.1 and 79.2, not as both; as 79 or 79.2 it may well be."""
-    assert not paper._meet(bounds("79.1"), bounds("79.2"))
-    assert paper._meet(bounds("79"), bounds("79.2"))
-    assert not paper._meet(bounds("79"), bounds("79.6"))
+    assert not paper._overlap(rounding_bounds("79.1"), rounding_bounds("79.2"))
+    assert paper._overlap(rounding_bounds("79"), rounding_bounds("79.2"))
+    assert not paper._overlap(rounding_bounds("79"), rounding_bounds("79.6"))
 
 
 def test_accuracies_as_images():
-    facts = counted()
+    facts = printed_accuracies()
     assert len(facts) == 5 * 6 + 11 * 2
-    assert Counted(1, "ViT", "Motion Blur", "70.63", 7063, 10_000) in facts
-    assert Counted(2, "ViT+Aug+Sparse", "Top 1 Val Accuracy", "75", 7500, 10_000) in facts
-    assert Counted(2, "DoubleViT-2Cross", "Top 3 Val Accuracy", "91.9", 9190, 10_000) in facts
+    assert PrintedAccuracy(1, "ViT", "Motion Blur", "70.63", 7063, 10_000) in facts
+    assert PrintedAccuracy(2, "ViT+Aug+Sparse", "Top 1 Val Accuracy", "75", 7500, 10_000) in facts
+    assert PrintedAccuracy(2, "DoubleViT-2Cross", "Top 3 Val Accuracy", "91.9", 9190, 10_000) in facts
     assert not [fact for fact in facts if fact.column in ("Average", "% Change")]
 
 

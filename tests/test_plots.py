@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from scipy.optimize import minimize
 from sklearn.metrics import confusion_matrix
 
-from doublevit.analysis.costs import Course
+from doublevit.analysis.costs import TrainingHistory
 from doublevit.attacks import epsilons
 from doublevit.report import plots
 from doublevit.report.plots import curves as curves_module
@@ -37,11 +37,11 @@ def about(value: float, half: float = 0.02) -> Estimate:
     return Estimate(value, value - half, value + 1.5 * half)
 
 
-def course(name: str, epochs: int = 6, better: float = 0.0) -> Course:
+def course(name: str, epochs: int = 6, better: float = 0.0) -> TrainingHistory:
     val = tuple(about(0.8 + better - 0.5 / epoch) for epoch in range(1, epochs + 1))
     steps = tuple(np.linspace(0.05, epochs, 20 * epochs))
     losses = tuple(2 / (1 + step) + better for step in steps)
-    return Course(name, tuple(range(1, epochs + 1)), tuple(one.value + 0.1 for one in val), val, steps, losses)
+    return TrainingHistory(name, tuple(range(1, epochs + 1)), tuple(one.value + 0.1 for one in val), val, steps, losses)
 
 
 def severities(start: float) -> dict[int, Estimate]:
@@ -208,7 +208,7 @@ def lines_of(axes, color: str) -> list:
 def test_training_curves_show_what_was_measured():
     one = course("one", 4)
     val = (one.val[0], one.val[1], None, one.val[3])
-    two = Course("two", (1, 2, 3, 4), None, val, tuple(np.arange(1, 481) / 120), tuple(np.arange(480.0)))
+    two = TrainingHistory("two", (1, 2, 3, 4), None, val, tuple(np.arange(1, 481) / 120), tuple(np.arange(480.0)))
     left, right = plots.training_curves([one, two]).axes
     solid, dashed = lines_of(right, COLORS[0])
     assert solid.get_ydata() == pytest.approx([estimate.value for estimate in one.val])
@@ -228,7 +228,7 @@ def test_training_curves_show_what_was_measured():
 
 
 def test_a_single_epoch_has_intervals_side_by_side():
-    figure = plots.training_curves([course("one", 1), course("two", 1), Course("bare", (), (), (), (), ())])
+    figure = plots.training_curves([course("one", 1), course("two", 1), TrainingHistory("bare", (), (), (), (), ())])
     right = figure.axes[1]
     (one, two) = bars(right)
     assert [bound for _, bound in one] == pytest.approx([0.28, 0.33])

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from doublevit.analysis.compare import compare_rows
-from doublevit.analysis.measurements import saved_measurements
+from doublevit.analysis.saved_predictions import saved_predictions
 from doublevit.attacks.config import AttackConfig
 from doublevit.cli import main
 from doublevit.cli.parse import parse
@@ -231,7 +231,7 @@ def test_rows_say_all_that_it_takes_to_know_what_they_are(digits: Path, monkeypa
     before = run.rows()
     rows = quick(digits) + quick(digits)
     assert run.rows() == before + rows
-    assert [measurement.row for measurement in saved_measurements(run)] == [usual]
+    assert [measurement.row for measurement in saved_predictions(run)] == [usual]
     assert [row.metric for row in rows] == 2 * [*INFERENCE, *TRAINING, *SIZE]
     for row in rows:
         assert (row.dataset, row.seed, row.model, row.top_k) == (None, usual.seed, usual.model, usual.top_k)

@@ -18,12 +18,12 @@ from doublevit.statistics import (
     holm,
     mcnemar,
     mean_accuracy,
+    mean_corruption_error,
     over_seeds,
     paired_bootstrap,
     paired_difference,
     paired_mean_test,
     relative_change,
-    relative_error,
     resampling,
     wilson_interval,
 )
@@ -175,7 +175,7 @@ def scores(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("count", "at_once"), [(7, 5), (7, 1 << 16), (3000, 1 << 16)])
 def test_drawings_do_not_depend_on_how_many_are_made_at_once(count, at_once, monkeypatch):
     """Every row that was ever written was drawn one by one."""
-    monkeypatch.setattr(resampling, "DRAWN_AT_ONCE", at_once)
+    monkeypatch.setattr(resampling, "SAMPLES_AT_ONCE", at_once)
     group = images(count, 0.8, 0.1)
     found = bootstrap([group, group[:1]], lambda means: means[:, 0] - 2 * means[:, 2])
     expected = drawn_means(group)[:, 0] - 2 * drawn_means(group[:1], number=1)[:, 0]
@@ -285,25 +285,29 @@ def test_relative_change_of_rare_hits_passes_over_drawings_without_any():
 def test_relative_error_by_hand():
     """Cells out of order. Snow: 0.4 + 0.8 to 0.6 + 0.6; fog: 0.2 to 0.4."""
     cells, reference = np.insert(FIRST, 1, CLEAN, axis=0), np.insert(SECOND, 1, FIRST[0], axis=0)
-    estimate = relative_error(cells, reference, ("snow", "fog", "snow"))
+    estimate = mean_corruption_error(cells, reference, ("snow", "fog", "snow"))
     assert estimate.value == pytest.approx((1.2 / 1.2 + 0.2 / 0.4) / 2)
-    assert relative_error(cells, reference, ("snow", "fog", "fog")).value == pytest.approx((0.4 / 0.6 + 1 / 1) / 2)
-    assert relative_error(cells, cells, ("snow", "fog", "snow")).value == 1
+    assert mean_corruption_error(cells, reference, ("snow", "fog", "fog")).value == pytest.approx(
+        (0.4 / 0.6 + 1 / 1) / 2
+    )
+    assert mean_corruption_error(cells, cells, ("snow", "fog", "snow")).value == 1
 
 
 def test_relative_error_draws_both_models_together():
     cells, others = np.split(images(400, 0.9, 0.3, 0.5, 0.8, 0.1, 0.2), 2)
     means = 1 - drawn_means(np.concatenate([cells, others]))
     ratios = ((means[:, 0] + means[:, 2]) / (means[:, 3] + means[:, 5]) + means[:, 1] / means[:, 4]) / 2
-    assert bounds(relative_error(cells, others, ("fog", "snow", "fog"))) == pytest.approx(interval(ratios), abs=1e-6)
+    assert bounds(mean_corruption_error(cells, others, ("fog", "snow", "fog"))) == pytest.approx(
+        interval(ratios), abs=1e-6
+    )
 
 
 def test_relative_error_where_the_reference_hardly_errs_or_never():
     rare = np.arange(20)[None] > 0
-    estimate = relative_error(np.zeros((1, 20), bool), rare, ("fog",))
+    estimate = mean_corruption_error(np.zeros((1, 20), bool), rare, ("fog",))
     assert (estimate.value, estimate.high) == pytest.approx((20, 40))  # drawings without an error count as half of one
     with pytest.raises(ValueError, match="errors on every corruption"):
-        relative_error(np.zeros((2, 20), bool), np.stack([rare[0], np.ones(20, bool)]), ("fog", "snow"))
+        mean_corruption_error(np.zeros((2, 20), bool), np.stack([rare[0], np.ones(20, bool)]), ("fog", "snow"))
 
 
 def changes(other_skill: float, count: int = 500, seed: int = 0) -> tuple[tuple[np.ndarray, np.ndarray], ...]:

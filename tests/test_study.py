@@ -375,7 +375,7 @@ def test_the_tables_numbers_by_hand(finished):
         assert shown[key].estimate.low < (won - lost) / IMAGES < shown[key].estimate.high
         assert scores[key][0].value == pytest.approx(correct[key].mean())
     corrected = multipletests(list(p_values.values()), method="holm")[1]
-    assert [shown[key].corrected for key in p_values] == pytest.approx(list(corrected))
+    assert [shown[key].corrected_p for key in p_values] == pytest.approx(list(corrected))
     assert max(p_values.values()) < 1 or len({shown[key].estimate.value for key in p_values}) > 1
 
 
@@ -482,7 +482,7 @@ def test_command_shows_and_writes_the_table(done, pages, capsys):
         assert f"{100 * row.value:.1f} ({100 * row.low:.1f} to" in text
         if difference is not None:
             estimate, shown = difference.estimate, gaps[label]
-            assert [float(shown["clean"]), float(shown["clean_p"])] == [estimate.value, difference.corrected]
+            assert [float(shown["clean"]), float(shown["clean_p"])] == [estimate.value, difference.corrected_p]
             assert float(shown["clean_high"]) == estimate.high
             assert f"{100 * estimate.value:+.1f} ({100 * estimate.low:+.1f} to" in text
             assert f"{100 * estimate.value:+.1f}" in out

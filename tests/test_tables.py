@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 from doublevit.analysis.compare import compare_rows, compare_runs
 from doublevit.analysis.comparison import Comparison, CorruptedComparison
-from doublevit.analysis.scores import Score, ScoreColumn, choose
+from doublevit.analysis.scores import Score, ScoreColumn, choose_comparable
 from doublevit.cli.study import SHORT, write_study_tables
 from doublevit.corruptions import PAPER
 from doublevit.data.identity import DatasetId
@@ -89,8 +89,8 @@ def pair(tmp_path):
 
 def test_choose_takes_what_most_have_and_else_the_largest():
     options = [{"a": (10, "a1"), "b": (99, "b1")}, {"a": (10, "a2")}, {"b": (99, "b3")}, {}, {"a": (10, "a5")}]
-    assert choose(options) == ["a1", "a2", "b3", None, "a5"]
-    assert choose([{"a": (10, "a"), "b": (99, "b")}]) == ["b"]
+    assert choose_comparable(options) == ["a1", "a2", "b3", None, "a5"]
+    assert choose_comparable([{"a": (10, "a"), "b": (99, "b")}]) == ["b"]
 
 
 def test_the_best_is_marked_only_where_a_paired_test_bears_it_out():
@@ -102,7 +102,7 @@ def test_the_best_is_marked_only_where_a_paired_test_bears_it_out():
     assert not any(cell.best for cell in cells([[score(right(105))], [score(right(100))]]))
     assert [cell.best for cell in cells([[score(right(106))], [score(right(100))]])] == [True, False]
     assert not any(cell.best for cell in cells([[score(right(106))], [score(right(100))], [score(right(100))]]))
-    falling = cells([[score(right(150))], [score(right(180))]], rising=False)
+    falling = cells([[score(right(150))], [score(right(180))]], higher_is_better=False)
     assert [cell.best for cell in falling] == [True, False]
 
 
@@ -678,7 +678,7 @@ def test_cells_of_one_run_are_all_shown_and_those_not_done_remarked_on(study):
     near, _, twin = difference_table(comparison).rows
     assert twin[0].notes == ("the same run as near",)
     assert twin[1:] == near[1:]
-    assert [method.label for method in comparison.shown_alone] == ["base", "near", "far"]
+    assert [method.label for method in comparison.distinct_methods] == ["base", "near", "far"]
 
 
 def test_clean_and_corrupted_differences_are_one_family_and_shared_runs_count_once(study):
@@ -711,7 +711,9 @@ def test_the_sentence_has_the_p_value_of_the_table(tmp_path):
     comparison = compare_runs([tmp_path / name for name in ("base", "best", "other")])
     p = column(difference_table(comparison), "clean_p")[0].value
     assert f"p = {p:.3f}, by Holm's method for 2 comparisons" in result_sentence(comparison)
-    assert comparison.lead(0, 1).estimate.value == pytest.approx(-comparison.lead(1, 0).estimate.value)
+    assert comparison.clean_difference(0, 1).estimate.value == pytest.approx(
+        -comparison.clean_difference(1, 0).estimate.value
+    )
 
 
 def test_variants_that_no_entry_asks_for_belong_to_the_first_cell_of_their_run(tmp_path):

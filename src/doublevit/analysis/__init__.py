@@ -1,1 +1,1 @@
-"""What is read from results: what may be compared, scores, differences, errors. Nothing here decides how it looks."""
+"""Analysis of saved results: which scores may be compared, differences, errors. Nothing here decides how it looks."""

@@ -1,4 +1,4 @@
-"""Accuracy under attack: of attacks on a network itself, and of images made on another."""
+"""Accuracy under attack, by examples made on the model itself or transferred from another."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from doublevit.analysis.descriptions import attack_key, describe_attack
 from doublevit.analysis.evaluated import EvaluatedModel, Method
-from doublevit.analysis.scores import Score, ScoreColumn, options_of_all, row_score
+from doublevit.analysis.scores import Score, ScoreColumn, row_score, shared_options
 from doublevit.runs.conditions import Attack, Transfer
 from doublevit.runs.row import Row
 
 
 class AttackKey(NamedTuple):
-    """Name and norm (None where it has none), and the ensemble that it is a part of, "" if of none."""
+    """Identifies an attack by name, norm (None where it has none), and the ensemble it is a part of ("" if none)."""
 
     name: str
     norm: str | None
@@ -20,13 +20,13 @@ class AttackKey(NamedTuple):
 
 
 def measured_attacks(methods: Sequence[Method]) -> list[AttackKey]:
-    """Every attack that any was measured under, in the order of the rows."""
-    return list(dict.fromkeys(_id(each) for method in methods for _, each in method.first.rows_of(Attack)))
+    """List every attack that a method was measured under, in the order of the rows."""
+    return list(dict.fromkeys(_attack(pair[1]) for method in methods for pair in method.first.rows_of(Attack)))
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackScores:
-    """A network under an attack, always with the same hyperparameters: accuracy by epsilon."""
+    """Holds a model's accuracy under an attack with the same hyperparameters, by epsilon."""
 
     description: str
     by_epsilon: Mapping[float, Score]
@@ -34,9 +34,9 @@ class AttackScores:
 
 @dataclasses.dataclass(frozen=True)
 class AttackSetting:
-    """Methods under an attack on the same images with the same hyperparameters.
+    """Holds the scores of all methods under an attack on the same `count` images with the same hyperparameters.
 
-    `scores` are aligned with the methods: one of each seed, () where it was not measured.
+    `scores[method][seed]` are aligned with the methods, () for one without.
     """
 
     attack: AttackKey
@@ -46,33 +46,34 @@ class AttackSetting:
 
     @property
     def epsilons(self) -> list[float]:
-        """Every epsilon that any was measured at, rising."""
-        return sorted({epsilon for scores in self.scores for each in scores for epsilon in each.by_epsilon})
+        """Every epsilon that a method was measured at, rising."""
+        return sorted({epsilon for seeds in self.scores for scores in seeds for epsilon in scores.by_epsilon})
 
-    def column(self, epsilon: float, repeated: frozenset[int] = frozenset()) -> ScoreColumn:
-        """Accuracies at an epsilon, of the methods of which all seeds were measured at it."""
-        scores = [
-            tuple(each.by_epsilon[epsilon] for each in several) if _all_have(several, epsilon) else ()
-            for several in self.scores
+    def column(self, epsilon: float, duplicates: frozenset[int] = frozenset()) -> ScoreColumn:
+        """Return the accuracies at an epsilon, of the methods of which all seeds were measured at it."""
+        column = [
+            tuple(scores.by_epsilon[epsilon] for scores in seeds)
+            if all(epsilon in scores.by_epsilon for scores in seeds)
+            else ()
+            for seeds in self.scores
         ]
-        return ScoreColumn(tuple(scores), repeated=repeated)
+        return ScoreColumn(tuple(column), duplicates=duplicates)
 
 
 def attack_settings(methods: Sequence[Method], attack: AttackKey) -> list[AttackSetting]:
-    """What methods were measured with under an attack, that which most methods (or images) have first."""
-    options = [options_of_all(method, lambda member: _options(member, attack)) for method in methods]
-    keys = dict.fromkeys(key for own in options for key in own)
+    """List the settings of an attack, that of the most methods first, of equals that of the most images."""
+    by_method = [shared_options(method, lambda member: _options(member, attack)) for method in methods]
     settings = []
-    for key in keys:
-        count, some = next(own[key] for own in options if key in own)
-        scores = tuple(own[key][1] if key in own else () for own in options)
-        settings.append(AttackSetting(attack, some[0].description, count, scores))
+    for key in dict.fromkeys(key for options in by_method for key in options):
+        count, scores = next(options[key] for options in by_method if key in options)
+        all_scores = tuple(options[key][1] if key in options else () for options in by_method)
+        settings.append(AttackSetting(attack, scores[0].description, count, all_scores))
     return sorted(settings, key=lambda setting: (-sum(map(bool, setting.scores)), -setting.count))
 
 
 @dataclasses.dataclass(frozen=True)
 class TransferMatrix:
-    """Images of one attack at one epsilon, made on one network and shown to another: `rows` by the labels of both."""
+    """Holds the transfers of an attack at an epsilon: `rows` by the labels of source and target model."""
 
     attack: AttackKey
     epsilon: float
@@ -80,48 +81,50 @@ class TransferMatrix:
     rows: Mapping[tuple[str, str], Row]
 
 
-def transfer_matrices(shown: Iterable[tuple[str, Row]], labels: Mapping[str, str]) -> list[TransferMatrix]:
-    """Transfers of each attack above epsilon 0, with the newest row of each pair.
+def transfer_matrices(target_rows: Iterable[tuple[str, Row]], source_labels: Mapping[str, str]) -> list[TransferMatrix]:
+    """Return a matrix for each attack and epsilon above 0, with the newest row of each pair of models.
 
     Args:
-        shown: rows, each with the label of the network that the images were shown to.
-        labels: of the networks that images were made on, by the names of their runs.
+        target_rows: rows, each with the label of the target model, which is shown the images.
+        source_labels: labels of the source models, which the images were made on, by the names of their runs.
     """
-    found: dict[tuple[AttackKey, float, str], tuple[str, dict[tuple[str, str], Row]]] = {}
-    for label, row in shown:
+    matrices: dict[tuple[AttackKey, float, str], tuple[str, dict[tuple[str, str], Row]]] = {}
+    for target, row in target_rows:
         condition = row.condition
         if isinstance(condition, Transfer) and condition.epsilon:
-            key = _id(condition), condition.epsilon, attack_key(row, condition)
-            _, rows = found.setdefault(key, (describe_attack(row, condition), {}))
-            rows[labels.get(condition.made_on.model, condition.made_on.model), label] = row
-    return [TransferMatrix(*key[:2], *value) for key, value in found.items()]
+            key = _attack(condition), condition.epsilon, attack_key(row, condition)
+            _, rows = matrices.setdefault(key, (describe_attack(row, condition), {}))
+            rows[source_labels.get(condition.made_on.model, condition.made_on.model), target] = row
+    return [TransferMatrix(*key[:2], *value) for key, value in matrices.items()]
 
 
-def _id(condition: Attack | Transfer) -> AttackKey:
+def _attack(condition: Attack | Transfer) -> AttackKey:
     part_of = condition.part_of if isinstance(condition, Attack) else ""
     return AttackKey(condition.attack, condition.norm, part_of)
 
 
-def _all_have(several: Sequence[AttackScores], epsilon: float) -> bool:
-    return all(epsilon in each.by_epsilon for each in several)
-
-
 def _options(model: EvaluatedModel, attack: AttackKey) -> dict[str, tuple[int, AttackScores]]:
-    """A model's scores under an attack, by what may be compared."""
+    """Return a model's scores under an attack by comparison key, each key with one set of hyperparameters."""
     scores: dict[str, dict[float, Score]] = {}
-    words: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for row, condition in model.rows_of(Attack):
-        if _id(condition) == attack:
+        if _attack(condition) == attack:
             key = attack_key(row, condition)
-            words[key] = describe_attack(row, condition)
-            scores.setdefault(key, {})[condition.epsilon or 0.0] = _score(model, row, condition, words[key])
-    return {key: (next(iter(own.values())).count, AttackScores(words[key], own)) for key, own in scores.items()}
+            descriptions[key] = describe_attack(row, condition)
+            scores.setdefault(key, {})[condition.epsilon or 0.0] = _score(model, row, condition, descriptions[key])
+    return {
+        key: (next(iter(by_epsilon.values())).count, AttackScores(descriptions[key], by_epsilon))
+        for key, by_epsilon in scores.items()
+    }
 
 
 def _score(model: EvaluatedModel, row: Row, condition: Attack, description: str) -> Score:
-    """What was run before on the same images (other attacks, smaller epsilons) decides what is still robust."""
+    """Return a score that may be compared only with those after the same chain of attacks and smaller epsilons.
+
+    What ran before on the same images decides which of them are still robust.
+    """
     chain = condition.chain
-    words = description + (f", after smaller epsilons or attacks of chain {chain}" if chain else "")
-    score = row_score(model, row, f"{attack_key(row, condition)} {chain}", words)
+    description += f", after smaller epsilons or attacks of chain {chain}" if chain else ""
+    score = row_score(model, row, f"{attack_key(row, condition)} {chain}", description)
     notes = tuple(f"not to be believed: {finding}" for finding in row.findings)
-    return dataclasses.replace(score, precision="", notes=notes)
+    return dataclasses.replace(score, precision="", notes=notes)  # attacks always run in float32: no footnote for it

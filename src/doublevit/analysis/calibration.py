@@ -1,59 +1,59 @@
-"""Whether a model is as often right as it says: Guo et al. (2017), "On Calibration of Modern Neural Networks"."""
+"""Calibration, whether confidence equals accuracy: Guo et al. (2017), "On Calibration of Modern Neural Networks"."""
 
 import dataclasses
 
 import numpy as np
 
 from doublevit.runs.predictions import Predictions
-from doublevit.statistics import ROUNDS, Estimate, bootstrap
+from doublevit.statistics import RESAMPLES, Estimate, bootstrap
 
 BINS = 15
 
 
 @dataclasses.dataclass(frozen=True)
-class Binned:
-    """Images sorted into bins of confidence.
+class ReliabilityBins:
+    """Holds images sorted into bins of confidence, as a reliability diagram shows them.
 
-    `edges` (B+1,); `counts` (B,); mean `confidence` and `accuracy` (B,), NaN where a bin is empty. `error` is the
-    expected calibration error, the mean distance of the two over all images. `by_chance`: what a model that is
-    calibrated perfectly would show with this many images of these confidences, its mean and its 95th percentile.
+    `edges` (B+1,); `counts` (B,), images; mean `confidence` and `accuracy` (B,), NaN where a bin is empty. `ece` is the
+    expected calibration error, the mean distance of the two over all images; `ece_if_calibrated` holds mean and 95th
+    percentile of the error that a perfectly calibrated model would show by chance on images of these confidences.
     """
 
     edges: np.ndarray
     counts: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
-    error: Estimate
-    by_chance: tuple[float, float]
+    ece: Estimate
+    ece_if_calibrated: tuple[float, float]
 
     @property
-    def largest(self) -> tuple[float, int]:
-        """The maximum calibration error, and how many images are in its bin."""
+    def mce(self) -> tuple[float, int]:
+        """The maximum calibration error, and the number of images in its bin."""
         gaps = np.abs(self.confidence - self.accuracy)
-        bin_ = int(np.nanargmax(gaps))
-        return float(gaps[bin_]), int(self.counts[bin_])
+        worst = int(np.nanargmax(gaps))
+        return float(gaps[worst]), int(self.counts[worst])
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """The calibration of `count` images, in two binnings.
+    """Holds the calibration of a model on `count` images, in two binnings.
 
-    `accuracy`, mean `confidence`, and mean negative `log_likelihood` in nats.
+    `accuracy`, `confidence` and `negative_log_likelihood` (in nats) are means over the images.
     """
 
     count: int
     accuracy: float
     confidence: float
-    log_likelihood: float
-    equal_width: Binned
-    equal_mass: Binned
+    negative_log_likelihood: float
+    equal_width: ReliabilityBins
+    equal_mass: ReliabilityBins
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """The calibration of the most probable class of every image.
+    """Measure the calibration of the most probable class of every image.
 
-    Bins of equal width are Guo's; those of equal mass hold as many images each (Nixon et al. 2019, "Measuring
-    Calibration in Deep Learning"), but for images of the same confidence, which stay together.
+    Bins of equal width are Guo's; those of equal mass hold equally many images each (Nixon et al. 2019, "Measuring
+    Calibration in Deep Learning"), except that images of the same confidence stay together.
     """
     confidence = np.clip(predictions.probabilities[:, 0].astype(np.float64), 0, 1)
     correct = predictions.correct(1)
@@ -61,39 +61,44 @@ def calibration(predictions: Predictions) -> Calibration:
         count=len(correct),
         accuracy=float(correct.mean()),
         confidence=float(confidence.mean()),
-        log_likelihood=float(-predictions.label_log_probability.astype(np.float64).mean()),
-        equal_width=binned(confidence, correct, np.linspace(0, 1, BINS + 1)),
-        equal_mass=binned(confidence, correct, np.percentile(confidence, np.linspace(0, 100, BINS + 1))),
+        negative_log_likelihood=float(-predictions.label_log_probability.astype(np.float64).mean()),
+        equal_width=reliability_bins(confidence, correct, np.linspace(0, 1, BINS + 1)),
+        equal_mass=reliability_bins(confidence, correct, np.percentile(confidence, np.linspace(0, 100, BINS + 1))),
     )
 
 
-def binned(confidence: np.ndarray, correct: np.ndarray, edges: np.ndarray) -> Binned:
-    """Confidences float64 (N,) and correct bool (N,) in bins that hold their upper edge, and the lowest both of its."""
-    bins, number = np.searchsorted(edges[1:-1], confidence), len(edges) - 1
-    counts = np.bincount(bins, minlength=number)
+def reliability_bins(confidence: np.ndarray, correct: np.ndarray, edges: np.ndarray) -> ReliabilityBins:
+    """Sort images by confidence, float64 (N,), into bins, and measure how many of each are correct, bool (N,).
+
+    Each bin holds its upper edge; the lowest bin holds both of its edges.
+    """
+    bins, bin_count = np.searchsorted(edges[1:-1], confidence), len(edges) - 1
+    counts = np.bincount(bins, minlength=bin_count)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(bins, weights=values, minlength=number) / counts for values in (confidence, correct)]
-    by_chance = _by_chance(confidence, bins)
-    return Binned(edges, counts, means[0], means[1], _error(confidence, correct, bins, by_chance[1]), by_chance)
+        means = [np.bincount(bins, weights=values, minlength=bin_count) / counts for values in (confidence, correct)]
+    if_calibrated = _ece_if_calibrated(confidence, bins)
+    ece = _ece(confidence, correct, bins, by_chance=if_calibrated[1])
+    return ReliabilityBins(edges, counts, means[0], means[1], ece, if_calibrated)
 
 
-def _error(confidence: np.ndarray, correct: np.ndarray, bins: np.ndarray, by_chance: float) -> Estimate:
-    """The expected calibration error with its 95 % interval, by the basic bootstrap.
+def _ece(confidence: np.ndarray, correct: np.ndarray, bins: np.ndarray, by_chance: float) -> Estimate:
+    """Estimate the expected calibration error with its 95 % interval, by the basic bootstrap.
 
-    An error is a sum of absolute values, so that noise makes it larger, and larger once more in every sample drawn
-    anew. The percentiles of these therefore lie too high (of a calibrated model none of a thousand held the truth);
-    reflected at the value they do not. From 0 where chance alone shows as much.
+    The error is a sum of absolute values: noise makes it larger, and larger once more in every resample. Percentiles of
+    resamples therefore lie too high (of a calibrated model none of a thousand intervals held the truth); reflected at
+    the value they do not. The interval starts at 0 where the value is not above `by_chance`.
     """
     gaps = (bins == np.arange(bins.max() + 1)[:, None]) * (confidence - correct)
-    drawn = bootstrap([gaps], lambda means: np.abs(means).sum(axis=1))
-    low = 2 * drawn.value - drawn.high if drawn.value > by_chance else 0.0
-    return Estimate(drawn.value, max(low, 0.0), max(2 * drawn.value - drawn.low, drawn.value))
+    percentile = bootstrap([gaps], lambda means: np.abs(means).sum(axis=1))
+    value = percentile.value
+    low = 2 * value - percentile.high if value > by_chance else 0.0
+    return Estimate(value, max(low, 0.0), max(2 * value - percentile.low, value))
 
 
-def _by_chance(confidence: np.ndarray, bins: np.ndarray) -> tuple[float, float]:
-    """Errors where each image is right with a chance of just its confidence: Broecker and Smith (2007)."""
-    random, errors = np.random.default_rng(0), np.empty(ROUNDS)
-    for round_ in range(ROUNDS):
+def _ece_if_calibrated(confidence: np.ndarray, bins: np.ndarray) -> tuple[float, float]:
+    """Simulate errors with each image correct at the probability of its confidence: Broecker and Smith (2007)."""
+    random, errors = np.random.default_rng(0), np.empty(RESAMPLES)
+    for index in range(RESAMPLES):
         gaps = np.bincount(bins, weights=confidence - (random.random(len(confidence)) < confidence))
-        errors[round_] = np.abs(gaps).sum() / len(confidence)
+        errors[index] = np.abs(gaps).sum() / len(confidence)
     return float(errors.mean()), float(np.percentile(errors, 95))

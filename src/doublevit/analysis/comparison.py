@@ -1,4 +1,4 @@
-"""Methods with the choices made of what is compared with what, for tables, plots, the sentence and the page."""
+"""Methods aligned in columns of comparable scores, for tables, plots, the sentence and the page."""
 
 import dataclasses
 import functools
@@ -17,40 +17,40 @@ from doublevit.analysis.costs import Costs, costs
 from doublevit.analysis.descriptions import images_key
 from doublevit.analysis.differences import Difference, Differences, compare_clean, differences, negated
 from doublevit.analysis.evaluated import EvaluatedModel, Method
-from doublevit.analysis.scores import Score, ScoreColumn, choose, options_of_all, row_score, same_seeds
+from doublevit.analysis.scores import Score, ScoreColumn, choose_comparable, row_score, same_seeds, shared_options
 from doublevit.runs.conditions import Clean, CorruptionMean, Transfer
 from doublevit.runs.row import Row
-from doublevit.statistics import relative_error
+from doublevit.statistics import mean_corruption_error
 
-MOST_RUNS = 6
-"""Runs of which each has plots and galleries of its own, so that a page of many stays small."""
+MAX_DETAILED_RUNS = 6
+"""As many runs get plots and galleries of their own, so that a page of many stays small."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptedComparison:
-    """All methods on a group of corruptions: of each method one of each seed, () where it was not measured.
+    """Compares all methods on a group of corruptions, `scores[method][seed]`, () for a method without.
 
-    `baseline` is the index of the method that errors are divided by.
+    `baseline` is the index of the method whose errors are the divisors of `mean_corruption_error`.
     """
 
     group: CorruptionGroup
     scores: tuple[tuple[CorruptedScores, ...], ...]
     baseline: int
-    repeated: frozenset[int] = frozenset()
+    duplicates: frozenset[int] = frozenset()
 
     @functools.cached_property
-    def usual(self) -> CorruptedScores:
-        """Those of the first method that was measured as most were."""
-        return next(own[0] for index, own in enumerate(self.scores) if self.clean.is_usual(index))
+    def usual_scores(self) -> CorruptedScores:
+        """The scores of the first method with the comparison key that most methods have."""
+        return next(seeds[0] for index, seeds in enumerate(self.scores) if self.clean.is_usual(index))
 
     @property
     def severities(self) -> list[int]:
-        """The severities at which any was measured."""
-        return sorted({severity for own in self.scores if own for severity in own[0].severities})
+        """The severities that a method was measured at, rising."""
+        return sorted({severity for seeds in self.scores if seeds for severity in seeds[0].severities})
 
     @functools.cached_property
     def clean(self) -> ScoreColumn:
-        """Accuracy on clean images, the same as the corrupted ones where these are the run's own."""
+        """Accuracy on clean images; those of the cells, unless the set is a published one."""
         return self._column(CorruptedScores.clean_score)
 
     @functools.cached_property
@@ -64,32 +64,34 @@ class CorruptedComparison:
         return self._column(CorruptedScores.change)
 
     def of_corruption(self, name: str) -> ScoreColumn:
-        """Mean accuracy over the severities of a corruption."""
+        """Return the mean accuracy over the severities of a corruption."""
         return self._column(lambda scores: scores.mean(name))
 
     def at_severity(self, severity: int) -> ScoreColumn:
-        """Mean accuracy over the corruptions at a severity."""
-        return self._column(lambda own: own.mean(severity=severity) if severity in own.severities else None)
+        """Return the mean accuracy over the corruptions at a severity."""
+        return self._column(lambda scores: scores.mean(severity=severity) if severity in scores.severities else None)
 
     @functools.cached_property
-    def relative_error(self) -> ScoreColumn:
-        """Mean over corruptions of the error summed over severities, divided by the baseline's."""
+    def mean_corruption_error(self) -> ScoreColumn:
+        """Mean corruption error, with the baseline as reference."""
         base = self.scores[self.baseline]
-        pairs = [same_seeds(own, base) if own and base else [] for own in self.scores]
-        ratios = [tuple(score for pair in several if (score := _relative_error(*pair))) for several in pairs]
-        return ScoreColumn(tuple(ratios), rising=False, repeated=self.repeated)
+        errors = [
+            tuple(score for pair in same_seeds(seeds, base) if (score := _mean_corruption_error(*pair)))
+            for seeds in self.scores
+        ]
+        return ScoreColumn(tuple(errors), higher_is_better=False, duplicates=self.duplicates)
 
     def _column(self, read: Callable[[CorruptedScores], Score | None]) -> ScoreColumn:
-        scores = [tuple(score for each in own if (score := read(each))) for own in self.scores]
-        return ScoreColumn(tuple(scores), repeated=self.repeated)
+        column = [tuple(score for scores in seeds if (score := read(scores))) for seeds in self.scores]
+        return ScoreColumn(tuple(column), duplicates=self.duplicates)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Methods, in the order in which they were named, with the choices made of what is compared with what.
+    """Holds methods in the order in which they were named, with columns of scores aligned with them.
 
-    `baseline` is the index of the method that the others are compared with. `title` is that of the whole; `note`, what
-    a study says of itself; `remarks`, what must be said of the files. What is measured is aligned with the methods.
+    `baseline` is the index of the method that the others are compared with. `note` is a study's; `remarks`
+    tell of missing, damaged or unfinished results.
     """
 
     title: str
@@ -99,81 +101,85 @@ class Comparison:
     remarks: tuple[str, ...] = ()
 
     @functools.cached_property
-    def repeated(self) -> frozenset[int]:
-        """The indices of methods that are the same run as another."""
+    def duplicates(self) -> frozenset[int]:
+        """The indices of methods that are the same run as an earlier one."""
         return frozenset(index for index, method in enumerate(self.methods) if method.same_as)
 
     @functools.cached_property
     def as_trained(self) -> tuple[int, ...]:
-        """The indices of methods without other uses of the same networks; all where there are no others."""
+        """The indices of the methods with weights, attention and batch norm as trained; all indices where none has."""
         indices = tuple(index for index, method in enumerate(self.methods) if method.first.as_trained)
         return indices or tuple(range(len(self.methods)))
 
     @functools.cached_property
-    def alone(self) -> tuple[int, ...]:
-        """The indices of the methods that show each network once, as it was trained."""
-        return tuple(index for index in self.as_trained if index not in self.repeated)
+    def distinct(self) -> tuple[int, ...]:
+        """The indices of the methods that show each run once, as it was trained."""
+        return tuple(index for index in self.as_trained if index not in self.duplicates)
 
     @property
-    def shown_alone(self) -> tuple[Method, ...]:
-        """The methods that plots and galleries of single networks are about: those of `alone`."""
-        return tuple(self.methods[index] for index in self.alone)
+    def distinct_methods(self) -> tuple[Method, ...]:
+        """The methods of the indices `distinct`."""
+        return tuple(self.methods[index] for index in self.distinct)
 
     @property
     def members(self) -> tuple[EvaluatedModel, ...]:
-        """The networks of all methods."""
+        """The models of all methods."""
         return tuple(member for method in self.methods for member in method.members)
 
     @functools.cached_property
     def clean(self) -> Mapping[str, ScoreColumn]:
-        """Top-1, top-3 and top-5 on clean images, where they can be on the same ones."""
-        chosen = choose([options_of_all(method, _clean_rows) for method in self.methods])
+        """Top-1, top-3 and top-5 on clean images, the same for all methods where possible."""
+        chosen = choose_comparable([shared_options(method, _clean_rows) for method in self.methods])
         return {metric: self._clean_column(metric, chosen) for metric in ("top-1", "top-3", "top-5")}
 
     @functools.cached_property
     def corrupted(self) -> tuple[CorruptedComparison, ...]:
-        """Every group of corruptions that any method was measured on."""
+        """All methods on every group of corruptions that a method was measured on."""
         return tuple(self._corrupted(group) for group in measured_groups(self.methods))
 
     @functools.cached_property
     def attacks(self) -> Mapping[AttackKey, tuple[AttackSetting, ...]]:
-        """Every attack with the settings that methods, as they were trained, were measured in; the usual one first."""
-        kept = [self.methods[index] for index in self.as_trained]
-        return {attack: tuple(map(self._aligned, attack_settings(kept, attack))) for attack in measured_attacks(kept)}
+        """Every attack with its settings, the most widely used first; only methods as trained have scores."""
+        methods = [self.methods[index] for index in self.as_trained]
+        return {
+            attack: tuple(map(self._aligned, attack_settings(methods, attack))) for attack in measured_attacks(methods)
+        }
 
     @functools.cached_property
     def transfers(self) -> tuple[TransferMatrix, ...]:
-        """Images made on one method and shown to another, by attack and epsilon."""
+        """Transfers of adversarial examples from method to method, by attack and epsilon."""
         labels: dict[str, str] = {}
         for method in self.methods:
             labels.setdefault(method.first.run.name, method.label)
-        shown = ((method.label, row) for method in self.shown_alone for row, _ in method.first.rows_of(Transfer))
-        return tuple(transfer_matrices(shown, labels))
+        target_rows = (
+            (method.label, row) for method in self.distinct_methods for row, _ in method.first.rows_of(Transfer)
+        )
+        return tuple(transfer_matrices(target_rows, labels))
 
     @functools.cached_property
     def costs(self) -> tuple[Costs, ...]:
-        """Speed, memory, size and seconds of an epoch, of the first seed."""
+        """Costs of the first seed of each method."""
         return tuple(costs(method.first) for method in self.methods)
 
     @functools.cached_property
-    def means(self) -> tuple[tuple[Method, Row, CorruptionMean], ...]:
-        """What was aggregated over corruptions when it was measured, of the first seed of each method."""
+    def corruption_means(self) -> tuple[tuple[Method, Row, CorruptionMean], ...]:
+        """The rows that evaluation aggregated over corruptions, of the first seed of each method."""
         return tuple((method, *pair) for method in self.methods for pair in method.first.rows_of(CorruptionMean))
 
     @functools.cached_property
     def differences(self) -> Differences:
-        """All methods against the baseline: clean, and on the first group of corruptions."""
+        """Differences from the baseline on clean images, and on the first group of corruptions."""
         corrupted = self.corrupted[0] if self.corrupted else None
         group, scores = (corrupted.group, corrupted.scores) if corrupted else (None, ())
         return differences(self.methods, self.baseline, self.clean["top-1"].scores, group, scores)
 
-    def lead(self, index: int, other: int) -> Difference | None:
-        """How much more accurate on clean images a method is than another; corrected where one is the baseline."""
-        of_family = self.differences.by_measure["clean"]
+    def clean_difference(self, index: int, other: int) -> Difference | None:
+        """Return clean top-1 of a method minus another's; with a corrected p value where one is the baseline."""
+        from_baseline = self.differences.by_measure["clean"]
         if other == self.baseline:
-            return of_family[index]
+            return from_baseline[index]
         if index == self.baseline:
-            return negated(of_family[other])
+            return negated(from_baseline[other])
         scores = self.clean["top-1"].scores
         return compare_clean(scores[index], scores[other])
 
@@ -181,36 +187,38 @@ class Comparison:
         columns = []
         for method, rows in zip(self.methods, chosen, strict=True):
             pairs = list(zip(method.members, rows or (), strict=False))
-            whole = all(metric in own for _, own in pairs)
-            columns.append(tuple(row_score(member, own[metric]) for member, own in pairs) if whole else ())
-        return ScoreColumn(tuple(columns), repeated=self.repeated)
+            complete = all(metric in by_metric for _, by_metric in pairs)
+            columns.append(
+                tuple(row_score(member, by_metric[metric]) for member, by_metric in pairs) if complete else ()
+            )
+        return ScoreColumn(tuple(columns), duplicates=self.duplicates)
 
     def _corrupted(self, group: CorruptionGroup) -> CorruptedComparison:
-        chosen = choose(
-            [options_of_all(method, lambda member: corrupted_scores(member, group)) for method in self.methods]
+        chosen = choose_comparable(
+            [shared_options(method, lambda member: corrupted_scores(member, group)) for method in self.methods]
         )
-        return CorruptedComparison(group, tuple(scores or () for scores in chosen), self.baseline, self.repeated)
+        return CorruptedComparison(group, tuple(scores or () for scores in chosen), self.baseline, self.duplicates)
 
     def _aligned(self, setting: AttackSetting) -> AttackSetting:
-        """A setting of the methods as trained, with () for all others."""
+        """Align a setting of the methods as trained with all methods, with () for the others."""
         by_index = dict(zip(self.as_trained, setting.scores, strict=True))
         return dataclasses.replace(setting, scores=tuple(by_index.get(i, ()) for i in range(len(self.methods))))
 
 
 def _clean_rows(model: EvaluatedModel) -> dict[str, tuple[int, dict[str, Row]]]:
-    """Rows of clean images by metric, by which images they are of."""
-    found: dict[str, dict[str, Row]] = {}
+    """Return a model's clean rows by metric as options: by their images, with the number of these."""
+    options: dict[str, dict[str, Row]] = {}
     for row, _ in model.rows_of(Clean):
-        found.setdefault(images_key(row), {})[row.metric] = row
-    return {key: (next(iter(rows.values())).count, rows) for key, rows in found.items()}
+        options.setdefault(images_key(row), {})[row.metric] = row
+    return {key: (next(iter(rows.values())).count, rows) for key, rows in options.items()}
 
 
-def _relative_error(scores: CorruptedScores, base: CorruptedScores) -> Score | None:
-    correct, others = scores.correct(), base.correct()
-    if scores.comparison_key != base.comparison_key or correct is None or others is None:
+def _mean_corruption_error(scores: CorruptedScores, base: CorruptedScores) -> Score | None:
+    correct, reference = scores.correct(), base.correct()
+    if scores.comparison_key != base.comparison_key or correct is None or reference is None:
         return None
     try:
-        estimate = relative_error(correct, others, [name for name, _ in scores.cells])
+        estimate = mean_corruption_error(correct, reference, [name for name, _ in scores.cells])
     except ValueError:  # the reference makes no error on some corruption
         return None
     return scores.score(estimate)

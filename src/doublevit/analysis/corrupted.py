@@ -1,4 +1,4 @@
-"""Accuracy on corrupted images, group by group of corruptions."""
+"""Accuracy of models on groups of corruptions."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from doublevit.analysis.descriptions import (
     is_published,
 )
 from doublevit.analysis.evaluated import EvaluatedModel, Method
-from doublevit.analysis.scores import Options, Score, options_of_all, row_score
+from doublevit.analysis.scores import Options, Score, row_score, shared_options
 from doublevit.corrupted_sets.config import GROUPS
 from doublevit.runs.conditions import Clean, Corruption, CorruptionSource
 from doublevit.runs.row import Row
@@ -25,14 +25,14 @@ TITLES = {
     "common": "the fifteen common corruptions",
     "validation": "the four validation corruptions",
 }
-"""The groups that have names."""
+"""Titles of the named groups of `GROUPS`."""
 Cells = Mapping[tuple[str, int], Row]
 """Rows of top-1 by corruption and severity."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptionGroup:
-    """Some corruptions, home-made or of a published set; `name` is for files, `title` for people."""
+    """Names corruptions, home-made or of a published set: `name` is for file names, `title` for captions."""
 
     name: str
     title: str
@@ -41,12 +41,12 @@ class CorruptionGroup:
 
 
 def named_group(name: str, *, published: bool = False) -> CorruptionGroup:
-    """One of the groups that have names."""
+    """Return the group of a name in `TITLES`."""
     return _group(name, TITLES[name], GROUPS[name], published=published)
 
 
 def other_group(corruptions: tuple[str, ...], *, published: bool = False) -> CorruptionGroup:
-    """A group of any other corruptions."""
+    """Return a group of any corruptions, named after them."""
     title = " and ".join(filter(None, [", ".join(corruptions[:-1]), corruptions[-1]])).replace("_", " ")
     return _group("-".join(corruptions), title, corruptions, published=published)
 
@@ -58,9 +58,10 @@ def _group(name: str, title: str, corruptions: tuple[str, ...], *, published: bo
 
 @dataclasses.dataclass(frozen=True)
 class CorruptedScores:
-    """A network on a group of corruptions, all at the same severities; `clean` on the same images where they are.
+    """Holds a model's rows on a group of corruptions at the same severities, and the row of its `clean` images.
 
-    `cells` are in the order of the group; `frost` names the textures, where the group has frost.
+    `cells` are in the order of the group; `frost` names the textures, where the group has frost. Clean images are those
+    of the cells where the set is home-made.
     """
 
     model: EvaluatedModel
@@ -76,12 +77,12 @@ class CorruptedScores:
 
     @property
     def first(self) -> Row:
-        """The first of the cells."""
+        """The row of the first cell."""
         return next(iter(self.cells.values()))
 
     @property
     def severities(self) -> tuple[int, ...]:
-        """The severities that all corruptions were measured at."""
+        """The severities of the cells, rising."""
         return tuple(sorted({severity for _, severity in self.cells}))
 
     @property
@@ -91,13 +92,13 @@ class CorruptedScores:
 
     @property
     def comparison_key(self) -> str:
-        """The same for what may be compared: images, set, severities, and which clean images there are beside them."""
+        """A key that is the same for the same images, set and severities, with the same clean images beside them."""
         facts = images_key(self.first), self.source, self.frost, self.severities, images_key(self.clean)
         return comparison_key(*facts)
 
     @property
     def description(self) -> str:
-        """Images, set and severities in words; of a published set, also which clean images they are compared with."""
+        """Images, set and severities in words; for a published set, also the clean images."""
         source = describe_source(self.source, self.frost)
         parts = [describe_images(self.first), source, describe_severities(self.severities)]
         if images_key(self.clean) != images_key(self.first):
@@ -105,15 +106,13 @@ class CorruptedScores:
         return ", ".join(parts)
 
     def clean_score(self) -> Score:
-        """Accuracy on the clean images."""
+        """Return the accuracy on the clean images."""
         return row_score(self.model, self.clean, self.comparison_key, self.description)
 
     def mean(self, corruption: str | None = None, severity: int | None = None) -> Score:
-        """Mean accuracy over the cells of a corruption, or of a severity, or over all."""
+        """Return the mean accuracy over all cells, or over those of a corruption or of a severity."""
         rows = [
-            row
-            for (name, strength), row in self.cells.items()
-            if corruption in (None, name) and severity in (None, strength)
+            row for cell, row in self.cells.items() if corruption in (None, cell[0]) and severity in (None, cell[1])
         ]
         if len(rows) == 1:
             return row_score(self.model, rows[0], self.comparison_key, self.description)
@@ -124,21 +123,24 @@ class CorruptedScores:
         return self.score(mean_accuracy(correct, self.matched), correct.mean(axis=0))
 
     def change(self) -> Score | None:
-        """The paper's % change: of the mean over all cells against the clean accuracy, as a fraction of that."""
+        """Return the paper's % change of the mean over all cells, as a fraction; None where it has no value."""
         pair = self.clean_and_cells()
         return self.score(relative_change(*pair, matched=self.matched)) if pair else None
 
     def clean_and_cells(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Whether clean images were recognized, bool (M,), and those of the cells, bool (C, N); None if none can be."""
+        """Return what was recognized: clean images, bool (M,), and cells, bool (C, N).
+
+        None where predictions are missing, or where no clean image was recognized.
+        """
         clean, correct = self.model.correct(self.clean), self.correct()
         return (clean, correct) if clean is not None and correct is not None and clean.any() else None
 
     def correct(self) -> np.ndarray | None:
-        """Whether the images of all cells were recognized, bool (C, N)."""
+        """Return whether each image was recognized in each cell, bool (C, N); None where predictions are missing."""
         return self._correct(list(self.cells.values()))
 
     def score(self, estimate: Estimate, per_image: np.ndarray | None = None) -> Score:
-        """Something that was worked out of the cells."""
+        """Return an estimate from the cells as a score."""
         return Score(
             *(estimate.value, estimate.low, estimate.high, self.first.count),
             comparison_key=self.comparison_key,
@@ -149,38 +151,38 @@ class CorruptedScores:
         )
 
     def _correct(self, rows: Sequence[Row]) -> np.ndarray | None:
-        there = [correct for row in rows if (correct := self.model.correct(row)) is not None]
-        return np.stack(there) if len(there) == len(rows) else None
+        known = [correct for row in rows if (correct := self.model.correct(row)) is not None]
+        return np.stack(known) if len(known) == len(rows) else None
 
 
 def corrupted_scores(model: EvaluatedModel, group: CorruptionGroup) -> Options[CorruptedScores]:
-    """A group of corruptions where all were measured at the same severities, by what may be compared."""
-    whole = {}
+    """Return a model's scores on a group, at the severities it has of every corruption, by comparison key."""
+    options = {}
     for source, frost, cells in _measured_cells(model, group):
         severities = _common_severities(cells, group.corruptions)
-        kept = {(name, severity): cells[name, severity] for name in group.corruptions for severity in severities}
-        if kept and (clean := _clean_beside(model, next(iter(kept.values())))):
-            scores = CorruptedScores(model, clean, kept, source, frost)
-            whole[scores.comparison_key] = (scores.first.count, scores)
-    return whole
+        common = {(name, severity): cells[name, severity] for name in group.corruptions for severity in severities}
+        if common and (clean := _clean_row(model, next(iter(common.values())))):
+            scores = CorruptedScores(model, clean, common, source, frost)
+            options[scores.comparison_key] = (scores.first.count, scores)
+    return options
 
 
 def measured_groups(methods: Sequence[Method]) -> list[CorruptionGroup]:
-    """The groups of corruptions that any was measured on whole; of one that has none whole, all that it has."""
-    by_name = [named_group(name, published=published) for published in (False, True) for name in TITLES]
-    groups = dict.fromkeys(group for group in by_name if any(_has(method, group) for method in methods))
+    """List the named groups that a method was measured on completely; for one that has none, all its corruptions."""
+    named = [named_group(name, published=published) for published in (False, True) for name in TITLES]
+    groups = dict.fromkeys(group for group in named if any(_has_all_of(method, group) for method in methods))
     for method in methods:
         for published in (False, True):
-            whole = any(_has(method, group) for group in by_name if group.published == published)
+            has_named = any(_has_all_of(method, group) for group in named if group.published == published)
             cells = _top1_cells(method.first, published=published)
-            if cells and not whole:
+            if cells and not has_named:
                 other = other_group(tuple(dict.fromkeys(cell.corruption for _, cell in cells)), published=published)
-                groups |= dict.fromkeys([other] if _has(method, other) else [])
+                groups |= dict.fromkeys([other] if _has_all_of(method, other) else [])
     return list(groups)
 
 
-def _has(method: Method, group: CorruptionGroup) -> bool:
-    return bool(options_of_all(method, lambda member: corrupted_scores(member, group)))
+def _has_all_of(method: Method, group: CorruptionGroup) -> bool:
+    return bool(shared_options(method, lambda member: corrupted_scores(member, group)))
 
 
 def _top1_cells(model: EvaluatedModel, *, published: bool) -> list[tuple[Row, Corruption]]:
@@ -190,12 +192,12 @@ def _top1_cells(model: EvaluatedModel, *, published: bool) -> list[tuple[Row, Co
 def _measured_cells(
     model: EvaluatedModel, group: CorruptionGroup
 ) -> Iterator[tuple[CorruptionSource, str | None, Cells]]:
-    """The cells of a group that were measured alike, with their source, and the frost of those that have any."""
-    alike: dict[str, list[tuple[Row, Corruption]]] = {}
+    """Yield source, frost textures and cells of a group, for all that share images, set, precision and textures."""
+    by_key: dict[str, list[tuple[Row, Corruption]]] = {}
     for row, cell in _top1_cells(model, published=group.published):
         if cell.corruption in group.corruptions:
-            alike.setdefault(comparison_key(images_key(row), cell.source, row.precision), []).append((row, cell))
-    for pairs in alike.values():
+            by_key.setdefault(comparison_key(images_key(row), cell.source, row.precision), []).append((row, cell))
+    for pairs in by_key.values():
         textures: list[str | None] = list(dict.fromkeys(cell.frost for _, cell in pairs if cell.frost)) or [None]
         for frost in textures:
             cells = {(cell.corruption, cell.severity): row for row, cell in pairs if cell.frost in (None, frost)}
@@ -203,13 +205,13 @@ def _measured_cells(
 
 
 def _common_severities(cells: Cells, names: Sequence[str]) -> list[int]:
-    """The severities at which every corruption was measured."""
+    """Return the severities at which every corruption was measured, rising."""
     severities = sorted({severity for _, severity in cells})
     return [severity for severity in severities if all((name, severity) in cells for name in names)]
 
 
-def _clean_beside(model: EvaluatedModel, cell: Row) -> Row | None:
-    """The clean images that a cell is compared with, in the same precision: its own, of a published set the most."""
+def _clean_row(model: EvaluatedModel, cell: Row) -> Row | None:
+    """Return the clean row of a cell's images in its precision; for a published set, that of the most clean images."""
     rows = [row for row, _ in model.rows_of(Clean, "top-1") if row.precision == cell.precision]
     if is_published(cell):
         return max(rows, key=lambda row: row.count, default=None)

@@ -1,4 +1,4 @@
-"""What networks cost, as `doublevit speed` has measured it, and how their training went, as its log says."""
+"""Costs of models, from rows of speed, and histories of their training, from its log."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,19 @@ from doublevit.runs.conditions import Speed
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-LOGGED = ("step", "epoch", "val_top1", "val_low", "val_high")
+VAL_FIELDS = ("step", "epoch", "val_top1", "val_low", "val_high")
 
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """A network's newest speed, memory and size by metric, and the seconds of each epoch of its training."""
+    """Holds a model's newest rows of speed, memory and size by metric, and the seconds of each epoch of training."""
 
     rows: Mapping[str, Row]
     seconds_per_epoch: tuple[float, ...]
 
     @property
     def devices(self) -> list[str]:
-        """What was measured on, and how, in words."""
+        """The devices of the rows and how speed was measured on them, in words."""
         return list(dict.fromkeys(map(describe_speed, self.rows.values())))
 
     def __bool__(self) -> bool:
@@ -31,7 +31,7 @@ class Costs:
 
 
 def costs(model: EvaluatedModel) -> Costs:
-    """What a network costs, as far as it is known."""
+    """Collect what a model costs, as far as it was measured."""
     rows = {row.metric: row for row, _ in model.rows_of(Speed)}
     return Costs(rows, tuple(_seconds_per_epoch(model)))
 
@@ -39,18 +39,18 @@ def costs(model: EvaluatedModel) -> Costs:
 def _seconds_per_epoch(model: EvaluatedModel) -> Iterator[float]:
     for entry in read_lines(model.run.path / "log.jsonl"):
         train = entry.get("train")
-        count = entry.get("images", entry.get("photos"))  # the key of older runs
-        pair = count, train.get("images_per_second") if isinstance(train, dict) else None
-        if all(isinstance(number, int | float) and number > 0 for number in pair):
-            yield float(pair[0] or 0) / float(pair[1] or 1)
+        images = entry.get("images", entry.get("photos"))  # the key of older runs
+        rate = train.get("images_per_second") if isinstance(train, dict) else None
+        if isinstance(images, int | float) and isinstance(rate, int | float) and min(images, rate) > 0:
+            yield float(images) / float(rate)
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
-    """The course of a training run.
+class TrainingHistory:
+    """Holds the history of a training run: accuracies after each epoch, and losses between.
 
-    `epochs` that are done, from 1; as many `train_top1` and `val`, fractions, None where it was not measured
-    (`train_top1` may be None altogether); `losses` at `loss_steps`, in epochs, which may be fractions.
+    `epochs` count from 1; `train_top1` and `val` are fractions aligned with them, None where not measured (`train_top1`
+    may be None altogether); `losses` were logged at `loss_steps`, in epochs, which may be fractions.
     """
 
     name: str
@@ -61,21 +61,21 @@ class Course:
     losses: tuple[float, ...]
 
 
-def training_course(method: Method) -> Course | None:
-    """The course of the first seed's training; None where its log holds no whole epoch."""
+def training_history(method: Method) -> TrainingHistory | None:
+    """Read the history of the first seed's training; None where its log holds no whole epoch."""
     entries = list(read_lines(method.first.run.path / "log.jsonl"))
-    epochs = [entry for entry in entries if _has_numbers(entry, LOGGED)]
-    if not epochs:
+    after_epochs = [entry for entry in entries if _has_numbers(entry, VAL_FIELDS)]
+    if not after_epochs:
         return None
-    per_epoch = epochs[-1]["step"] / epochs[-1]["epoch"]
-    steps = [entry for entry in entries if _has_numbers(entry, ("step", "loss"))]
-    return Course(
+    steps_per_epoch = after_epochs[-1]["step"] / after_epochs[-1]["epoch"]
+    with_loss = [entry for entry in entries if _has_numbers(entry, ("step", "loss"))]
+    return TrainingHistory(
         name=method.label,
-        epochs=tuple(entry["epoch"] for entry in epochs),
-        train_top1=tuple(_train_top1(entry) for entry in epochs),
-        val=tuple(Estimate(entry["val_top1"], entry["val_low"], entry["val_high"]) for entry in epochs),
-        loss_steps=tuple(entry["step"] / per_epoch for entry in steps),
-        losses=tuple(entry["loss"] for entry in steps),
+        epochs=tuple(entry["epoch"] for entry in after_epochs),
+        train_top1=tuple(_train_top1(entry) for entry in after_epochs),
+        val=tuple(Estimate(entry["val_top1"], entry["val_low"], entry["val_high"]) for entry in after_epochs),
+        loss_steps=tuple(entry["step"] / steps_per_epoch for entry in with_loss),
+        losses=tuple(entry["loss"] for entry in with_loss),
     )
 
 

@@ -1,4 +1,4 @@
-"""The facts of a row in words: which images, which corruptions, which attack, which device."""
+"""Rows in words, and keys of what may be compared: which images, corruptions, attack, device."""
 
 import json
 from collections.abc import Mapping
@@ -18,27 +18,27 @@ BUDGETS = {
     "nested": "nested budgets (what is broken is spared larger epsilons and later attacks)",
     "independent": "independent budgets",
 }
-ANY_EPSILON = ("epsilon", "chain", "part_of")
-"""Fields in which rows of one attack may differ and be shown in one table all the same."""
+NOT_IN_ATTACK_KEY = ("epsilon", "chain", "part_of", "made_on")
+"""Fields of a condition in which the rows of one table of an attack may differ."""
 
 
 def comparison_key(*facts: object) -> str:
-    """A text that is the same for equal facts: only numbers with the same key may be compared."""
+    """Return a text that is the same for equal facts: only scores with the same key may be compared."""
     return strict_json.canonical(facts).decode()
 
 
 def is_published(row: Row) -> bool:
-    """Whether a row is of a published corrupted set, whose images are not the run's own."""
+    """Return whether a row is of a published corrupted set, whose images are not the run's own."""
     return isinstance(row.condition, Corruption | CorruptionMean) and row.condition.source.kind == "published"
 
 
 def images_key(row: Row) -> str:
-    """The same for rows of the very same images."""
+    """Return a key that is the same for rows of the very same images."""
     return comparison_key(row.dataset and row.dataset.key, row.count)
 
 
 def describe_images(row: Row) -> str:
-    """Which images a row is of, such as "first 100"; of a published corrupted set, also which archive."""
+    """Describe the images of a row, such as "first 100"; of a published corrupted set, also its archive."""
     if row.dataset is None:
         return ""
     archive = f"{row.dataset.source} {row.dataset.checksum}".strip() + ", " if is_published(row) else ""
@@ -46,7 +46,7 @@ def describe_images(row: Row) -> str:
 
 
 def describe_source(source: CorruptionSource, frost: str | None = None) -> str:
-    """A corrupted set, as its rows describe it: what can never be left out beside a number."""
+    """Describe a corrupted set: what no number on it may be shown without."""
     parts = {
         "constants": source.constants,
         "seed": source.seed,
@@ -59,21 +59,21 @@ def describe_source(source: CorruptionSource, frost: str | None = None) -> str:
 
 
 def describe_severities(severities: tuple[int, ...]) -> str:
-    """Such as "severities 1 3"."""
+    """Describe severities, such as "severities 1 3"."""
     return f"severit{'ies' if len(severities) > 1 else 'y'} {' '.join(map(str, severities))}"
 
 
 def attack_key(row: Row, condition: Attack | Transfer) -> str:
-    """The same for rows that differ in nothing but epsilon and what was run before on the same images."""
+    """Return a key that is the same for rows that differ only in epsilon and in what was run before on the images."""
     facts = msgspec.to_builtins(condition)
-    facts = {name: value for name, value in facts.items() if name not in (*ANY_EPSILON, "made_on")}
-    return comparison_key(images_key(row), facts | {"parameters": _given(condition.parameters)})
+    facts = {name: value for name, value in facts.items() if name not in NOT_IN_ATTACK_KEY}
+    return comparison_key(images_key(row), facts | {"parameters": _without_none(condition.parameters)})
 
 
 def describe_attack(row: Row, condition: Attack | Transfer) -> str:
-    """Images and hyperparameters of an attack in words."""
+    """Describe the images and hyperparameters of an attack."""
     parts = [describe_images(row), SPACES[condition.space], BUDGETS[condition.budgets]]
-    parts += [_describe_parameters(condition.parameters)] if _given(condition.parameters) else []
+    parts += [_describe_parameters(condition.parameters)] if _without_none(condition.parameters) else []
     parts += [f"{condition.restarts} restarts"] if condition.restarts > 1 else []
     parts += [f"drawn in batches of {condition.batch_size}"] if condition.batch_size is not None else []
     parts += [f"after {', '.join(condition.after)}"] if isinstance(condition, Attack) and condition.after else []
@@ -81,12 +81,12 @@ def describe_attack(row: Row, condition: Attack | Transfer) -> str:
 
 
 def describe_epsilon(norm: str | None, epsilon: float | None) -> str:
-    """Such as "1/255", or "0.5" for other norms than Linf; "-" for an attack without a ball."""
+    """Describe an epsilon: "1/255" for Linf, "0.5" for other norms, "-" for an attack without one."""
     return "-" if norm is None or epsilon is None else format_epsilon(epsilon, norm)
 
 
 def describe_speed(row: Row) -> str:
-    """What a measurement of speed was made on, and how; "" for any other row."""
+    """Describe device, batches and precision of a row of speed; "" for any other row."""
     condition = row.condition
     if not isinstance(condition, Speed):
         return ""
@@ -96,15 +96,15 @@ def describe_speed(row: Row) -> str:
 
 
 def describe_attention(top_k: Recorded) -> str:
-    """Such as "top-k 8", or "dense"."""
+    """Describe attention: "dense", or sparse such as "top-k 8"."""
     return mention(top_k) or "dense"
 
 
-def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _describe_parameters(parameters: Mapping[str, Any]) -> str:
-    """Such as "relative step 0.25, steps 10"."""
-    plain = json.dumps(_given(parameters), sort_keys=True)
+    """Describe hyperparameters, such as "relative step 0.25, steps 10"."""
+    plain = json.dumps(_without_none(parameters), sort_keys=True)
     return plain.translate(str.maketrans("", "", '{}":')).replace("_", " ")

@@ -1,4 +1,4 @@
-"""Two networks compared on the same images, or on the same seeds where each was trained with several."""
+"""Differences from the baseline, tested on the same images, or on the same seeds where there are several."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -22,32 +22,32 @@ from doublevit.statistics import (
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How much more one method has than another; `p` that there is no difference; over so many seeds.
+    """Holds the score of one method minus another's, over so many `seeds`, and the p value `p` that it is zero.
 
-    `corrected` is p by Holm's method over all comparisons with the baseline, where this is one of them.
+    `corrected_p` is p by Holm's method over all comparisons with the baseline, None for any other comparison.
     """
 
     estimate: Estimate
     p: float
     seeds: int = 1
-    corrected: float | None = None
+    corrected_p: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """How much more each method has than the baseline, by measure: "clean", "corrupted" and "change".
+    """Holds the difference of each method from the baseline by measure: "clean", "corrupted" and "change".
 
-    They are one family of `count` comparisons: all p values are corrected together, by Holm's method. What several
-    methods have in common, being the same networks, is counted once. None where two cannot be compared.
+    All are one family of `family_size` comparisons, whose p values are corrected together by Holm's method; methods
+    with the same members count once. A difference is None where two methods cannot be compared.
     """
 
     by_measure: Mapping[str, tuple[Difference | None, ...]]
-    count: int
+    family_size: int
     group: CorruptionGroup | None = None
 
 
-Measured = tuple[Estimate, float] | None
-"""A difference and its p value."""
+TestedDifference = tuple[Estimate, float] | None
+"""A difference with its p value; None where the two cannot be compared."""
 
 
 def differences(
@@ -57,57 +57,55 @@ def differences(
     group: CorruptionGroup | None,
     corrupted: Sequence[Sequence[CorruptedScores]],
 ) -> Differences:
-    """All methods compared with the one of index `baseline`.
+    """Compare all methods with the one of index `baseline`.
 
     Args:
-        methods: which of these are the same networks decides what is counted once.
+        methods: the methods; those with the same members count once.
         baseline: the index of the method that the others are compared with.
-        clean: top-1 on clean images of each seed of each method.
-        group: the corruptions of `corrupted`, if there are any.
-        corrupted: the same methods on corrupted images.
+        clean: top-1 on clean images, `clean[method][seed]`.
+        group: the corruptions of `corrupted`, None if there are none.
+        corrupted: scores on corrupted images, `corrupted[method][seed]`.
     """
     columns = {"clean": [compare_clean(scores, clean[baseline]) for scores in clean]}
     if group is not None:
         pairs = [(scores, corrupted[baseline]) for scores in corrupted]
-        columns["corrupted"] = [_compare(*pair, _of_means) for pair in pairs]
-        columns["change"] = [_compare(*pair, _of_changes) for pair in pairs]
-    return _corrected(columns, [method.identity for method in methods], baseline, group)
+        columns["corrupted"] = [_compare(*pair, _test_means) for pair in pairs]
+        columns["change"] = [_compare(*pair, _test_changes) for pair in pairs]
+    return _correct_together(columns, [method.identity for method in methods], baseline, group)
 
 
-def _corrected(
+def _correct_together(
     columns: Mapping[str, Sequence[Difference | None]],
     identities: Sequence[tuple[object, ...]],
     baseline: int,
     group: CorruptionGroup | None,
 ) -> Differences:
-    """Differences with p values corrected together; those of the baseline's own networks are None."""
-    others = {
-        measure: [None if own == identities[baseline] else each for each, own in zip(column, identities, strict=True)]
-        for measure, column in columns.items()
-    }
+    """Correct the p values of all columns together; methods with the baseline's members get None."""
     family: dict[tuple[str, tuple[object, ...]], float] = {}
-    for measure, column in others.items():
-        for each, own in zip(column, identities, strict=True):
-            if each is not None:
-                family.setdefault((measure, own), each.p)
+    for measure, column in columns.items():
+        for identity, difference in zip(identities, column, strict=True):
+            if difference is not None and identity != identities[baseline]:
+                family.setdefault((measure, identity), difference.p)
     corrected = dict(zip(family, holm(list(family.values())), strict=True))
     by_measure = {
         measure: tuple(
-            each and dataclasses.replace(each, corrected=corrected[measure, own])
-            for each, own in zip(column, identities, strict=True)
+            dataclasses.replace(difference, corrected_p=corrected[measure, identity])
+            if difference is not None and (measure, identity) in corrected
+            else None
+            for identity, difference in zip(identities, column, strict=True)
         )
-        for measure, column in others.items()
+        for measure, column in columns.items()
     }
     return Differences(by_measure, len(family), group)
 
 
 def compare_clean(scores: Sequence[Score], others: Sequence[Score]) -> Difference | None:
-    """Top-1 on the same clean images, by McNemar's test; None where they are not of the same images."""
-    return _compare(scores, others, _of_accuracies)
+    """Compare top-1 on the same clean images by McNemar's test; None where the images differ."""
+    return _compare(scores, others, _test_accuracies)
 
 
 def negated(difference: Difference | None) -> Difference | None:
-    """The same comparison the other way round."""
+    """Return the same comparison the other way round."""
     if difference is None:
         return None
     value, low, high = -difference.estimate.value, -difference.estimate.high, -difference.estimate.low
@@ -115,17 +113,18 @@ def negated(difference: Difference | None) -> Difference | None:
 
 
 def _compare(
-    scores: Sequence[Seeded], others: Sequence[Seeded], pair: Callable[[Seeded, Seeded], Measured]
+    scores: Sequence[Seeded], others: Sequence[Seeded], test: Callable[[Seeded, Seeded], TestedDifference]
 ) -> Difference | None:
-    measured = [each for both in same_seeds(scores, others) if (each := pair(*both))] if scores and others else []
-    if len(measured) > 1:
-        values = [estimate.value for estimate, _ in measured]
+    """Compare two methods: over seeds where several are shared, else over images by `test`."""
+    tested = [result for pair in same_seeds(scores, others) if (result := test(*pair))]
+    if len(tested) > 1:
+        values = [estimate.value for estimate, _ in tested]
         p = paired_mean_test(np.array(values), np.zeros(len(values)))
-        return Difference(over_seeds(values).estimate, p, len(measured))
-    return Difference(*measured[0]) if measured else None
+        return Difference(over_seeds(values).estimate, p, len(tested))
+    return Difference(*tested[0]) if tested else None
 
 
-def _of_accuracies(score: Score, other: Score) -> Measured:
+def _test_accuracies(score: Score, other: Score) -> TestedDifference:
     correct, reference = score.per_image, other.per_image
     if correct is None or reference is None or score.comparison_key != other.comparison_key:
         return None
@@ -134,7 +133,7 @@ def _of_accuracies(score: Score, other: Score) -> Measured:
     return paired_difference(correct, reference), mcnemar(correct, reference)
 
 
-def _of_means(scores: CorruptedScores, others: CorruptedScores) -> Measured:
+def _test_means(scores: CorruptedScores, others: CorruptedScores) -> TestedDifference:
     correct, reference = scores.correct(), others.correct()
     if correct is None or reference is None or scores.comparison_key != others.comparison_key:
         return None
@@ -142,7 +141,7 @@ def _of_means(scores: CorruptedScores, others: CorruptedScores) -> Measured:
     return paired_bootstrap(means, other_means), paired_mean_test(means, other_means)
 
 
-def _of_changes(scores: CorruptedScores, others: CorruptedScores) -> Measured:
+def _test_changes(scores: CorruptedScores, others: CorruptedScores) -> TestedDifference:
     pair, other_pair = scores.clean_and_cells(), others.clean_and_cells()
     if pair is None or other_pair is None or scores.comparison_key != others.comparison_key:
         return None

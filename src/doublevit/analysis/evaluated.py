@@ -1,4 +1,4 @@
-"""Networks as they were evaluated: what a row of a table is about."""
+"""Evaluated models, and methods: one or several of them as a row of the tables."""
 
 import dataclasses
 import functools
@@ -18,14 +18,14 @@ from doublevit.runs.folder import RunFolder, read_predictions
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import Row, row_from
 
-Kind = TypeVar("Kind", bound=Record)
+Condition = TypeVar("Condition", bound=Record)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedModel:
-    """A run's weights, used in one way: `rows`, the newest of each measurement.
+    """Holds a run's weights with one attention and one adaptation: the newest row of each condition and metric.
 
-    `recipe` is as recipe.json has it. `best`: these are not the last weights, but those that did best in validation.
+    `recipe` is as recipe.json has it. `best` tells that these are the best weights in validation, and not the last.
     """
 
     run: RunFolder
@@ -35,12 +35,12 @@ class EvaluatedModel:
 
     @property
     def top_k(self) -> Recorded:
-        """The sparse attention that it was evaluated with."""
+        """The sparse attention of the evaluation."""
         return self.rows[0].top_k
 
     @property
     def adapted(self) -> AdaptationId | None:
-        """How its batch norm was adapted."""
+        """How batch norm was adapted; None where it was not."""
         return self.rows[0].adapted
 
     @property
@@ -50,38 +50,38 @@ class EvaluatedModel:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The same for the same network used in the same way, whatever tables call it."""
+        """A key that is the same for the same weights, attention and adaptation, whatever tables call the model."""
         return self.run.path.resolve(), self.rows[0].checkpoint.weights, self.top_k, self.adapted
 
     @property
     def as_trained(self) -> bool:
-        """Whether these are the last weights, used as they were trained."""
+        """Whether these are the last weights, with the attention of training and not adapted."""
         return not self.best and not self.adapted and self.top_k == trained_top_k(self.recipe)
 
     def clean_predictions(self) -> tuple[Row, Predictions] | None:
-        """Top-1 on the most clean images, and what was predicted for them; None where either is missing or damaged."""
+        """Return top-1 on the most clean images with its predictions; None where either is missing or damaged."""
         row = max((row for row, _ in self.rows_of(Clean, "top-1")), key=lambda row: row.count, default=None)
         predictions = _predictions(self.run.predictions_path(row), row) if row else None
         return (row, predictions) if row and predictions else None
 
-    def rows_of(self, kind: type[Kind], metric: str | None = None) -> list[tuple[Row, Kind]]:
-        """The rows with a kind of condition, and of a metric, each with its condition."""
+    def rows_of(self, condition: type[Condition], metric: str | None = None) -> list[tuple[Row, Condition]]:
+        """List the rows with a type of condition, and with a metric if given, each with its condition."""
         return [
             (row, row.condition)
             for row in self.rows
-            if isinstance(row.condition, kind) and metric in (None, row.metric)
+            if isinstance(row.condition, condition) and metric in (None, row.metric)
         ]
 
     def correct(self, row: Row) -> np.ndarray | None:
-        """Whether each image was recognized, bool (N,); None where the predictions are not there, or damaged."""
+        """Return whether each image of a row was recognized, bool (N,); None without readable predictions."""
         return _correct(self.run.predictions_path(row), strict_json.encode(row))
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A row of the tables: one network, or as many as there are seeds, under one name, in a group of rows.
+    """Stands for a row of the tables: a model trained with one seed or with several, its `members`.
 
-    `same_as` names another method that is the same run, "" if there is none.
+    `same_as` is the label of an earlier method that is the same run, "" if there is none.
     """
 
     label: str
@@ -91,16 +91,16 @@ class Method:
 
     @property
     def first(self) -> EvaluatedModel:
-        """The network of the first seed."""
+        """The model of the first seed."""
         return self.members[0]
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The same for methods that are the same networks."""
+        """A key that is the same for methods with the same members."""
         return tuple(member.identity for member in self.members)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)  # by JSON, since rows cannot be hashed
 def _correct(path: Path, row_as_json: bytes) -> np.ndarray | None:
     row = row_from(strict_json.decode(row_as_json, dict))
     predictions = _predictions(path, row)
@@ -108,7 +108,7 @@ def _correct(path: Path, row_as_json: bytes) -> np.ndarray | None:
 
 
 def _predictions(path: Path, row: Row) -> Predictions | None:
-    """What was predicted for each image; None where that is not there, or damaged, which the comparison remarks on."""
+    """Read predictions; None where they are missing or damaged, which `compare_runs` remarks on."""
     try:
         return read_predictions(path, row) if path.is_file() else None
     except UserError:
@@ -116,43 +116,44 @@ def _predictions(path: Path, row: Row) -> Predictions | None:
 
 
 def evaluated_models(run: RunFolder, rows: Sequence[Row]) -> list[EvaluatedModel]:
-    """The newest weights in `rows`, and the best where these are others, in every way of use; as trained first."""
-    recipe, models, present = run.recipe(), [], _present(rows)
-    for weights in present:
+    """Return a model for each variant (attention, adaptation) of the newest last and best weights; as trained first."""
+    recipe, models, last_and_best = run.recipe(), [], _last_and_best_weights(rows)
+    for weights in last_and_best:
         of_weights = [row for row in rows if row.checkpoint.weights == weights]
-        for use in dict.fromkeys((row.top_k, row.adapted) for row in of_weights):
-            used = _newest(row for row in of_weights if (row.top_k, row.adapted) == use)
-            models.append(EvaluatedModel(run, recipe, used, best=weights != present[0]))
+        for variant in dict.fromkeys((row.top_k, row.adapted) for row in of_weights):
+            of_variant = _newest_rows(row for row in of_weights if (row.top_k, row.adapted) == variant)
+            models.append(EvaluatedModel(run, recipe, of_variant, best=weights != last_and_best[0]))
     return sorted(models, key=lambda model: not model.as_trained)
 
 
 def variants(models: Sequence[EvaluatedModel]) -> list[str]:
-    """What must be said of each of a run's models beside its name, where it was not used as trained."""
-    short = [_variant(model, model.adapted and model.adapted.method) for model in models]
-    alike = Counter(short)
+    """Describe each model of a run, to follow its name: "" as trained, else such as ", best checkpoint, top-k 8"."""
+    short = [_describe_variant(model, model.adapted and model.adapted.method) for model in models]
+    counts = Counter(short)
     return [
-        text if alike[text] == 1 else _variant(model, model.adapted) for text, model in zip(short, models, strict=True)
+        text if counts[text] == 1 else _describe_variant(model, model.adapted)
+        for text, model in zip(short, models, strict=True)
     ]
 
 
-def _variant(model: EvaluatedModel, adapted: object) -> str:
+def _describe_variant(model: EvaluatedModel, adapted: AdaptationId | str | None) -> str:
     best = ", best checkpoint" if model.best else ""
-    other = f", {describe_attention(model.top_k)}" if model.top_k != trained_top_k(model.recipe) else ""
-    return best + other + (f", adapted ({adapted})" if adapted else "")
+    attention = f", {describe_attention(model.top_k)}" if model.top_k != trained_top_k(model.recipe) else ""
+    return best + attention + (f", adapted ({adapted})" if adapted else "")
 
 
 def trained_top_k(recipe: Mapping[str, Any]) -> Recorded:
-    """The sparse attention that a recipe trains with."""
+    """Return the sparse attention that a recipe trains with."""
     return recorded(recipe["model"].get("top_k", "none"))
 
 
-def _present(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The newest weights that are the last of their training (or any), and the newest that were its best."""
-    newest = [[row for row in rows if row.checkpoint.which == which] for which in ("last", "best")]
-    return list(dict.fromkeys(some[-1].checkpoint.weights for some in newest if some))
+def _last_and_best_weights(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the newest last weights, if any, then the newest best weights, if any and not the same."""
+    by_checkpoint = [[row for row in rows if row.checkpoint.which == which] for which in ("last", "best")]
+    return list(dict.fromkeys(of_checkpoint[-1].checkpoint.weights for of_checkpoint in by_checkpoint if of_checkpoint))
 
 
-def _newest(rows: Iterable[Row]) -> tuple[Row, ...]:
+def _newest_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
     newest: dict[bytes, Row] = {}
     for row in rows:
         key = strict_json.canonical([images_key(row), row.condition, row.metric, row.precision])

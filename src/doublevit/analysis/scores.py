@@ -1,4 +1,4 @@
-"""Numbers of one column: chosen so that they can be compared, and the best of them found by a paired test."""
+"""Scores in columns: which of them may be compared, and which is the best by a paired test."""
 
 import dataclasses
 import functools
@@ -14,13 +14,13 @@ from doublevit.runs.row import Row
 from doublevit.statistics import Estimate, holm, mcnemar, over_seeds, paired_mean_test
 
 SIGNIFICANT = 0.05
-Chosen = TypeVar("Chosen")
-Options = Mapping[str, tuple[int, Chosen]]
-"""What a method has to choose from: by comparison key, how many images it is of, and the thing itself."""
+Choice = TypeVar("Choice")
+Options = Mapping[str, tuple[int, Choice]]
+"""What to choose from for a method: by comparison key, the number of images, and the choice itself."""
 
 
 class HasSeed(Protocol):
-    """What belongs to a training run of some seed."""
+    """Belongs to a training run with a seed."""
 
     @property
     def seed(self) -> int: ...
@@ -31,10 +31,10 @@ Seeded = TypeVar("Seeded", bound=HasSeed)
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A number and its interval, of `count` images; `per_image` float or bool (N,), what each of them contributes.
+    """Holds a value on `count` images with its interval, and `per_image` the score of each, float or bool (N,).
 
-    `comparison_key` tells apart what cannot be compared: other images, another attack; `description` is the same in
-    words; `seed` is that of the training run.
+    Only scores with the same `comparison_key` (images, attack, ...) may be compared; `description` says the same in
+    words. `seed` is that of the training run.
     """
 
     value: float
@@ -50,12 +50,12 @@ class Score:
 
     @property
     def estimate(self) -> Estimate:
-        """The number and its interval."""
+        """The value with its interval."""
         return Estimate(self.value, self.low, self.high)
 
 
 def row_score(model: EvaluatedModel, row: Row, key: str = "", description: str = "") -> Score:
-    """The score of a row; without another key it is told apart by its images."""
+    """Return the score of a row; without `key`, it may be compared with all scores of the same images."""
     return Score(
         *(row.value, row.low, row.high, row.count),
         comparison_key=key or images_key(row),
@@ -68,15 +68,15 @@ def row_score(model: EvaluatedModel, row: Row, key: str = "", description: str =
 
 @dataclasses.dataclass(frozen=True)
 class ScoreColumn:
-    """The scores of one measure: for each method one for each of its seeds, or () where it was not measured.
+    """Holds the scores of one measure, `scores[method][seed]`, () for a method without.
 
-    `rising`: whether more is better. `repeated` names methods that are the same networks as one before them, which
-    stand in the column, but in no test.
+    `duplicates` are the indices of methods that are the same run as an earlier one: they stand in the column, but in no
+    test.
     """
 
     scores: tuple[tuple[Score, ...], ...]
-    rising: bool = True
-    repeated: frozenset[int] = frozenset()
+    higher_is_better: bool = True
+    duplicates: frozenset[int] = frozenset()
 
     @functools.cached_property
     def usual_key(self) -> str:
@@ -89,11 +89,11 @@ class ScoreColumn:
         return _most_common(scores[0].precision for scores in self.scores if scores)
 
     def is_usual(self, index: int) -> bool:
-        """Whether a method's score may be compared with most others of the column."""
+        """Return whether a method has the comparison key that most methods have."""
         return bool(self.scores[index]) and self.scores[index][0].comparison_key == self.usual_key
 
     def estimate(self, index: int) -> Estimate | None:
-        """A method's number with its interval: for the images drawn, or over seeds where there are several."""
+        """Return a method's value with its interval: over images, or over seeds where there are several."""
         scores = self.scores[index]
         if len(scores) > 1:
             return over_seeds([score.value for score in scores]).estimate
@@ -101,43 +101,46 @@ class ScoreColumn:
 
     @functools.cached_property
     def best(self) -> int | None:
-        """The method that beats every other that it can be compared with; None where no test bears that out.
+        """The index of the method that is significantly better than all others it may be compared with, or None.
 
-        The test is paired, on the same images, or on the same seeds where there are several; Holm's method corrects
-        for how many there are.
+        The tests are paired, by images, or by seeds where there are several; Holm's method corrects for their number.
         """
-        ranked = self.ranked
-        if len(ranked) < 2:
+        if len(self.ranked) < 2:
             return None
-        tests = [_p_value(self.scores[ranked[0]], self.scores[other]) for other in ranked[1:]]
-        return ranked[0] if all(p < SIGNIFICANT for p in holm(tests)) else None
+        first, *others = self.ranked
+        p_values = [_p_value(self.scores[first], self.scores[other]) for other in others]
+        return first if all(p < SIGNIFICANT for p in holm(p_values)) else None
 
     @functools.cached_property
     def ranked(self) -> tuple[int, ...]:
-        """The methods that may be compared, the best first."""
-        known = [index for index in range(len(self.scores)) if self.is_usual(index) and index not in self.repeated]
-        return tuple(sorted(known, key=lambda index: _mean(self.scores[index]), reverse=self.rising))
+        """The indices of the methods that may be compared, the best first."""
+        indices = [index for index in range(len(self.scores)) if self.is_usual(index) and index not in self.duplicates]
+        return tuple(sorted(indices, key=lambda index: _mean(self.scores[index]), reverse=self.higher_is_better))
 
 
-def choose(options: Sequence[Options[Chosen]]) -> list[Chosen | None]:
-    """Choose of each method's options that which most methods have; else its own with the most images."""
-    have = Counter(key for own in options for key in own)
-    most = {key: max(own[key][0] for own in options if key in own) for key in have}
-    ranks = {key: (have[key], most[key], key) for key in have}
-    return [max(own.items(), key=lambda entry: ranks[entry[0]])[1][1] if own else None for own in options]
+def choose_comparable(options_by_method: Sequence[Options[Choice]]) -> list[Choice | None]:
+    """Choose for each method the option that most methods have, of equals that of the most images; None without any."""
+    method_counts = Counter(key for options in options_by_method for key in options)
+    image_counts = {key: max(own[key][0] for own in options_by_method if key in own) for key in method_counts}
+    ranks = {key: (method_counts[key], image_counts[key], key) for key in method_counts}
+    keys = [max(options, key=lambda key: ranks[key], default=None) for options in options_by_method]
+    return [None if key is None else options[key][1] for key, options in zip(keys, options_by_method, strict=True)]
 
 
-def options_of_all(
-    method: Method, options: Callable[[EvaluatedModel], Options[Chosen]]
-) -> dict[str, tuple[int, tuple[Chosen, ...]]]:
-    """What every member of a method has to choose from: one of each member."""
-    each = [options(member) for member in method.members]
-    shared = [key for key in each[0] if all(key in other for other in each)]
-    return {key: (each[0][key][0], tuple(own[key][1] for own in each)) for key in shared}
+def shared_options(
+    method: Method, options_of: Callable[[EvaluatedModel], Options[Choice]]
+) -> dict[str, tuple[int, tuple[Choice, ...]]]:
+    """Return the options that all members of a method have, each as a tuple of one choice for each member."""
+    by_member = [options_of(member) for member in method.members]
+    shared = [key for key in by_member[0] if all(key in options for options in by_member)]
+    return {key: (by_member[0][key][0], tuple(options[key][1] for options in by_member)) for key in shared}
 
 
 def same_seeds(scores: Sequence[Seeded], others: Sequence[Seeded]) -> list[tuple[Seeded, Seeded]]:
-    """What two methods have of the same seeds, in pairs; of two of one seed each, these, whatever seeds they are."""
+    """Pair what two methods have of the same seeds.
+
+    Methods of a single seed each are paired whatever their seeds: the test is then over images.
+    """
     if len(scores) == len(others) == 1:
         return [(scores[0], others[0])]
     by_seed = {other.seed: other for other in others}
@@ -153,15 +156,15 @@ def _mean(scores: Sequence[Score]) -> float:
 
 
 def _p_value(scores: Sequence[Score], others: Sequence[Score]) -> float:
-    """The p value that both are equal; 1 where that cannot be tested."""
+    """Return the p value that two methods are equal; 1 where that cannot be tested."""
     pairs = same_seeds(scores, others)
     if len(pairs) > 1:
         return paired_mean_test(*np.array([[score.value, other.value] for score, other in pairs]).T)
     if not pairs:
         return 1.0
-    of_images, of_others = pairs[0][0].per_image, pairs[0][1].per_image
-    if of_images is None or of_others is None or of_images.shape != of_others.shape:
+    first, second = pairs[0][0].per_image, pairs[0][1].per_image
+    if first is None or second is None or first.shape != second.shape:
         return 1.0
-    if of_images.dtype == of_others.dtype == bool:
-        return mcnemar(of_images, of_others)
-    return paired_mean_test(of_images.astype(np.float64), of_others.astype(np.float64))
+    if first.dtype == second.dtype == bool:
+        return mcnemar(first, second)
+    return paired_mean_test(first.astype(np.float64), second.astype(np.float64))

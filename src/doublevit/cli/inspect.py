@@ -61,7 +61,7 @@ def errors(arguments: Sequence[str]) -> None:
 
 def _show_measurement(analysis: "ErrorAnalysis") -> None:
     """Print the result in one sentence, and which measurement it is of."""
-    row, error = analysis.measurement.row, analysis.calibration.equal_width.error
+    row, error = analysis.measurement.row, analysis.calibration.equal_width.ece
     say(
         f"{analysis.title}: {row.value:.1%} of {row.count:,} images right (95 % interval {row.low:.1%} to"
         f" {row.high:.1%}), expected calibration error {error.value:.1%} ({error.low:.1%} to {error.high:.1%})"
@@ -82,7 +82,7 @@ def _show_tables(analysis: "ErrorAnalysis", worst: int) -> None:
     from doublevit.report.tables.errors import calibration_table, class_table, pair_table
 
     names = analysis.measured.class_names
-    taken_for = {pair.true: pair for pair in reversed(analysis.confusions)}  # the most frequent overwrites others
+    taken_for = {pair.label: pair for pair in reversed(analysis.confusions)}  # the most frequent overwrites others
     rising, best = worst_first(analysis.classes), best_first(analysis.classes)
     out.print(terminal(class_table("worst-classes", "Worst classes", rising[:worst], names, taken_for)))
     if len(rising) > worst:

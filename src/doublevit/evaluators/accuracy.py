@@ -16,7 +16,7 @@ from doublevit.evaluators.prediction import accuracy_result, expected_accuracy
 from doublevit.runs.conditions import Clean, CorruptionMean, ModelId, frost_of
 from doublevit.runs.results import EvalResult, Expected, Results
 from doublevit.runs.row import Row
-from doublevit.statistics import Estimate, mean_accuracy, relative_change, relative_error
+from doublevit.statistics import Estimate, mean_accuracy, mean_corruption_error, relative_change
 
 RELATIVE_ERROR = "error relative to another model"
 CellResults = Mapping[Cell, EvalResult]
@@ -135,7 +135,7 @@ class CorruptionEvaluator:
                 yield row(f"relative change of top-{k}", change, against_clean)
         if self.reference is not None and _errs_on_each(self.reference, cells):
             correct, reference_correct = (stack_correct(model, 1, cells) for model in (cells, self.reference))
-            estimate = relative_error(correct, reference_correct, [name for name, _ in cells])
+            estimate = mean_corruption_error(correct, reference_correct, [name for name, _ in cells])
             yield row(RELATIVE_ERROR, estimate, msgspec.structs.replace(condition, relative_to=self.reference_id))
 
 

@@ -10,11 +10,11 @@ from doublevit.analysis.classes import (
     Confusion,
     class_results,
     confusions,
-    labels_and_answers,
-    surest_mistakes,
+    labels_and_predictions,
+    most_confident_mistakes,
 )
-from doublevit.analysis.measured_images import MeasuredImages, measured_images, numbered
-from doublevit.analysis.measurements import SavedMeasurement, fitting
+from doublevit.analysis.evaluated_images import EvaluatedImages, evaluated_images, without_images
+from doublevit.analysis.saved_predictions import SavedPredictions, find_predictions
 from doublevit.data import DataConfig, Dataset, load
 from doublevit.errors import UserError
 from doublevit.files import whole_file, writable_folder
@@ -45,13 +45,13 @@ FILES = {
 class ErrorAnalysis:
     """Holds the errors of a measurement, the newest of `fitting` that fit the condition; `folder` holds the files."""
 
-    measurement: SavedMeasurement
+    measurement: SavedPredictions
     fitting: int
     predictions: Predictions
     classes: list[ClassResult]
     confusions: list[Confusion]
     calibration: Calibration
-    measured: MeasuredImages
+    measured: EvaluatedImages
     folder: Path
 
     @property
@@ -69,7 +69,7 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
 
     Args:
         path: the folder of the run.
-        condition: words as `analysis.measurements.fitting` takes them.
+        condition: words as `analysis.saved_predictions.find_predictions` takes them.
         worst: how many classes are named in the plot.
         shown: how many mistakes the gallery shows, 0 for none.
 
@@ -79,10 +79,10 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     top_k = recorded(recipe.model.top_k)
-    fit = sorted(fitting(run, condition), key=lambda saved: (saved.row.top_k == top_k, not saved.row.adapted))
-    measurement, predictions = fit[-1], fit[-1].predictions()
+    fit = sorted(find_predictions(run, condition), key=lambda saved: (saved.row.top_k == top_k, not saved.row.adapted))
+    measurement, predictions = fit[-1], fit[-1].load()
     measured = _measured_images(recipe.data, measurement, predictions)
-    labels, answers = labels_and_answers(predictions)
+    labels, answers = labels_and_predictions(predictions)
     analysis = ErrorAnalysis(
         measurement=measurement,
         fitting=len(fit),
@@ -97,13 +97,13 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
     return analysis
 
 
-def _measured_images(config: DataConfig, measurement: SavedMeasurement, predictions: Predictions) -> MeasuredImages:
+def _measured_images(config: DataConfig, measurement: SavedPredictions, predictions: Predictions) -> EvaluatedImages:
     try:
         val: Dataset = load(dataclasses.replace(config, download=False))["val"]
     except (UserError, OSError) as error:
         remark = f"the images cannot be had, so classes are told by number, and there is no gallery ({error})"
-        return numbered(predictions, remark)
-    return measured_images(measurement.row, predictions, val, config.cache)
+        return without_images(predictions, remark)
+    return evaluated_images(measurement.row, predictions, val, config.cache)
 
 
 def _write(analysis: ErrorAnalysis, worst: int, shown: int) -> None:
@@ -115,13 +115,13 @@ def _write(analysis: ErrorAnalysis, worst: int, shown: int) -> None:
     write_calibration(folder / "calibration.json", analysis.calibration, analysis.measurement.row)
     plots.save(plots.reliability(analysis.calibration, analysis.title), folder / "reliability")
     plots.save(plots.classes(analysis.classes, images.class_names, worst, analysis.title), folder / "classes")
-    confused = plots.confusion(*labels_and_answers(analysis.predictions), images.class_names)
+    confused = plots.confusion(*labels_and_predictions(analysis.predictions), images.class_names)
     plots.save(confused, folder / "confusion")
     _write_gallery(analysis, shown)
 
 
 def _write_gallery(analysis: ErrorAnalysis, shown: int) -> None:
-    measured, indices = analysis.measured, surest_mistakes(analysis.predictions, shown)
+    measured, indices = analysis.measured, most_confident_mistakes(analysis.predictions, shown)
     if measured.images is None or not len(indices):
         return
     total = sum(confusion.images for confusion in analysis.confusions)

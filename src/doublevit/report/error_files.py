@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from doublevit.analysis.calibration import Binned, Calibration
+from doublevit.analysis.calibration import Calibration, ReliabilityBins
 from doublevit.analysis.classes import ClassResult, Confusion
 from doublevit.files import write_text
 from doublevit.runs.row import Row
@@ -39,7 +39,7 @@ def write_classes(path: Path, results: Iterable[ClassResult], ids: Sequence[str]
 def write_pairs(path: Path, pairs: Iterable[Confusion], ids: Sequence[str], names: Sequence[str]) -> None:
     """Write a row for every pair of classes of which one was taken for the other."""
     rows = (
-        [cell for label in (pair.true, pair.answer) for cell in (label, ids[label], names[label])]
+        [cell for label in (pair.label, pair.predicted) for cell in (label, ids[label], names[label])]
         + [pair.images, pair.fraction]
         for pair in pairs
     )
@@ -53,7 +53,7 @@ def write_calibration(path: Path, calibration: Calibration, row: Row) -> None:
         "measurement": {key: value for key, value in facts.items() if key != "version"},
         "accuracy": dataclasses.asdict(Estimate(row.value, row.low, row.high)),
         "mean_confidence": calibration.confidence,
-        "mean_negative_log_likelihood": calibration.log_likelihood,
+        "mean_negative_log_likelihood": calibration.negative_log_likelihood,
         "equal_width": _binned(calibration.equal_width),
         "equal_mass": _binned(calibration.equal_mass),
     }
@@ -62,9 +62,9 @@ def write_calibration(path: Path, calibration: Calibration, row: Row) -> None:
 
 def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) -> list[object]:
     fractions = (result.accuracy, result.low, result.high) if result.images else ("", "", "")
-    of_answered = result.right / result.answered if result.answered else ""
+    of_answered = result.correct / result.predicted if result.predicted else ""
     label = result.label
-    return [label, ids[label], names[label], result.images, result.right, *fractions, result.answered, of_answered]
+    return [label, ids[label], names[label], result.images, result.correct, *fractions, result.predicted, of_answered]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -76,11 +76,11 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     write_text(path, text.getvalue())
 
 
-def _binned(bins: Binned) -> dict[str, Any]:
-    largest, images = bins.largest
+def _binned(bins: ReliabilityBins) -> dict[str, Any]:
+    largest, images = bins.mce
     return {
-        "expected_calibration_error": dataclasses.asdict(bins.error),
-        "if_calibrated": {"mean": bins.by_chance[0], "percentile_95": bins.by_chance[1]},
+        "expected_calibration_error": dataclasses.asdict(bins.ece),
+        "if_calibrated": {"mean": bins.ece_if_calibrated[0], "percentile_95": bins.ece_if_calibrated[1]},
         "maximum_calibration_error": {"value": largest, "images_in_its_bin": images},
         "edges": bins.edges.tolist(),
         "images": bins.counts.tolist(),

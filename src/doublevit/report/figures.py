@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from doublevit.analysis.attacked import AttackSetting
 from doublevit.analysis.calibration import calibration
-from doublevit.analysis.classes import labels_and_answers
-from doublevit.analysis.comparison import MOST_RUNS, Comparison, CorruptedComparison
+from doublevit.analysis.classes import labels_and_predictions
+from doublevit.analysis.comparison import MAX_DETAILED_RUNS, Comparison, CorruptedComparison
 from doublevit.analysis.corrupted import CorruptedScores
-from doublevit.analysis.costs import training_course
+from doublevit.analysis.costs import training_history
 from doublevit.analysis.descriptions import describe_speed
 from doublevit.analysis.evaluated import Method
 from doublevit.report import plots
@@ -29,12 +29,12 @@ def all_plots(comparison: Comparison, class_names: Sequence[str] | None) -> Iter
         if not attack.part_of:
             yield from _attack(comparison, settings[0])
     yield from _speed(comparison)
-    for method in comparison.shown_alone[:MOST_RUNS]:
+    for method in comparison.distinct_methods[:MAX_DETAILED_RUNS]:
         yield from _errors(method, class_names)
 
 
 def _training(comparison: Comparison) -> Iterator[Plot]:
-    courses = [course for method in comparison.shown_alone if (course := training_course(method))]
+    courses = [course for method in comparison.distinct_methods if (course := training_history(method))]
     if courses:
         caption = (
             "Training: loss, and accuracy on training images (as augmented, dashed) and validation images (solid)."
@@ -44,7 +44,7 @@ def _training(comparison: Comparison) -> Iterator[Plot]:
 
 def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iterator[Plot]:
     group = corrupted.group
-    measured = [index for index in comparison.alone if corrupted.scores[index]]
+    measured = [index for index in comparison.distinct if corrupted.scores[index]]
     usual = [index for index in measured if corrupted.clean.is_usual(index)]
     if not usual:
         return
@@ -52,7 +52,7 @@ def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iter
     chosen = {comparison.methods[index].label: corrupted.scores[index][0] for index in usual}
     curves = {label: _by_severity(scores, group.corruptions) for label, scores in chosen.items()}
     clean = {label: _estimate(scores.clean) for label, scores in chosen.items()}
-    caption = f"Accuracy by severity (0: clean) under {group.title}; {corrupted.usual.description}{left_out}."
+    caption = f"Accuracy by severity (0: clean) under {group.title}; {corrupted.usual_scores.description}{left_out}."
     yield Plot("severity", "robustness", caption, lambda: plots.severity_curves(curves, clean))
     if len(chosen) < 2:
         return
@@ -69,7 +69,7 @@ def _corruptions(comparison: Comparison, corrupted: CorruptedComparison) -> Iter
 
 def _left_out(comparison: Comparison, indices: Sequence[int]) -> str:
     """Return the end of a caption: which seed is shown, and which networks are left out."""
-    several = any(len(method.members) > 1 for method in comparison.shown_alone)
+    several = any(len(method.members) > 1 for method in comparison.distinct_methods)
     labels = ", ".join(comparison.methods[index].label for index in indices)
     seeds = ", of the first seed of each" if several else ""
     return seeds + (f", without what was measured otherwise: {labels}" if labels else "")
@@ -84,7 +84,7 @@ def _by_severity(scores: CorruptedScores, corruptions: Sequence[str]) -> dict[st
 
 def _attack(comparison: Comparison, setting: AttackSetting) -> Iterator[Plot]:
     attack, norm = setting.attack, setting.attack.norm
-    shown = [index for index in comparison.alone if setting.scores[index]]
+    shown = [index for index in comparison.distinct if setting.scores[index]]
     curves = {
         comparison.methods[index].label: {
             epsilon: score.estimate for epsilon, score in setting.scores[index][0].by_epsilon.items()
@@ -94,7 +94,9 @@ def _attack(comparison: Comparison, setting: AttackSetting) -> Iterator[Plot]:
     if norm and max(map(len, curves.values()), default=0) >= FEWEST_EPSILONS:
         others = comparison.attacks[attack][1:]
         missing = [
-            index for index in comparison.alone if index not in shown and any(other.scores[index] for other in others)
+            index
+            for index in comparison.distinct
+            if index not in shown and any(other.scores[index] for other in others)
         ]
         left_out = _left_out(comparison, missing)
         caption = f"Accuracy under {attack.name} by epsilon; {setting.description}{left_out}."
@@ -106,7 +108,7 @@ def _speed(comparison: Comparison) -> Iterator[Plot]:
     top1 = comparison.clean["top-1"]
     speeds = {
         index: speed
-        for index in comparison.alone
+        for index in comparison.distinct
         if top1.scores[index] and (speed := comparison.costs[index].rows.get("inference images/s"))
     }
     devices = [describe_speed(speed) for speed in speeds.values()]
@@ -133,7 +135,7 @@ def _errors(method: Method, class_names: Sequence[str] | None) -> Iterator[Plot]
     (row, predictions), label = measurement, method.label
     caption = f"{label}: how often it is right, by how sure it says it is (n = {row.count:,})."
     yield Plot(f"reliability-{label}", "errors", caption, lambda: plots.reliability(calibration(predictions), label))
-    labels, answers = labels_and_answers(predictions)
+    labels, answers = labels_and_predictions(predictions)
     names = class_names or [f"class {number}" for number in range(1 + int(max(labels.max(), answers.max())))]
     if len(names) > max(labels.max(), answers.max()):
         caption = f"{label}: true classes in rows, answers in columns."

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from doublevit.analysis.classes import surest_mistakes
-from doublevit.analysis.comparison import MOST_RUNS, Comparison
+from doublevit.analysis.classes import most_confident_mistakes
+from doublevit.analysis.comparison import MAX_DETAILED_RUNS, Comparison
 from doublevit.analysis.corrupted import CorruptionGroup
 from doublevit.analysis.evaluated import Method
-from doublevit.analysis.measured_images import measured_images
+from doublevit.analysis.evaluated_images import evaluated_images
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.corrupted_sets.sets import on_the_fly
 from doublevit.corruptions import SEVERITIES
@@ -48,7 +48,7 @@ def mistakes(method: Method, val: Dataset, cache: Path) -> Picture | None:
     if (measurement := method.first.clean_predictions()) is None:
         return None
     row, predictions = measurement
-    measured, indices = measured_images(row, predictions, val, cache), surest_mistakes(predictions, MISTAKES)
+    measured, indices = evaluated_images(row, predictions, val, cache), most_confident_mistakes(predictions, MISTAKES)
     if measured.images is None or not len(indices):
         return None
     heading = f"{method.label}, clean images"
@@ -80,7 +80,7 @@ def every_gallery(comparison: Comparison, val: Dataset | None, cache: Path) -> d
         val: the validation images, if they can be loaded.
         cache: the folder of downloaded data.
     """
-    shown = [method for method in comparison.shown_alone if method.first.as_trained][:MOST_RUNS]
+    shown = [method for method in comparison.distinct_methods if method.first.as_trained][:MAX_DETAILED_RUNS]
     pictures: dict[str, list[Picture]] = {"images": [], "robustness": [], "errors": []}
     if val is not None:
         pictures["images"].append(examples(val))

@@ -1,8 +1,6 @@
-"""What right answers on some images say about the truth: intervals, tests of pairs, resampling, several seeds."""
+"""Statistics of accuracies: confidence intervals, paired tests, the bootstrap, and spread over seeds."""
 
 from doublevit.statistics.proportions import (
-    FEW,
-    Z_95,
     Estimate,
     Spread,
     holm,
@@ -11,19 +9,17 @@ from doublevit.statistics.proportions import (
     paired_difference,
     wilson_interval,
 )
-from doublevit.statistics.resampling import ROUNDS, Statistic, bootstrap, paired_bootstrap
+from doublevit.statistics.resampling import RESAMPLES, Statistic, bootstrap, paired_bootstrap
 from doublevit.statistics.robustness import (
     change_difference,
     mean_accuracy,
+    mean_corruption_error,
     paired_mean_test,
     relative_change,
-    relative_error,
 )
 
 __all__ = [
-    "FEW",
-    "ROUNDS",
-    "Z_95",
+    "RESAMPLES",
     "Estimate",
     "Spread",
     "Statistic",
@@ -32,11 +28,11 @@ __all__ = [
     "holm",
     "mcnemar",
     "mean_accuracy",
+    "mean_corruption_error",
     "over_seeds",
     "paired_bootstrap",
     "paired_difference",
     "paired_mean_test",
     "relative_change",
-    "relative_error",
     "wilson_interval",
 ]

@@ -1,4 +1,4 @@
-"""How often a classifier is right, whether another is right more often, and what other seeds would give."""
+"""Confidence intervals and paired tests of accuracies, spread over seeds, and correction of p values."""
 
 import dataclasses
 import math
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Z_95 = 1.959963984540054  # 97.5 % of a normal distribution lie below
-FEW = 25  # pairs that differ, below which the chi-square distribution is too coarse
+Z_95 = 1.959963984540054  # the 97.5th percentile of the standard normal distribution
+MCNEMAR_EXACT_BELOW = 25  # discordant samples, below which the chi-square distribution is too coarse
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number that was measured, and its interval."""
+    """Holds an estimated value with its confidence interval from `low` to `high`."""
 
     value: float
     low: float
@@ -20,7 +20,7 @@ class Estimate:
 
 
 def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a proportion, in 0..1.
+    """Return the Wilson score interval of the proportion `correct / count`, in 0..1.
 
     Unlike the textbook interval it stays inside 0..1 and keeps its coverage near 0 and 1 and for small `count`
     (Wilson 1927; Brown, Cai and DasGupta 2001).
@@ -37,41 +37,41 @@ def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> tuple
 
 
 def mcnemar(correct: np.ndarray, other_correct: np.ndarray) -> float:
-    """McNemar's p value that two classifiers are right equally often, from what they said of the same samples.
+    """Return McNemar's p value that two classifiers are equally accurate on the same samples.
 
-    Exact (binomial) where fewer than 25 samples are known to one of the two alone, else chi-square with continuity
-    correction (McNemar 1947; Edwards 1948), which goes no further than to no difference.
+    The test is exact (binomial) where fewer than 25 samples are discordant, else chi-square with continuity correction
+    (McNemar 1947; Edwards 1948).
 
     Args:
-        correct: whether each sample was recognized, bool (N,).
-        other_correct: the same of the other classifier.
+        correct: whether the first classifier recognized each sample, bool (N,).
+        other_correct: whether the other one did, bool (N,).
 
     Raises:
-        ValueError: these are not of the same samples, or of none.
+        ValueError: the shapes differ or hold no sample.
     """
     from scipy.stats import binomtest, chi2
 
     won, lost = _discordant(correct, other_correct)
-    if won == lost:
+    if won == lost:  # where the continuity correction would overshoot
         return 1.0
-    if won + lost < FEW:
+    if won + lost < MCNEMAR_EXACT_BELOW:
         return float(binomtest(won, won + lost).pvalue)
     return float(chi2.sf((abs(won - lost) - 1) ** 2 / (won + lost), 1))
 
 
 def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> Estimate:
-    """How much more often `correct` is right than `other_correct` on the same samples, with its 95 % interval.
+    """Estimate the accuracy of one classifier minus another's on the same samples, with its 95 % interval.
 
     The interval is Wald's with one sample added to each kind of disagreement (Bonett and Price 2012), which Fagerland,
-    Lydersen and Laake (2014) recommend: unlike the bootstrap it has a width where no sample or hardly any differs, it
-    keeps its coverage there, and there is nothing to draw.
+    Lydersen and Laake (2014) recommend: unlike the bootstrap it keeps its width and coverage where no sample or hardly
+    any is discordant, and needs no random numbers.
 
     Args:
-        correct: whether each sample was recognized, bool (N,).
-        other_correct: the same of the other classifier.
+        correct: whether the first classifier recognized each sample, bool (N,).
+        other_correct: whether the other one did, bool (N,).
 
     Raises:
-        ValueError: these are not of the same samples, or of none.
+        ValueError: the shapes differ or hold no sample.
     """
     won, lost = _discordant(correct, other_correct)
     count = len(correct)
@@ -80,15 +80,11 @@ def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> Estimat
     return Estimate((won - lost) / count, max(-1.0, more - less - half), min(1.0, more - less + half))
 
 
-def differences(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How much more each sample counts for the first than for the other, float64 (N,).
-
-    Args:
-        scores: what each sample counts, bool or float (N,).
-        others: the same of the other classifier.
+def sample_differences(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return `scores - others` for each sample, float64 (N,), of bool or float (N,) each.
 
     Raises:
-        ValueError: these are not of the same samples, or of none.
+        ValueError: the shapes differ or hold no sample.
     """
     if scores.shape != others.shape or scores.ndim != 1 or not len(scores):
         raise ValueError(f"expected two models on the same samples, found {scores.shape} and {others.shape}")
@@ -96,14 +92,14 @@ def differences(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _discordant(correct: np.ndarray, other_correct: np.ndarray) -> tuple[int, int]:
-    """How many samples only the first classifier recognized, and how many only the other."""
-    gaps = differences(correct, other_correct)
+    """Count the samples that only the first classifier recognized, and those that only the other did."""
+    gaps = sample_differences(correct, other_correct)
     return int((gaps > 0).sum()), int((gaps < 0).sum())
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """What several seeds gave: their mean with its 95 % interval, and the standard deviation of one of them."""
+    """Holds the mean of `count` seeds with its 95 % interval, and the standard deviation between seeds."""
 
     mean: float
     standard_deviation: float
@@ -113,21 +109,18 @@ class Spread:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean and its interval."""
+        """The mean with its interval."""
         return Estimate(self.mean, self.low, self.high)
 
 
 def over_seeds(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of the same number from several trainings, with Student's 95 % interval of the mean.
+    """Return mean and standard deviation of one value for each seed, with Student's 95 % interval of the mean.
 
     The interval takes the seeds for draws from a normal distribution (Student 1908): with two or three it is wide, and
     rightly so. It is about what another seed would change, not about what other images would.
 
-    Args:
-        values: one for each seed.
-
     Raises:
-        ValueError: fewer than two values, which have no spread.
+        ValueError: there are fewer than two values, which have no spread.
     """
     count = len(values)
     if count < 2:
@@ -140,7 +133,7 @@ def over_seeds(values: Sequence[float]) -> Spread:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for how many they are; the same order (Holm 1979)."""
+    """Correct p values for multiple comparisons by Holm's method (1979), in the order given."""
     order = np.argsort(p_values)
     raised = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(order), 0, -1))
     return [float(p) for p in np.minimum(raised, 1.0)[np.argsort(order)]]

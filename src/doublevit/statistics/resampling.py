@@ -1,71 +1,71 @@
-"""Intervals of what has no formula: samples drawn anew, with replacement (Efron 1979)."""
+"""The bootstrap (Efron 1979): intervals for statistics that have no closed formula."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from doublevit.statistics.proportions import Estimate, differences
+from doublevit.statistics.proportions import Estimate, sample_differences
 
-ROUNDS = 1000  # of resampling
-DRAWN_AT_ONCE = 1 << 16  # samples, which with their counts stay in the processor's cache
+RESAMPLES = 1000
+SAMPLES_AT_ONCE = 1 << 16  # as many samples and their counts stay in the processor's cache
 Statistic = Callable[[np.ndarray], np.ndarray]
-"""Means of measures (rounds, measures) -> one number a round (rounds,)."""
+"""A function of the means of measures, (resamples, measures) -> (resamples,)."""
 
 
 def bootstrap(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0) -> Estimate:
-    """A statistic of several means, with its 95 % interval from samples drawn anew, with replacement (Efron 1979).
+    """Estimate a statistic of several means, with its 95 % percentile interval (Efron 1979).
 
-    The measures of a group are of the same samples and are drawn together, so that differences and ratios keep their
-    pairing; groups are drawn apart.
+    The measures of a group are of the same samples and are resampled together, so that differences and ratios stay
+    paired; groups are resampled independently.
 
     Args:
-        groups: each (measures, n), what its measures say of each of its n samples.
-        statistic: of the means of all measures, in the order of the groups; NaN where it says nothing.
-        seed: of the drawing.
+        groups: arrays (measures, n), the value of each measure for each of the group's n samples.
+        statistic: a function of the means of all measures, in the order of the groups; NaN where it is undefined.
+        seed: the seed of the resampling.
     """
     return bootstrap_test(groups, statistic, seed)[0]
 
 
 def bootstrap_test(groups: Sequence[np.ndarray], statistic: Statistic, seed: int = 0) -> tuple[Estimate, float]:
-    """What `bootstrap` gives, and the two-sided p value that the statistic is zero, from the same drawings.
+    """Return the estimate of `bootstrap` and the two-sided p value that the statistic is zero, from the same resamples.
 
-    That is Wald's, with the standard deviation of the drawings as its standard error: counting drawings beyond zero
-    would give no p below 1 / 1000, and a correction for many comparisons needs smaller ones.
+    The test is Wald's, with the standard deviation over resamples as its standard error: counting resamples beyond
+    zero would give no p below 1 / 1000, and a correction for many comparisons needs smaller ones.
     """
-    measured = np.concatenate([group.mean(axis=1) for group in groups])[None]
-    means = np.concatenate([_resampled_means(group, [seed, number]) for number, group in enumerate(groups)], axis=1)
-    drawn = statistic(means)
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    value, error = float(statistic(measured)[0]), float(np.nanstd(drawn))
+    sample_means = np.concatenate([group.mean(axis=1) for group in groups])[None]
+    means = np.concatenate([_resampled_means(group, [seed, index]) for index, group in enumerate(groups)], axis=1)
+    resampled = statistic(means)
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    value, error = float(statistic(sample_means)[0]), float(np.nanstd(resampled))
     p = math.erfc(abs(value) / error / math.sqrt(2)) if error else float(value == 0)
     return Estimate(value, float(low), float(high)), p
 
 
 def paired_bootstrap(scores: np.ndarray, others: np.ndarray, seed: int = 0) -> Estimate:
-    """How much higher the mean of `scores` is than that of `others` on the same images, with its 95 % interval.
+    """Estimate the mean of `scores` minus that of `others` on the same images, with its 95 % bootstrap interval.
 
-    For right or wrong alone, `paired_difference` keeps its coverage better where few images differ; this also takes
-    scores, such as the fraction of an image's corruptions that were recognized.
+    For bool scores prefer `paired_difference`, whose coverage is better where few images differ.
 
     Args:
-        scores: what each image counts, bool or float (N,).
-        others: the same of the other model.
-        seed: of the drawing.
+        scores: the first model's score of each image, bool or float (N,), such as the fraction of its corruptions.
+        others: the other model's scores, (N,).
+        seed: the seed of the resampling.
 
     Raises:
-        ValueError: these are not of the same images, or of none.
+        ValueError: the shapes differ or hold no image.
     """
-    return bootstrap([differences(scores, others)[None]], lambda means: means[:, 0], seed)
+    return bootstrap([sample_differences(scores, others)[None]], lambda means: means[:, 0], seed)
 
 
 def _resampled_means(group: np.ndarray, seed: list[int]) -> np.ndarray:
-    """float64 (1000, measures), some rounds at a time; how many changes no drawing."""
+    """Return the means of each resample of a group (measures, n), float64 (resamples, measures)."""
     random, count = np.random.default_rng(seed), group.shape[1]
     columns = np.ascontiguousarray(group.T, dtype=np.float32)
-    means = np.empty((ROUNDS, len(group)))
-    for rounds in np.array_split(means, min(ROUNDS, -(-ROUNDS * count // DRAWN_AT_ONCE))):
-        drawn = random.integers(count, size=(len(rounds), count)) + count * np.arange(len(rounds))[:, None]
+    means = np.empty((RESAMPLES, len(group)))
+    # Blocks bound the memory; the generator draws the same numbers whatever the size of a block.
+    for block in np.array_split(means, min(RESAMPLES, -(-RESAMPLES * count // SAMPLES_AT_ONCE))):
+        drawn = random.integers(count, size=(len(block), count)) + count * np.arange(len(block))[:, None]
         times = np.bincount(drawn.ravel(), minlength=drawn.size).astype(np.float32).reshape(drawn.shape)
-        rounds[:] = times @ columns / count
+        block[:] = times @ columns / count
     return means

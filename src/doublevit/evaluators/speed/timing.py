@@ -13,7 +13,7 @@ import torch
 from scipy.stats import bootstrap
 
 from doublevit import progress
-from doublevit.statistics import ROUNDS, Estimate
+from doublevit.statistics import RESAMPLES, Estimate
 
 MIN_WARMUP, MIN_TIMED = 2, 5  # batches, however long they take
 WARMUP_FRACTION = 0.2  # of the time, so that a GPU's clock has risen and its kernels are chosen
@@ -40,7 +40,7 @@ class Timing:
         """
         rates = self.batch_size / self.seconds
         result = bootstrap(
-            (rates,), np.median, n_resamples=ROUNDS, batch=100, method="percentile", rng=np.random.default_rng(0)
+            (rates,), np.median, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0)
         )
         low, high = result.confidence_interval
         return Estimate(float(np.median(rates)), float(low), float(high))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from doublevit import __version__
-from doublevit.analysis.comparison import MOST_RUNS, Comparison
+from doublevit.analysis.comparison import MAX_DETAILED_RUNS, Comparison
 from doublevit.analysis.evaluated import EvaluatedModel
 from doublevit.jsonl import read_lines
 from doublevit.report import plots
@@ -37,7 +37,7 @@ FOLDED = {"robustness": ("cells",)}
 """Groups of tables that are folded, by the section of the page that holds them."""
 UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's
-FIRST_ONES = f"Shown for the first {MOST_RUNS} networks; doublevit errors RUN tells the same of each."
+FIRST_ONES = f"Shown for the first {MAX_DETAILED_RUNS} networks; doublevit errors RUN tells the same of each."
 VERSIONS = ("torch", "torchvision", "timm", "foolbox", "numpy")
 REPEAT = "Give these commands again, with the same versions and data: seeds decide all that is random."
 
@@ -59,7 +59,7 @@ def build_page(
         remarks: what could not be loaded.
     """
     figures = [(plot.section, _figure(plot)) for plot in drawn]
-    many = len(comparison.shown_alone) > MOST_RUNS
+    many = len(comparison.distinct_methods) > MAX_DETAILED_RUNS
     parts = [
         Section(
             name,

@@ -24,7 +24,7 @@ def _of_how_many(comparison: Comparison, top1: ScoreColumn) -> str:
     measured = [
         method
         for index, method in enumerate(comparison.methods)
-        if top1.scores[index] and index not in comparison.repeated
+        if top1.scores[index] and index not in comparison.duplicates
     ]
     if len(measured) < 2:
         return ""
@@ -39,15 +39,17 @@ def _accuracy(cell: Cell, seeds: int) -> str:
 
 
 def _lead(comparison: Comparison, best: int, next_: int) -> str:
-    label, difference = comparison.methods[next_].label, comparison.lead(best, next_)
+    label, difference = comparison.methods[next_].label, comparison.clean_difference(best, next_)
     if difference is None:
         return f"; the next is {label}"
-    estimate, p = difference.estimate, difference.p if difference.corrected is None else difference.corrected
+    estimate, p = difference.estimate, difference.p if difference.corrected_p is None else difference.corrected_p
     points, low, high = (f"{round(100 * v, 1) + 0.0:.1f}" for v in (estimate.value, estimate.low, estimate.high))
     test = "McNemar's" if difference.seeds == 1 else f"paired t test over {difference.seeds} seeds,"
     exactly = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    count = comparison.differences.count
-    corrected = f", by Holm's method for {count} comparisons" if difference.corrected is not None and count > 1 else ""
+    count = comparison.differences.family_size
+    corrected = (
+        f", by Holm's method for {count} comparisons" if difference.corrected_p is not None and count > 1 else ""
+    )
     verdict = "" if p < 0.05 else ", no difference that can be told from chance"
     return (
         f"; the next, {label}, {points} points ({low} to {high}) less on the same images"

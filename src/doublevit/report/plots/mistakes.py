@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from doublevit.analysis.calibration import Binned, Calibration
+from doublevit.analysis.calibration import Calibration, ReliabilityBins
 from doublevit.analysis.classes import ClassResult, best_first, worst_first
 from doublevit.report.plots.style import BLUE, DARK, GRAY, LIGHT, ORANGE, PERCENT, percent, plain, short, wrapped
 from doublevit.statistics import wilson_interval
@@ -31,7 +31,7 @@ def classes(results: Sequence[ClassResult], class_names: Sequence[str], worst: i
 
 def _draw_all(axes: Axes, results: Sequence[ClassResult]) -> None:
     rising = best_first(results)[::-1]
-    overall = sum(result.right for result in rising) / sum(result.images for result in rising)
+    overall = sum(result.correct for result in rising) / sum(result.images for result in rising)
     fractions, bounds = _fractions(rising)
     edges = np.arange(len(rising) + 1) + 0.5
     band = np.append(bounds, bounds[:, -1:], axis=1)  # a step ends where the next begins
@@ -51,7 +51,7 @@ def _draw_named(axes: Axes, named: Sequence[ClassResult], class_names: Sequence[
         fractions, positions, xerr=np.abs(bounds - fractions), fmt="none", ecolor=DARK, elinewidth=1, capsize=2
     )
     axes.plot(fractions, positions, "o", color=BLUE, markersize=5)
-    labels = [f"{short(class_names[result.label])} ({result.right:,}/{result.images:,})" for result in named]
+    labels = [f"{short(class_names[result.label])} ({result.correct:,}/{result.images:,})" for result in named]
     axes.set_yticks(positions, labels=labels, fontsize=9, parse_math=False)
     axes.set(xlabel="accuracy, 95 % interval", xlim=(-0.02, 1.02), ylim=(len(named) - 0.5, -0.5))
     axes.set_title(f"the worst {len(named)} (right/images)", fontsize=10)
@@ -136,7 +136,7 @@ def reliability(calibration: Calibration, title: str) -> Figure:
     """Draw accuracy by confidence (DeGroot and Fienberg 1983; Guo et al. 2017), and the number of images below it."""
     figure = Figure(figsize=(5.5, 6.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    bins, error = calibration.equal_width, calibration.equal_width.error
+    bins, error = calibration.equal_width, calibration.equal_width.ece
     figure.suptitle(
         f"{wrapped(title, 62)}\n"
         f"expected calibration error {percent(error.value)} (95 % interval {percent(error.low)} to"
@@ -154,7 +154,7 @@ def reliability(calibration: Calibration, title: str) -> Figure:
     return figure
 
 
-def _draw_bins(axes: Axes, bins: Binned) -> None:
+def _draw_bins(axes: Axes, bins: ReliabilityBins) -> None:
     full = np.flatnonzero(bins.counts)
     left, width = bins.edges[full], np.diff(bins.edges)[full]
     accuracy, confidence = bins.accuracy[full], bins.confidence[full]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from doublevit.analysis.costs import Course
+from doublevit.analysis.costs import TrainingHistory
 from doublevit.report.plots.names import Named, name_lines, shortened
 from doublevit.report.plots.style import columns, dodge, fraction_limits, look, percent_axis, plain
 
@@ -16,7 +16,7 @@ POINTS = 120  # of a loss curve, each a mean over its part of the steps
 MARKED = 8  # markers on a loss curve
 
 
-def training_curves(courses: Sequence[Course]) -> Figure:
+def training_curves(courses: Sequence[TrainingHistory]) -> Figure:
     """Draw training loss, and top-1 on training images (dashed) and validation images (with 95 % intervals).
 
     Args:
@@ -44,7 +44,7 @@ def training_curves(courses: Sequence[Course]) -> Figure:
     return figure
 
 
-def _draw_loss(axes: Axes, course: Course, number: int) -> None:
+def _draw_loss(axes: Axes, course: TrainingHistory, number: int) -> None:
     parts = min(POINTS, len(course.losses))
     if parts:
         steps, losses = (
@@ -56,7 +56,7 @@ def _draw_loss(axes: Axes, course: Course, number: int) -> None:
         axes.plot(steps, losses, **style, linewidth=1.2, markersize=5, markevery=(first, every))
 
 
-def _draw_top1(axes: Axes, course: Course, number: int, offset: float) -> None:
+def _draw_top1(axes: Axes, course: TrainingHistory, number: int, offset: float) -> None:
     style = look(number) | {"linestyle": "-"}
     value, reach = columns(course.val)
     epochs = np.array(course.epochs) + offset
@@ -77,13 +77,13 @@ def _alone(values: np.ndarray) -> np.ndarray:
     return finite[1:-1] & ~finite[:-2] & ~finite[2:]
 
 
-def _end(course: Course, offset: float) -> tuple[float, float]:
+def _end(course: TrainingHistory, offset: float) -> tuple[float, float]:
     """Return the last epoch with a validation, and its accuracy; NaN if there is none."""
     value = columns(course.val)[0]
     validated = np.flatnonzero(np.isfinite(value))
     return (course.epochs[validated[-1]] + offset, float(value[validated[-1]])) if len(validated) else (math.nan,) * 2
 
 
-def _fractions(courses: Sequence[Course]) -> list[float]:
+def _fractions(courses: Sequence[TrainingHistory]) -> list[float]:
     bounds = [bound for course in courses for score in course.val if score for bound in (score.low, score.high)]
     return bounds + [fraction for course in courses for fraction in course.train_top1 or () if fraction is not None]

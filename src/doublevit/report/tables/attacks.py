@@ -26,7 +26,7 @@ def attack_tables(comparison: Comparison, *, parts: bool = False) -> Iterator[Ta
 def _attack_table(comparison: Comparison, setting: AttackSetting, suffix: str) -> Table:
     attack = setting.attack
     measured = [index for index, scores in enumerate(setting.scores) if scores]
-    columns = [score_cells(setting.column(epsilon, comparison.repeated)) for epsilon in setting.epsilons]
+    columns = [score_cells(setting.column(epsilon, comparison.duplicates)) for epsilon in setting.epsilons]
     heads = [Column(describe_epsilon(attack.norm, epsilon), f"epsilon_{epsilon:.6g}") for epsilon in setting.epsilons]
     norm = f" ({attack.norm})" if attack.norm else ""
     part = f", a part of {attack.part_of}" if attack.part_of else ""

@@ -19,7 +19,7 @@ HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
 
 def difference_table(comparison: Comparison) -> Table | None:
     """Return differences of clean accuracy, and of mean and change under corruptions; None if there are none."""
-    if len(comparison.methods) < 2 or not comparison.differences.count:
+    if len(comparison.methods) < 2 or not comparison.differences.family_size:
         return None
     differences, base = comparison.differences, comparison.methods[comparison.baseline]
     others = [index for index in range(len(comparison.methods)) if index != comparison.baseline]
@@ -40,7 +40,7 @@ def difference_table(comparison: Comparison) -> Table | None:
         rows=rows,
         caption=CAPTION.format(
             base=base.label,
-            count=differences.count,
+            count=differences.family_size,
             corrupted=CORRUPTED.format(group=differences.group.title) if differences.group else "",
         ),
         groups=tuple(comparison.methods[index].group for index in others),
@@ -48,10 +48,10 @@ def difference_table(comparison: Comparison) -> Table | None:
 
 
 def _cells(difference: Difference | None) -> tuple[Cell, Cell]:
-    if difference is None or difference.corrected is None:
+    if difference is None or difference.corrected_p is None:
         return Cell("-"), Cell("-")
     estimate = difference.estimate
     cell = points_cell(estimate.value, estimate.low, estimate.high)
     notes = (f"mean over {difference.seeds} seeds, paired by seed; t test",) if difference.seeds > 1 else ()
     shown = Cell(cell.text, cell.interval, cell.value, cell.low, cell.high, notes=notes)
-    return shown, p_value_cell(difference.corrected)
+    return shown, p_value_cell(difference.corrected_p)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from doublevit.analysis.calibration import BINS, Binned, Calibration
+from doublevit.analysis.calibration import BINS, Calibration, ReliabilityBins
 from doublevit.analysis.classes import ClassResult, Confusion
 from doublevit.report.table import Cell, Column, Table, fraction_cell, number_cell, text_cell, text_column
 
@@ -24,7 +24,12 @@ def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
     numbers = (Column("images", "images"), Column("of the class, %", "fraction_of_true"))
     heads = (text_column("true class", "true"), text_column("taken for", "predicted"), *numbers)
     rows = tuple(
-        (text_cell(names[pair.true]), text_cell(names[pair.answer]), number_cell(pair.images), _percent(pair.fraction))
+        (
+            text_cell(names[pair.label]),
+            text_cell(names[pair.predicted]),
+            number_cell(pair.images),
+            _percent(pair.fraction),
+        )
         for pair in pairs
     )
     return Table("confusions", "Most confused", heads, rows)
@@ -33,7 +38,7 @@ def pair_table(pairs: Sequence[Confusion], names: Sequence[str]) -> Table:
 def calibration_table(calibration: Calibration) -> Table:
     """Return calibration errors with intervals, mean confidence and negative log-likelihood."""
     heads = (text_column("", "measure"), Column("%", "value"), text_column("if calibrated", "by_chance"))
-    largest, images = calibration.equal_width.largest
+    largest, images = calibration.equal_width.mce
     rows = (
         (text_cell("expected error, equal width"), *_error(calibration.equal_width)),
         (text_cell("expected error, equal mass"), *_error(calibration.equal_mass)),
@@ -44,20 +49,20 @@ def calibration_table(calibration: Calibration) -> Table:
             _percent(calibration.confidence - calibration.accuracy, "+.1f"),
             Cell(),
         ),
-        (text_cell("negative log-likelihood, nats"), number_cell(calibration.log_likelihood, ".3f"), Cell()),
+        (text_cell("negative log-likelihood, nats"), number_cell(calibration.negative_log_likelihood, ".3f"), Cell()),
     )
     caption = f"{BINS} bins; if calibrated: by chance alone, mean and 95th percentile"
     return Table("calibration", "Calibration", heads, rows, caption)
 
 
 def _class_row(result: ClassResult, names: Sequence[str], pair: Confusion | None) -> tuple[Cell, ...]:
-    taken = text_cell(f"{names[pair.answer]} ({pair.images})" if pair else "")
-    counts = number_cell(result.right), number_cell(result.images)
+    taken = text_cell(f"{names[pair.predicted]} ({pair.images})" if pair else "")
+    counts = number_cell(result.correct), number_cell(result.images)
     return (text_cell(names[result.label]), *counts, fraction_cell(result.accuracy, result.low, result.high), taken)
 
 
-def _error(bins: Binned) -> tuple[Cell, Cell]:
-    error, (mean, most) = bins.error, bins.by_chance
+def _error(bins: ReliabilityBins) -> tuple[Cell, Cell]:
+    error, (mean, most) = bins.ece, bins.ece_if_calibrated
     return fraction_cell(error.value, error.low, error.high), text_cell(f"{100 * mean:.1f} (up to {100 * most:.1f})")
 
 

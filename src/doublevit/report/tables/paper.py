@@ -28,7 +28,7 @@ def with_paper(table: Table) -> Table:
 def check_table() -> Table:
     """Return a table of what the paper states, recomputed from the cells of its tables."""
     rows = tuple(
-        tuple(map(text_cell, (check.what, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
+        tuple(map(text_cell, (check.claim, check.stated, check.recomputed, "yes" if check.agrees else "NO")))
         for check in checks()
     )
     wrong = sum(not check.agrees for check in checks())

@@ -27,7 +27,7 @@ def robustness_table(comparison: Comparison, corrupted: CorruptedComparison) -> 
     columns.append((Column("% change", "change"), score_cells(corrupted.change, points_cell)))
     if corrupted.scores[corrupted.baseline] and sum(map(bool, corrupted.scores)) > 1:
         head = Column(f"error / {base.label}'s", "relative_error")
-        columns.append((head, score_cells(corrupted.relative_error, ratio_cell)))
+        columns.append((head, score_cells(corrupted.mean_corruption_error, ratio_cell)))
     measured = sum(map(bool, corrupted.scores))
     relative = (
         " Relative error: mean over corruptions of the error summed over severities, divided by"
@@ -55,7 +55,7 @@ def severity_table(comparison: Comparison, corrupted: CorruptedComparison) -> Ta
 def cell_tables(comparison: Comparison) -> list[Table]:
     """Return tables of each corruption at each severity, for each network as trained and each of the largest groups."""
     tables = []
-    for index in comparison.alone:
+    for index in comparison.distinct:
         for corrupted in comparison.corrupted:
             if corrupted.scores[index] and not _is_part(corrupted, comparison):
                 tables.append(_cell_table(comparison.methods[index], corrupted, index))
@@ -81,7 +81,7 @@ def _cell_table(method: Method, corrupted: CorruptedComparison, index: int) -> T
 
 def mean_table(comparison: Comparison) -> Table | None:
     """Return a table of what evaluations aggregated over corruptions; None if there is nothing."""
-    rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.means)
+    rows = tuple(_mean_row(method, row, mean) for method, row, mean in comparison.corruption_means)
     heads = (
         text_column("model"),
         text_column("corruptions"),
@@ -149,6 +149,6 @@ def _spaced(name: str) -> str:
 
 
 def _describe(corrupted: CorruptedComparison) -> str:
-    usual = corrupted.usual
+    usual = corrupted.usual_scores
     clean = "" if usual.matched else "; clean accuracy is of OTHER images, so that % change mixes two effects"
     return f"{usual.description}, n = {usual.first.count:,}{clean}."

@@ -1,10 +1,11 @@
-"""The very images that a measurement was made on, found again; never others."""
+"""The very images that saved predictions are of, loaded again; never others."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from doublevit.analysis.descriptions import is_published
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
@@ -15,11 +16,11 @@ from doublevit.runs.row import Row
 
 
 @dataclasses.dataclass(frozen=True)
-class MeasuredImages:
-    """What is known of the images of a measurement.
+class EvaluatedImages:
+    """Holds the classes and images that saved predictions are of.
 
-    `class_ids` and `class_names`; `images` uint8 (N, H, W, 3) in the order of the predictions, or None where they are
-    not to be had; `remark`, what must be said of either ("" if nothing).
+    `images` are uint8 (N, H, W, 3) in the order of the predictions, or None where they cannot be loaded; `remark` says
+    what is missing or differs from what the model saw ("" if nothing).
     """
 
     class_ids: tuple[str, ...]
@@ -28,35 +29,35 @@ class MeasuredImages:
     remark: str = ""
 
 
-def numbered(predictions: Predictions, remark: str) -> MeasuredImages:
-    """Classes by number, for want of the images that would name them."""
-    numbers = tuple(str(label) for label in range(_count_classes(predictions)))
-    return MeasuredImages(numbers, tuple(f"class {number}" for number in numbers), remark=remark)
+def without_images(predictions: Predictions, remark: str) -> EvaluatedImages:
+    """Name the classes by number, for predictions whose images cannot be loaded."""
+    numbers = tuple(str(label) for label in range(_least_class_count(predictions)))
+    return EvaluatedImages(numbers, tuple(f"class {number}" for number in numbers), remark=remark)
 
 
-def measured_images(row: Row, predictions: Predictions, val: Dataset, cache: Path) -> MeasuredImages:
-    """What the predictions of a row were made on, of the run's validation images `val`."""
-    if _count_classes(predictions) <= len(val.class_ids):
+def evaluated_images(row: Row, predictions: Predictions, val: Dataset, cache: Path) -> EvaluatedImages:
+    """Return what the predictions of a row are of, taken from the run's validation images `val`."""
+    if _least_class_count(predictions) <= len(val.class_ids):
         part = _evaluated_part(row, val)
         if part is not None and np.array_equal(part.labels, predictions.labels):
             images, remark = _images(row, part, cache)
-            return MeasuredImages(val.class_ids, val.class_names, images, remark)
-        if isinstance(row.condition, Corruption) and row.condition.source.kind == "published":
+            return EvaluatedImages(val.class_ids, val.class_names, images, remark)
+        if is_published(row):
             remark = "no gallery: the published set's images are none of the run's own"
-            return MeasuredImages(val.class_ids, val.class_names, remark=remark)
-    return numbered(
+            return EvaluatedImages(val.class_ids, val.class_names, remark=remark)
+    return without_images(
         predictions,
         f"{val.id} is not what was measured ({row.dataset}): classes are told by number, and there is no gallery",
     )
 
 
-def _count_classes(predictions: Predictions) -> int:
-    """The least number of classes that there can be."""
+def _least_class_count(predictions: Predictions) -> int:
+    """Return the least number of classes that the data set can have."""
     return 1 + int(max(predictions.labels.max(), predictions.classes.max()))
 
 
 def _evaluated_part(row: Row, val: Dataset) -> Dataset | None:
-    """The part of `val` that the row was measured on, if it was measured on one."""
+    """Return the part of `val` that a row was measured on; None if it was measured on other images."""
     if row.dataset is None or row.count > len(val):
         return None
     part, subset = val, row.dataset.subset
@@ -78,7 +79,7 @@ def _images(row: Row, part: Dataset, cache: Path) -> tuple[Images, str]:
 
 
 def _corrupted(condition: Corruption, part: Dataset, cache: Path) -> Images | None:
-    """The same images made again, if all that decides them is the same."""
+    """Corrupt the images again; None unless everything that decides the result is as it was."""
     from doublevit.corrupted_sets.sets import condition_of, on_the_fly
 
     cell = condition.corruption, condition.severity
