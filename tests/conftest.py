@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 WNIDS = ("n02124075", "n01443537", "n03444034")  # not sorted, as in the official wnids.txt
 IMAGES = 12  # a class, so that natural order differs from that of text
+
+settings.register_profile("doublevit", max_examples=50, deadline=None, derandomize=True, database=None)
+settings.load_profile("doublevit")
 
 
 @pytest.fixture(scope="session", autouse=True)
