@@ -1,10 +1,12 @@
 """Data that tests share: a Tiny ImageNet in miniature, real images and weights where they are, small runs."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,16 @@ settings.load_profile("doublevit")
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tests run side by side
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_once() -> Iterator[None]:
+    """The digits are read and enlarged once in a process."""
+    from doublevit.data import EMBEDDED
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +168,15 @@ def copied(run: Path, folder: Path) -> Path:
     """A run's folder in another place, to be added to."""
     shutil.copytree(run, folder / run.name)
     return folder / run.name
+
+
+def study_copied(study: Path, folder: Path) -> Path:
+    """The same of a study; it shares the weights, which are replaced but never changed."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if "checkpoints" in Path(source).parts else shutil.copy2)(source, target)
+
+    return Path(shutil.copytree(study, folder / study.name, copy_function=copy))
 
 
 def in_two_processes(arguments: list[str]) -> None:

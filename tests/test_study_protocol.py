@@ -2,36 +2,30 @@
 
 import csv
 import dataclasses
-import functools
 import io
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from conftest import study_copied
 from doublevit import strict_json
 from doublevit.analysis.compare import compare_runs
 from doublevit.cli.study import study as command
-from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
-from doublevit.evaluators.accuracy import CorruptionEvaluator
-from doublevit.jobs import report
-from doublevit.jobs.report import WrittenReport
 from doublevit.runs.conditions import Attack, Clean, Corruption, CorruptionMean, Speed
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.row import Row
 from doublevit.runs.study_record import read_record
 from doublevit.statistics import over_seeds
-from doublevit.studies import plan
 from doublevit.studies.named import STUDIES
 from doublevit.studies.plan import StudyRequest
 from doublevit.studies.progress import StudyProgress, TimeEstimate
 from doublevit.studies.run import run_study
 from doublevit.studies.study import Protocol, Study, StudyCell
+from moments import at_batch, raising
 
 IMAGES = 60
 FOG = ("fog", 4)
@@ -83,32 +77,16 @@ def csv_tables(folder: Path) -> dict[str, list[dict[str, str]]]:
     return {name: list(csv.DictReader(io.StringIO(text))) for name, _, text in parts}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _images_once() -> Iterator[None]:
-    """The digits are enlarged once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "SPEED_SECONDS", 0.02)
-    monkeypatch.setattr(report, "write_report", lambda paths, paper: WrittenReport(paths[0] / "report.html", ()))
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "SPEED_SECONDS", 0.02)
-        run_study(request(folder, cells=("base",)))
+    run_study(request(folder, cells=("base",)))
     return folder
 
 
 @pytest.fixture
 def done(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "small"))
+    return study_copied(finished, tmp_path)
 
 
 def test_the_whole_protocol_is_measured_once(finished, capsys):
@@ -184,16 +162,12 @@ def test_other_weights_images_and_numbers_of_attacked_images_are_other_work(done
 
 
 def test_a_failed_task_fails_its_cell_and_the_others_go_on(done, monkeypatch, capsys):
-    kept = [row for row in rows_of(done / "base") if isinstance(row.condition, Clean | Attack)]
+    kept = [row for row in rows_of(done / "base") if isinstance(row.condition, Clean | Speed)]
     write(done / "base", kept)
-    assert left(done) == ["corruptions", "speed"]
-
-    def fail(*_: object) -> None:
-        raise MemoryError("of 8 GiB\nand more")
-
-    monkeypatch.setattr(CorruptionEvaluator, "run", fail)
+    assert left(done) == ["corruptions", "attacks"]
     monkeypatch.setitem(STUDIES, "small", SMALL)
-    with pytest.raises(SystemExit) as end:
+    too_large = raising(MemoryError("of 8 GiB\nand more"))
+    with at_batch(1, too_large, training=False), pytest.raises(SystemExit) as end:
         command(["small", "--runs", str(done.parent), "--cells", "base"])
     assert end.value.code == 1
     told = capsys.readouterr()
@@ -204,7 +178,6 @@ def test_a_failed_task_fails_its_cell_and_the_others_go_on(done, monkeypatch, ca
     assert (entry.problem, entry.measured) == ("corruptions: MemoryError: of 8 GiB", True)
     assert "ViT failed: corruptions: MemoryError: of 8 GiB" in compare_runs([done]).remarks
     assert "failed: corruptions: MemoryError: of 8 GiB" in (done / "study.md").read_text()
-    monkeypatch.undo()
     assert run_study(request(done, cells=("base",))).entries[0].problem == ""
 
 

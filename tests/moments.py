@@ -1,0 +1,82 @@
+"""Things that happen at a moment of a test's choice: when a network is shown a batch, when a file is opened or renamed.
+
+Nothing of doublevit is replaced: the moments are those that PyTorch and Python tell of by themselves.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from doublevit.models.classifier import Classifier
+
+Act = Callable[[Classifier], None]
+
+
+@contextlib.contextmanager
+def at_batch(number: int, act: Act, *, training: bool) -> Iterator[list[int]]:
+    """Act when a network, in training or not, is shown its batch of that number, from 1; gives the sizes of all."""
+    sizes: list[int] = []
+
+    def before(module: Any, arguments: tuple[Any, ...]) -> None:
+        if isinstance(module, Classifier) and module.training == training:
+            sizes.append(len(arguments[0]))
+            if len(sizes) == number:
+                act(module)
+
+    hook = register_module_forward_pre_hook(before)
+    try:
+        yield sizes
+    finally:
+        hook.remove()
+
+
+def raising(error: BaseException) -> Act:
+    """What goes wrong then."""
+
+    def fail(_: Classifier) -> None:
+        raise error
+
+    return fail
+
+
+_listeners: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
+def _tell(event: str, arguments: tuple[Any, ...]) -> None:
+    for listener in _listeners:
+        listener(event, arguments)
+
+
+@contextlib.contextmanager
+def at_file(event: str, name: str, act: Callable[[Path], None]) -> Iterator[None]:
+    """Act once, just before a file of that name is opened ("open") or gets its name ("os.rename")."""
+
+    def listen(told: str, arguments: tuple[Any, ...]) -> None:
+        path = arguments[1 if event == "os.rename" else 0] if told == event else None
+        if isinstance(path, str | os.PathLike) and Path(path).name == name and listen in _listeners:
+            _listeners.remove(listen)
+            act(Path(path))
+
+    if not _listeners:
+        _hear()
+    _listeners.append(listen)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            _listeners.remove(listen)
+
+
+_heard: list[bool] = []
+
+
+def _hear() -> None:
+    """Audit hooks cannot be taken away, so there is one for all tests."""
+    if not _heard:
+        _heard.append(True)
+        sys.addaudithook(_tell)
