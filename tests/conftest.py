@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
@@ -153,6 +154,29 @@ def image_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network after two short epochs: it knows some digits and takes others for them."""
+    return trained_once(tmp_path_factory, "fresh", seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, trained by another seed."""
+    return trained_once(tmp_path_factory, "second", seed=1)
+
+
+def trained_once(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> Path:
+    """Trained by the first of the processes that tests run in, and copied by the others."""
+    own = tmp_path_factory.mktemp("runs")
+    common = own.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else own.parent
+    with FileLock(common / f"{name}.lock"):
+        if not (common / "trained" / name).exists():
+            (common / name).mkdir()
+            run = _train_digits(common / name, name, seed)
+            (common / "trained").mkdir(exist_ok=True)
+            run.rename(common / "trained" / name)
+    return copied(common / "trained" / name, own)
+
+
+def _train_digits(runs: Path, name: str, seed: int) -> Path:
     import dataclasses
 
     from doublevit.data import DataConfig
@@ -160,8 +184,8 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from doublevit.recipes import get_recipe
 
     recipe = get_recipe("digits-double")
-    recipe = dataclasses.replace(recipe, data=DataConfig("digits"), train=dataclasses.replace(recipe.train, epochs=2))
-    return start(recipe, tmp_path_factory.mktemp("runs"), "fresh").run.path
+    train = dataclasses.replace(recipe.train, epochs=2)
+    return start(dataclasses.replace(recipe, data=DataConfig("digits"), train=train, seed=seed), runs, name).run.path
 
 
 def copied(run: Path, folder: Path) -> Path:

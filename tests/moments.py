@@ -5,12 +5,15 @@ Nothing of doublevit is replaced: the moments are those that PyTorch and Python 
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from doublevit.models.classifier import Classifier
 
@@ -44,23 +47,45 @@ def raising(error: BaseException) -> Act:
     return fail
 
 
+@contextlib.contextmanager
+def after_step(number: int, act: Callable[[Optimizer], None]) -> Iterator[None]:
+    """Act when an optimizer has made its step of that number, from 1."""
+    steps: list[Optimizer] = []
+
+    def after(optimizer: Optimizer, *_: Any) -> None:
+        steps.append(optimizer)
+        if len(steps) == number:
+            act(optimizer)
+
+    hook = register_optimizer_step_post_hook(after)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def ctrl_c(_: Any = None) -> None:
+    """What Ctrl-C sends."""
+    signal.raise_signal(signal.SIGINT)
+
+
 _listeners: list[Callable[[str, tuple[Any, ...]], None]] = []
 
 
 def _tell(event: str, arguments: tuple[Any, ...]) -> None:
-    for listener in _listeners:
+    for listener in tuple(_listeners):
         listener(event, arguments)
 
 
 @contextlib.contextmanager
 def at_file(event: str, name: str, act: Callable[[Path], None]) -> Iterator[None]:
-    """Act once, just before a file of that name is opened ("open") or gets its name ("os.rename")."""
+    """Act on a file just before it is opened under a name ("open"), or just before it gets that name ("os.rename")."""
 
     def listen(told: str, arguments: tuple[Any, ...]) -> None:
-        path = arguments[1 if event == "os.rename" else 0] if told == event else None
-        if isinstance(path, str | os.PathLike) and Path(path).name == name and listen in _listeners:
-            _listeners.remove(listen)
-            act(Path(path))
+        if told == event:
+            path, named = arguments[0], arguments[1 if event == "os.rename" else 0]
+            if isinstance(named, str | os.PathLike) and Path(named).name == name:
+                act(Path(path))
 
     if not _listeners:
         _hear()
@@ -68,8 +93,7 @@ def at_file(event: str, name: str, act: Callable[[Path], None]) -> Iterator[None
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            _listeners.remove(listen)
+        _listeners.remove(listen)
 
 
 _heard: list[bool] = []

@@ -363,7 +363,7 @@ def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=6, targets=2))
     names = ("autoattack", "apgd-ce", "apgd-dlr-t", "fab-t", "square")
     config = {"independent": True, "parameters": dataclasses.replace(knobs, pgd=Pgd())}
-    rows = attacks(evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config))).rows
+    rows = attacks(evaluate(options(path, *names, epsilons=("2/255", "4/255"), samples=16, **config))).rows
     for size in (2 / 255, 4 / 255):
         at_size = [row for row in rows if row.condition.epsilon == size]
         whole = next(row for row in at_size if row.condition.attack == "autoattack")
@@ -510,7 +510,7 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
         {"epsilons": few, "parameters": one_step},
         {"epsilons": few, "restarts": 2},
     ):
-        evaluate(options(path, "pgd", "bim", **more))
+        evaluate(options(path, "pgd", "bim", samples=10, **more))
     rows = [
         row for row in RunFolder(path).rows() if isinstance(row.condition, Attack) and row.condition.epsilon == 4 / 255
     ]
@@ -542,18 +542,15 @@ def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, 
 
 
 @pytest.fixture(scope="module")
-def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
+def pair(digits_run, other_digits_run, tmp_path_factory) -> list[Path]:
     """Two runs on the same images: one trained by another seed."""
     folder = tmp_path_factory.mktemp("pair")
-    first = copied(digits_run, folder)
-    arguments = ["--train.epochs", "2", "--seed", "1", "--runs", str(folder), "--name", "second"]
-    main(["train", "digits-double", *arguments])
-    return [first, folder / "second"]
+    return [copied(run, folder) for run in (digits_run, other_digits_run)]
 
 
 def transfer_options(runs: list[Path], *names: str, **more: object) -> TransferOptions:
     attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Parameters() if names else QUICK)
-    return TransferOptions(tuple(runs), samples=40, attack=attack, **more)
+    return TransferOptions(tuple(runs), **{"samples": 40, "attack": attack, **more})
 
 
 def with_option(runs: list[Path], **option: object) -> TransferOptions:
@@ -563,15 +560,15 @@ def with_option(runs: list[Path], **option: object) -> TransferOptions:
 
 def test_transfer_has_its_findings(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
-    rows = transfer(transfer_options(runs, "paper"))
+    rows = transfer(transfer_options(runs, "paper", samples=8))
     assert {(row.condition.epsilon > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
     with pytest.raises(UserError, match="--strict: short-steps"):
-        transfer(transfer_options(runs, "paper", strict=True))
+        transfer(transfer_options(runs, "paper", samples=8, strict=True))
 
 
 def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
-    dense, sparse = (transfer(transfer_options(runs, "fgsm", top_k=top_k)) for top_k in ("none", "8"))
+    dense, sparse = (transfer(transfer_options(runs, "fgsm", samples=10, top_k=top_k)) for top_k in ("none", "8"))
     assert {row.condition.made_on.top_k for row in dense} == {None}
     assert {row.condition.made_on.top_k for row in sparse} == {(8,)}
     assert {row.condition.made_on.checkpoint.which for row in sparse} == {"last"}

@@ -45,7 +45,7 @@ from doublevit.studies.plan import StudyRequest, make_plan
 from doublevit.studies.run import run_study
 from doublevit.studies.study import Protocol, Study, StudyCell
 from doublevit.train.interrupt import Stopped
-from moments import at_batch, at_file, raising
+from moments import at_batch, at_file, ctrl_c, raising
 
 IMAGES = 60  # to validate
 FEW = {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": IMAGES / 1797}
@@ -315,10 +315,6 @@ def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
     assert any(
         remark.startswith("wide failed: --model.cross.after 7") for remark in compare_runs([tmp_path / "s"]).remarks
     )
-
-
-def ctrl_c(_: object = None) -> None:
-    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, dry_run):
