@@ -294,6 +294,7 @@ def test_every_kind_of_batch_norm():
         assert np.allclose(model.norm.running_var, expected[1], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layers"), [("resnet18", 20), ("inception_resnet_v2", 204)])
 def test_networks_of_timm(name, layers):
     torch.manual_seed(0)
@@ -434,6 +435,7 @@ def values(rows: list[Row]) -> list[tuple[object, ...]]:
     return [(row.adapted, row.condition, row.metric, row.value) for row in rows]
 
 
+@pytest.mark.slow
 def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
     path = copied(norm_run, tmp_path)
     weights = {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
@@ -469,6 +471,7 @@ def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
     assert weights == {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_a_cell_alone_is_what_it_is_among_others(norm_run, tmp_path):
     both = evaluate(options(copied(norm_run, tmp_path / "both"), SET))
     alone = options(copied(norm_run, tmp_path / "alone"), SET)
@@ -477,6 +480,7 @@ def test_a_cell_alone_is_what_it_is_among_others(norm_run, tmp_path):
     assert values(alone.of_kind(Corruption)) == values(snow)
 
 
+@pytest.mark.slow
 def test_relative_to_plain_rows_only(norm_run, tmp_path):
     path = copied(norm_run, tmp_path)
     evaluate(options(path, BATCH))

@@ -154,6 +154,7 @@ def test_images_are_those_that_fooled(attacked):
     require_images_that_fooled(*attacked)
 
 
+@pytest.mark.slow
 def test_images_of_attacks_in_a_row_are_those_that_fooled_first(digits_run, tmp_path):
     """fgsm, which makes images for all epsilons at once, after pgd: what pgd broke stays as it was."""
     path = copied(digits_run, tmp_path)
@@ -189,6 +190,7 @@ def require_images_that_fooled(path: Path, result: Evaluated, attack: str = "pgd
         assert len(sheet.getcolors(1 << 20)) > 100
 
 
+@pytest.mark.slow
 def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
     path, result = attacked
     rows = RunFolder(path).rows()
@@ -201,6 +203,7 @@ def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
     assert values(anew.rows) == values(result.rows)
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
     """Stopped in the middle of an epsilon: what was finished is not repeated, and the end is the same."""
     path, calls = copied(digits_run, tmp_path), []
@@ -238,6 +241,7 @@ ONE_ANSWER_FOR_TWO = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -258,6 +262,7 @@ def test_a_damaged_journal_is_said(attacked, tmp_path, line):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [Path.unlink, lambda file: os.truncate(file, 1000), lambda file: file.write_text("x")]
 )
@@ -293,6 +298,7 @@ def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[st
     return calls
 
 
+@pytest.mark.slow
 def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatch):
     rows = by_epsilon(attacked[1].rows, "pgd")
     sizes = sorted(rows)
@@ -303,6 +309,7 @@ def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatc
     assert [(name, len(together)) for name, together, _ in calls if name == "fgsm"] == [("fgsm", 3)]  # one gradient
 
 
+@pytest.mark.slow
 def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
     right = round(by_epsilon(attacked[1].rows, "pgd")[0.0].value * 40)
     path = copied(digits_run, tmp_path)
@@ -356,6 +363,7 @@ def test_state_by_hand():
     assert state.clean.classes[0, 0] == 0
 
 
+@pytest.mark.slow
 def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     knobs = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=30))
@@ -404,6 +412,7 @@ class WrongGradients(torch.nn.Module):
         return self.model(images.detach()) + 1e-9 * (random * images).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("pgd", "square"), ("square", "pgd")])
 def test_masked_gradients_are_found_in_any_order(digits_run, tmp_path, names):
     square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
@@ -432,6 +441,7 @@ def attacked_rows(path: Path) -> list[Row]:
     return [row for row in newest.values() if isinstance(row.condition, Attack)]
 
 
+@pytest.mark.slow
 def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
@@ -483,6 +493,7 @@ def test_parameters_are_frozen_during_an_attack_and_come_back(digits_run, tmp_pa
     assert [parameter.requires_grad for parameter in network.parameters()] == before
 
 
+@pytest.mark.slow
 def test_at_the_networks_input(digits_run, tmp_path):
     """Digits of 8 pixels, a network of 32: the ball has sixteen times as many dimensions."""
     path = copied(digits_run, tmp_path)
@@ -497,6 +508,7 @@ def test_at_the_networks_input(digits_run, tmp_path):
     assert images.shape == (40, 3, side, side)
 
 
+@pytest.mark.slow
 def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
     """Two measurements never share a condition, and so neither their predictions."""
     path = copied(digits_run, tmp_path)
@@ -558,6 +570,7 @@ def with_option(runs: list[Path], **option: object) -> TransferOptions:
     return dataclasses.replace(chosen, attack=dataclasses.replace(chosen.attack, **option))
 
 
+@pytest.mark.slow
 def test_transfer_has_its_findings(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
     rows = transfer(transfer_options(runs, "paper", samples=8))
@@ -566,6 +579,7 @@ def test_transfer_has_its_findings(pair, tmp_path):
         transfer(transfer_options(runs, "paper", samples=8, strict=True))
 
 
+@pytest.mark.slow
 def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
     dense, sparse = (transfer(transfer_options(runs, "fgsm", samples=10, top_k=top_k)) for top_k in ("none", "8"))
@@ -574,6 +588,7 @@ def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
     assert {row.condition.made_on.checkpoint.which for row in sparse} == {"last"}
 
 
+@pytest.mark.slow
 def test_transfer_is_a_matrix(pair, monkeypatch):
     rows = transfer(transfer_options(pair))
     found = {(row.condition.made_on.model, row.model, row.condition.epsilon): row.value for row in rows}
@@ -619,6 +634,7 @@ def test_runs_on_other_images_cannot_be_compared(pair, tmp_path):
         transfer(transfer_options([pair[0], third]))
 
 
+@pytest.mark.slow
 def test_two_processes_attack_as_one(digits_run, tmp_path):
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--samples", "41", "--attack.names", "pgd", "--attack.pgd.steps", "3", "--attack.batch-size", "10"]
@@ -663,6 +679,7 @@ def nested() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield numbers, clean.stratified(count).images[:, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
     main(["evaluate", str(pair[0]), *arguments])

@@ -450,6 +450,7 @@ def tell(capsys, *arguments: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(measured, capsys):
     text = tell(capsys, measured, "--condition", "gaussian_noise", "3", "--worst", "4", "--mistakes", "5")
     row = next(row for row in RunFolder(measured).rows() if isinstance(row.condition, Corruption))
@@ -518,6 +519,7 @@ def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     assert [entry["name"] for entry in csv.DictReader((stale.parent / "classes.csv").open())][3] == "class 3"
 
 
+@pytest.mark.slow
 def test_no_torch_is_needed(measured, tmp_path):
     path = copied(measured, tmp_path)
     command = [sys.executable, "-c", NO_TORCH, str(path), "--condition", "gaussian_noise", "3"]

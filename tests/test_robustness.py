@@ -213,6 +213,7 @@ def test_rows_of_every_cell(evaluated):
     assert means["mean top-3"] == pytest.approx(cells["top-3"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [16, 256])
 def test_any_batch_size_gives_the_same(digits_run, evaluated, tmp_path, batch_size):
     again = evaluate(options(copied(digits_run, tmp_path), batch_size=batch_size))
@@ -311,6 +312,7 @@ def test_relative_to_another_run(digits_run, evaluated, tmp_path):
     assert (relative.condition.relative_to.model, relative.condition.relative_to.checkpoint.which) == ("fresh", "last")
 
 
+@pytest.mark.slow
 def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp_path):
     """A newer measurement of it with sparse attention is passed over, and a sparse one has rows of its own."""
     other, path = copied(evaluated[0], tmp_path / "other"), copied(digits_run, tmp_path)
@@ -328,6 +330,7 @@ def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp
     ]  # not measured anew
 
 
+@pytest.mark.slow
 def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     path, root = copied(digits_run, tmp_path), tmp_path / "set"
     arguments = ["--first", "60", "--corruptions", "paper", "--severities", "1", "5"]
@@ -337,6 +340,7 @@ def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
     """By torchrun, on the CPU, with an odd number of images: the same predictions, each once."""
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")

@@ -554,6 +554,7 @@ def test_what_must_be_said_of_cells_stands_in_the_file_and_in_warnings(done, cap
     assert list(csv_table(done, "accuracy")) == ["My [net]", "dense", "dense, top-k 4", "apart"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known")
 def test_table_again_from_files_alone_without_torch(done):
     first = (done / "study.csv").read_text()
@@ -596,6 +597,8 @@ def test_what_another_process_noted_before_the_lock_was_free_is_kept(done):
     before = read_record(done)
 
     def end_of_the_other(_: Path) -> None:
+        if not (done / "apart").exists():
+            return  # the lock's file is opened more than once
         failed = msgspec.structs.replace(before.entries[3], measured=False, problem="of another process")
         entries = (*before.entries[:3], failed, *before.entries[4:])
         write_record(done, msgspec.structs.replace(before, entries=entries, seconds={"base": 77.0}))

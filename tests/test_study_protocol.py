@@ -89,6 +89,7 @@ def done(finished: Path, tmp_path: Path) -> Path:
     return study_copied(finished, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_whole_protocol_is_measured_once(finished, capsys):
     rows = rows_of(finished / "base")
     cells = {(r.condition.corruption, r.condition.severity) for r in rows if isinstance(r.condition, Corruption)}

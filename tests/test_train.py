@@ -64,12 +64,14 @@ def unbroken(tmp_path_factory) -> RunFolder:
     return jobs.start(recipe(), tmp_path_factory.mktemp("runs"), "unbroken").run
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_another_seed_others(unbroken, tmp_path):
     assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "again").run))
     other = dataclasses.replace(recipe(), seed=1)
     assert not same(weights(unbroken), weights(jobs.start(other, tmp_path, "other").run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
 def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, stop):
     with at_batch(stop, ctrl_c, training=True) as trained, pytest.raises(Stopped):
@@ -87,6 +89,7 @@ def resumed_model(run: RunFolder) -> ModelConfig:
     return from_dict(run.recipe()).model
 
 
+@pytest.mark.slow
 def test_stopped_during_validation_equals_unbroken(unbroken, tmp_path):
     with at_batch(1, ctrl_c, training=False), pytest.raises(Stopped):
         jobs.start(recipe(), tmp_path, "stopped")
@@ -99,6 +102,7 @@ def last_of(run: Path) -> str:
     return json.loads((run / "checkpoints" / "index.json").read_text())["last"]
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
     """A kill between writing a checkpoint and naming it: the older one counts, and the result is the same."""
 
@@ -112,6 +116,7 @@ def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
     assert same(weights(unbroken), weights(jobs.resume(tmp_path / "killed").run))
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, tmp_path):
     options = ["--train.epochs", "500", "--data.per-class", "100", "--runs", str(tmp_path), "--name", "stopped"]
     command = [sys.executable, "-m", "doublevit", "train", "digits-double", *options]
@@ -132,6 +137,7 @@ def wait_for(path: Path, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "augment", [AugmentConfig("crop"), AugmentConfig("augmix-jsd"), AugmentConfig("trivial", mixup=0.5)]
 )
@@ -145,6 +151,7 @@ def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
     assert all(torch.allclose(whole[name], parts[name], atol=1e-4) for name in whole)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """By torchrun, on the CPU: one run folder, every sample evaluated once, the same model up to rounding."""
     plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "16", "--data.per-class", "6"]
@@ -175,6 +182,7 @@ def test_two_processes_train_as_one(tmp_path):
             assert together["train"]["loss"] == pytest.approx(alone["train"]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     def poison(model: Classifier) -> None:
         next(iter(model.heads.parameters())).data.fill_(math.nan)
@@ -237,6 +245,7 @@ def test_recipes_come_back_from_json(name):
     assert from_dict(json.loads(json.dumps(to_dict(known)))) == known
 
 
+@pytest.mark.slow
 def test_half_pruned_checkpoint_of_the_same_name_is_written_anew(unbroken, tmp_path):
     stale = tmp_path / "anew" / "checkpoints" / "epoch-001-step-0000004"
     with at_batch(1, lambda _: stale.mkdir(), training=True):
@@ -244,6 +253,7 @@ def test_half_pruned_checkpoint_of_the_same_name_is_written_anew(unbroken, tmp_p
     assert same(weights(unbroken), weights(run))
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
     def fill(_: Classifier) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 999, 1))
@@ -277,6 +287,7 @@ def in_order(parts: list[TrainingBatch], field: str) -> torch.Tensor:
     return torch.cat([getattr(batch, field) for batch in parts])[torch.cat([b.indices for b in parts]).argsort()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
 def test_images_are_augmented_by_seed_epoch_and_sample(policy):
     train = load_data_and_model(recipe())[0]["train"]
@@ -292,6 +303,7 @@ def test_images_are_augmented_by_seed_epoch_and_sample(policy):
     assert not torch.equal(*epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0)])
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
 def test_no_batch_size_no_resuming_no_working_ahead_changes_a_image(config, ahead, monkeypatch):
