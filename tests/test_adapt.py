@@ -523,6 +523,7 @@ def test_processes_adapt_as_one(config, monkeypatch):
     assert np.allclose(together.label_log_probability, alone.label_log_probability, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_at_the_command_line(norm_run, tmp_path, capsys):
     path = copied(norm_run, tmp_path)
     arguments = ["--first", "30", "--adapt.method", "set", "--adapt.prior", "4", "--corruptions", "fog"]

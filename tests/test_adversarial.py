@@ -535,6 +535,7 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
     assert {row.condition.restarts for row in rows if row.condition.attack == "pgd"} == {1, 2}
 
 
+@pytest.mark.slow
 def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, monkeypatch):
     path, turns = copied(digits_run, tmp_path), []
     attack_batch = runner.attack_batch
@@ -621,11 +622,13 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         (lambda runs: with_option(runs, space="input"), "--attack.space is for doublevit evaluate"),
     ],
 )
-def test_what_cannot_transfer(pair, change, words):
+def test_what_cannot_transfer(digits_run, tmp_path, change, words):
+    twins = [copied(digits_run, tmp_path), copied(digits_run, tmp_path / "other").rename(tmp_path / "second")]
     with pytest.raises(UserError, match=words):
-        change(pair)
+        change(twins)
 
 
+@pytest.mark.slow
 def test_runs_on_other_images_cannot_be_compared(pair, tmp_path):
     third = tmp_path / "third"
     arguments = ["--train.epochs", "0", "--data.split-seed", "3", "--runs", str(tmp_path), "--name", "third"]

@@ -431,6 +431,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
 def test_every_defect_is_named(defective, tiny_val, defect):
     defect(defective)

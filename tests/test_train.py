@@ -207,6 +207,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     assert all(torch.isfinite(tensor).all() for tensor in weights(RunFolder(tmp_path / "poisoned")).values())
 
 
+@pytest.mark.slow
 def test_damaged_run_files_get_one_line(unbroken, tmp_path):
     for name in ("recipe.json", "checkpoints/index.json", "state.pt"):
         run = tmp_path / name.replace("/", "-")
@@ -403,6 +404,7 @@ def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimizer):
         assert decay == (0.0 if spared else 0.1)
 
 
+@pytest.mark.slow
 def test_gradient_is_clipped(tmp_path):
     moved = []
     for clip in (1e-12, None):
