@@ -21,14 +21,17 @@ Act = Callable[[Classifier], None]
 
 
 @contextlib.contextmanager
-def at_batch(number: int, act: Act, *, training: bool) -> Iterator[list[int]]:
-    """Act when a network, in training or not, is shown its batch of that number, from 1; gives the sizes of all."""
+def at_batch(number: int | None, act: Act, *, training: bool) -> Iterator[list[int]]:
+    """Act when a network, in training or not, is shown its batch of that number, from 1 (None: every batch).
+
+    Gives the sizes of all batches that were shown.
+    """
     sizes: list[int] = []
 
     def before(module: Any, arguments: tuple[Any, ...]) -> None:
         if isinstance(module, Classifier) and module.training == training:
             sizes.append(len(arguments[0]))
-            if len(sizes) == number:
+            if number in (None, len(sizes)):
                 act(module)
 
     hook = register_module_forward_pre_hook(before)

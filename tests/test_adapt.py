@@ -38,6 +38,7 @@ from doublevit.runs.conditions import CheckpointId, Clean, Corruption, Corruptio
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import Row
+from moments import at_batch, ctrl_c
 
 CLASSES = 4
 BATCH = AdaptConfig("batch", batch_size=8)
@@ -436,7 +437,7 @@ def values(rows: list[Row]) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.slow
-def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
+def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path):
     path = copied(norm_run, tmp_path)
     weights = {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
     configs = [AdaptConfig(), *(dataclasses.replace(config, batch_size=20) for config in (BATCH, SET, MOMENTUM))]
@@ -463,9 +464,9 @@ def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
     ]
     assert min(means[1:]) > means[0]  # a short training's running statistics are far behind its weights
 
-    monkeypatch.setattr(adaptation, "predict", None)
-    monkeypatch.setattr(adaptation, "predict_batches", None)
-    again = [evaluate(options(path, config)) for config in configs]
+    with at_batch(0, ctrl_c, training=False) as shown_again:
+        again = [evaluate(options(path, config)) for config in configs]
+    assert shown_again == []
     assert [result.of_kind(Corruption) for result in again] == [result.of_kind(Corruption) for result in results]
     assert RunFolder(path).rows() == rows
     assert weights == {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}

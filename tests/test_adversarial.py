@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,9 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.evaluators.attacks import runner
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
 from doublevit.evaluators.attacks.journal import FOLDER, Journal
 from doublevit.evaluators.attacks.plan import plan
-from doublevit.evaluators.attacks.runner import AttackRunner
 from doublevit.evaluators.attacks.state import AttackState, Outcome
 from doublevit.evaluators.evaluator import is_done
 from doublevit.jobs.evaluate import Evaluated, evaluate, transfer
@@ -37,6 +36,7 @@ from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import Results
 from doublevit.runs.row import Row
+from moments import at_batch, ctrl_c
 
 SIZES = ("0", "1/255", "4/255", "16/255")
 QUICK = Parameters(pgd=Pgd(steps=4, relative_step=0.5))
@@ -191,43 +191,46 @@ def require_images_that_fooled(path: Path, result: Evaluated, attack: str = "pgd
 
 
 @pytest.mark.slow
-def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
+def test_asking_again_attacks_nothing_and_adds_nothing(attacked):
     path, result = attacked
-    rows = RunFolder(path).rows()
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", lambda *_: pytest.fail("attacked again"))
+    rows, journal = RunFolder(path).rows(), outcomes(path)
     again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(result.rows)
     assert RunFolder(path).rows() == rows
-    monkeypatch.undo()
+    assert outcomes(path) == journal  # with the seconds that each batch took
     anew = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)))
     assert values(anew.rows) == values(result.rows)
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
+def test_killed_and_gone_on_with(digits_run, attacked, tmp_path):
     """Stopped in the middle of an epsilon: what was finished is not repeated, and the end is the same."""
-    path, calls = copied(digits_run, tmp_path), []
-    attack_batch = runner.attack_batch
+    path = copied(digits_run, tmp_path)
 
-    def counted(*arguments):
-        calls.append(arguments[3])
-        if len(calls) == 4:
+    def kill_in_the_fourth(_: object) -> None:
+        if len(outcomes(path)) == 3:
             raise KeyboardInterrupt
-        return attack_batch(*arguments)
 
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", counted)
-    with pytest.raises(KeyboardInterrupt):
+    with at_batch(None, kill_in_the_fourth, training=False), pytest.raises(KeyboardInterrupt):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
-    journal = next((path / "attacks").glob("*.jsonl"))
-    assert len(list(read_lines(journal))) == 3
-    with journal.open("a") as file:
+    finished = outcomes(path)
+    assert len(finished) == 3
+    with next((path / "attacks").glob("*.jsonl")).open("a") as file:
         file.write('{"key": [0, 1')  # as a kill in the middle of a line leaves it
     again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(attacked[1].rows)
-    whole = len(list(read_lines(next((attacked[0] / "attacks").glob("*.jsonl")))))
-    assert len(calls) == whole + 1
+    whole = outcomes(path)
+    assert whole[:3] == finished
+    assert [(entry["key"], entry["indices"]) for entry in whole] == [
+        (entry["key"], entry["indices"]) for entry in outcomes(attacked[0])
+    ]
     images = [np.load(next((p / "attacks").glob("*-0")) / "images.npy") for p in (path, attacked[0])]
     np.testing.assert_array_equal(*images)
+
+
+def outcomes(path: Path) -> list[dict[str, Any]]:
+    """What the only journal of a run's attacks holds: each batch that was attacked."""
+    return [entry for journal in (path / "attacks").glob("*.jsonl") for entry in read_lines(journal)]
 
 
 LINE = (
@@ -283,37 +286,31 @@ def test_one_evaluation_at_a_time(attacked):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
-def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[str, float, int]]:
-    """Which attack was shown how many images at which epsilon."""
-    calls = []
-    attack_batch = runner.attack_batch
-
-    def recorded(*arguments):
-        calls.append((arguments[2][0].attack, arguments[2][0].epsilons, len(arguments[3])))
-        return attack_batch(*arguments)
-
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
-    evaluate(options(path, *names, batch_size=40, **more))
-    monkeypatch.undo()
-    return calls
+def shown(path: Path, *names: str, **more: object) -> list[tuple[str, float, int]]:
+    """Which attack was shown how many images at which epsilon, as the journal has it."""
+    chosen = options(path, *names, batch_size=40, **more)
+    evaluate(chosen)
+    keys = [(entry["key"], len(entry["indices"])) for entry in outcomes(path)]
+    stages = [(plan(chosen.attack)[chain].stages[number], count) for (chain, number, _), count in keys]
+    return [(stage.attack, stage.epsilons, count) for stage, count in stages]
 
 
 @pytest.mark.slow
-def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatch):
+def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path):
     rows = by_epsilon(attacked[1].rows, "pgd")
     sizes = sorted(rows)
     robust = [round(rows[size].value * 40) for size in sizes]
-    calls = shown(copied(digits_run, tmp_path), monkeypatch, "pgd", "bim", "fgsm")
+    calls = shown(copied(digits_run, tmp_path), "pgd", "bim", "fgsm")
     assert [count for name, _, count in calls if name == "pgd"] == robust[:3]
     assert all(count <= robust[1] for name, _, count in calls if name == "bim")
     assert [(name, len(together)) for name, together, _ in calls if name == "fgsm"] == [("fgsm", 3)]  # one gradient
 
 
 @pytest.mark.slow
-def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
+def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path):
     right = round(by_epsilon(attacked[1].rows, "pgd")[0.0].value * 40)
     path = copied(digits_run, tmp_path)
-    calls = shown(path, monkeypatch, "pgd", "fgsm", independent=True)
+    calls = shown(path, "pgd", "fgsm", independent=True)
     assert [count for _, _, count in calls] == [right] * 6
     rows = [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)]
     assert {row.condition.budgets for row in rows} == {"independent"}
@@ -536,19 +533,13 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, monkeypatch):
-    path, turns = copied(digits_run, tmp_path), []
-    attack_batch = runner.attack_batch
-
-    def recorded(*arguments):
-        turns.append((arguments[2][1], len(arguments[3])))
-        return attack_batch(*arguments)
-
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
-    knobs = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
-    once = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs)).of_kind(Attack)
-    thrice = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs, restarts=3)).of_kind(Attack)
-    repeats, counts = zip(*turns[1:], strict=True)
+def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path):
+    path, other = copied(digits_run, tmp_path), copied(digits_run, tmp_path / "other")
+    one_step = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
+    config = {"epsilons": ("2/255",), "batch_size": 40, "parameters": one_step}
+    once = evaluate(options(other, **config)).of_kind(Attack)
+    thrice = evaluate(options(path, **config, restarts=3)).of_kind(Attack)
+    repeats, counts = zip(*((entry["key"][2], len(entry["indices"])) for entry in outcomes(path)), strict=True)
     assert repeats == (0, 1, 2)
     assert counts[0] > counts[1] >= counts[2] >= round(thrice[0].value * 40)
     assert thrice[0].value <= once[0].value
@@ -590,8 +581,9 @@ def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
 
 
 @pytest.mark.slow
-def test_transfer_is_a_matrix(pair, monkeypatch):
-    rows = transfer(transfer_options(pair))
+def test_transfer_is_a_matrix(pair):
+    with at_batch(0, ctrl_c, training=False) as shown_first:
+        rows = transfer(transfer_options(pair))
     found = {(row.condition.made_on.model, row.model, row.condition.epsilon): row.value for row in rows}
     assert len(rows) == len(found) == 8
     for name in ("fresh", "second"):
@@ -604,10 +596,10 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         assert len(mine) == 4
         for row in mine:
             assert Predictions.load(RunFolder(path).predictions_path(row)).correct(1).mean() == pytest.approx(row.value)
-    monkeypatch.setattr(
-        "doublevit.evaluators.attacks.transfer._TransferBatch.make", lambda *_: pytest.fail("attacked again")
-    )
-    assert values(transfer(transfer_options(pair))) == values(rows)
+    with at_batch(0, ctrl_c, training=False) as shown_again:
+        assert values(transfer(transfer_options(pair))) == values(rows)
+    attacked = 2 * 3 * QUICK.pgd.steps  # both networks, 40 images in batches of 16, at the only epsilon above 0
+    assert len(shown_first) - len(shown_again) >= attacked  # the checks before an attack are made again, no attack is
     assert len([row for row in RunFolder(pair[0]).rows() if isinstance(row.condition, Transfer)]) == 4
 
 
@@ -683,7 +675,7 @@ def nested() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.mark.slow
-def test_commands_at_the_terminal(pair, capsys, monkeypatch):
+def test_commands_at_the_terminal(pair, capsys):
     arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
     main(["evaluate", str(pair[0]), *arguments])
     out = " ".join(capsys.readouterr().out.split())
@@ -702,11 +694,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     for flag in ("--attack.pgd.steps", "--attack.cw.binary-search-steps", "--attack.square.queries", "--strict"):
         assert flag in shown
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(AttackRunner, "_stage", stop)
-    with pytest.raises(SystemExit) as end:
+    with at_batch(3, ctrl_c, training=False), pytest.raises(SystemExit) as end:
         main(["evaluate", str(pair[0]), "--samples", "20", "--attack.names", "pgd"])
     assert end.value.code == 130
     assert "give the same command again to go on" in " ".join(capsys.readouterr().err.split())

@@ -119,9 +119,9 @@ attack_facts = {
     "parameters": st.dictionaries(names, json_values, max_size=3),
     "batch_size": st.none() | whole,
 }
-some_top_k = st.none() | st.lists(st.integers(1, 999) | st.floats(0, 1, exclude_min=True), min_size=1, max_size=3).map(
-    tuple
-)
+some_top_k = st.none() | st.lists(
+    st.integers(1, 999) | st.just(1.0) | st.floats(0, 1, exclude_min=True), min_size=1, max_size=3
+).map(tuple)
 adaptations = st.none() | st.builds(
     AdaptationId, prior=st.none() | finite, batches=st.none() | whole, momentum=st.none() | finite
 )
@@ -161,15 +161,15 @@ def test_every_row_comes_back_from_json_as_it_was(row):
     assert b"\n" not in line
     back = row_from(msgspec.json.decode(line))
     assert back == row
-    assert strict_json.encode(back) == line  # down to 1 and 1.0, which are equal
+    assert repr(back) == repr(row)  # down to 1 and 1.0, which are equal
     assert (back.key, back.model_id) == (row.key, row.model_id)
 
 
 @given(st.lists(all_rows, max_size=3))
 def test_every_row_comes_back_from_a_runs_folder(tmp_path_factory, rows):
     run = RunFolder(tmp_path_factory.mktemp("run"))
-    for row in rows:
-        run.add_rows([row])
+    run.add_rows(rows[:1])
+    run.add_rows(rows[1:])
     assert run.rows() == rows
 
 

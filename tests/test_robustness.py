@@ -18,7 +18,6 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CorruptionEvaluator
-from doublevit.evaluators.adaptation import adaptation
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.evaluators.prediction import PredictionResult, accuracy
 from doublevit.jobs.evaluate import evaluate
@@ -37,6 +36,7 @@ from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import Row
 from doublevit.statistics import bootstrap, wilson_interval
+from moments import at_batch, ctrl_c
 
 HOME_MADE = home_made("tiny", 0)
 MODEL = ModelId(
@@ -220,21 +220,15 @@ def test_any_batch_size_gives_the_same(digits_run, evaluated, tmp_path, batch_si
     assert values(again.of_kind(Corruption)) == values(evaluated[1].of_kind(Corruption))
 
 
-def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path, monkeypatch):
-    path, calls = copied(digits_run, tmp_path), []
-    predict = adaptation.predict
-
-    def counted(model, dataset, *others, **titles):
-        calls.append(dataset)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return predict(model, dataset, *others, **titles)
-
-    monkeypatch.setattr(adaptation, "predict", counted)
-    with pytest.raises(KeyboardInterrupt):
+def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path):
+    path = copied(digits_run, tmp_path)
+    with at_batch(5, ctrl_c, training=False) as first, pytest.raises(KeyboardInterrupt):
         evaluate(options(path))
-    again = evaluate(options(path))
-    assert len(calls) == 5 + 1 + 10 - 4  # five the first time; then all ten and the clean one but those four
+    with at_batch(0, ctrl_c, training=False) as then:
+        again = evaluate(options(path))
+    assert (
+        len(first) + len(then) == 5 + 1 + 10 - 4
+    )  # five the first time; then all ten and the clean one but those four
     assert values(again.of_kind(Corruption)) == values(evaluated[1].of_kind(Corruption))
     assert values(again.of_kind(CorruptionMean)) == values(evaluated[1].of_kind(CorruptionMean))
 
