@@ -466,7 +466,7 @@ def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path):
 
     with at_batch(0, ctrl_c, training=False) as shown_again:
         again = [evaluate(options(path, config)) for config in configs]
-    assert shown_again == []
+    assert set(shown_again) == {1}  # the one image that the layers are counted with
     assert [result.of_kind(Corruption) for result in again] == [result.of_kind(Corruption) for result in results]
     assert RunFolder(path).rows() == rows
     assert weights == {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}

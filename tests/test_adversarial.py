@@ -82,6 +82,7 @@ def attacked(digits_run, tmp_path_factory):
     return path, attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
 
 
+@pytest.mark.slow
 def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     path, result = attacked
     loaded = load_run(path, options(path))
@@ -103,6 +104,7 @@ def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     assert [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] == result.rows
 
 
+@pytest.mark.slow
 def test_what_is_to_be_measured_is_what_rows_say(attacked):
     """All conditions that are listed without the network are those of the rows, and so all are done."""
     path, result = attacked
@@ -116,6 +118,7 @@ def test_what_is_to_be_measured_is_what_rows_say(attacked):
     assert not is_done(other, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
 
 
+@pytest.mark.slow
 def test_conditions_and_run_both_refuse_too_few_classes(attacked):
     loaded = load_run(attacked[0], options(attacked[0]))
     two = {"labels": np.zeros(2, np.int64), "class_ids": ("a", "b"), "class_names": ("a", "b")}
@@ -141,6 +144,7 @@ def nothing_predicted() -> Predictions:
     return Predictions(np.zeros(1, np.int64), np.zeros((1, 1), np.int32), np.ones((1, 1)), np.zeros(1))
 
 
+@pytest.mark.slow
 def test_noise_is_a_control_of_its_own(attacked):
     rows = by_epsilon(attacked[1].rows, "uniform-noise")
     pgd = by_epsilon(attacked[1].rows, "pgd")
@@ -150,6 +154,7 @@ def test_noise_is_a_control_of_its_own(attacked):
     assert not attacked[1].findings
 
 
+@pytest.mark.slow
 def test_images_are_those_that_fooled(attacked):
     require_images_that_fooled(*attacked)
 
@@ -279,6 +284,7 @@ def test_images_that_are_gone_are_said(attacked, tmp_path, damage):
     assert RunFolder(path).rows() == RunFolder(attacked[0]).rows()  # the same but for seconds: not added again
 
 
+@pytest.mark.slow
 def test_one_evaluation_at_a_time(attacked):
     path, _ = attacked
     name = next((path / "attacks").glob("*.lock"))

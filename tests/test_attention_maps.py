@@ -211,6 +211,7 @@ def image(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_show_writes_a_picture(digits_run, image, tmp_path, capsys):
     show(["attention", str(digits_run), str(image), "--output", str(tmp_path / "maps.png"), "--top-k", "4"])
     with Image.open(tmp_path / "maps.png") as picture:

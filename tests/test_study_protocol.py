@@ -117,6 +117,7 @@ def is_cell(row: Row, corruption: str, severity: int) -> bool:
     return isinstance(condition, Corruption) and (condition.corruption, condition.severity) == (corruption, severity)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_found_and_done_and_nothing_else(done):
     rows = rows_of(done / "base")
     assert left(done) == []
@@ -140,6 +141,7 @@ def test_what_is_missing_is_found_and_done_and_nothing_else(done):
     assert sorted(kinds(again)) == sorted(kinds(rows))
 
 
+@pytest.mark.slow
 def test_predictions_that_are_gone_are_made_again(done):
     before = kinds(rows_of(done / "base")).count("Corruption")
     fog = next(row for row in rows_of(done / "base") if is_cell(row, "fog", 4))
@@ -150,6 +152,7 @@ def test_predictions_that_are_gone_are_made_again(done):
     assert kinds(rows_of(done / "base")).count("Corruption") == before + 2  # top-1 and top-3 of one cell
 
 
+@pytest.mark.slow
 def test_other_weights_images_and_numbers_of_attacked_images_are_other_work(done):
     assert left(done, samples=50) == ["clean", "corruptions"]
     assert left(done, attack_samples=21) == ["attacks"]
@@ -162,6 +165,7 @@ def test_other_weights_images_and_numbers_of_attacked_images_are_other_work(done
         request(done, attack_samples=-1)
 
 
+@pytest.mark.slow
 def test_a_failed_task_fails_its_cell_and_the_others_go_on(done, monkeypatch, capsys):
     kept = [row for row in rows_of(done / "base") if isinstance(row.condition, Clean | Speed)]
     write(done / "base", kept)
@@ -182,6 +186,7 @@ def test_a_failed_task_fails_its_cell_and_the_others_go_on(done, monkeypatch, ca
     assert run_study(request(done, cells=("base",))).entries[0].problem == ""
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_with_more_seeds(tmp_path, monkeypatch):
     bare = dataclasses.replace(SMALL, protocol=Protocol())
     run_study(request(tmp_path / "small", bare))
@@ -226,6 +231,7 @@ def test_seeds_that_are_none_are_refused(tmp_path):
             request(tmp_path, seeds=seeds)
 
 
+@pytest.mark.slow
 def test_an_old_record_without_seeds_is_read(done):
     path = done / "study.json"
     parts = json.loads(path.read_text())
