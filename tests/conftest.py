@@ -23,6 +23,17 @@ settings.register_profile("doublevit", max_examples=50, deadline=None, derandomi
 settings.load_profile("doublevit")
 
 
+TRAINED = {"digits_run", "norm_run"}
+"""Fixtures that train a network for seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a trained network is slow."""
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tests run side by side
