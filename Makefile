@@ -1,7 +1,7 @@
 # `make demo` and `make test` are each all that a fresh machine needs: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test check lint types docs clean
+.PHONY: demo test test-fast check lint types docs clean
 
 # Train, corrupt, attack, look, report: all in a folder of its own, so that it can be made again and again.
 demo: RUN := demo-$(shell date +%Y%m%d-%H%M%S)
@@ -16,6 +16,10 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/pytest -n auto --dist loadfile
+
+# What is not marked slow, in less than a minute on two cores, for the inner loop; the README's commands are left out.
+test-fast: .venv/.installed-dev
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" --ignore tests/test_readme.py
 
 check: lint types test
 

@@ -1,24 +1,52 @@
 """Data that tests share: a Tiny ImageNet in miniature, real images and weights where they are, small runs."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 WNIDS = ("n02124075", "n01443537", "n03444034")  # not sorted, as in the official wnids.txt
 IMAGES = 12  # a class, so that natural order differs from that of text
 
+settings.register_profile("doublevit", max_examples=50, deadline=None, derandomize=True, database=None)
+settings.load_profile("doublevit")
+
+
+TRAINED = {"digits_run", "norm_run"}
+"""Fixtures that train a network for seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a trained network is slow."""
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tests run side by side
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_once() -> Iterator[None]:
+    """The digits are read and enlarged once in a process."""
+    from doublevit.data import EMBEDDED
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +165,29 @@ def image_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network after two short epochs: it knows some digits and takes others for them."""
+    return trained_once(tmp_path_factory, "fresh", seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, trained by another seed."""
+    return trained_once(tmp_path_factory, "second", seed=1)
+
+
+def trained_once(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> Path:
+    """Trained by the first of the processes that tests run in, and copied by the others."""
+    own = tmp_path_factory.mktemp("runs")
+    common = own.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else own.parent
+    with FileLock(common / f"{name}.lock"):
+        if not (common / "trained" / name).exists():
+            (common / name).mkdir()
+            run = _train_digits(common / name, name, seed)
+            (common / "trained").mkdir(exist_ok=True)
+            run.rename(common / "trained" / name)
+    return copied(common / "trained" / name, own)
+
+
+def _train_digits(runs: Path, name: str, seed: int) -> Path:
     import dataclasses
 
     from doublevit.data import DataConfig
@@ -144,14 +195,23 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from doublevit.recipes import get_recipe
 
     recipe = get_recipe("digits-double")
-    recipe = dataclasses.replace(recipe, data=DataConfig("digits"), train=dataclasses.replace(recipe.train, epochs=2))
-    return start(recipe, tmp_path_factory.mktemp("runs"), "fresh").run.path
+    train = dataclasses.replace(recipe.train, epochs=2)
+    return start(dataclasses.replace(recipe, data=DataConfig("digits"), train=train, seed=seed), runs, name).run.path
 
 
 def copied(run: Path, folder: Path) -> Path:
     """A run's folder in another place, to be added to."""
     shutil.copytree(run, folder / run.name, symlinks=True)
     return folder / run.name
+
+
+def study_copied(study: Path, folder: Path) -> Path:
+    """The same of a study; it shares the weights, which are replaced but never changed."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if "checkpoints" in Path(source).parts else shutil.copy2)(source, target)
+
+    return Path(shutil.copytree(study, folder / study.name, copy_function=copy))
 
 
 def in_two_processes(arguments: list[str]) -> None:

@@ -38,6 +38,7 @@ from doublevit.runs.conditions import CheckpointId, Clean, Corruption, Corruptio
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import Row
+from moments import at_batch, ctrl_c
 
 CLASSES = 4
 BATCH = AdaptConfig("batch", batch_size=8)
@@ -294,6 +295,7 @@ def test_every_kind_of_batch_norm():
         assert np.allclose(model.norm.running_var, expected[1], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layers"), [("resnet18", 20), ("inception_resnet_v2", 204)])
 def test_networks_of_timm(name, layers):
     torch.manual_seed(0)
@@ -434,7 +436,8 @@ def values(rows: list[Row]) -> list[tuple[object, ...]]:
     return [(row.adapted, row.condition, row.metric, row.value) for row in rows]
 
 
-def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path):
     path = copied(norm_run, tmp_path)
     weights = {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
     configs = [AdaptConfig(), *(dataclasses.replace(config, batch_size=20) for config in (BATCH, SET, MOMENTUM))]
@@ -461,14 +464,15 @@ def test_plain_and_adapted_live_side_by_side(norm_run, tmp_path, monkeypatch):
     ]
     assert min(means[1:]) > means[0]  # a short training's running statistics are far behind its weights
 
-    monkeypatch.setattr(adaptation, "predict", None)
-    monkeypatch.setattr(adaptation, "predict_batches", None)
-    again = [evaluate(options(path, config)) for config in configs]
+    with at_batch(0, ctrl_c, training=False) as shown_again:
+        again = [evaluate(options(path, config)) for config in configs]
+    assert set(shown_again) == {1}  # the one image that the layers are counted with
     assert [result.of_kind(Corruption) for result in again] == [result.of_kind(Corruption) for result in results]
     assert RunFolder(path).rows() == rows
     assert weights == {file: file.read_bytes() for file in (path / "checkpoints").rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_a_cell_alone_is_what_it_is_among_others(norm_run, tmp_path):
     both = evaluate(options(copied(norm_run, tmp_path / "both"), SET))
     alone = options(copied(norm_run, tmp_path / "alone"), SET)
@@ -477,6 +481,7 @@ def test_a_cell_alone_is_what_it_is_among_others(norm_run, tmp_path):
     assert values(alone.of_kind(Corruption)) == values(snow)
 
 
+@pytest.mark.slow
 def test_relative_to_plain_rows_only(norm_run, tmp_path):
     path = copied(norm_run, tmp_path)
     evaluate(options(path, BATCH))
@@ -519,6 +524,7 @@ def test_processes_adapt_as_one(config, monkeypatch):
     assert np.allclose(together.label_log_probability, alone.label_log_probability, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_at_the_command_line(norm_run, tmp_path, capsys):
     path = copied(norm_run, tmp_path)
     arguments = ["--first", "30", "--adapt.method", "set", "--adapt.prior", "4", "--corruptions", "fog"]

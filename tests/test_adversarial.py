@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,9 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.evaluators.attacks import runner
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
 from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER, Journal
 from doublevit.evaluators.attacks.plan import plan
-from doublevit.evaluators.attacks.runner import AttackRunner
 from doublevit.evaluators.attacks.state import AttackState, Outcome
 from doublevit.evaluators.evaluator import is_done
 from doublevit.jobs.evaluate import Evaluated, evaluate, transfer
@@ -37,6 +36,7 @@ from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import Results
 from doublevit.runs.row import Row
+from moments import at_batch, ctrl_c
 
 SIZES = ("0", "1/255", "4/255", "16/255")
 QUICK = Hyperparameters(pgd=Pgd(steps=4, relative_step=0.5))
@@ -82,6 +82,7 @@ def attacked(digits_run, tmp_path_factory):
     return path, attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
 
 
+@pytest.mark.slow
 def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     path, result = attacked
     loaded = load_run(path, options(path))
@@ -103,6 +104,7 @@ def test_rows_are_what_was_found_by_fresh_predictions(attacked):
     assert [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] == result.rows
 
 
+@pytest.mark.slow
 def test_what_is_to_be_measured_is_what_rows_say(attacked):
     """All conditions that are listed without the network are those of the rows, and so all are done."""
     path, result = attacked
@@ -116,6 +118,7 @@ def test_what_is_to_be_measured_is_what_rows_say(attacked):
     assert not is_done(other, loaded.model.id, loaded.dataset, Results(RunFolder(path)))
 
 
+@pytest.mark.slow
 def test_conditions_and_run_both_refuse_too_few_classes(attacked):
     loaded = load_run(attacked[0], options(attacked[0]))
     two = {"labels": np.zeros(2, np.int64), "class_ids": ("a", "b"), "class_names": ("a", "b")}
@@ -141,6 +144,7 @@ def nothing_predicted() -> Predictions:
     return Predictions(np.zeros(1, np.int64), np.zeros((1, 1), np.int32), np.ones((1, 1)), np.zeros(1))
 
 
+@pytest.mark.slow
 def test_noise_is_a_control_of_its_own(attacked):
     rows = by_epsilon(attacked[1].rows, "uniform-noise")
     pgd = by_epsilon(attacked[1].rows, "pgd")
@@ -150,10 +154,12 @@ def test_noise_is_a_control_of_its_own(attacked):
     assert not attacked[1].findings
 
 
+@pytest.mark.slow
 def test_images_are_those_that_fooled(attacked):
     require_images_that_fooled(*attacked)
 
 
+@pytest.mark.slow
 def test_images_of_attacks_in_a_row_are_those_that_fooled_first(digits_run, tmp_path):
     """fgsm, which makes images for all epsilons at once, after pgd: what pgd broke stays as it was."""
     path = copied(digits_run, tmp_path)
@@ -189,42 +195,47 @@ def require_images_that_fooled(path: Path, result: Evaluated, attack: str = "pgd
         assert len(sheet.getcolors(1 << 20)) > 100
 
 
-def test_asking_again_attacks_nothing_and_adds_nothing(attacked, monkeypatch):
+@pytest.mark.slow
+def test_asking_again_attacks_nothing_and_adds_nothing(attacked):
     path, result = attacked
-    rows = RunFolder(path).rows()
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", lambda *_: pytest.fail("attacked again"))
+    rows, journal = RunFolder(path).rows(), outcomes(path)
     again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(result.rows)
     assert RunFolder(path).rows() == rows
-    monkeypatch.undo()
+    assert outcomes(path) == journal  # with the seconds that each batch took
     anew = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True, resume=False)))
     assert values(anew.rows) == values(result.rows)
 
 
-def test_killed_and_gone_on_with(digits_run, attacked, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_killed_and_gone_on_with(digits_run, attacked, tmp_path):
     """Stopped in the middle of an epsilon: what was finished is not repeated, and the end is the same."""
-    path, calls = copied(digits_run, tmp_path), []
-    attack_batch = runner.attack_batch
+    path = copied(digits_run, tmp_path)
 
-    def counted(*arguments):
-        calls.append(arguments[4])
-        if len(calls) == 4:
+    def kill_in_the_fourth(_: object) -> None:
+        if len(outcomes(path)) == 3:
             raise KeyboardInterrupt
-        return attack_batch(*arguments)
 
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", counted)
-    with pytest.raises(KeyboardInterrupt):
+    with at_batch(None, kill_in_the_fourth, training=False), pytest.raises(KeyboardInterrupt):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
-    journal = next((path / "attacks").glob("*.jsonl"))
-    assert len(list(read_lines(journal))) == 3
-    with journal.open("a") as file:
+    finished = outcomes(path)
+    assert len(finished) == 3
+    with next((path / "attacks").glob("*.jsonl")).open("a") as file:
         file.write('{"key": [0, 1')  # as a kill in the middle of a line leaves it
     again = attacks(evaluate(options(path, "pgd", "uniform-noise", save_images=True)))
     assert values(again.rows) == values(attacked[1].rows)
-    whole = len(list(read_lines(next((attacked[0] / "attacks").glob("*.jsonl")))))
-    assert len(calls) == whole + 1
+    whole = outcomes(path)
+    assert whole[:3] == finished
+    assert [(entry["key"], entry["indices"]) for entry in whole] == [
+        (entry["key"], entry["indices"]) for entry in outcomes(attacked[0])
+    ]
     images = [np.load(next((p / "attacks").glob("*-0")) / "images.npy") for p in (path, attacked[0])]
     np.testing.assert_array_equal(*images)
+
+
+def outcomes(path: Path) -> list[dict[str, Any]]:
+    """What the only journal of a run's attacks holds: each batch that was attacked."""
+    return [entry for journal in (path / "attacks").glob("*.jsonl") for entry in read_lines(journal)]
 
 
 LINE = (
@@ -238,6 +249,7 @@ ONE_ANSWER_FOR_TWO = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -258,6 +270,7 @@ def test_a_damaged_journal_is_said(attacked, tmp_path, line):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [Path.unlink, lambda file: os.truncate(file, 1000), lambda file: file.write_text("x")]
 )
@@ -271,6 +284,7 @@ def test_images_that_are_gone_are_said(attacked, tmp_path, damage):
     assert RunFolder(path).rows() == RunFolder(attacked[0]).rows()  # the same but for seconds: not added again
 
 
+@pytest.mark.slow
 def test_one_evaluation_at_a_time(attacked):
     path, _ = attacked
     name = next((path / "attacks").glob("*.lock"))
@@ -278,35 +292,31 @@ def test_one_evaluation_at_a_time(attacked):
         evaluate(options(path, "pgd", "uniform-noise", save_images=True))
 
 
-def shown(path: Path, monkeypatch, *names: str, **more: object) -> list[tuple[str, float, int]]:
-    """Which attack was shown how many images at which epsilon."""
-    calls = []
-    attack_batch = runner.attack_batch
-
-    def recorded(*arguments):
-        calls.append((arguments[2].attack, arguments[2].epsilons, len(arguments[4])))
-        return attack_batch(*arguments)
-
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
-    evaluate(options(path, *names, batch_size=40, **more))
-    monkeypatch.undo()
-    return calls
+def shown(path: Path, *names: str, **more: object) -> list[tuple[str, float, int]]:
+    """Which attack was shown how many images at which epsilon, as the journal has it."""
+    chosen = options(path, *names, batch_size=40, **more)
+    evaluate(chosen)
+    keys = [(entry["key"], len(entry["indices"])) for entry in outcomes(path)]
+    stages = [(plan(chosen.attack)[chain].stages[number], count) for (chain, number, _), count in keys]
+    return [(stage.attack, stage.epsilons, count) for stage, count in stages]
 
 
-def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_only_what_stands_is_attacked(digits_run, attacked, tmp_path):
     rows = by_epsilon(attacked[1].rows, "pgd")
     sizes = sorted(rows)
     robust = [round(rows[size].value * 40) for size in sizes]
-    calls = shown(copied(digits_run, tmp_path), monkeypatch, "pgd", "bim", "fgsm")
+    calls = shown(copied(digits_run, tmp_path), "pgd", "bim", "fgsm")
     assert [count for name, _, count in calls if name == "pgd"] == robust[:3]
     assert all(count <= robust[1] for name, _, count in calls if name == "bim")
     assert [(name, len(together)) for name, together, _ in calls if name == "fgsm"] == [("fgsm", 3)]  # one gradient
 
 
-def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_independent_attacks_see_every_image_that_is_right(digits_run, attacked, tmp_path):
     right = round(by_epsilon(attacked[1].rows, "pgd")[0.0].value * 40)
     path = copied(digits_run, tmp_path)
-    calls = shown(path, monkeypatch, "pgd", "fgsm", independent=True)
+    calls = shown(path, "pgd", "fgsm", independent=True)
     assert [count for _, _, count in calls] == [right] * 6
     rows = [row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)]
     assert {row.condition.budgets for row in rows} == {"independent"}
@@ -356,6 +366,7 @@ def test_state_by_hand():
     assert state.clean.classes[0, 0] == 0
 
 
+@pytest.mark.slow
 def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     knobs = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=30))
@@ -363,7 +374,7 @@ def test_autoattack_is_never_above_its_parts(digits_run, tmp_path):
     knobs = dataclasses.replace(knobs, fab=dataclasses.replace(QUICK.fab, steps=6, targets=2))
     names = ("autoattack", "apgd-ce", "apgd-dlr-t", "fab-t", "square")
     config = {"independent": True, "parameters": dataclasses.replace(knobs, pgd=Pgd())}
-    rows = attacks(evaluate(options(path, *names, epsilons=("2/255", "4/255"), **config))).rows
+    rows = attacks(evaluate(options(path, *names, epsilons=("2/255", "4/255"), samples=16, **config))).rows
     for size in (2 / 255, 4 / 255):
         at_size = [row for row in rows if row.condition.epsilon == size]
         whole = next(row for row in at_size if row.condition.attack == "autoattack")
@@ -404,6 +415,7 @@ class WrongGradients(torch.nn.Module):
         return self.model(images.detach()) + 1e-9 * (random * images).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("pgd", "square"), ("square", "pgd")])
 def test_masked_gradients_are_found_in_any_order(digits_run, tmp_path, names):
     square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
@@ -432,6 +444,7 @@ def attacked_rows(path: Path) -> list[Row]:
     return [row for row in newest.values() if isinstance(row.condition, Attack)]
 
 
+@pytest.mark.slow
 def test_findings_are_in_the_rows_and_fatal_if_strict(digits_run, tmp_path):
     path = copied(digits_run, tmp_path)
     square = dataclasses.replace(QUICK, square=dataclasses.replace(QUICK.square, queries=100))
@@ -483,6 +496,7 @@ def test_parameters_are_frozen_during_an_attack_and_come_back(digits_run, tmp_pa
     assert [parameter.requires_grad for parameter in network.parameters()] == before
 
 
+@pytest.mark.slow
 def test_at_the_networks_input(digits_run, tmp_path):
     """Digits of 8 pixels, a network of 32: the ball has sixteen times as many dimensions."""
     path = copied(digits_run, tmp_path)
@@ -497,6 +511,7 @@ def test_at_the_networks_input(digits_run, tmp_path):
     assert images.shape == (40, 3, side, side)
 
 
+@pytest.mark.slow
 def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
     """Two measurements never share a condition, and so neither their predictions."""
     path = copied(digits_run, tmp_path)
@@ -510,7 +525,7 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
         {"epsilons": few, "parameters": one_step},
         {"epsilons": few, "restarts": 2},
     ):
-        evaluate(options(path, "pgd", "bim", **more))
+        evaluate(options(path, "pgd", "bim", samples=10, **more))
     rows = [
         row for row in RunFolder(path).rows() if isinstance(row.condition, Attack) and row.condition.epsilon == 4 / 255
     ]
@@ -523,37 +538,29 @@ def test_what_decides_a_row_is_in_its_condition(digits_run, tmp_path):
     assert {row.condition.restarts for row in rows if row.condition.attack == "pgd"} == {1, 2}
 
 
-def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path, monkeypatch):
-    path, turns = copied(digits_run, tmp_path), []
-    attack_batch = runner.attack_batch
-
-    def recorded(*arguments):
-        turns.append((arguments[3], len(arguments[4])))
-        return attack_batch(*arguments)
-
-    monkeypatch.setattr("doublevit.evaluators.attacks.runner.attack_batch", recorded)
-    knobs = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
-    once = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs)).of_kind(Attack)
-    thrice = evaluate(options(path, epsilons=("2/255",), batch_size=40, parameters=knobs, restarts=3)).of_kind(Attack)
-    repeats, counts = zip(*turns[1:], strict=True)
+@pytest.mark.slow
+def test_repetitions_attack_what_is_left_with_other_draws(digits_run, tmp_path):
+    path, other = copied(digits_run, tmp_path), copied(digits_run, tmp_path / "other")
+    one_step = dataclasses.replace(QUICK, pgd=Pgd(1, 0.5))
+    config = {"epsilons": ("2/255",), "batch_size": 40, "parameters": one_step}
+    once = evaluate(options(other, **config)).of_kind(Attack)
+    thrice = evaluate(options(path, **config, restarts=3)).of_kind(Attack)
+    repeats, counts = zip(*((entry["key"][2], len(entry["indices"])) for entry in outcomes(path)), strict=True)
     assert repeats == (0, 1, 2)
     assert counts[0] > counts[1] >= counts[2] >= round(thrice[0].value * 40)
     assert thrice[0].value <= once[0].value
 
 
 @pytest.fixture(scope="module")
-def pair(digits_run, tmp_path_factory) -> Iterator[list[Path]]:
+def pair(digits_run, other_digits_run, tmp_path_factory) -> list[Path]:
     """Two runs on the same images: one trained by another seed."""
     folder = tmp_path_factory.mktemp("pair")
-    first = copied(digits_run, folder)
-    arguments = ["--train.epochs", "2", "--seed", "1", "--runs", str(folder), "--name", "second"]
-    main(["train", "digits-double", *arguments])
-    return [first, folder / "second"]
+    return [copied(run, folder) for run in (digits_run, other_digits_run)]
 
 
 def transfer_options(runs: list[Path], *names: str, **more: object) -> TransferOptions:
     attack = AttackConfig(names or ("pgd",), epsilons=("0", "4/255"), parameters=Hyperparameters() if names else QUICK)
-    return TransferOptions(tuple(runs), samples=40, attack=attack, **more)
+    return TransferOptions(tuple(runs), **{"samples": 40, "attack": attack, **more})
 
 
 def with_option(runs: list[Path], **option: object) -> TransferOptions:
@@ -561,24 +568,28 @@ def with_option(runs: list[Path], **option: object) -> TransferOptions:
     return dataclasses.replace(chosen, attack=dataclasses.replace(chosen.attack, **option))
 
 
+@pytest.mark.slow
 def test_transfer_has_its_findings(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
-    rows = transfer(transfer_options(runs, "paper"))
+    rows = transfer(transfer_options(runs, "paper", samples=8))
     assert {(row.condition.epsilon > 0, *row.findings) for row in rows} == {(True, "short-steps"), (False,)}
     with pytest.raises(UserError, match="`strict`: short-steps"):
-        transfer(transfer_options(runs, "paper", strict=True))
+        transfer(transfer_options(runs, "paper", samples=8, strict=True))
 
 
+@pytest.mark.slow
 def test_images_of_a_sparse_network_are_told_apart(pair, tmp_path):
     runs = [copied(path, tmp_path) for path in pair]
-    dense, sparse = (transfer(transfer_options(runs, "fgsm", top_k=top_k)) for top_k in ("none", "8"))
+    dense, sparse = (transfer(transfer_options(runs, "fgsm", samples=10, top_k=top_k)) for top_k in ("none", "8"))
     assert {row.condition.made_on.top_k for row in dense} == {None}
     assert {row.condition.made_on.top_k for row in sparse} == {(8,)}
     assert {row.condition.made_on.checkpoint.which for row in sparse} == {"last"}
 
 
-def test_transfer_is_a_matrix(pair, monkeypatch):
-    rows = transfer(transfer_options(pair))
+@pytest.mark.slow
+def test_transfer_is_a_matrix(pair):
+    with at_batch(0, ctrl_c, training=False) as shown_first:
+        rows = transfer(transfer_options(pair))
     found = {(row.condition.made_on.model, row.model, row.condition.epsilon): row.value for row in rows}
     assert len(rows) == len(found) == 8
     for name in ("fresh", "second"):
@@ -591,10 +602,10 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         assert len(mine) == 4
         for row in mine:
             assert Predictions.load(RunFolder(path).predictions_path(row)).correct(1).mean() == pytest.approx(row.value)
-    monkeypatch.setattr(
-        "doublevit.evaluators.attacks.transfer._TransferAttack.run", lambda *_: pytest.fail("attacked again")
-    )
-    assert values(transfer(transfer_options(pair))) == values(rows)
+    with at_batch(0, ctrl_c, training=False) as shown_again:
+        assert values(transfer(transfer_options(pair))) == values(rows)
+    attacked = 2 * 3 * QUICK.pgd.steps  # both networks, 40 images in batches of 16, at the only epsilon above 0
+    assert len(shown_first) - len(shown_again) >= attacked  # the checks before an attack are made again, no attack is
     assert len([row for row in RunFolder(pair[0]).rows() if isinstance(row.condition, Transfer)]) == 4
 
 
@@ -609,11 +620,13 @@ def test_transfer_is_a_matrix(pair, monkeypatch):
         (lambda runs: with_option(runs, space="input"), "`attack.space` is for evaluation"),
     ],
 )
-def test_what_cannot_transfer(pair, change, words):
+def test_what_cannot_transfer(digits_run, tmp_path, change, words):
+    twins = [copied(digits_run, tmp_path), copied(digits_run, tmp_path / "other").rename(tmp_path / "second")]
     with pytest.raises(UserError, match=words):
-        change(pair)
+        change(twins)
 
 
+@pytest.mark.slow
 def test_runs_on_other_images_cannot_be_compared(pair, tmp_path):
     third = tmp_path / "third"
     arguments = ["--train.epochs", "0", "--data.split-seed", "3", "--runs", str(tmp_path), "--name", "third"]
@@ -622,6 +635,7 @@ def test_runs_on_other_images_cannot_be_compared(pair, tmp_path):
         transfer(transfer_options([pair[0], third]))
 
 
+@pytest.mark.slow
 def test_two_processes_attack_as_one(digits_run, tmp_path):
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--samples", "41", "--attack.names", "pgd", "--attack.pgd.steps", "3", "--attack.batch-size", "10"]
@@ -666,7 +680,8 @@ def nested() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield numbers, clean.stratified(count).images[:, 0, 0, 0]
 
 
-def test_commands_at_the_terminal(pair, capsys, monkeypatch):
+@pytest.mark.slow
+def test_commands_at_the_terminal(pair, capsys):
     arguments = ["--samples", "30", "--attack.names", "fgsm", "spatial", "--attack.epsilons", "0", "16/255"]
     main(["evaluate", str(pair[0]), *arguments])
     out = " ".join(capsys.readouterr().out.split())
@@ -685,11 +700,7 @@ def test_commands_at_the_terminal(pair, capsys, monkeypatch):
     for flag in ("--attack.pgd.steps", "--attack.cw.binary-search-steps", "--attack.square.queries", "--strict"):
         assert flag in shown
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(AttackRunner, "_run_stage", stop)
-    with pytest.raises(SystemExit) as end:
+    with at_batch(3, ctrl_c, training=False), pytest.raises(SystemExit) as end:
         main(["evaluate", str(pair[0]), "--samples", "20", "--attack.names", "pgd"])
     assert end.value.code == 130
     assert "give the same command again to go on" in " ".join(capsys.readouterr().err.split())

@@ -75,6 +75,7 @@ def test_a_map_lies_where_the_patch_is():
     assert (maps["last layer"] == maps["last layer"].max()).nonzero().tolist() == [[2, 5]]
 
 
+@pytest.mark.slow
 def test_without_a_class_token_all_patches_are_averaged():
     model = make("vit_wee_patch16_reg1_gap_256")  # one register before the patches
     maps, layers = shares(model), unfused(model)
@@ -87,6 +88,7 @@ def test_without_a_class_token_all_patches_are_averaged():
     torch.testing.assert_close(shares(double)["rollout, coarse patches"], maps["rollout"] / 2)
 
 
+@pytest.mark.slow
 def test_parallel_attention_is_refused():
     with pytest.raises(UserError, match="one row of layers only"):
         attention_maps(make("vit_small_patch16_18x2_224"), IMAGE)
@@ -209,6 +211,7 @@ def image(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_show_writes_a_picture(digits_run, image, tmp_path, capsys):
     show(["attention", str(digits_run), str(image), "--output", str(tmp_path / "maps.png"), "--top-k", "4"])
     with Image.open(tmp_path / "maps.png") as picture:

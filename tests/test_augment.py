@@ -69,6 +69,7 @@ def test_crop_reaches_every_offset_equally_often_and_flips_half():
     assert (draws[:, 2] < 0.5).mean() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 def test_draws_belong_to_the_sample_not_to_the_batch(config):
     augmentation, images = make_augmentation(config), some_bytes(300)
@@ -265,6 +266,7 @@ def test_mixing_blends_images_and_labels_alike(mixup, cutmix):
     assert targets.tolist() == [[0, 0.75, 0.25], [1, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.5, 4.0])
 def test_cutmix_cuts_rectangles_of_the_area_that_was_drawn(alpha):
     draws = draw_table(0, 0, 1500, Mixing.columns)

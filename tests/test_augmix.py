@@ -59,6 +59,7 @@ def test_mixing_is_timms_to_the_bit(pil_images):
         assert np.array_equal(ours[i].permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm", "strict"])
 def test_pixels_change_as_much_as_with_timms(name, real_files):
     """2,000 images: per image the mean change, the mean absolute change and the variance of the change.

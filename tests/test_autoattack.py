@@ -235,6 +235,7 @@ def test_apgd_reaches_the_optimum_of_a_linear_model(norm: str):
     torch.testing.assert_close(losses.margin(model(images), samples.labels), expected, rtol=1e-3, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 def test_samples_fall_just_beyond_their_exact_distance(norm: str):
     model, samples = linear(6)
@@ -247,6 +248,7 @@ def test_samples_fall_just_beyond_their_exact_distance(norm: str):
         assert not is_robust(model, far, one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 def test_fab_finds_the_exact_distance(norm: str):
     for classes in (2, 6):
@@ -367,6 +369,7 @@ def test_an_l2_square_takes_its_budget_from_another():
     assert len(set(emptied[:, 0].tolist())) > 3  # every sample at places of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 @pytest.mark.parametrize("name", NAMES)
 def test_images_stay_in_the_ball_and_broken_samples_stay_broken(norm: str, name: str, net: nn.Module, samples: Samples):
@@ -382,6 +385,7 @@ def test_images_stay_in_the_ball_and_broken_samples_stay_broken(norm: str, name:
     assert [len(images) for images in quick(norm)[name](Victim(net), few.at(torch.arange(0)), epsilons)] == [0] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_do_not_matter(norm: str, name: str, net: nn.Module, samples: Samples):
@@ -476,6 +480,7 @@ def reference(name: str, norm: str, model: nn.Module) -> object:
     return attack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-t", "fab-t", "square"])
 def test_as_many_and_the_same_fall_as_to_autoattack(name: str, norm: str, net: nn.Module, samples: Samples):

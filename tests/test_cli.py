@@ -180,6 +180,7 @@ def test_data_commands(tmp_path: Path, capsys, tiny_folder):
         assert ink.sum() > (300 if column in (2, 3) else 20)
 
 
+@pytest.mark.slow
 def test_run_evaluates_what_it_trained(tmp_path, capsys):
     options = ["--train.epochs", "1", "--data.per-class", "2", "--runs", str(tmp_path), "--name", "mine"]
     options += ["--augment.policy", "trivial"]

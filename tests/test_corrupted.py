@@ -74,6 +74,7 @@ def images(dataset: Dataset) -> np.ndarray:
     return dataset.images[np.arange(len(dataset))]
 
 
+@pytest.mark.slow
 def test_a_store_holds_what_is_made_on_the_fly(clean, store):
     on_the_fly, written = OnTheFly(clean, 0, textures.generated()), open_set(store, clean, CONFIG.cells)
     assert isinstance(written, WrittenSet)
@@ -98,6 +99,7 @@ def test_fetched_frost_textures_change_the_condition_of_frost_alone(clean):
     assert condition_of(after, ("frost", 3)).frost == "published textures"
 
 
+@pytest.mark.slow
 def test_jpegs_are_in_the_published_layout(clean, jpegs):
     folder = jpegs / "snow" / "4"
     assert sorted(path.name for path in folder.iterdir()) == sorted(clean.class_ids)
@@ -114,6 +116,7 @@ def test_jpegs_are_in_the_published_layout(clean, jpegs):
     )
 
 
+@pytest.mark.slow
 def test_finished_cells_are_kept_and_the_rest_is_made(clean, store, tmp_path, monkeypatch):
     root = tmp_path / "set"
     make_empty_part = making._empty_part
@@ -145,6 +148,7 @@ def test_finished_cells_are_kept_and_the_rest_is_made(clean, store, tmp_path, mo
     assert make(clean, root, config=CorruptionConfig(("fog", "frost"), severities=(1,))) == 1  # another, added later
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_same_with_any_number_of_workers(clean, store, tmp_path, count, monkeypatch):
     monkeypatch.setattr(making, "CHUNK", 7)
@@ -193,6 +197,7 @@ def test_home_made_is_never_taken_for_published(clean, jpegs, tmp_path):
             verify(path)
 
 
+@pytest.mark.slow
 def test_a_few_images_that_are_not_of_every_class(clean, tmp_path):
     few = clean.first(5)
     make(few, tmp_path, "jpeg")
@@ -232,6 +237,7 @@ def test_only_one_writes_at_a_time(clean, tmp_path):
         make(clean, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_cell_can_be_made_again_as_advised(clean, jpegs, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(jpegs, copy, symlinks=True)
@@ -249,6 +255,7 @@ def test_too_little_space_is_said_before(clean, tmp_path, monkeypatch):
         make(clean, tmp_path / "set")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_as", ["store", "jpeg"])
 def test_a_disk_that_fills_up_in_mid_write(clean, tmp_path, kept_as, monkeypatch):
     """The worker's write fails as on a full disk: one line, finished cells kept, the unfinished one not there."""
@@ -424,6 +431,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
 def test_every_defect_is_named(defective, tiny_val, defect):
     defect(defective)

@@ -77,6 +77,7 @@ def test_impulses_given_their_places(golden, severity):
     assert np.array_equal(ours, out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_statistics_as_published(shared, real_images, ice, name):
     import io

@@ -8,6 +8,7 @@ from conftest import random_image
 from doublevit.data.decode import BadImage, decode, decode_jpeg
 
 
+@pytest.mark.slow
 def test_fast_decoder_equals_pillow_on_real_images(real_images):
     for content in real_images:
         assert np.array_equal(decode_jpeg(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))

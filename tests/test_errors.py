@@ -157,6 +157,7 @@ def test_interval_of_one_bin_is_that_of_its_accuracy():
     assert found.ece_if_calibrated == pytest.approx((deviation * np.sqrt(2 / np.pi), 1.96 * deviation), rel=0.1)
 
 
+@pytest.mark.slow
 def test_interval_holds_the_truth_in_spite_of_the_bias():
     random, held = np.random.default_rng(3), []
     for _ in range(20):
@@ -450,6 +451,7 @@ def tell(capsys, *arguments: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(measured, capsys):
     text = tell(capsys, measured, "--condition", "gaussian_noise", "3", "--worst", "4", "--mistakes", "5")
     row = next(row for row in RunFolder(measured).rows() if isinstance(row.condition, Corruption))
@@ -482,6 +484,7 @@ def test_the_command_end_to_end(measured, capsys):
     assert "remark" not in text
 
 
+@pytest.mark.slow
 def test_the_newest_clean_one_and_the_same_bytes_again(measured, capsys):
     text = tell(capsys, measured)
     assert "of 120 images right" in text
@@ -493,6 +496,7 @@ def test_the_newest_clean_one_and_the_same_bytes_again(measured, capsys):
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
 
 
+@pytest.mark.slow
 def test_attacks_are_told_as_such(measured, capsys):
     text = tell(capsys, measured, "--condition", "fgsm", "8/255")
     assert "fresh, fgsm linf 8/255: " in text
@@ -502,6 +506,7 @@ def test_attacks_are_told_as_such(measured, capsys):
     assert "mistakes.png" not in text
 
 
+@pytest.mark.slow
 def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     path = copied(measured, tmp_path)
     stale = path / "errors" / find_predictions(RunFolder(path), ["clean"])[-1].folder_name / "mistakes.png"
@@ -518,6 +523,7 @@ def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     assert [entry["name"] for entry in csv.DictReader((stale.parent / "classes.csv").open())][3] == "class 3"
 
 
+@pytest.mark.slow
 def test_no_torch_is_needed(measured, tmp_path):
     path = copied(measured, tmp_path)
     command = [sys.executable, "-c", NO_TORCH, str(path), "--condition", "gaussian_noise", "3"]
@@ -528,6 +534,7 @@ def test_no_torch_is_needed(measured, tmp_path):
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(measured, digits_run, tmp_path):
     empty = copied(digits_run, tmp_path / "empty")
     (empty / "results.jsonl").unlink(missing_ok=True)

@@ -175,6 +175,7 @@ def surroundings(victim: Victim) -> list[object]:
     return [weights, modes, draws, list(logging.root.handlers), torch.is_grad_enabled()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), PAIRS)
 def test_each_attack_keeps_to_its_face(name: str, norm: str | None, victim: Victim, samples: Samples) -> None:
     small, large = SMALL_AND_LARGE.get(norm, (1, 2))
@@ -223,6 +224,7 @@ DIRECT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), DIRECT)
 def test_images_are_foolboxs_own(name: str, norm: str, victim: Victim, samples: Samples) -> None:
     attack = make_foolbox(name, norm, QUICK)

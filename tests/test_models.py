@@ -98,6 +98,7 @@ def test_image_size_moves_the_input():
     assert vit.backbone.network.pos_embed.shape == (1, 17, 192)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "words"),
     [

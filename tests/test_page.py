@@ -87,6 +87,7 @@ def texts(tab, table: str, place: int) -> list[str]:
     return [text.strip() for text in cells.all_inner_texts()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overflows_and_the_console_is_silent(tab, width, scheme):
@@ -148,6 +149,7 @@ def test_one_file_that_asks_for_nothing(page):
     assert "default-src 'none'" in text
 
 
+@pytest.mark.slow
 def test_words_are_escaped(tmp_path):
     bad = "<img src=x onerror=alert(1)>"
     run = make_run(tmp_path, "one")
@@ -170,6 +172,7 @@ def test_words_are_escaped(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["environment.json", "log.jsonl", "commands.jsonl", "attention.png"])
 def test_files_that_are_not_what_they_should_be_are_passed_over(tmp_path, damage):
     run = make_run(tmp_path, "one")
@@ -178,6 +181,7 @@ def test_files_that_are_not_what_they_should_be_are_passed_over(tmp_path, damage
     assert "recognizes 83.3 %" in write_report([run.path]).page.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_without_predictions_has_its_numbers_but_no_tests(tmp_path):
     for name in ("one", "two"):
         run = make_run(tmp_path, name)
@@ -232,6 +236,7 @@ def test_caveats_that_apply_and_no_others(page, tmp_path):
     assert "the images cannot be had" in text
 
 
+@pytest.mark.slow
 def test_without_torch(runs, tmp_path):
     code = (
         "import sys, importlib.abc\n"
@@ -255,6 +260,7 @@ def test_without_torch(runs, tmp_path):
     assert {"epsilon-pgd-linf.png", "training.svg", "reliability-first.png", "confusion-second.svg"} <= names
 
 
+@pytest.mark.slow
 def test_a_run_that_was_really_trained(digits_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/anywhere/doublevit", "evaluate", "runs/a run"])
     run = copied(digits_run, tmp_path)

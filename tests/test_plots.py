@@ -113,6 +113,7 @@ def words(figure: Figure) -> list:
     return figure.findobj(lambda one: isinstance(one, Text) and one.get_text() in shortened(NAMES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 @pytest.mark.parametrize("draw", [training, severity, robust, throughput, epsilon])
 def test_all_runs_are_named_and_nothing_is_cut_off_or_covered(draw, count):

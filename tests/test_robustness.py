@@ -18,7 +18,6 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CorruptionEvaluator
-from doublevit.evaluators.adaptation import adaptation
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.evaluators.prediction import PredictionResult, accuracy_result
 from doublevit.jobs.evaluate import evaluate
@@ -37,6 +36,7 @@ from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import Row
 from doublevit.statistics import bootstrap, wilson_interval
+from moments import at_batch, ctrl_c
 
 HOME_MADE = home_made("tiny", 0)
 MODEL = ModelId(
@@ -214,27 +214,22 @@ def test_rows_of_every_cell(evaluated):
     assert means["mean top-5"] == pytest.approx(cells["top-5"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [16, 256])
 def test_any_batch_size_gives_the_same(digits_run, evaluated, tmp_path, batch_size):
     again = evaluate(options(copied(digits_run, tmp_path), batch_size=batch_size))
     assert values(again.of_kind(Corruption)) == values(evaluated[1].of_kind(Corruption))
 
 
-def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path, monkeypatch):
-    path, calls = copied(digits_run, tmp_path), []
-    predict = adaptation.predict
-
-    def counted(model, dataset, *others, **titles):
-        calls.append(dataset)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return predict(model, dataset, *others, **titles)
-
-    monkeypatch.setattr(adaptation, "predict", counted)
-    with pytest.raises(KeyboardInterrupt):
+def test_stopped_and_gone_on_with(digits_run, evaluated, tmp_path):
+    path = copied(digits_run, tmp_path)
+    with at_batch(5, ctrl_c, training=False) as first, pytest.raises(KeyboardInterrupt):
         evaluate(options(path))
-    again = evaluate(options(path))
-    assert len(calls) == 5 + 1 + 10 - 4  # five the first time; then all ten and the clean one but those four
+    with at_batch(0, ctrl_c, training=False) as then:
+        again = evaluate(options(path))
+    assert (
+        len(first) + len(then) == 5 + 1 + 10 - 4
+    )  # five the first time; then all ten and the clean one but those four
     assert values(again.of_kind(Corruption)) == values(evaluated[1].of_kind(Corruption))
     assert values(again.of_kind(CorruptionMean)) == values(evaluated[1].of_kind(CorruptionMean))
 
@@ -312,6 +307,7 @@ def test_relative_to_another_run(digits_run, evaluated, tmp_path):
     assert (relative.condition.relative_to.model, relative.condition.relative_to.checkpoint.which) == ("fresh", "last")
 
 
+@pytest.mark.slow
 def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp_path):
     """A newer measurement of it with sparse attention is passed over, and a sparse one has rows of its own."""
     other, path = copied(evaluated[0], tmp_path / "other"), copied(digits_run, tmp_path)
@@ -329,6 +325,7 @@ def test_relative_to_a_run_is_to_it_as_it_was_trained(digits_run, evaluated, tmp
     ]  # not measured anew
 
 
+@pytest.mark.slow
 def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     path, root = copied(digits_run, tmp_path), tmp_path / "set"
     arguments = ["--first", "60", "--corruptions", "paper", "--severities", "1", "5"]
@@ -338,6 +335,7 @@ def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
     """By torchrun, on the CPU, with an odd number of images: the same predictions, each once."""
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")

@@ -301,6 +301,7 @@ def test_a_run_narrows_step_by_step(tmp_path):
     assert trained.model.attention.describe().startswith("4 of 65 keys")
 
 
+@pytest.mark.slow
 def test_exports_to_onnx(tmp_path):
     import onnxruntime
 

@@ -264,6 +264,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_kind_of_network_is_measured_without_its_images(name: str, tmp_path: Path, monkeypatch, capfd):
     monkeypatch.setattr(timing, "MIN_TIMED", 2)

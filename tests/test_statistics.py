@@ -375,6 +375,7 @@ def test_mean_scores_that_are_the_same_or_of_too_few_images():
         paired_bootstrap(first, second[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "count", "simulations"),
     [

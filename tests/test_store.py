@@ -43,6 +43,7 @@ def test_changed_source_gets_a_store_of_its_own(config):
     assert len(stores(config)) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_whole_store(config):
     command = [sys.executable, "-c", PREPARE, str(config.path), str(config.cache)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -3,15 +3,14 @@
 import contextlib
 import csv
 import dataclasses
-import functools
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,18 +20,14 @@ from rich.console import Console
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from conftest import study_copied
 from doublevit import strict_json
 from doublevit.analysis.compare import compare_runs
 from doublevit.attacks.config import AttackConfig
+from doublevit.cli import main
 from doublevit.cli.study import study as command
 from doublevit.corrupted_sets.config import RobustnessConfig
-from doublevit.data import EMBEDDED
 from doublevit.errors import UserError
-from doublevit.evaluators.accuracy import CleanEvaluator
-from doublevit.files import exclusive_lock
-from doublevit.jobs import report, train
-from doublevit.jobs.load import Trained
-from doublevit.jobs.report import WrittenReport, write_report
 from doublevit.models.config import ModelConfig
 from doublevit.models.top_k import show
 from doublevit.recipes import Recipe, get_recipe, to_dict
@@ -49,10 +44,12 @@ from doublevit.studies.named import STUDIES
 from doublevit.studies.plan import StudyRequest, make_plan
 from doublevit.studies.run import run_study
 from doublevit.studies.study import Protocol, Study, StudyCell
-from doublevit.train.interrupt import Interrupt, Stopped
+from doublevit.train.interrupt import Stopped
+from moments import at_batch, at_file, ctrl_c, raising
 
 IMAGES = 60  # to validate
 FEW = {"train.epochs": 1, "data.per_class": 2, "data.val_fraction": IMAGES / 1797}
+BACKBONE = {"model.backbone": "vit-digits-8"}
 TINY = Study(
     "tiny",
     "three networks on a few digits",
@@ -64,7 +61,7 @@ TINY = Study(
         StudyCell("apart", "cross", {"model.cross.after": ()}),
         StudyCell("sparse", "top-k", {"model.top_k": "4"}, ("none", "4")),
     ),
-    {**FEW, "model.backbone": "vit-digits-8"},
+    {**FEW, **BACKBONE},
 )
 LINES = [("base", "none"), ("dense", "none"), ("dense", "4"), ("apart", "none"), ("sparse", "none"), ("sparse", "4")]
 
@@ -106,45 +103,49 @@ def csv_table(folder: Path, name: str) -> dict[str, dict[str, str]]:
     return {row["model"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _images_once() -> Iterator[None]:
-    """The digits are enlarged once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(EMBEDDED, "digits", functools.cache(EMBEDDED["digits"]))
-        yield
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """What a command left and said."""
 
-
-@pytest.fixture(autouse=True)
-def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
-    """What pages were asked for; none is drawn, which takes seconds."""
-    asked: list[list[Path]] = []
-
-    def stub(paths: list[Path], *, paper: bool) -> WrittenReport:
-        asked.append(paths)
-        return WrittenReport(paths[0] / "report.html", ("the images [here] are gone",))
-
-    monkeypatch.setattr(report, "write_report", stub)
-    return asked
+    folder: Path
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study's folder when all of it is done."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    run_study(request(folder))
-    return folder
+def commanded(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The study when its command has done all of it."""
+    runs, out, err = tmp_path_factory.mktemp("runs"), io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setitem(STUDIES, "tiny", TINY)
+        command(["tiny", "--runs", str(runs)])
+    return Ended(runs / "tiny", out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def finished(commanded: Ended) -> Path:
+    """Its folder."""
+    return commanded.folder
 
 
 @pytest.fixture
 def done(finished: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
-    return Path(shutil.copytree(finished, tmp_path / "tiny", symlinks=True))
+    return study_copied(finished, tmp_path)
+
+
+def trainings(folder: Path) -> dict[Path, int]:
+    """The files of its runs that training writes, and when it wrote them."""
+    written = files(folder)
+    return {path: time for path, time in written.items() if "checkpoints" in path.parts or path.name == "log.jsonl"}
 
 
 @pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("start", "resume"):
-        monkeypatch.setattr(train, name, lambda *_: pytest.fail("trained"))
+def no_training(done: Path) -> Iterator[None]:
+    before = trainings(done)
+    assert before
+    yield
+    assert trainings(done) == before
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
@@ -316,16 +317,14 @@ def test_a_bad_cell_is_told_and_the_others_done(tmp_path, capsys):
     )
 
 
-def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, monkeypatch, dry_run):
-    check = Interrupt.check
-    monkeypatch.setattr(Interrupt, "check", lambda self, step=None: (setattr(self, "asked", True), check(self, step)))
-    with pytest.raises(Stopped):
+def test_a_stopped_cell_is_resumed_where_it_was(finished, tmp_path, dry_run):
+    with at_batch(1, ctrl_c, training=True), pytest.raises(Stopped):
         run_study(request(tmp_path / "tiny", cells=("base",)))
     assert read_record(tmp_path / "tiny").seconds["base"] > 0
-    monkeypatch.setattr(Interrupt, "check", check)
     assert "0 of 1 epochs" in dry_run(tmp_path / "tiny")
-    monkeypatch.setattr(train, "start", lambda *_: pytest.fail("began anew"))
-    record = run_study(request(tmp_path / "tiny", cells=("base",)))
+    with at_batch(0, ctrl_c, training=True) as trained:
+        record = run_study(request(tmp_path / "tiny", cells=("base",)))
+    assert trained == []  # its only step was done
     row, whole = (row_of(folder, record.entries[0]) for folder in (tmp_path / "tiny", finished))
     assert (row.checkpoint, row.value) == (whole.checkpoint, whole.value)
     assert compare_runs([tmp_path / "tiny"]).remarks == tuple(
@@ -456,14 +455,9 @@ def test_a_dry_run_writes_nothing_and_tells_what_is_left(tmp_path, finished, dry
     assert "nothing is left to do" in dry_run(finished)
 
 
-@pytest.mark.usefixtures("known", "no_training")
-def test_command_shows_and_writes_the_table(done, pages, capsys):
-    command(["tiny", "--runs", str(done.parent)])
-    told = capsys.readouterr()
-    out, text = told.out, (done / "study.md").read_text()
-    assert pages == [[done]]
-    assert f"  {done / 'report.html'}  all tables" in out
-    assert "warning: the images [here] are gone\n" in told.err
+def test_command_shows_and_writes_the_table(commanded):
+    done, out, text = commanded.folder, commanded.out, (commanded.folder / "study.md").read_text()
+    assert "warning" not in commanded.err
     comparison, entries = compare_runs([done]), read_record(done).entries
     accuracy, gaps = csv_table(done, "accuracy"), csv_table(done, "differences")
     of_a_group = [*LABELS[:3], *LABELS[4:], LABELS[3]]  # are together
@@ -489,21 +483,33 @@ def test_command_shows_and_writes_the_table(done, pages, capsys):
     assert [gaps["dense"][name] for name in ("clean", "clean_p", "notes")] == ["", "", "the same run as base"]
 
 
-@pytest.mark.usefixtures("known", "no_training")
-def test_the_command_ends_with_the_studys_page(done, monkeypatch, capsys):
-    monkeypatch.setattr(report, "write_report", write_report)
-    monkeypatch.setitem(STUDIES, "tiny", dataclasses.replace(TINY, cells=TINY.cells[:1]))
-    command(["tiny", "--runs", str(done.parent)])
-    (entry,) = read_record(done).entries
-    assert f"{100 * row_of(done, entry).value:.1f}" in (done / "report.html").read_text()
-    shown = capsys.readouterr()
-    assert f"  {done / 'report.html'}  all tables" in shown.out
-    assert "warning" not in shown.err
+def test_the_command_ends_with_the_studys_page(commanded):
+    (entry, *_) = read_record(commanded.folder).entries
+    assert f"{100 * row_of(commanded.folder, entry).value:.1f}" in (commanded.folder / "report.html").read_text()
+    assert f"  {commanded.folder / 'report.html'}  all tables" in commanded.out
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_remark_stands_on_the_page_and_is_told_once(done, monkeypatch, capsys):
     late = StudyCell("late", "x", {"model.top_k": "16"})
     monkeypatch.setitem(STUDIES, "tiny", dataclasses.replace(TINY, cells=(*TINY.cells[:1], late)))
     command(["tiny", "--runs", str(done.parent), "--cells", "base"])
     assert capsys.readouterr().err.count("warning: late is not done yet\n") == 1
     assert "late is not done yet" in (done / "report.html").read_text()
+
+
+def test_what_the_page_alone_has_to_say_is_a_warning(image_folder, tmp_path, monkeypatch, capsys):
+    """The images go while the only cell is measured."""
+    images = image_folder.rename(tmp_path / "pets [old]")
+    alone = dataclasses.replace(TINY, cells=TINY.cells[:1], changes={"train.epochs": 1, **BACKBONE})
+    monkeypatch.setitem(STUDIES, "tiny", alone)
+    source = ["--data.source", "folder", "--data.path", str(images), "--data.cache", str(tmp_path / "cache")]
+    with at_batch(1, lambda _: shutil.rmtree(images), training=False):
+        command(["tiny", "--runs", str(tmp_path), *source])
+    told = capsys.readouterr().err
+    assert "warning: the images cannot be had, so none are shown" in told
+    assert "pets [old]" in told
+    assert (tmp_path / "tiny" / "report.html").is_file()
 
 
 def test_the_tables_of_the_ablation_fit_on_80_columns(finished, tmp_path):
@@ -534,7 +540,7 @@ def test_what_must_be_said_of_cells_stands_in_the_file_and_in_warnings(done, cap
     record = read_record(done)
     changes = {
         "base": {"label": "My [net]"},
-        "apart": {"problem": "speed: too | slow"},
+        "apart": {"problem": "speed: too | [slow]"},
         "sparse": {"measured": False},
     }
     entries = tuple(msgspec.structs.replace(each, **changes.get(each.cell, {})) for each in record.entries)
@@ -543,14 +549,14 @@ def test_what_must_be_said_of_cells_stands_in_the_file_and_in_warnings(done, cap
     shown = capsys.readouterr()
     assert "My [net]" in shown.out
     assert "Compared with My [net]" in shown.out
-    assert "warning: apart failed: speed: too | slow\nwarning: sparse is not done yet\n" in shown.err
-    assert "- apart failed: speed: too \\| slow\n- sparse is not done yet\n" in (done / "study.md").read_text()
+    assert "warning: apart failed: speed: too | [slow]\nwarning: sparse is not done yet\n" in shown.err
+    assert "- apart failed: speed: too \\| \\[slow\\]\n- sparse is not done yet\n" in (done / "study.md").read_text()
     assert list(csv_table(done, "accuracy")) == ["My [net]", "dense", "dense, top-k 4", "apart"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known")
 def test_table_again_from_files_alone_without_torch(done):
-    command(["tiny", "--runs", str(done.parent)])
     first = (done / "study.csv").read_text()
     for path in done.glob("*/checkpoints"):
         shutil.rmtree(path)
@@ -587,28 +593,22 @@ def test_a_record_that_cannot_be_read_is_told_in_one_line(tmp_path, text, words)
             command(["tiny", "--runs", str(tmp_path), *more])
 
 
-@pytest.mark.usefixtures("no_training")
-def test_what_another_process_noted_before_the_lock_was_free_is_kept(done, monkeypatch):
+def test_what_another_process_noted_before_the_lock_was_free_is_kept(done):
     before = read_record(done)
 
-    def late(lock: Path, complaint: str) -> contextlib.AbstractContextManager[None]:
+    def end_of_the_other(_: Path) -> None:
+        if not (done / "apart").exists():
+            return  # the lock's file is opened more than once
         failed = msgspec.structs.replace(before.entries[3], measured=False, problem="of another process")
         entries = (*before.entries[:3], failed, *before.entries[4:])
         write_record(done, msgspec.structs.replace(before, entries=entries, seconds={"base": 77.0}))
         shutil.rmtree(done / "apart")
-        return exclusive_lock(lock, complaint)
 
-    monkeypatch.setattr("doublevit.studies.run.exclusive_lock", late)
-    after = run_study(request(done, cells=("base",)))
+    with at_file("open", ".lock", end_of_the_other):
+        after = run_study(request(done, cells=("base",)))
     assert (after.seconds, after.entries[3].problem) == ({"base": 77.0}, "of another process")
     assert read_record(done) == after
-
-
-def broken(error: BaseException) -> Callable[..., Any]:
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    return fail
+    assert not (done / "apart").exists()
 
 
 @pytest.mark.parametrize(
@@ -623,29 +623,30 @@ def broken(error: BaseException) -> Callable[..., Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_whatever_goes_wrong_with_a_cell_the_others_go_on(finished, done, error, told, monkeypatch, capsys):
-    for name in ("apart", "sparse"):
-        shutil.rmtree(done / name)
-
-    def start(_: Recipe, runs: Path, name: str) -> Trained:
-        if name == "apart":
-            raise error
-        return Trained(RunFolder(shutil.copytree(finished / name, runs / name, symlinks=True)), None, None)
-
-    monkeypatch.setattr(train, "start", start)
-    record = run_study(request(done))
+def test_whatever_goes_wrong_with_a_cell_the_others_go_on(done, error, told, capsys):
+    shutil.rmtree(done / "apart")
+    (done / "sparse" / "results.jsonl").unlink()
+    with at_batch(1, raising(error), training=True):
+        record = run_study(request(done))
     assert state(record) == {line: line != ("apart", "none") for line in LINES}
     assert [entry.problem for entry in record.entries] == ["", "", "", told, "", ""]
     assert f"cell apart failed: {told}\n" in capsys.readouterr().err
+    assert sizes(done)["sparse"] > 0
 
 
-@pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize("end", [Stopped, KeyboardInterrupt])
-def test_an_end_that_is_asked_for_while_measuring_is_none_of_a_cells_failures(done, end, monkeypatch):
-    monkeypatch.setattr(CleanEvaluator, "run", broken(end()))
-    with pytest.raises(end):
-        run_study(request(done, samples=30, cells=("apart", "sparse")))
-    assert not any(entry.problem for entry in read_record(done).entries)
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("training", [True, False], ids=["training", "measuring"])
+def test_ctrl_c_says_that_the_same_command_goes_on_and_is_none_of_a_cells_failures(done, capsys, end, training):
+    if training:
+        shutil.rmtree(done / "apart")
+    with at_batch(1, lambda _: signal.raise_signal(end), training=training), pytest.raises(SystemExit) as stopped:
+        main(["study", "tiny", "--runs", str(done.parent), "--samples", "30", "--cells", "apart", "sparse"])
+    assert stopped.value.code == 130
+    assert "give the same command again to go on" in capsys.readouterr().err
+    entries = read_record(done).entries
+    assert len(entries) == len(LINES)
+    assert not any(entry.problem for entry in entries)
 
 
 def test_two_at_once_are_refused(done):
@@ -671,31 +672,32 @@ def test_command_ends_with_1_if_a_cell_failed(tmp_path, capsys, monkeypatch):
     assert "7 does not divide the width 64" in error.partition("warning: base failed: ")[2]
 
 
-@pytest.mark.usefixtures("known", "no_training")
-@pytest.mark.parametrize("error", [UserError("runs do not fit"), OSError(28, "No space left on device")])
-def test_a_page_that_cannot_be_made_hides_no_failure(done, error, monkeypatch, capsys):
-    monkeypatch.setattr(report, "write_report", broken(error))
+def damage(log: Path) -> None:
+    log.write_text(f"cut\n{log.read_text()}")
+
+
+def block(log: Path) -> None:
+    log.unlink()
+    log.mkdir()
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(("spoil", "words"), [(damage, "line 1 is damaged"), (block, "Is a directory")])
+def test_a_page_that_cannot_be_made_hides_no_failure(done, spoil, words, capsys):
+    (done / "report.html").unlink()
+    spoil(done / "base" / "log.jsonl")  # which the page alone is made of
     command(["tiny", "--runs", str(done.parent)])  # nothing failed but the page
-    assert f"warning: the page could not be made: {error}\n" in capsys.readouterr().err
-    shutil.rmtree(done / "apart")
-    monkeypatch.setattr(train, "start", broken(UserError("no such thing")))
+    told = capsys.readouterr().err
+    assert "warning: the page could not be made: " in told
+    assert words in told.partition("warning: the page could not be made: ")[2]
+    assert not (done / "report.html").exists()
+    (done / "apart" / "recipe.json").write_text("[]")
     with pytest.raises(SystemExit) as end:
         command(["tiny", "--runs", str(done.parent)])
     assert end.value.code == 1
     told = capsys.readouterr().err
-    assert f"warning: the page could not be made: {error}\n" in told
+    assert words in told.partition("warning: the page could not be made: ")[2]
     assert told.endswith("1 of 4 cells failed: apart; the warnings above say why\n")
-
-
-@pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, Stopped])
-def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch, error):
-    monkeypatch.setattr(train, "start", lambda *_: (_ for _ in ()).throw(error))
-    with pytest.raises(SystemExit) as end:
-        command(["tiny", "--runs", str(tmp_path)])
-    assert end.value.code == 130
-    assert "give the same command again to go on" in capsys.readouterr().err
-    assert len(read_record(tmp_path / "tiny").entries) == len(LINES)
 
 
 @pytest.mark.usefixtures("known")

@@ -693,6 +693,7 @@ def test_clean_and_corrupted_differences_are_one_family_and_shared_runs_count_on
     assert corrected[0] > 0.03 > family[0]
 
 
+@pytest.mark.slow
 def test_the_page_and_the_studys_table_have_the_same_p_values(study):
     comparison = compare_runs([study])
     expected = [cell.value for cell in column(difference_table(comparison), "clean_p")]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,14 +25,15 @@ from doublevit.errors import UserError
 from doublevit.jobs import train as jobs
 from doublevit.jobs.load import load_data_and_model
 from doublevit.models import CrossConfig, ModelConfig
-from doublevit.models.classifier import build
+from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import RECIPES, Recipe, from_dict, get_recipe, to_dict
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
-from doublevit.train import TrainConfig, loop
-from doublevit.train.interrupt import Interrupt, Stopped
+from doublevit.train import TrainConfig
+from doublevit.train.interrupt import Stopped
 from doublevit.train.step import _loss
 from doublevit.train.training import Training, TrainingBatch, epoch_batches, make_optimizer, prepare, rate_factor
+from moments import after_step, at_batch, at_file, ctrl_c
 
 
 def recipe(**train: object) -> Recipe:
@@ -40,7 +42,7 @@ def recipe(**train: object) -> Recipe:
     options = {"epochs": 2, "batch_size": 16, "warmup_epochs": 0.5} | train
     return dataclasses.replace(
         base,
-        data=DataConfig("digits", per_class=6),
+        data=DataConfig("digits", per_class=6, val_fraction=0.04),
         model=dataclasses.replace(base.model, head="paper-double", freeze="all-but-4-blocks"),
         train=dataclasses.replace(base.train, **options),
     )
@@ -62,25 +64,20 @@ def unbroken(tmp_path_factory) -> RunFolder:
     return jobs.start(recipe(), tmp_path_factory.mktemp("runs"), "unbroken").run
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_another_seed_others(unbroken, tmp_path):
     assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "again").run))
     other = dataclasses.replace(recipe(), seed=1)
     assert not same(weights(unbroken), weights(jobs.start(other, tmp_path, "other").run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
-def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, monkeypatch, stop):
-    check = Interrupt.check
-
-    def ask_at(self, step=None):
-        self.asked = step == stop
-        check(self, step)
-
-    monkeypatch.setattr(Interrupt, "check", ask_at)
-    with pytest.raises(Stopped):
+def test_stopped_and_resumed_equals_unbroken(unbroken, tmp_path, stop):
+    with at_batch(stop, ctrl_c, training=True) as trained, pytest.raises(Stopped):
         jobs.start(recipe(), tmp_path, "stopped")
+    assert len(trained) == stop
     assert not same(weights(unbroken), weights(RunFolder(tmp_path / "stopped")))
-    monkeypatch.setattr(Interrupt, "check", check)
     resumed = jobs.resume(tmp_path / "stopped").run
     assert same(weights(unbroken), weights(resumed))
     assert same(weights(unbroken, "best"), weights(resumed, "best"))
@@ -92,38 +89,34 @@ def resumed_model(run: RunFolder) -> ModelConfig:
     return from_dict(run.recipe()).model
 
 
-def test_stopped_during_validation_equals_unbroken(unbroken, tmp_path, monkeypatch):
-    check, calls = Interrupt.check, []
-
-    def ask_in_validation(self, step=None):
-        calls.append(step)
-        self.asked = step is None  # the training passes its step, the validation does not
-        check(self, step)
-
-    monkeypatch.setattr(Interrupt, "check", ask_in_validation)
-    with pytest.raises(Stopped):
+@pytest.mark.slow
+def test_stopped_during_validation_equals_unbroken(unbroken, tmp_path):
+    with at_batch(1, ctrl_c, training=False), pytest.raises(Stopped):
         jobs.start(recipe(), tmp_path, "stopped")
-    monkeypatch.setattr(Interrupt, "check", check)
-    assert calls == [1, 2, 3, 4, None]
+    assert last_of(tmp_path / "stopped") == "epoch-000-step-0000004"  # all steps are made, the epoch is not done
     assert same(weights(unbroken), weights(jobs.resume(tmp_path / "stopped").run))
 
 
-def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path, monkeypatch):
+def last_of(run: Path) -> str:
+    """The name of the last checkpoint."""
+    return json.loads((run / "checkpoints" / "index.json").read_text())["last"]
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
     """A kill between writing a checkpoint and naming it: the older one counts, and the result is the same."""
-    write_text = checkpoint.write_text
 
-    def killed(path: Path, text: str) -> None:
-        if "epoch-001" in text:
+    def killed(index: Path) -> None:
+        if "epoch-001" in index.read_text():
             raise SystemExit(9)
-        write_text(path, text)
 
-    monkeypatch.setattr(checkpoint, "write_text", killed)
-    with pytest.raises(SystemExit):
+    with at_file("os.rename", "index.json", killed), pytest.raises(SystemExit):
         jobs.start(recipe(), tmp_path, "killed")
-    monkeypatch.setattr(checkpoint, "write_text", write_text)
+    assert last_of(tmp_path / "killed") == "epoch-000-step-0000000"
     assert same(weights(unbroken), weights(jobs.resume(tmp_path / "killed").run))
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, tmp_path):
     options = ["--train.epochs", "500", "--data.per-class", "100", "--runs", str(tmp_path), "--name", "stopped"]
     command = [sys.executable, "-m", "doublevit", "train", "digits-double", *options]
@@ -144,6 +137,7 @@ def wait_for(path: Path, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "augment", [AugmentConfig("crop"), AugmentConfig("augmix-jsd"), AugmentConfig("trivial", mixup=0.5)]
 )
@@ -157,6 +151,7 @@ def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
     assert all(torch.allclose(whole[name], parts[name], atol=1e-4) for name in whole)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """By torchrun, on the CPU: one run folder, every sample evaluated once, the same model up to rounding."""
     plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "16", "--data.per-class", "6"]
@@ -187,42 +182,33 @@ def test_two_processes_train_as_one(tmp_path):
             assert together["train"]["loss"] == pytest.approx(alone["train"]["loss"], rel=1e-3)
 
 
-def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    step = loop.train_step
+@pytest.mark.slow
+def test_diverged_training_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    def poison(model: Classifier) -> None:
+        next(iter(model.heads.parameters())).data.fill_(math.nan)
 
-    def poisoned(training, batch, number, meter):
-        if number == 5:
-            next(iter(training.model.heads.parameters())).data.fill_(float("nan"))
-        step(training, batch, number, meter)
-
-    monkeypatch.setattr(loop, "train_step", poisoned)
-    with pytest.raises(UserError, match=r"no longer finite.*last good checkpoint"):
+    with (
+        at_batch(6, poison, training=True),
+        pytest.raises(UserError, match=r"no longer finite.*last good checkpoint"),
+    ):
         jobs.start(recipe(), tmp_path, "diverged")
     saved = weights(RunFolder(tmp_path / "diverged"))
     assert all(torch.isfinite(tensor).all() for tensor in saved.values())
-    assert checkpoint._read_index(tmp_path / "diverged" / "checkpoints")["last"] == "epoch-001-step-0000004"
+    assert last_of(tmp_path / "diverged") == "epoch-001-step-0000004"
 
 
-def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
-    step = loop.train_step
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    def poison(optimizer: torch.optim.Optimizer) -> None:  # after the last loss of the epoch was looked at
+        optimizer.param_groups[0]["params"][0].data.fill_(math.inf)
+        ctrl_c()
 
-    def poisoned(training, batch, number, meter):
-        step(training, batch, number, meter)
-        if number == 3:  # after the last loss of the epoch was looked at
-            next(iter(training.model.heads.parameters())).data.fill_(float("inf"))
-
-    monkeypatch.setattr(loop, "train_step", poisoned)
-    monkeypatch.setattr(
-        Interrupt, "check", lambda self, step=None: (_ for _ in ()).throw(Stopped) if step == 4 else None
-    )
-    with pytest.raises(UserError, match="no longer finite"):
+    with after_step(4, poison), pytest.raises(UserError, match="no longer finite"):
         jobs.start(recipe(), tmp_path, "poisoned")
     assert all(torch.isfinite(tensor).all() for tensor in weights(RunFolder(tmp_path / "poisoned")).values())
 
 
+@pytest.mark.slow
 def test_damaged_run_files_get_one_line(unbroken, tmp_path):
-    import shutil
-
     for name in ("recipe.json", "checkpoints/index.json", "state.pt"):
         run = tmp_path / name.replace("/", "-")
         shutil.copytree(unbroken.path, run, symlinks=True)
@@ -260,25 +246,20 @@ def test_recipes_come_back_from_json(name):
     assert from_dict(json.loads(json.dumps(to_dict(known)))) == known
 
 
-def test_half_pruned_checkpoint_of_the_same_name_is_written_anew(unbroken, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_half_pruned_checkpoint_of_the_same_name_is_written_anew(unbroken, tmp_path):
     stale = tmp_path / "anew" / "checkpoints" / "epoch-001-step-0000004"
-    begin = loop._begin
-
-    def leave_stale(training):
-        stale.mkdir(parents=True)
-        return begin(training)
-
-    monkeypatch.setattr(loop, "_begin", leave_stale)
-    assert same(weights(unbroken), weights(jobs.start(recipe(), tmp_path, "anew").run))
+    with at_batch(1, lambda _: stale.mkdir(), training=True):
+        run = jobs.start(recipe(), tmp_path, "anew").run
+    assert same(weights(unbroken), weights(run))
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
-    def full(folder: Path, size: int, purpose: str) -> None:
-        if list(folder.glob("epoch-*")):
-            raise UserError(f"no space left: {purpose}")
+    def fill(_: Classifier) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 999, 1))
 
-    monkeypatch.setattr(checkpoint, "require_space", full)
-    with pytest.raises(UserError, match="no space left: a checkpoint"):
+    with at_batch(1, fill, training=True), pytest.raises(UserError, match="no space left: a checkpoint"):
         jobs.start(recipe(), tmp_path, "full")
     assert [path.name for path in (tmp_path / "full" / "checkpoints").glob("epoch*")] == ["epoch-000-step-0000000"]
     monkeypatch.undo()
@@ -310,6 +291,7 @@ def in_order(parts: list[TrainingBatch], field: str) -> torch.Tensor:
     return torch.cat([getattr(batch, field) for batch in parts])[torch.cat([b.indices for b in parts]).argsort()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["crop", "augmix-jsd"])
 def test_images_are_augmented_by_seed_epoch_and_sample(policy):
     train = load_data_and_model(recipe())[0]["train"]
@@ -325,6 +307,7 @@ def test_images_are_augmented_by_seed_epoch_and_sample(policy):
     assert not torch.equal(*epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0)])
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
 def test_no_batch_size_no_resuming_no_working_ahead_changes_a_image(config, ahead, monkeypatch):
@@ -424,6 +407,7 @@ def test_two_rates_and_no_decay_on_norms_and_biases_with_adamw(optimizer):
         assert decay == (0.0 if spared else 0.1)
 
 
+@pytest.mark.slow
 def test_gradient_is_clipped(tmp_path):
     moved = []
     for clip in (1e-12, None):
