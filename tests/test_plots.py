@@ -30,7 +30,7 @@ NAMES = (
     "a-run-with-quite-a-long-name-20250101-101010-seed-2",
     *(f"run-{number}" for number in range(7)),
 )
-EPSILONS = tuple(epsilons.parse(text, "linf") for text in epsilons.DEFAULTS["linf"])
+EPSILONS = tuple(epsilons.parse_epsilon(text, "linf") for text in epsilons.DEFAULTS["linf"])
 
 
 def about(value: float, half: float = 0.02) -> Estimate:

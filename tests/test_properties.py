@@ -178,18 +178,18 @@ norms = st.sampled_from(["linf", "l2", "l1"])
 
 @given(st.floats(0, 1), norms)
 def test_an_epsilon_is_shown_to_four_digits_and_read_back(epsilon, norm):
-    text = epsilons.show(epsilon, norm)
-    read = epsilons.parse(text, norm)
+    text = epsilons.format_epsilon(epsilon, norm)
+    read = epsilons.parse_epsilon(text, norm)
     assert math.isclose(read, epsilon, rel_tol=5.01e-4)
-    assert epsilons.show(read, norm) == text
+    assert epsilons.format_epsilon(read, norm) == text
 
 
 @given(st.integers(0, 400))
 def test_quarters_of_a_level_are_read_exactly_and_shown_as_they_were_written(quarters):
     written = f"{quarters / 4:g}/255" if quarters else "0"
-    epsilon = epsilons.parse(written, "linf")
+    epsilon = epsilons.parse_epsilon(written, "linf")
     assert epsilon == quarters / 4 / 255
-    assert epsilons.show(epsilon, "linf") == written
+    assert epsilons.format_epsilon(epsilon, "linf") == written
 
 
 @given(
@@ -200,7 +200,7 @@ def test_quarters_of_a_level_are_read_exactly_and_shown_as_they_were_written(qua
 @example("1/0", "linf")
 def test_whatever_is_written_is_an_epsilon_within_its_limits_or_refused(text, norm):
     try:
-        epsilon = epsilons.parse(text, norm)
+        epsilon = epsilons.parse_epsilon(text, norm)
     except UserError:
         return
     assert 0 <= epsilon < math.inf
@@ -209,12 +209,12 @@ def test_whatever_is_written_is_an_epsilon_within_its_limits_or_refused(text, no
 
 @given(st.lists(st.floats(0, 1).map(repr), min_size=1, max_size=6), norms, st.randoms())
 def test_epsilons_rise_whatever_their_order_and_none_is_there_twice(texts, norm, random):
-    parsed = epsilons.parse_all(texts, norm)
+    parsed = epsilons.parse_epsilons(texts, norm)
     assert all(smaller < larger for smaller, larger in itertools.pairwise(parsed))
     assert set(parsed) == {float(text) for text in texts}
     shuffled = [*texts, *texts]
     random.shuffle(shuffled)
-    assert epsilons.parse_all(shuffled, norm) == parsed
+    assert epsilons.parse_epsilons(shuffled, norm) == parsed
 
 
 shares = st.integers(1, 100_000).map(lambda thousandths: f"{thousandths / 1000:g}%")  # six digits, as they are shown

@@ -385,7 +385,7 @@ def test_a_measurement_that_cells_share_counts_once_in_the_correction(done):
     twice = compare_runs([done]).differences
     assert twice.by_measure["clean"][:-1] == once.by_measure["clean"]
     assert twice.by_measure["clean"][-1] == once.by_measure["clean"][3] is not None
-    assert twice.count == once.count == 4
+    assert twice.family_size == once.family_size == 4
 
 
 def test_what_cannot_be_paired_says_so(done):
