@@ -3,11 +3,14 @@
 import dataclasses
 import fractions
 import math
+import re
 
 from doublevit.errors import UserError
 
 NONE, AS_TRAINED = "none", "as-trained"
-EXPECTED = "expected none, a number of keys from 1, a share of them as 10%, or one of these for each stage as 32,16,8"
+EXPECTED = (
+    "expected none, a number of keys from 1, a fraction of them as 10%, or one of these for each stage as 32,16,8"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,9 @@ def mention(top_k: Recorded, lead: str = "") -> str:
 
 def _part(text: str, complaint: str) -> int | fractions.Fraction:
     try:
-        text = text if text.isascii() else ""
+        text = (
+            text if re.fullmatch(r"\s*[-+]?[\d.]{1,20}%?\s*", text, re.ASCII) else ""
+        )  # Fraction("1e999999999") is huge
         value = fractions.Fraction(text[:-1]) / 100 if text.endswith("%") else int(text)
     except (ValueError, ZeroDivisionError):
         raise UserError(complaint) from None
