@@ -12,14 +12,14 @@ FLOORS = (
     {"download", "statistics"},
     {"data", "augment", "corruptions", "attacks", "models"},
     {"runs"},
-    {"corrupted_sets", "train"},
+    {"corrupted_sets", "training"},
     {"evaluators"},
     {"analysis"},
     {"report"},
     {"recipes"},
     {"jobs"},
     {"studies"},
-    {"cli"},
+    {"cli", "api"},
     {"__main__"},
 )
 TOGETHER = {("files", "errors"), ("jsonl", "strict_json"), ("jsonl", "files")}

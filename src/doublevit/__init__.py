@@ -1,3 +1,60 @@
-"""doublevit: fine-tune pretrained vision transformers and see how good, and how robust, they are."""
+"""doublevit: fine-tune pretrained vision transformers and measure how good, and how robust, models are.
+
+    model = doublevit.load("runs/first")                      # or doublevit.wrap(network)
+    model.predict("cat.jpg")
+    results = doublevit.evaluate(model, "photos/val", corruptions="common", attacks="pgd")
+
+Nothing is imported before it is used: `import doublevit` needs neither torch nor timm.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from doublevit.api.evaluation import Evaluation, evaluate
+    from doublevit.api.images import attack, corrupt
+    from doublevit.api.training import train
+    from doublevit.errors import UserError
+    from doublevit.jobs.model import Model, Prediction
+    from doublevit.jobs.open_model import load
+    from doublevit.jobs.wrap import wrap
+
+_HOMES = {
+    "Evaluation": "api.evaluation",
+    "Model": "jobs.model",
+    "Prediction": "jobs.model",
+    "UserError": "errors",
+    "attack": "api.images",
+    "corrupt": "api.images",
+    "evaluate": "api.evaluation",
+    "load": "jobs.open_model",
+    "train": "api.training",
+    "wrap": "jobs.wrap",
+}
+__all__ = [
+    "Evaluation",
+    "Model",
+    "Prediction",
+    "UserError",
+    "__version__",
+    "attack",
+    "corrupt",
+    "evaluate",
+    "load",
+    "train",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'doublevit' has no attribute {name!r}")
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module(f"doublevit.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

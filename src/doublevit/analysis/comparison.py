@@ -26,6 +26,9 @@ MAX_DETAILED_RUNS = 6
 """As many runs get plots and galleries of their own, so that a page of many stays small."""
 
 
+CLEAN_METRICS = ("top-1", "top-3", "top-5", "balanced accuracy", "macro-F1")
+
+
 @dataclasses.dataclass(frozen=True)
 class CorruptedComparison:
     """Compares all methods on a group of corruptions, `scores[method][seed]`, () for a method without.
@@ -128,9 +131,9 @@ class Comparison:
 
     @functools.cached_property
     def clean(self) -> Mapping[str, ScoreColumn]:
-        """Top-1, top-3 and top-5 on clean images, the same for all methods where possible."""
+        """The metrics of clean images, the same for all methods where possible."""
         chosen = choose_comparable([shared_options(method, _clean_rows) for method in self.methods])
-        return {metric: self._clean_column(metric, chosen) for metric in ("top-1", "top-3", "top-5")}
+        return {metric: self._clean_column(metric, chosen) for metric in CLEAN_METRICS}
 
     @functools.cached_property
     def corrupted(self) -> tuple[CorruptedComparison, ...]:

@@ -74,6 +74,8 @@ class EvaluatedModel:
 
     def correct(self, row: Row) -> np.ndarray | None:
         """Return whether each image of a row was recognized, bool (N,); None without readable predictions."""
+        if not row.is_accuracy:
+            return None
         return _correct(self.run.predictions_path(row), strict_json.encode(row))
 
 

@@ -11,6 +11,7 @@ from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.images import Images
 from doublevit.runs.conditions import Clean, Corruption
+from doublevit.runs.model_info import ModelInfo
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import Row
 
@@ -29,8 +30,10 @@ class EvaluatedImages:
     remark: str = ""
 
 
-def without_images(predictions: Predictions, remark: str) -> EvaluatedImages:
-    """Name the classes by number, for predictions whose images cannot be loaded."""
+def without_images(predictions: Predictions, remark: str, info: ModelInfo | None = None) -> EvaluatedImages:
+    """Name the classes as `info` does, else by number, for predictions whose images cannot be loaded."""
+    if info is not None and _least_class_count(predictions) <= len(info.class_ids):
+        return EvaluatedImages(info.class_ids, info.class_names, remark=remark)
     numbers = tuple(str(label) for label in range(_least_class_count(predictions)))
     return EvaluatedImages(numbers, tuple(f"class {number}" for number in numbers), remark=remark)
 

@@ -70,11 +70,11 @@ def find_predictions(run: RunFolder, words: Sequence[str]) -> list[SavedPredicti
     if not saved:
         raise UserError(f"{run.path} has no measurement with predictions; first give: doublevit evaluate {run.path}")
     wanted = {word.lower() for word in words}
-    matches = [candidate for candidate in saved if _matches(candidate.row, wanted)]
-    if not matches:
+    fitting = [candidate for candidate in saved if matches(candidate.row, wanted)]
+    if not fitting:
         asked = " ".join(words)
         raise UserError(f"{run.path} has no measurement that fits `condition` {asked!r}; there are: {_choices(saved)}")
-    return matches
+    return fitting
 
 
 def condition_words(row: Row) -> list[str]:
@@ -104,7 +104,8 @@ def _searchable_words(row: Row) -> set[str]:
     return {word.lower() for word in (*words, f"top-k={show(row.top_k)}", f"n={row.count}")}
 
 
-def _matches(row: Row, wanted: set[str]) -> bool:
+def matches(row: Row, wanted: set[str]) -> bool:
+    """Return whether all wanted words, in lower case, are said of a row; transfers are found by that word only."""
     hidden = isinstance(row.condition, Transfer) and "transfer" not in wanted
     return not hidden and wanted <= _searchable_words(row)
 

@@ -11,6 +11,7 @@ from doublevit.cli.data import data
 from doublevit.cli.inspect import errors, show
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.parse import asks_help
+from doublevit.cli.predict import export, predict, upgrade
 from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.study import study
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,
     "train": train,
     "evaluate": evaluate,
+    "predict": predict,
     "transfer": transfer,
     "speed": speed,
     "errors": errors,
@@ -28,6 +30,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "tables": tables,
     "show": show,
     "study": study,
+    "export": export,
+    "upgrade": upgrade,
     "recipes": recipes,
     "data": data,
 }

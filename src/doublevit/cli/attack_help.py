@@ -12,7 +12,7 @@ from doublevit.cli.parse import parse
 from doublevit.jobs.options import EvalOptions
 
 Options = TypeVar("Options", bound=EvalOptions)
-HINT = "The hyperparameters of each attack, such as --attack.pgd.steps: --help-attacks."
+HINT = "The hyperparameters of each attack, such as --attack.pgd.steps: {prog} --help-attacks."
 
 
 def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -> Options:
@@ -20,7 +20,9 @@ def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -
     if "--help-attacks" in arguments:
         return parse(kind, prog, ["--help"])
     if {"--help", "-h"} & {*arguments}:
-        return parse(_without_hyperparameters(kind), prog, ["--help"], description=f"{kind.__doc__}\n\n{HINT}")
+        return parse(
+            _without_hyperparameters(kind), prog, ["--help"], description=f"{kind.__doc__}\n\n{HINT.format(prog=prog)}"
+        )
     return parse(kind, prog, arguments)
 
 

@@ -10,10 +10,10 @@ import tyro
 from doublevit.augment import describe
 from doublevit.cli.attack_help import parse_evaluation
 from doublevit.cli.names import print_recipes
-from doublevit.cli.parse import asks_help, parse, value_of, with_source
+from doublevit.cli.parse import RENAMED, asks_help, parse, value_of, with_source
 from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say
 from doublevit.errors import UserError
-from doublevit.jobs.options import DeviceOptions, Evaluate, SpeedOptions, TransferOptions
+from doublevit.jobs.options import DeviceOptions, EvaluateModel, SpeedOptions, TransferOptions
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, fine_tuning, from_dict, get_recipe
 
@@ -32,6 +32,7 @@ CONTENTS = {
     "log.jsonl": "the course of training",
     "recipe.json": "what it takes to repeat it, with environment.json",
 }
+TRAINING_NAMES = {old: new for old, new in RENAMED.items() if new.startswith("--train.")}
 USAGE = """usage: {prog} RECIPE [options]
        {prog} --model NAME --data PATH [options]
        {prog} --resume RUN
@@ -60,6 +61,10 @@ class Resume(DeviceOptions):
 
     resume: Path
     """The run's folder."""
+    data: Path | None = None
+    """Where the run's images lie now, if elsewhere."""
+    accept_changed_data: bool = False
+    """Go on although the training images are others now; every row will say so."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -78,12 +83,12 @@ def train(arguments: Sequence[str]) -> None:
 
 
 def evaluate(arguments: Sequence[str]) -> None:
-    """Measure accuracy of a run, clean, corrupted or attacked, with intervals: `evaluate RUN [options]`."""
-    options = parse_evaluation(Evaluate, "doublevit evaluate", arguments)
-    from doublevit.jobs.evaluate import evaluate as measure
+    """Measure accuracy of any model, clean, corrupted or attacked, with intervals: `evaluate MODEL [--data PATH]`."""
+    options = parse_evaluation(EvaluateModel, "doublevit evaluate", arguments)
+    from doublevit.jobs.judge import evaluate_model
 
     try:
-        evaluated = measure(options)
+        evaluated = evaluate_model(options)
     except KeyboardInterrupt:
         fail(INTERRUPTED, STOPPED)
     _show_result(evaluated)
@@ -117,11 +122,11 @@ def speed(arguments: Sequence[str]) -> None:
 def _train(arguments: Sequence[str], command: str) -> "Trained":
     options = _parse(arguments, command)
     from doublevit.jobs import train as jobs
-    from doublevit.train.interrupt import Stopped
+    from doublevit.training.interrupt import Stopped
 
     try:
         if isinstance(options, Resume):
-            return jobs.resume(options.resume)
+            return jobs.resume(options.resume, data_path=options.data, accept_changed_data=options.accept_changed_data)
         return jobs.start(options.recipe, options.runs, options.name)
     except Stopped as stopped:
         fail(f"stopped; everything is saved. Go on with: doublevit {command} --resume {stopped}", STOPPED)
@@ -136,7 +141,9 @@ def _parse(arguments: Sequence[str], command: str) -> Start | Resume:
         print_recipes()
         raise SystemExit(0)
     recipe, rest = _chosen_recipe(arguments)
-    options = parse(Start, f"{prog} {recipe.name}", rest, description=recipe.note, default=Start(recipe))
+    options = parse(
+        Start, f"{prog} {recipe.name}", rest, TRAINING_NAMES, description=recipe.note, default=Start(recipe)
+    )
     data = with_source(options.recipe.data, rest)
     return dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, data=data))
 
@@ -157,12 +164,17 @@ def _show_result(evaluated: "Evaluated") -> None:
         return
     folder, recipe = evaluated.run.path, from_dict(evaluated.run.recipe())
     _show_rows(evaluated.run, evaluated.rows)
-    say(f"  trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else "  not trained")
+    say(f"  trained with augmentation {describe(recipe.augment)}" if recipe.train.epochs else _untrained(recipe))
     for finding in evaluated.findings:
         say(f"  finding: {finding}")
     for part, meaning in CONTENTS.items():
         if (folder / part).exists():
             say(f"  {folder / part}  {meaning}")
+
+
+def _untrained(recipe: Recipe) -> str:
+    new_head = recipe.model.head != "pretrained" and recipe.model.weights != "none"
+    return "  not trained" + (": its head is new, and gives chance" if new_head else "")
 
 
 def _show_rows(run: "RunFolder", rows: "Sequence[Row]", sections: Sequence[str] = RESULTS) -> None:

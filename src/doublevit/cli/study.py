@@ -109,7 +109,7 @@ def _preview(request: "StudyRequest") -> None:
 
 def _run(request: "StudyRequest") -> None:
     from doublevit.studies.run import run_study
-    from doublevit.train.interrupt import Stopped
+    from doublevit.training.interrupt import Stopped
 
     try:
         record = run_study(request)

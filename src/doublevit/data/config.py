@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 import tyro
@@ -28,6 +28,9 @@ class DataConfig:
     """Side in pixels at which images of a folder are stored: shorter side resized, then center crop."""
     val_fraction: float = 0.2
     """Fraction of each class kept for validation where the source has no split of its own."""
+    split: Literal["hash", "count"] = "hash"
+    """How they are drawn: by each file's name and contents, so that more images move no other; or by count, as older
+    runs were split."""
     split_seed: int = 0
     """Seed of that random split."""
     per_class: int | None = None

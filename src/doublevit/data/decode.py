@@ -1,5 +1,6 @@
 """Decoding of image files to uint8 (H, W, 3), and resizing."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -7,6 +8,7 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_START = b"\xff\xd8"
+TURNING_MARKS = (b"Exif", b"Orientation")  # of EXIF, of XMP
 
 
 class BadImage(Exception):  # noqa: N818  # named after its cause
@@ -45,6 +47,42 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     except ValueError as error:
         raise BadImage(str(error)) from error
+
+
+def decode_upright(data: bytes) -> np.ndarray:
+    """Decode as `decode` does, and as fast as `decode_jpeg` where a JPEG file says nothing of being turned.
+
+    Raises:
+        BadImage: the file cannot be decoded, or claims more pixels than Pillow takes.
+    """
+    if data.startswith(JPEG_START) and not any(mark in data for mark in TURNING_MARKS):
+        with contextlib.suppress(ValueError):  # of CMYK, and of damage; Pillow will read it, or say why not
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            if height * width > 2 * (Image.MAX_IMAGE_PIXELS or height * width):
+                raise BadImage(f"{width:,} x {height:,} pixels are too many")
+            return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+    return decode(data)
+
+
+def squash(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:
+    """Resize to a square whatever the shape: (H, W, 3) -> (size, size, 3)."""
+    method = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((size, size), method))
+
+
+def resize_as_timm(image: np.ndarray, size: int, crop: float, interpolation: str) -> np.ndarray:
+    """Apply timm's and torchvision's evaluation transform: (H, W, 3) -> (size, size, 3), to the bit.
+
+    The shorter side is resized to `size / crop` pixels, by "bicubic" or "bilinear" interpolation, then the center cut.
+    """
+    height, width = image.shape[:2]
+    shorter = int(size / crop)
+    new_width = shorter if width <= height else int(shorter * width / height)
+    new_height = shorter if height <= width else int(shorter * height / width)
+    method = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
+    resized = Image.fromarray(image).resize((new_width, new_height), method)
+    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
 def resize_and_crop(image: np.ndarray, size: int) -> np.ndarray:

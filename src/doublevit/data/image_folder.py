@@ -9,10 +9,8 @@ from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode, resize_and_crop
 from doublevit.data.listing import Entries, Listing
+from doublevit.data.split import Classes, split_classes
 from doublevit.errors import UserError
-
-Classes = dict[str, list[str]]
-"""File names by class name, both in natural order."""
 
 
 def listing(config: DataConfig) -> Listing:
@@ -53,10 +51,10 @@ def _require_folder(path: Path | None) -> Path:
 
 def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Classes]:
     if not (root / "train").is_dir():
-        return _split_by_fraction(_classes(root, files, ""), config)
+        return split_classes(classes_in(root, files), files, config)
     if not (root / "val").is_dir():
-        return _split_by_fraction(_classes(root / "train", files, "train/"), config)
-    splits = {split: _classes(root / split, files, f"{split}/") for split in ("train", "val")}
+        return split_classes(classes_in(root / "train", files, "train/"), files, config)
+    splits = {split: classes_in(root / split, files, f"{split}/") for split in ("train", "val")}
     if splits["train"].keys() != splits["val"].keys():
         only = sorted(splits["train"].keys() ^ splits["val"].keys())
         raise UserError(
@@ -66,7 +64,12 @@ def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Cla
     return splits
 
 
-def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
+def classes_in(folder: Path, files: FolderFiles, prefix: str = "") -> Classes:
+    """Return the class folders in `folder`, with the files of each, whose names begin with `prefix`.
+
+    Raises:
+        UserError: there are fewer than two classes, or one has no file.
+    """
     names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
     classes: Classes = {name: [] for name in sorted(names, key=natural_key)}
     for name in sorted(files.names, key=natural_key):
@@ -80,21 +83,6 @@ def _classes(folder: Path, files: FolderFiles, prefix: str) -> Classes:
     if empty is not None:
         raise UserError(f"{folder / empty} holds no image: add images of the class or remove the folder")
     return classes
-
-
-def _split_by_fraction(classes: Classes, config: DataConfig) -> dict[str, Classes]:
-    """Split each class by `val_fraction` and `split_seed`; both splits get at least one image of it."""
-    splits: dict[str, Classes] = {"train": {}, "val": {}}
-    for label, (name, members) in enumerate(classes.items()):
-        if len(members) < 2:
-            raise UserError(
-                f"class {name!r} has one image: expected at least 2, to train on one and validate with the other"
-            )
-        count = min(max(1, round(len(members) * config.val_fraction)), len(members) - 1)
-        order = np.random.default_rng([config.split_seed, label]).permutation(len(members))
-        splits["val"][name] = [members[i] for i in sorted(order[:count])]
-        splits["train"][name] = [members[i] for i in sorted(order[count:])]
-    return splits
 
 
 def _entries(classes: Classes) -> Entries:

@@ -16,6 +16,7 @@ import numpy as np
 
 from doublevit import progress, strict_json
 from doublevit.data.dataset import Dataset, Splits
+from doublevit.data.decode import BadImage
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import STORE_VERSION, Listing, decode_split
 from doublevit.errors import UserError
@@ -72,7 +73,7 @@ def open_store(folder: Path, source: str) -> Splits:
 
 
 def read_all(listing: Listing, skip_bad: bool) -> None:
-    """Read every file of a source, so that damage is found by a zip's checksums.
+    """Read and decode every file of a source, so that damage is found.
 
     Raises:
         UserError: a file cannot be read and `skip_bad` is false.
@@ -81,8 +82,8 @@ def read_all(listing: Listing, skip_bad: bool) -> None:
     with progress.bar(f"reading {listing.name}", len(names)) as bar:
         for name in names:
             try:
-                listing.read(name)
-            except (OSError, UserError) as error:
+                listing.decode(listing.read(name))
+            except (BadImage, OSError, UserError) as error:
                 if not skip_bad:
                     _stop_at_bad(f"{name} ({error})")
             bar.advance(1)

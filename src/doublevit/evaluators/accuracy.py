@@ -127,7 +127,7 @@ class CorruptionEvaluator:
 
         matched = self.corrupted.matched
         against_clean = msgspec.structs.replace(condition, clean="matched" if matched else "unmatched")
-        for k in [row.top for row in clean.rows]:
+        for k in [row.top for row in clean.rows if row.is_accuracy]:
             correct, clean_correct = stack_correct(cells, k), clean.correct(k)
             yield row(f"mean top-{k}", mean_accuracy(correct, matched), condition)
             if clean_correct.any():  # else there is nothing to divide by

@@ -16,15 +16,17 @@ from doublevit.data.dataset import Dataset
 from doublevit.device import autocast, device_of, this_process
 from doublevit.errors import UserError
 from doublevit.prefetch import prefetch
-from doublevit.runs.conditions import Condition, ModelId
+from doublevit.runs.conditions import Clean, Condition, ModelId
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import EvalResult, Expected
 from doublevit.runs.row import ResultKey, Row
-from doublevit.statistics import wilson_interval
+from doublevit.statistics import Estimate, wilson_interval
+from doublevit.statistics.class_averages import balanced_accuracy, macro_f1
 
 SAVED_CLASSES = 5  # the most probable classes of each image, in saved predictions
 BATCH_SIZE = 100
 TOP_K = (1, 3, 5)
+CLASS_AVERAGES = {"balanced accuracy": balanced_accuracy, "macro-F1": macro_f1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,7 @@ def predict_batches(
 def expected_accuracy(model: ModelId, dataset: Dataset, condition: Condition) -> Expected:
     """Describe the measurement that `accuracy_result` makes of a model's predictions on a data set."""
     key = ResultKey(model=model, dataset=dataset.id.key, count=len(dataset), condition=condition)
-    return Expected(key, _metrics(len(dataset.class_ids)), np.asarray(dataset.labels))
+    return Expected(key, _metrics(len(dataset.class_ids), condition), np.asarray(dataset.labels))
 
 
 def accuracy_result(result: PredictionResult, model: ModelId, condition: Condition) -> EvalResult:
@@ -97,24 +99,30 @@ def accuracy_result(result: PredictionResult, model: ModelId, condition: Conditi
 
 
 def accuracy_rows(result: PredictionResult, model: ModelId, condition: Condition) -> list[Row]:
-    """Compute top-k accuracy, for each k in `TOP_K` that there are classes for, with Wilson's 95 % interval."""
-    rows = []
-    for metric in _metrics(result.predictions.classes.shape[1]):
-        correct = result.predictions.correct(int(metric.removeprefix("top-")))
-        low, high = wilson_interval(int(correct.sum()), len(correct))
-        row = Row(
+    """Compute top-k accuracy, for each k in `TOP_K` that there are classes for, with Wilson's 95 % interval.
+
+    On clean images, averages over classes are computed too, with bootstrap intervals.
+    """
+    predictions = result.predictions
+    return [
+        Row(
             **model_fields(model),
             dataset=result.dataset.id,
             condition=condition,
             metric=metric,
-            value=float(correct.mean()),
-            low=low,
-            high=high,
-            count=len(correct),
+            count=len(predictions.labels),
             seconds=round(result.seconds, 3),
+            **dataclasses.asdict(_estimate(predictions, metric)),
         )
-        rows.append(row)
-    return rows
+        for metric in _metrics(predictions.classes.shape[1], condition)
+    ]
+
+
+def _estimate(predictions: Predictions, metric: str) -> Estimate:
+    if metric in CLASS_AVERAGES:
+        return CLASS_AVERAGES[metric](predictions.labels, predictions.classes[:, 0])
+    correct = predictions.correct(int(metric.removeprefix("top-")))
+    return Estimate(float(correct.mean()), *wilson_interval(int(correct.sum()), len(correct)))
 
 
 def model_fields(model: ModelId) -> dict[str, Any]:
@@ -133,8 +141,9 @@ def ranking(logits: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.
     return classes.int().cpu().numpy(), top_log_probabilities.exp().cpu().numpy(), label_log_probability.cpu().numpy()
 
 
-def _metrics(classes: int) -> tuple[str, ...]:
-    return tuple(f"top-{k}" for k in TOP_K if k <= min(classes, SAVED_CLASSES))
+def _metrics(classes: int, condition: Condition) -> tuple[str, ...]:
+    tops = tuple(f"top-{k}" for k in TOP_K if k <= min(classes, SAVED_CLASSES))
+    return (*tops, *CLASS_AVERAGES) if isinstance(condition, Clean) else tops
 
 
 @torch.inference_mode()

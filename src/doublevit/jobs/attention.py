@@ -11,7 +11,7 @@ from doublevit.data.decode import BadImage, decode, resize_and_crop
 from doublevit.data.sheet import LETTERS, captioned_sheet, first_name, first_of_classes
 from doublevit.device import device_of
 from doublevit.errors import UserError
-from doublevit.jobs.load import LoadedRun, load_run
+from doublevit.jobs.load import LoadedModel, load_model, own_images
 from doublevit.jobs.options import AttentionOptions, EvalOptions
 from doublevit.models.attention_maps import attention_maps
 from doublevit.progress import bar
@@ -29,8 +29,8 @@ def attention_sheet(options: AttentionOptions) -> Image:
         UserError: an image cannot be read, or the network has no attention that can be shown.
     """
     given = [(_read(path), path.name) for path in options.images]  # a bad file is found before anything slow
-    loaded = load_run(options.run, EvalOptions(checkpoint=options.checkpoint, top_k=options.top_k))
-    images = given or _examples(loaded.dataset)
+    loaded = load_model(options.run, EvalOptions(checkpoint=options.checkpoint, top_k=options.top_k))
+    images = given or _examples(own_images(loaded.run, loaded.recipe, loaded.info))
     rows = []
     with bar("looking", len(images)) as progress:
         for image in images:
@@ -39,14 +39,14 @@ def attention_sheet(options: AttentionOptions) -> Image:
     return headed(captioned_sheet(rows), _heading(loaded), LETTERS * len(rows[0]))
 
 
-def _heading(loaded: LoadedRun) -> str:
+def _heading(loaded: LoadedModel) -> str:
     """Return the name of the run, its checkpoint, and its sparse attention."""
     identity, mode = loaded.model.id, loaded.network.attention
     sparse = f"; sparse attention: {mode.describe()}" if mode else ""
     return f"{identity.model}, {identity.checkpoint}{sparse}"
 
 
-def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray, list[str]]]:
+def _row(loaded: LoadedModel, captioned: CaptionedImage) -> list[tuple[np.ndarray, list[str]]]:
     pixels, caption = captioned
     model = loaded.network
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(device_of(model))
@@ -60,10 +60,10 @@ def _row(loaded: LoadedRun, captioned: CaptionedImage) -> list[tuple[np.ndarray,
 
 
 @torch.inference_mode()
-def _prediction(loaded: LoadedRun, image: torch.Tensor) -> str:
+def _prediction(loaded: LoadedModel, image: torch.Tensor) -> str:
     probabilities = loaded.network.eval()(image).softmax(dim=1)[0]
     label = int(probabilities.argmax())
-    return f"predicted: {first_name(loaded.dataset.class_names[label])}, {float(probabilities[label]):.0%}"
+    return f"predicted: {first_name(loaded.info.class_names[label])}, {float(probabilities[label]):.0%}"
 
 
 def _examples(dataset: Dataset) -> list[CaptionedImage]:

@@ -15,7 +15,7 @@ from doublevit.analysis.classes import (
 )
 from doublevit.analysis.evaluated_images import EvaluatedImages, evaluated_images, without_images
 from doublevit.analysis.saved_predictions import SavedPredictions, find_predictions
-from doublevit.data import DataConfig, Dataset, load
+from doublevit.data import Dataset, load
 from doublevit.errors import UserError
 from doublevit.files import whole_file, writable_folder
 from doublevit.models.top_k import recorded
@@ -24,6 +24,8 @@ from doublevit.report import plots
 from doublevit.report.error_files import write_calibration, write_classes, write_pairs
 from doublevit.report.sheets import mistakes_sheet
 from doublevit.runs.folder import RunFolder
+from doublevit.runs.model_info import FILE as MODEL
+from doublevit.runs.model_info import read_info
 from doublevit.runs.predictions import Predictions
 
 FILES = {
@@ -81,7 +83,7 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
     top_k = recorded(recipe.model.top_k)
     fit = sorted(find_predictions(run, condition), key=lambda saved: (saved.row.top_k == top_k, not saved.row.adapted))
     measurement, predictions = fit[-1], fit[-1].load()
-    measured = _measured_images(recipe.data, measurement, predictions)
+    measured = _measured_images(run, measurement, predictions)
     labels, answers = labels_and_predictions(predictions)
     analysis = ErrorAnalysis(
         measurement=measurement,
@@ -97,13 +99,19 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
     return analysis
 
 
-def _measured_images(config: DataConfig, measurement: SavedPredictions, predictions: Predictions) -> EvaluatedImages:
+def _measured_images(run: RunFolder, measurement: SavedPredictions, predictions: Predictions) -> EvaluatedImages:
+    """Return the images that were predicted where they are here, else the classes that the run's folder names."""
+    recipe = from_dict(run.recipe())
+    info = read_info(run.path) if (run.path / MODEL).is_file() else None
     try:
-        val: Dataset = load(dataclasses.replace(config, download=False))["val"]
+        val: Dataset = load(dataclasses.replace(recipe.data, download=False))["val"]
+        images = evaluated_images(measurement.row, predictions, val, recipe.data.cache)
     except (UserError, OSError) as error:
-        remark = f"the images cannot be had, so classes are told by number, and there is no gallery ({error})"
-        return without_images(predictions, remark)
-    return evaluated_images(measurement.row, predictions, val, config.cache)
+        known = "" if info else "classes are told by number, and "
+        return without_images(predictions, f"the images cannot be had, so {known}there is no gallery ({error})", info)
+    if images.images is None and info is not None:
+        return without_images(predictions, images.remark.replace("classes are told by number, and ", ""), info)
+    return images
 
 
 def _write(analysis: ErrorAnalysis, worst: int, shown: int) -> None:

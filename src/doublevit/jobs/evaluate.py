@@ -19,12 +19,12 @@ from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.attacks.evaluator import AttackEvaluator
 from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER
 from doublevit.evaluators.attacks.transfer import TransferEvaluation
-from doublevit.evaluators.evaluator import Evaluator, open_results
+from doublevit.evaluators.evaluator import EvalModel, Evaluator, open_results
 from doublevit.evaluators.prediction import accuracy_result
 from doublevit.jobs.load import LoadedRun, Trained, adapted, load_run, make_eval_model, note_command
 from doublevit.jobs.options import EvalOptions, Evaluate, TransferOptions
 from doublevit.models.top_k import recorded
-from doublevit.recipes import Recipe, from_dict
+from doublevit.recipes import from_dict
 from doublevit.runs.conditions import Clean, ModelId
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.results import Results
@@ -63,20 +63,32 @@ def evaluate(options: Evaluate) -> Evaluated:
         UserError: a file, corrupted set or reference is missing, or options do not fit the run.
     """
     loaded = load_run(options.run, options)
-    model, adaptation = adapted(loaded.model, options)
-    evaluators = make_evaluators(options, loaded.dataset, loaded.recipe, loaded.run, adaptation)
-    note_command(loaded.run)
+    cache = loaded.recipe.data.cache
+    return run_evaluators(options, loaded.model, loaded.dataset, loaded.run, loaded.results, cache)
+
+
+def run_evaluators(
+    options: Evaluate, model: EvalModel, dataset: Dataset, run: RunFolder, results: Results, cache: Path
+) -> Evaluated:
+    """Measure a model on a data set, and add what is new to the results of a run's folder.
+
+    Raises:
+        UserError: a corrupted set or reference is missing, or options do not fit the model or the images.
+    """
+    model, adaptation = adapted(model, options)
+    evaluators = make_evaluators(options, dataset, cache, run, adaptation)
+    note_command(run)
     rows: list[Row] = []
     for evaluator in evaluators:
-        for result in evaluator.run(model, loaded.dataset, loaded.results):
+        for result in evaluator.run(model, dataset, results):
             rows += result.rows
     attacks = [evaluator for evaluator in evaluators if isinstance(evaluator, AttackEvaluator)]
     findings = [finding for evaluator in attacks for finding in evaluator.findings]
-    return Evaluated(loaded.run, rows, findings)
+    return Evaluated(run, rows, findings)
 
 
 def make_evaluators(
-    options: Evaluate, dataset: Dataset, recipe: Recipe, run: RunFolder, adaptation: Adaptation | None = None
+    options: Evaluate, dataset: Dataset, cache: Path, run: RunFolder, adaptation: Adaptation | None = None
 ) -> list[Evaluator]:
     """Make the evaluators that `options` ask for, that of clean images first.
 
@@ -87,7 +99,7 @@ def make_evaluators(
     only_clean = not config.corruptions and not options.attack.names  # then measured again, since asked for again
     evaluators: list[Evaluator] = [CleanEvaluator(adaptation, again=only_clean)]
     if config.corruptions:
-        corrupted = _corrupted_set(options, dataset, recipe.data.cache)
+        corrupted = _corrupted_set(options, dataset, cache)
         reference = _reference(config.relative_to, corrupted, config.cells) if config.relative_to else (None, None)
         evaluators.append(CorruptionEvaluator(corrupted, config.cells, adaptation, *reference))
     if options.attack.names:

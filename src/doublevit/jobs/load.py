@@ -11,9 +11,11 @@ import torch
 from doublevit import data
 from doublevit.data.dataset import Dataset, Splits
 from doublevit.device import choose_dtype, this_process
+from doublevit.errors import UserError
 from doublevit.evaluators.adaptation.adaptation import Adaptation
 from doublevit.evaluators.evaluator import EvalModel, open_results
 from doublevit.evaluators.prediction import PredictionResult
+from doublevit.jobs.fit import with_classes_of
 from doublevit.jobs.options import EvalOptions, Evaluate
 from doublevit.models.classifier import Classifier, build, set_top_k
 from doublevit.models.top_k import AS_TRAINED, recorded
@@ -22,17 +24,26 @@ from doublevit.recipes import Recipe, from_dict
 from doublevit.runs import checkpoint
 from doublevit.runs.conditions import ModelId
 from doublevit.runs.folder import RunFolder
+from doublevit.runs.model_info import ModelInfo, read_info, require_same_info
 from doublevit.runs.results import Results
+from doublevit.runs.training_data import count_trained_on, read_training_data
 
 
 @dataclasses.dataclass(frozen=True)
-class LoadedRun:
-    """Holds a run with its weights in `network`, the `model` to evaluate, the images asked for, the results so far."""
+class LoadedModel:
+    """Holds a run with its weights in `network`, and the `model` to evaluate; no images are needed for it."""
 
     run: RunFolder
     recipe: Recipe
+    info: ModelInfo
     network: Classifier
     model: EvalModel
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun(LoadedModel):
+    """Holds the images asked for and the results so far too."""
+
     dataset: Dataset
     results: Results
 
@@ -53,22 +64,64 @@ def load_data_and_model(recipe: Recipe, *, from_scratch: bool = False) -> tuple[
     return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch)
 
 
-def load_run(path: Path, options: EvalOptions) -> LoadedRun:
-    """Load a run from its folder.
+def load_model(path: Path, options: EvalOptions) -> LoadedModel:
+    """Load a run's model from its folder alone.
 
     Raises:
-        UserError: there is no run, or its model or images cannot be loaded.
+        UserError: there is no run, or it is damaged or of another version.
     """
     run = RunFolder.open(path)
-    recipe = from_dict(run.recipe())
-    splits, network = load_data_and_model(recipe, from_scratch=True)
+    recipe, info = from_dict(run.recipe()), read_info(path)
+    network = build(recipe.model, info.class_ids, load_weights=False)
     if options.top_k != AS_TRAINED:
         set_top_k(network, options.top_k, "top_k")
     tell_attention(network)
-    dataset = options.subset(splits["val"])
+    weights = run.checkpoints / checkpoint.identify(run.checkpoints, options.checkpoint).name / checkpoint.WEIGHTS
+    require_same_info(weights, info)
     checkpoint.load_weights(run.checkpoints, options.checkpoint, network)
     model = make_eval_model(run, recipe, network.to(this_process().device), options)
-    return LoadedRun(run, recipe, network, model, dataset, open_results(run))
+    return LoadedModel(run, recipe, info, network, model)
+
+
+def load_run(path: Path, options: EvalOptions) -> LoadedRun:
+    """Load a run with its own validation images.
+
+    Raises:
+        UserError: there is no run, its images cannot be loaded, or they are of other classes now.
+    """
+    loaded = load_model(path, options)
+    recipe = loaded.recipe
+    if options.moved_data is not None:
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path=options.moved_data))
+    images = own_images(loaded.run, recipe, loaded.info)
+    parts = {field.name: getattr(loaded, field.name) for field in dataclasses.fields(loaded)}
+    return LoadedRun(**parts, dataset=options.subset(images), results=open_results(loaded.run))
+
+
+def own_images(run: RunFolder, recipe: Recipe, info: ModelInfo) -> Dataset:
+    """Load a run's validation images, with the classes in the order of the model's logits.
+
+    Raises:
+        UserError: they cannot be loaded, are of a class that the model does not know, or may have been trained on.
+    """
+    splits = data.load(recipe.data)
+    validation, recorded_data = splits["val"], read_training_data(run.path)
+    dataset = with_classes_of(info, validation)
+    changes = recorded_data.differences(splits) if recorded_data else {}
+    if "val" in changes and recipe.data.split == "count" and "train" in changes:
+        raise UserError(
+            f"{validation.id.source} has changed since {run.name} was trained ({changes['val']}), and which images are"
+            " for validation was drawn by count: some may have been trained on; give other images with `data`"
+        )
+    trained_on = count_trained_on(run.path, dataset) if "val" in changes else 0
+    if trained_on:
+        raise UserError(
+            f"{trained_on} of the {len(dataset):,} validation images in {validation.id.source} were trained on: files"
+            " were renamed or moved since; give other images with `data`"
+        )
+    if "val" in changes and is_main_process():
+        console.print(f"the validation images have changed since the training: {changes['val']}", highlight=False)
+    return dataset
 
 
 def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options: EvalOptions) -> EvalModel:
@@ -78,10 +131,13 @@ def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options
 
 def model_id_for(run: RunFolder, recipe: Recipe, options: EvalOptions) -> ModelId:
     """Return the identity, in rows, of a run's weights and how they are used; weights are told apart by a digest."""
+    weights, trained_on = checkpoint.identify(run.checkpoints, options.checkpoint), read_training_data(run.path)
+    if trained_on and trained_on.changed:
+        weights = msgspec.structs.replace(weights, changed_data=True)
     return ModelId(
         model=run.name,
         seed=recipe.seed,
-        checkpoint=checkpoint.identify(run.checkpoints, options.checkpoint),
+        checkpoint=weights,
         precision=str(_dtype(recipe, options)).removeprefix("torch."),
         top_k=recorded(recipe.model.top_k if options.top_k == AS_TRAINED else options.top_k),
     )

@@ -47,6 +47,8 @@ class EvalOptions(DeviceOptions):
     strict: bool = False
     """End with an error if a check of the attacks finds something."""
     attack: AttackConfig = AttackConfig()
+    moved_data: tyro.conf.Suppress[Path | None] = None
+    """Where a run's own images lie now, if elsewhere."""
 
     def __post_init__(self) -> None:
         if self.top_k != AS_TRAINED:
@@ -85,6 +87,32 @@ class Evaluate(EvalOptions):
         stored = self.robustness.corrupted_set or self.robustness.download_corrupted_set
         if self.samples is not None and stored:
             raise UserError("`samples` draws images of the clean set; a corrupted set has its own: use `first` with it")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateModel(Evaluate):
+    """Measure accuracy of a model: clean, corrupted or attacked, with 95 % intervals.
+
+    MODEL is a run (rows are added to its results), timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of
+    weights with `model`. Other models than runs, and runs on other images than their own, get a run folder
+    of their own, which `doublevit report` compares with others.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """The model."""
+    data: str | None = None
+    """Images to measure on: a folder of class folders, a CSV file with columns path,label or a flat folder with one,
+    Tiny ImageNet's zip or folder, or digits; if not given, the run's own validation images."""
+    split: str = ""
+    """The part of `data`, such as test; if not given, its val, or all of it."""
+    model: str | None = None
+    """The timm network that a file of weights belongs to."""
+    weights: str = "hub"
+    """For timm:NAME: hub (downloaded by timm), none, a file, or a folder of files that bear timm's names."""
+    name: str | None = None
+    """Name of the run's folder for a model that is no run; if not given, the model's and the images'."""
+    runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
+    """Folder that holds it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,8 @@ from doublevit.recipes import Recipe, from_dict
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.row import Row
-from doublevit.train.step import Meter, train_step
-from doublevit.train.training import TrainingBatch, prepare
+from doublevit.training.step import Meter, train_step
+from doublevit.training.training import TrainingBatch, prepare
 
 
 def measure_speed(options: SpeedOptions) -> list[Row]:

@@ -1,7 +1,9 @@
 """Training of a recipe, in a run folder."""
 
+import dataclasses
 from pathlib import Path
 
+import torch
 from accelerate.utils import broadcast_object_list
 
 from doublevit.augment import describe
@@ -17,9 +19,11 @@ from doublevit.recipes import Recipe, from_dict, to_dict
 from doublevit.recipes.recipe import with_absolute_paths
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder, require_free
-from doublevit.train import loop
-from doublevit.train.summary import freeze_table, leak_warning
-from doublevit.train.training import prepare
+from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
+from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
+from doublevit.training import loop
+from doublevit.training.summary import freeze_table, leak_warning
+from doublevit.training.training import prepare
 
 
 def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
@@ -34,21 +38,100 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
     run = _new_run(recipe, runs, name)
+    if this_process().is_main_process:
+        describe_run(run, recipe, splits, model)
     return Trained(run, model, _train(recipe, run, model, splits))
 
 
-def resume(path: Path) -> Trained:
+def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bool = False) -> Trained:
     """Resume a run from its last checkpoint; a run that is trained to its end is left as it is.
 
+    Args:
+        path: the run's folder.
+        data_path: where its images lie now, if elsewhere.
+        accept_changed_data: go on although the training images are others now; every row will say so.
+
     Raises:
-        UserError: there is no run, or its data cannot be loaded.
+        UserError: there is no run, its data cannot be loaded, or they are others than it was begun with.
         Stopped: the user asked for an end during training.
     """
     run = RunFolder.open(path)
-    recipe = from_dict(run.recipe())
+    recipe = _with_data_at(data_path, from_dict(run.recipe()))
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
+    _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
     return Trained(run, model, _train(recipe, run, model, splits))
+
+
+def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifier) -> None:
+    """Write model.json and data.json: what it takes to use the model elsewhere, and to notice other images."""
+    train = splits["train"]
+    normalization = {
+        name: Normalization(_numbers(layer.mean), _numbers(layer.std))
+        for name, layer in model.backbone.normalizations().items()
+    }
+    info = ModelInfo(
+        name=run.name,
+        class_ids=train.class_ids,
+        class_names=train.class_names,
+        side=train.images.shape[1],
+        image_size=model.resize.size,
+        interpolation=model.resize.mode,
+        normalization=normalization,
+        model=dataclasses.replace(recipe.model, weights="none", coarse_weights=None),
+        seed=recipe.seed,
+    )
+    write_info(run.path, info)
+    write_training_data(run.path, record_data(splits))
+    if recipe.train.epochs and recipe.data.source == "folder":
+        write_trained_images(run.path, train)
+
+
+def upgrade(path: Path, data_path: Path | None = None) -> None:
+    """Add model.json and data.json to a run that an older version made, from its images as they are now.
+
+    Raises:
+        UserError: there is no run, its images cannot be loaded, or they have another number of classes than it.
+    """
+    run = RunFolder.open(path)
+    recipe = _with_data_at(data_path, from_dict(run.recipe()))
+    splits, model = load_data_and_model(recipe, from_scratch=True)
+    checkpoint.load_weights(run.checkpoints, "last", model)
+    describe_run(run, recipe, splits, model)
+
+
+def _with_data_at(path: Path | None, recipe: Recipe) -> Recipe:
+    if path is None:
+        return recipe
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path=path.absolute()))
+
+
+def _numbers(values: torch.Tensor) -> tuple[float, ...]:
+    return tuple(round(value, 6) for value in values.flatten().tolist())
+
+
+def _check_same_data(run: RunFolder, splits: Splits, *, accept: bool) -> None:
+    """Refuse to go on with other classes, or with other training images, unless these are accepted."""
+    record, train = read_training_data(run.path), splits["train"]
+    if record is None:
+        return
+    class_ids = read_info(run.path).class_ids
+    if train.class_ids != class_ids:
+        changed = sorted(set(train.class_ids) ^ set(class_ids))
+        raise UserError(
+            f"{train.id.source} has other classes than {run.name} was begun with"
+            f" ({', '.join(changed[:5])} in one only); give it these again, or start a new run"
+        )
+    change = record.differences(splits).get("train")
+    if change is None:
+        return
+    if not accept:
+        raise UserError(
+            f"the training images of {run.name} have changed ({change}); bring them back, start a new run, or go on"
+            " with them as they are by `accept_changed_data=True`"
+        )
+    if this_process().is_main_process:
+        write_training_data(run.path, record_data(splits, changed=True))
 
 
 def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:

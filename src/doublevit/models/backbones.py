@@ -45,6 +45,10 @@ class SingleBackbone(nn.Module):
         """Return the pretrained networks by name."""
         return {"backbone": self.network}
 
+    def normalizations(self) -> dict[str, Normalize]:
+        """Return the normalization of each branch, by name."""
+        return {"backbone": self.normalize}
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         tokens = self.network.forward_features(self.normalize(images))
         if is_distilled(self.network):

@@ -55,6 +55,7 @@ HEADS = {
 
 
 MAX_HEADS = 1024  # and largest width of one: far beyond any use, but still fits into memory
+MAX_IMAGE_SIZE = 4096  # pixels: a ViT-Ti/16 of this side has 65,536 tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +111,8 @@ class ModelConfig:
         TopK.parse(self.top_k)
         if self.head not in HEADS:
             raise unknown("head", self.head, HEADS)
-        if self.image_size is not None and self.image_size < 1:
-            raise UserError(f"`model.image_size`: expected a positive number of pixels, found {self.image_size}")
+        if self.image_size is not None and not 1 <= self.image_size <= MAX_IMAGE_SIZE:
+            raise UserError(f"`model.image_size`: expected 1 to {MAX_IMAGE_SIZE} pixels, found {self.image_size}")
         if self.cross.after and self.coarse is None:
             raise UserError("`model.cross.after` needs two branches: pass `model.coarse`, a ViT with larger patches")
         if self.coarse is not None and self.head == "pretrained":

@@ -149,6 +149,10 @@ class DoubleViT(nn.Module):
         """Return the pretrained networks by name."""
         return {"fine": self.fine.vit, "coarse": self.coarse.vit}
 
+    def normalizations(self) -> dict[str, Normalize]:
+        """Return the normalization of each branch, by name."""
+        return {"backbone": self.fine.normalize, "coarse": self.coarse.normalize}
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         fine, coarse = self.fine.embed(images), self.coarse.embed(images)
         for (start, stop), cross in zip(itertools.pairwise((0, *self.after)), self.cross, strict=True):

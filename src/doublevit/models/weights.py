@@ -3,6 +3,7 @@
 Those of timm's networks come from the Hugging Face hub; files in its cache need no connection.
 """
 
+import argparse
 import os
 import pickle
 import socket
@@ -23,7 +24,10 @@ from doublevit.errors import UserError
 
 State = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pth")
-WRAPPERS = ("state_dict", "model")  # keys under which training scripts save weights
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Keys under which training scripts save weights; averaged ones (EMA) first, as timm chooses."""
+PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+LIGHTNING = "model."  # before every name, where a LightningModule calls its network so
 FILE_NAME = "model.safetensors"
 CONNECT_TIMEOUT = 5.0  # seconds; the hub's client would try for most of a minute before giving up
 
@@ -37,9 +41,11 @@ def read_state(path: Path) -> State:
     if not path.is_file():
         raise UserError(f"no weights at {path}: expected a .safetensors or .pth file, or hub, or none")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return dict(safetensors.torch.load_file(path))
-        with warnings.catch_warnings(action="ignore"):  # about old pickles, which are checked below
+        # timm keeps its command line beside the weights, as an argparse.Namespace: data, not code. Warnings are
+        # about old pickles, which are checked below.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -97,7 +103,16 @@ def _unwrap(content: object, path: Path) -> State:
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
         raise UserError(f"{path} holds no weights: expected tensors by name, found {type(content).__name__}")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    return _without_prefixes(content)
+
+
+def _without_prefixes(state: State) -> State:
+    """Return the tensors without what wrappers of the network have put before their names."""
+    for prefix in (*PREFIXES, *PREFIXES):  # in either order
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if state and all(name.startswith(LIGHTNING) for name in state):
+        state = {name.removeprefix(LIGHTNING): tensor for name, tensor in state.items()}
+    return state
 
 
 def _missing(wanted: State, state: State) -> list[str]:

@@ -13,7 +13,7 @@ from doublevit.data.config import DataConfig
 from doublevit.errors import unknown
 from doublevit.models.config import BACKBONES, CrossConfig, ModelConfig
 from doublevit.recipes.recipe import Recipe
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 DIGITS = DataConfig(source="digits")
 TINY = DataConfig(source="tiny-imagenet")

@@ -13,7 +13,7 @@ from doublevit.data.config import DataConfig
 from doublevit.errors import UserError
 from doublevit.models.config import ModelConfig
 from doublevit.models.top_k import NONE
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +36,18 @@ class Progress:
     best: float = -1.0
 
 
-def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    *,
+    best: bool,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a checkpoint, make it the last (and, if `best`, the best), and remove those that are neither.
+
+    `metadata` goes into the file of weights.
 
     Raises:
         UserError: there is no space; older checkpoints stay as they are.
@@ -51,7 +61,7 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
     if name not in index.values():  # left by a kill before the index named it: it may be in pieces
         shutil.rmtree(folder / name, ignore_errors=True)
     with _disk_errors(folder), whole_folder(folder / name) as part:
-        safetensors.torch.save_file(weights, part / WEIGHTS)
+        safetensors.torch.save_file(weights, part / WEIGHTS, dict(metadata) if metadata else None)
         torch.save(state, part / STATE)
     index |= {"last": name} | ({"best": name} if best else {})
     write_text(folder / INDEX, json.dumps(index, indent=2))
@@ -103,9 +113,25 @@ def identify(folder: Path, which: Literal["last", "best"]) -> CheckpointId:
         UserError: there is no such checkpoint.
     """
     checkpoint = _find(folder, which)
-    with (checkpoint / WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
-    return CheckpointId(which=which, name=checkpoint.name, digest=digest)
+    return CheckpointId(which=which, name=checkpoint.name, digest=_digest(checkpoint / WEIGHTS))
+
+
+def _digest(path: Path) -> str:
+    """Return the first eight hex digits of the SHA-256 of a file of weights, whatever its metadata say of the run."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(min(size, path.stat().st_size)))
+            metadata = header.pop("__metadata__", {})
+        except (ValueError, AttributeError):  # damaged: loading it will say so
+            metadata = {}
+        if not metadata:
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:8]
 
 
 def epochs_of(folder: Path) -> int:
@@ -133,8 +159,11 @@ def _find(folder: Path, which: str) -> Path:
 def _read_index(folder: Path) -> dict[str, str]:
     path = folder / INDEX
     try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except ValueError as error:
+        index = dict(json.loads(path.read_text())) if path.exists() else {}
+        if any(not isinstance(name, str) or Path(name).name != name for name in index.values()):
+            raise ValueError("expected plain names of folders")
+        return index
+    except (ValueError, TypeError) as error:
         raise UserError(
             f"{path} is damaged ({error}); it should name a folder beside it as last and as best"
         ) from error

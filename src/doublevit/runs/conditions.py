@@ -9,12 +9,16 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Holds facts that are written as JSON and read back strictly: unknown fields are refused."""
 
 
-class CheckpointId(Record, frozen=True, kw_only=True):
-    """Identifies weights: the "last" or "best" of a training, the checkpoint's name, a digest (8 digits of SHA-256)."""
+class CheckpointId(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Identifies weights: the "last" or "best" of a training, the checkpoint's name, a digest (8 digits of SHA-256).
+
+    `changed_data` where the training went on, after a stop, with other images than it had begun with.
+    """
 
     which: Literal["last", "best"]
     name: str
     digest: str
+    changed_data: bool = False
 
     @property
     def weights(self) -> tuple[str, str]:
@@ -22,7 +26,8 @@ class CheckpointId(Record, frozen=True, kw_only=True):
         return self.name, self.digest
 
     def __str__(self) -> str:
-        return f"{self.which}, {self.name}-{self.digest}"
+        changed = ", resumed on changed images" if self.changed_data else ""
+        return f"{self.which}, {self.name}-{self.digest}{changed}"
 
 
 class AdaptationId(Record, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import ROW_VERSION, OtherVersion, Row, row_from
 
 COMMANDS = "commands.jsonl"
+METADATA = "doublevit"  # the key of model.json's text in the metadata of a safetensors file
 RECIPE_PARTS = ("data", "augment", "model", "train")
 LIBRARIES = (
     "torch",
@@ -96,6 +97,11 @@ class RunFolder:
             raise UserError(f"{path} is damaged: expected {', '.join(RECIPE_PARTS)}; the run cannot be repeated")
         return _renamed(recipe)
 
+    def metadata(self) -> dict[str, str]:
+        """Return what a file of the run's weights says of them: the text of model.json, if there is one."""
+        path = self.path / "model.json"
+        return {"format": "pt"} | ({METADATA: path.read_text()} if path.is_file() else {})
+
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append an entry to log.jsonl, the course of the training."""
         append_lines(self.path / "log.jsonl", [entry])
@@ -154,6 +160,7 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
     train, augment = recipe["train"], recipe["augment"]
     if "optimiser" in train:
         recipe["train"] = {"optimizer" if key == "optimiser" else key: value for key, value in train.items()}
+    recipe["data"].setdefault("split", "count")
     if augment.get("place") == "photo":
         recipe["augment"] = augment | {"place": "image"}
     return recipe

@@ -122,7 +122,7 @@ class Measurement:
     def _evaluator(self, trained: TrainedCell, dataset: Dataset) -> Evaluator:
         if isinstance(self.options, SpeedOptions):
             return make_speed_evaluator(trained.run, trained.recipe, self.options, dataset)
-        evaluators = make_evaluators(self.options, dataset, trained.recipe, trained.run)
+        evaluators = make_evaluators(self.options, dataset, trained.recipe.data.cache, trained.run)
         return next(evaluator for evaluator in evaluators if evaluator.name == self.name)
 
 

@@ -11,7 +11,7 @@ from doublevit.progress import console
 from doublevit.runs.study_record import StudyRecord
 from doublevit.studies.plan import Measurement, PlannedCell, StudyRequest
 from doublevit.studies.progress import StudyProgress, TimeEstimate
-from doublevit.train.interrupt import Stopped
+from doublevit.training.interrupt import Stopped
 
 
 def run_study(request: StudyRequest) -> StudyRecord:

@@ -13,6 +13,7 @@ from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.make import make_attack
 from doublevit.evaluators.attacks.runner import Target
 from doublevit.evaluators.prediction import predict
+from doublevit.progress import bar
 from doublevit.runs.predictions import Predictions
 
 CHECKED_IMAGES = 32
@@ -56,4 +57,7 @@ def _check_few_images(target: Target, clean: Predictions) -> list[Finding]:
     indices = np.flatnonzero(correct) if correct.any() else np.arange(len(correct))
     samples = target.samples(indices[np.unique(np.linspace(0, len(indices) - 1, CHECKED_IMAGES).astype(np.int64))])
     strong = make_attack("pgd", target.norm, STRONG_PGD)
-    return checks.check_model(target.victim, samples, target.norm, strong if correct.any() else None)
+    with bar("checking the model before attacks", len(samples)) as progress:
+        findings = list(checks.check_model(target.victim, samples, target.norm, strong if correct.any() else None))
+        progress.advance(len(samples))
+    return findings

@@ -7,6 +7,11 @@ from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, 
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
 
 CAPTION = "Accuracy in percent on the clean validation images, with 95 % intervals."
+CLASS_CAPTION = (
+    "In percent, with 95 % intervals: the mean over classes of the fraction of each class that is recognized (balanced"
+    " accuracy), and of F1; a rare class counts as much as a frequent one."
+)
+AVERAGES = (Column("balanced accuracy", "balanced_accuracy"), Column("macro-F1", "macro_f1"))
 TOPS = (Column("top-1", "top1"), Column("top-3", "top3"), Column("top-5", "top5"))
 
 
@@ -15,7 +20,7 @@ def accuracy_table(comparison: Comparison) -> Table | None:
 
     Data with fewer than five classes have no top-5, and no column for it.
     """
-    columns = [score_cells(column) for column in comparison.clean.values()]
+    columns = [score_cells(comparison.clean[head.head]) for head in TOPS]
     measured = [column for column in columns if any(cell.count for cell in column)]
     if not measured:
         return None
@@ -37,6 +42,20 @@ def accuracy_table(comparison: Comparison) -> Table | None:
     )
     groups = tuple(method.group for method in comparison.methods)
     return Table("accuracy", "Clean accuracy", heads, tuple(rows), CAPTION + bold_note(len(rows)), groups)
+
+
+def class_table(comparison: Comparison) -> Table | None:
+    """Return averages over classes on clean images; None if none was measured."""
+    columns = [score_cells(comparison.clean[head.head]) for head in AVERAGES]
+    if not any(cell.count for cell in columns[0]):
+        return None
+    rows = [
+        (method_cell(method), *cells, number_cell(cells[0].count) if cells[0].count else Cell("-"))
+        for method, *cells in zip(comparison.methods, *columns, strict=True)
+    ]
+    groups = tuple(method.group for method in comparison.methods)
+    heads = (text_column("model"), *AVERAGES, Column("n", "n"))
+    return Table("classes", "Averages over classes", heads, tuple(rows), CLASS_CAPTION, groups)
 
 
 def _training(model: EvaluatedModel) -> tuple[Cell, Cell]:

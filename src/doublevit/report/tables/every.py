@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from doublevit.analysis.comparison import Comparison
 from doublevit.report.table import Table
 from doublevit.report.tables import SECTIONS
-from doublevit.report.tables.accuracy import accuracy_table
+from doublevit.report.tables.accuracy import accuracy_table, class_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables
 from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.paper import check_table, with_paper
@@ -28,6 +28,10 @@ def result_tables(comparison: Comparison, sections: Sequence[str]) -> list[Table
     return [table for name in sections for table in MAKERS[name](comparison)]
 
 
+def _accuracy(comparison: Comparison) -> list[Table]:
+    return [table for make in (accuracy_table, class_table) if (table := make(comparison))]
+
+
 def _robustness(comparison: Comparison) -> Iterator[Table]:
     for corrupted in comparison.corrupted:
         yield robustness_table(comparison, corrupted)
@@ -46,7 +50,7 @@ def _if_any(make: Callable[[Comparison], Table | None]) -> Callable[[Comparison]
 
 MAKERS: dict[str, Callable[[Comparison], Iterable[Table]]] = {
     "runs": _if_any(run_table),
-    "accuracy": _if_any(accuracy_table),
+    "accuracy": _accuracy,
     "robustness": _robustness,
     "cells": cell_tables,
     "means": _if_any(mean_table),

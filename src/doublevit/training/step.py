@@ -11,7 +11,7 @@ from accelerate.utils import reduce
 
 from doublevit.device import autocast
 from doublevit.errors import UserError
-from doublevit.train.training import Training, TrainingBatch, rate_factor, set_rates
+from doublevit.training.training import Training, TrainingBatch, rate_factor, set_rates
 
 
 class Meter:

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from doublevit.models import freeze
 from doublevit.models.classifier import Classifier
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 
 def freeze_table(model: Classifier, config: TrainConfig) -> Table:

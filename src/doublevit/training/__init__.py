@@ -1,5 +1,5 @@
 """Training: `TrainConfig` configures it, `train.loop` does it."""
 
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 __all__ = ["TrainConfig"]

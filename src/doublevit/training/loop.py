@@ -18,9 +18,9 @@ from doublevit.runs import checkpoint
 from doublevit.runs.checkpoint import Progress
 from doublevit.runs.predictions import Predictions
 from doublevit.statistics import wilson_interval
-from doublevit.train.interrupt import Interrupt, Stopped
-from doublevit.train.step import Meter, diverged, train_step
-from doublevit.train.training import Training, epoch_batches
+from doublevit.training.interrupt import Interrupt, Stopped
+from doublevit.training.step import Meter, diverged, train_step
+from doublevit.training.training import Training, epoch_batches
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
 LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU wait
@@ -142,7 +142,8 @@ def _save(training: Training, done: Progress, *, best: bool = False) -> None:
     if training.accelerator.is_main_process:
         if not all(parameter.isfinite().all() for parameter in training.model.parameters() if parameter.requires_grad):
             raise diverged()
-        checkpoint.save(training.run.checkpoints, training.model, training.optimizer, done, best=best)
+        run = training.run
+        checkpoint.save(run.checkpoints, training.model, training.optimizer, done, best=best, metadata=run.metadata())
 
 
 def _agree_on_buffers(training: Training) -> None:

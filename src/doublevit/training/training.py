@@ -20,7 +20,7 @@ from doublevit.data.dataset import Splits
 from doublevit.device import choose_dtype, on_cpu
 from doublevit.models.classifier import Classifier
 from doublevit.runs.folder import RunFolder
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 # Small batches are augmented several at once, since an operation costs the same few calls for 512 images of 64 x 64.
 PIXELS_AT_ONCE = 512 * 64 * 64

@@ -1,0 +1,181 @@
+"""Evaluating any model from Python: rows, tables, the page."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from doublevit.analysis.compare import compare_runs
+from doublevit.analysis.saved_predictions import condition_words, matches
+from doublevit.attacks.config import AttackConfig
+from doublevit.corrupted_sets.config import RobustnessConfig
+from doublevit.corruptions import SEVERITIES
+from doublevit.errors import UserError, unknown
+from doublevit.jobs.eval_data import Data, load_for
+from doublevit.jobs.judge import external_run, judge, plain_name
+from doublevit.jobs.model import Model
+from doublevit.jobs.options import Evaluate
+from doublevit.jobs.report import write_report
+from doublevit.jobs.wrap import wrap
+from doublevit.report.formats.markdown import markdown
+from doublevit.report.table import Table
+from doublevit.report.tables.every import every_table
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.row import Row
+
+
+class Evaluation:
+    """What was measured of a model: rows, tables and the page, all from a run folder of its own.
+
+    The folder is a temporary one until `save` copies it to a place that stays. `findings` are what checks found that
+    speaks against believing the numbers; those of attacks are in their rows too.
+    """
+
+    def __init__(self, run: RunFolder, findings: Sequence[str], keep: Any = None) -> None:
+        self.run = run
+        self.findings = tuple(findings)
+        self._keep = keep  # the temporary folder lives as long as this
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every row, in the order in which it was measured."""
+        return self.run.rows()
+
+    def __getitem__(self, key: tuple[str, str]) -> Row:
+        """Return the newest row of a condition and a metric, as in results["clean", "top-1"] or ["fog 3", "top-1"].
+
+        Raises:
+            KeyError: nothing like it was measured.
+        """
+        condition, metric = key
+        wanted = set(condition.lower().split())
+        fitting = [row for row in self.rows if row.metric == metric and matches(row, wanted)]
+        if not fitting:
+            there = sorted({f"{' '.join(condition_words(row))}: {row.metric}" for row in self.rows})
+            raise KeyError(f"{key}; measured are {'; '.join(there)}")
+        return fitting[-1]
+
+    def table(self, name: str) -> "ResultTable":
+        """Return the first table of a part: accuracy, robustness, attacks, speed, runs ...
+
+        Raises:
+            UserError: there is no such part, or nothing was measured for it.
+        """
+        parts = every_table(compare_runs([self.run.path]))
+        if name not in parts:
+            raise unknown("table", name, parts)
+        if not parts[name]:
+            raise UserError(
+                f"nothing was measured for the table {name!r}; there are {', '.join(n for n in parts if parts[n])}"
+            )
+        return ResultTable(parts[name][0])
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame with a line for each row and a column for each fact; pandas must be installed."""
+        import pandas  # type: ignore[import-untyped,unused-ignore]
+
+        from doublevit import strict_json
+
+        return pandas.json_normalize([strict_json.to_builtins(row) for row in self.rows])
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the page, one HTML file, and return where it is."""
+        return write_report([self.run.path], Path(path)).page
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy everything to a new run folder, which `doublevit report` compares with others.
+
+        Raises:
+            UserError: the folder exists.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise UserError(f"{target} exists; choose another folder")
+        shutil.copytree(self.run.path, target, symlinks=True)
+        return target
+
+    def __repr__(self) -> str:
+        lines = [f"{' '.join(condition_words(row))}: {row.metric} {row.value:.1%}" for row in self.rows]
+        return "\n".join(lines)
+
+
+class ResultTable:
+    """A table of results: shown as Markdown in print and in notebooks."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __str__(self) -> str:
+        return markdown(self.table)
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        return markdown(self.table)
+
+
+def evaluate(
+    model: nn.Module,
+    data: Data,
+    *,
+    corruptions: str | Sequence[str] = (),
+    severities: Sequence[int] = SEVERITIES,
+    attacks: str | Sequence[str] = (),
+    norm: str = "linf",
+    epsilons: Sequence[str | float] = (),
+    samples: int | None = None,
+    seed: int = 0,
+    split: str = "",
+    batch_size: int = 100,
+    cache: str | Path | None = None,
+) -> Evaluation:
+    """Measure any model: clean, under corruptions made on the fly, and under attacks, with 95 % intervals.
+
+    Args:
+        model: what `load` or `wrap` made, or a timm network.
+        data: a folder of class folders, a CSV file of labels or a flat folder with one, Tiny ImageNet's zip or folder,
+            "digits", a `Dataset`, or (images uint8 (N, H, W, 3), labels).
+        corruptions: names, or "common", "validation", "paper", "all".
+        severities: 1 (weakest) to 5.
+        attacks: names, such as "pgd" or "autoattack".
+        norm: of the attacks: "linf", "l2" or "l1".
+        epsilons: sizes in units of the pixel range, as "1/255"; the norm's usual ones if not given.
+        samples: only so many images, of each class in proportion.
+        seed: decides which, and every draw.
+        split: the part of a folder, such as "test".
+        batch_size: images at a time.
+        cache: where decoded images are kept.
+
+    Raises:
+        UserError: the images cannot be had, the model does not know their classes, or an argument is out of range.
+
+    Example:
+        >>> import doublevit
+        >>> run = doublevit.train("digits-vit", epochs=0, name="evaluated")
+        >>> results = doublevit.evaluate(run.model, "digits", corruptions="fog", severities=[3], samples=50)
+        >>> results["clean", "top-1"].count
+        50
+        >>> 0 <= results["fog 3", "top-1"].value <= 1
+        True
+    """
+    judged = model if isinstance(model, Model) else wrap(model)
+    place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
+    dataset = load_for(judged, data, split, Path(cache) if cache else None)
+    run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
+    options = Evaluate(
+        run.path,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        robustness=RobustnessConfig(_names(corruptions), tuple(severities) if corruptions else SEVERITIES),
+        attack=AttackConfig(_names(attacks), norm=norm, epsilons=tuple(map(str, epsilons))),  # type: ignore[arg-type]
+    )
+    evaluated = judge(judged, dataset, options, run)
+    return Evaluation(run, [str(finding) for finding in evaluated.findings], place)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -1,0 +1,92 @@
+"""Training from Python: the same as the command."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from doublevit.data import source_at
+from doublevit.errors import UserError
+from doublevit.jobs import train as jobs
+from doublevit.jobs.model import Model
+from doublevit.jobs.open_model import load
+from doublevit.recipes import Recipe, get_recipe
+from doublevit.recipes.recipe import flat, with_changes
+
+SHORT = {
+    "data": "data.path",
+    "epochs": "train.epochs",
+    "lr": "train.backbone_lr",
+    "batch_size": "train.batch_size",
+    "optimizer": "train.optimizer",
+    "model": "model.backbone",
+    "weights": "model.weights",
+    "workers": "data.workers",
+}
+"""Names without a dot, as on the command line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training that is done: its folder, and the model that it made."""
+
+    path: Path
+
+    @property
+    def model(self) -> Model:
+        """The last weights, loaded anew."""
+        return load(self.path)
+
+
+def train(
+    recipe: str = "",
+    data: str | Path | None = None,
+    *,
+    name: str | None = None,
+    output: str | Path = "runs",
+    **changes: Any,
+) -> Run:
+    """Train by a recipe, as `doublevit train` does.
+
+    Args:
+        recipe: a recipe's name, or that of any timm network.
+        data: a folder of class folders, or Tiny ImageNet's zip or folder; if not given, as the recipe says.
+        name: of the run's folder; recipe and time if not given.
+        output: the folder that holds all runs.
+        changes: other values of the recipe: epochs, lr, batch_size, optimizer, model, weights, seed, or any field by
+            its dotted path with underscores for dots, as in model_cross_after=(9,).
+
+    Returns:
+        The run, with its folder `path` and its `model`.
+
+    Raises:
+        UserError: something cannot be had, or does not fit.
+
+    Example:
+        >>> import doublevit
+        >>> run = doublevit.train("digits-vit", epochs=0, name="example")
+        >>> run.path.name
+        'example'
+    """
+    if not recipe and "model" not in changes:
+        raise UserError("`recipe`: expected a recipe's name, or that of a timm network")
+    chosen = get_recipe(recipe or str(changes["model"]))
+    if data is not None:
+        changes |= {"data": Path(data), "data_source": source_at(Path(data))}
+    chosen = with_changes(chosen, _by_path(chosen, changes))
+    return Run(jobs.start(chosen, Path(output), name).run.path)
+
+
+def _by_path(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted path, of names as Python has them.
+
+    Raises:
+        UserError: the recipe has no such field.
+    """
+    paths = {path.replace(".", "_"): path for path in flat(recipe)} | SHORT
+    unknown = next((name for name in changes if name not in paths), None)
+    if unknown is not None:
+        from doublevit.errors import unknown as unknown_name
+
+        raise unknown_name("field of a recipe", unknown, paths)
+    return {paths[name]: value for name, value in changes.items()}

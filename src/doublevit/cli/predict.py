@@ -1,0 +1,175 @@
+"""`doublevit predict` and `doublevit export`: using a trained model."""
+
+import csv
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+from doublevit.cli.parse import parse
+from doublevit.cli.terminal import fail, out, say, warn
+from doublevit.errors import UserError
+from doublevit.files import whole_file, write_text
+from doublevit.jobs.options import DeviceOptions
+
+if TYPE_CHECKING:
+    from doublevit.jobs.model import Prediction
+
+NAMED = 10  # unreadable files that are named
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict(DeviceOptions):
+    """Classify images with a model. Files that cannot be read are named, and the rest goes on (exit code 1)."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of weights with --model."""
+    images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE ...")]
+    """Files, folders (however deep), patterns such as 'photos/*.jpg', or - for names on standard input."""
+    top: int = 5
+    """How many classes to show."""
+    format: Literal["table", "csv", "json"] = "table"
+    """How to print: a table, CSV with a line for each image, or a JSON object for each image and line."""
+    output: Path | None = None
+    """A file to write instead of printing."""
+    sheet: Path | None = None
+    """A PNG to write: the images with their classes."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Which weights of a run."""
+    weights: str = "hub"
+    """For timm:NAME: hub (downloaded), none, a file, or a folder of files that bear timm's names."""
+    model: str | None = None
+    """The timm network that a file of weights belongs to."""
+    batch_size: int = 32
+    """Images at a time."""
+    workers: int | None = None
+    """Threads that decode; if not given, one for each core."""
+
+    def __post_init__(self) -> None:
+        for name in ("top", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"`{name}`: expected at least 1, found {getattr(self, name)}")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"`workers`: expected at least 1, found {self.workers}")
+        if not self.images:
+            raise UserError("expected images: files, folders, patterns, or - for names on standard input")
+        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
+            raise UserError(f"`sheet` {self.sheet}: expected a name that ends in .png")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a run's weights into a folder that doublevit, timm or Hugging Face's transformers load, with a card."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    output: Path
+    """The folder to write, to be made."""
+    format: Literal["doublevit", "timm", "hf"] = "doublevit"
+    """doublevit: any model, for doublevit.load; timm: one network with a linear head; hf: a ViT or DeiT."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Which weights."""
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """Classify images: `predict MODEL IMAGE ... [--top 5] [--format csv] [--output FILE]`."""
+    options = parse(Predict, "doublevit predict", arguments)
+    from doublevit.device import this_process
+    from doublevit.jobs.open_model import open_model
+    from doublevit.jobs.predict import STDIN, Unread, find_files, predict_files, prediction_sheet
+
+    files = find_files(options.images, list(sys.stdin) if STDIN in options.images else [])
+    model = open_model(options.source, weights=options.weights, model=options.model, which=options.checkpoint)
+    model.to(this_process().device)
+    unread = Unread()
+    predictions = list(predict_files(model, files, unread, options.top, options.batch_size, options.workers))
+    if predictions:
+        _write(predictions, options)
+        if options.sheet:
+            with whole_file(options.sheet) as file:
+                prediction_sheet(model, predictions).save(file, format="PNG")
+            if options.format == "table":
+                say(f"written: {options.sheet}")
+    for path, reason in list(unread.reasons.items())[:NAMED]:
+        warn(f"{path} cannot be read ({reason})")
+    if unread.reasons:
+        fail(f"{len(unread.reasons)} of {len(files)} files cannot be read", 1)
+
+
+def export(arguments: Sequence[str]) -> None:
+    """A run's weights for doublevit, timm or transformers: `export RUN --output FOLDER [--format timm]`."""
+    options = parse(Export, "doublevit export", arguments)
+    from doublevit.jobs.export import export_run
+
+    export_run(options.run, options.output, options.format, options.checkpoint)
+    say(f"written: {options.output}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Upgrade:
+    """Add model.json and data.json, which name classes and images, to a run that an older version made.
+
+    They are taken from the images as they are now; the weights stay as they are.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    data: Path | None = None
+    """Where its images lie now, if elsewhere."""
+
+
+def upgrade(arguments: Sequence[str]) -> None:
+    """Add to an older run what it takes to use it without its images: `upgrade RUN [--data PATH]`."""
+    options = parse(Upgrade, "doublevit upgrade", arguments)
+    from doublevit.jobs.train import upgrade as add
+
+    add(options.run, options.data)
+    say(f"{options.run} stands alone now: its classes and images are in model.json and data.json")
+
+
+def _write(predictions: "Sequence[Prediction]", options: Predict) -> None:
+    if options.format == "table" and options.output is None:
+        out.print(_table(predictions))
+        return
+    text = {"table": _csv, "csv": _csv, "json": _json}[options.format](predictions)
+    if options.output is None:
+        sys.stdout.write(text)
+        return
+    write_text(options.output, text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    say(f"written: {options.output}")
+
+
+def _table(predictions: "Sequence[Prediction]") -> Table:
+    table = Table(box=None)
+    for name in ("image", "class", "probability", "then"):
+        table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
+    for each in predictions:
+        then = ", ".join(f"{label} {value:.1%}" for label, value in each.top[1:])
+        table.add_row(Text(str(each.path)), Text(each.label), f"{each.probability:.1%}", Text(then))
+    return table
+
+
+def _csv(predictions: "Sequence[Prediction]") -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    count = len(predictions[0].top)
+    head = [name for number in range(1, count + 1) for name in (f"class_{number}", f"probability_{number}")]
+    writer.writerow(["path", *head])
+    for each in predictions:
+        writer.writerow([each.path, *(cell for label, value in each.top for cell in (label, f"{value:.6f}"))])
+    return text.getvalue()
+
+
+def _json(predictions: "Sequence[Prediction]") -> str:
+    lines = [
+        {"path": str(each.path), "label": each.label, "probability": each.probability, "top": each.top}
+        for each in predictions
+    ]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -1,0 +1,87 @@
+"""The images that a model is evaluated on, from a path, arrays or a data set."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from doublevit.data import DataConfig, load, source_at
+from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
+from doublevit.data.labeled import load_labeled
+from doublevit.errors import UserError
+from doublevit.jobs.model import Model
+
+Data = str | Path | Dataset | tuple[Any, Any]
+"""A folder of class folders, a CSV file or a flat folder with one, Tiny ImageNet, a `Dataset`, or (images, labels)."""
+
+
+def load_for(model: Model, data: Data, split: str = "", cache: Path | None = None) -> Dataset:
+    """Load the images to evaluate a model on, at the size that it wants, with the classes that the data have.
+
+    Args:
+        model: its size and transform decide how files are stored.
+        data: see `Data`; arrays are images uint8 (N, H, W, 3) and labels (N,): names, ids, or indices of the model's
+            own classes.
+        split: the part of a folder, such as "val" or "test"; "" for the folder itself, or its val if it has one.
+        cache: where decoded images are kept; the user's cache if not given.
+
+    Raises:
+        UserError: the images cannot be had, or arrays are not as they should be.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, tuple):
+        return _from_arrays(model, *_pair(data))
+    path, cache = Path(data), cache or DataConfig().cache
+    if str(data) == "digits" and not path.exists():
+        return _of_split(load(DataConfig("digits")), split or "val")
+    if source_at(path) == "tiny-imagenet":
+        return _of_split(load(DataConfig("tiny-imagenet", path, cache=cache)), split or "val")
+    info = model.info
+    geometry = f"{info.side} {info.crop} {info.squash} {info.interpolation if info.crop else ''}"
+    return load_labeled(path, info.side, model.prepare, geometry, cache, split=split)
+
+
+def _of_split(splits: dict[str, Dataset], split: str) -> Dataset:
+    if split not in splits:
+        raise UserError(f"`split` {split}: expected one of {', '.join(splits)}")
+    return splits[split]
+
+
+def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
+    if len(data) != 2:
+        raise UserError(f"expected (images, labels), found {len(data)} parts")
+    return data[0], data[1]
+
+
+def _from_arrays(model: Model, images: Any, labels: Any) -> Dataset:
+    pixels = np.asarray(images)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+        raise UserError(f"expected images uint8 (N, H, W, 3), found {pixels.dtype} {pixels.shape}")
+    if len(labels) != len(pixels) or not len(pixels):
+        raise UserError(f"expected a label for each of the images, found {len(labels):,} for {len(pixels):,}")
+    if pixels.shape[1] != pixels.shape[2]:  # as `predict` does
+        pixels = np.stack([model.prepare(image) for image in pixels])
+    class_ids, class_names, numbers = _classes_of(model, labels)
+    checksum = zlib.crc32(numbers.tobytes(), zlib.crc32(np.ascontiguousarray(pixels).tobytes()))
+    return Dataset(pixels, numbers, class_ids, class_names, DatasetId("arrays", f"{checksum:08x}"))
+
+
+def _classes_of(model: Model, labels: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Class ids and names, and labels as their indices; names are those of the labels, numbers are the model's own."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise UserError(f"expected labels (N,), found {array.shape}")
+    if array.dtype.kind in "US":
+        ids, numbers = np.unique(array, return_inverse=True)
+        names = tuple(map(str, ids))
+        return names, names, numbers.astype(np.int64)
+    info, count = model.info, len(model.info.class_ids)
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= count:
+        raise UserError(
+            f"expected labels as names, or as indices from 0 to {count - 1:,}, found {array.dtype} up to {array.max()}"
+        )
+    return info.class_ids, info.class_names, array.astype(np.int64)

@@ -1,0 +1,143 @@
+"""Any model measured on any images, whoever trained it; its rows go to a run folder."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import msgspec
+
+from doublevit import data
+from doublevit.data.dataset import Dataset
+from doublevit.device import choose_dtype, this_process
+from doublevit.errors import UserError
+from doublevit.evaluators.evaluator import open_results
+from doublevit.jobs.eval_data import load_for
+from doublevit.jobs.evaluate import Evaluated, evaluate, run_evaluators
+from doublevit.jobs.fit import fit
+from doublevit.jobs.model import Model
+from doublevit.jobs.normalization import normalization_findings
+from doublevit.jobs.open_model import open_model, require_model
+from doublevit.jobs.options import Evaluate, EvaluateModel
+from doublevit.models.classifier import Classifier, set_top_k
+from doublevit.models.config import ModelConfig
+from doublevit.models.top_k import AS_TRAINED, recorded
+from doublevit.progress import console
+from doublevit.recipes import Recipe, from_dict, to_dict
+from doublevit.runs.folder import RunFolder
+from doublevit.runs.model_info import FILE, ModelInfo, read_info, write_info
+from doublevit.runs.training_data import read_training_data
+from doublevit.training.config import TrainConfig
+
+
+def evaluate_model(options: EvaluateModel) -> Evaluated:
+    """Measure what `options` name: a run on its own images, or any model on any images.
+
+    Raises:
+        UserError: there is no such model, its images cannot be had, or options do not fit.
+    """
+    own = own_data(options)
+    if own is not None:
+        return evaluate(own)
+    require_model(options.run)
+    if options.data is None:
+        raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
+    model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
+    dataset = load_for(model, options.data, options.split)
+    name = options.name or _folder_name(model, options.data, options.split)
+    is_run = (options.run / "recipe.json").is_file()
+    recipe = from_dict(RunFolder(options.run).recipe()) if is_run else None
+    run = external_run(model, dataset, options.runs, name, recipe)
+    return judge(model, dataset, options, run)
+
+
+def own_data(options: EvaluateModel) -> EvaluateModel | None:
+    """Return the options of a run on its own images, which may lie elsewhere now; None for other models or images."""
+    if not (options.run / "recipe.json").is_file():
+        return None
+    run = RunFolder(options.run)
+    if options.data is None or (not options.split and _is_own(Path(options.data), run)):
+        return options  # whatever became of the images: `own_images` looks at that
+    moved = Path(options.data).absolute()
+    return dataclasses.replace(options, moved_data=moved) if not options.split and _are_own(moved, run) else None
+
+
+def _are_own(path: Path, run: RunFolder) -> bool:
+    """Whether a run's own images lie in another folder now, by their checksums."""
+    config, record = from_dict(run.recipe()).data, read_training_data(run.path)
+    if record is None or config.path is None:
+        return False
+    try:
+        return not record.differences(data.load(dataclasses.replace(config, path=path, download=False)))
+    except (UserError, OSError):
+        return False
+
+
+def _is_own(path: Path, run: RunFolder) -> bool:
+    own = from_dict(run.recipe()).data.path
+    return own is not None and own.resolve() == path.resolve()
+
+
+def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cache: Path | None = None) -> Evaluated:
+    """Measure a model on a data set as `options` ask for, in a run's folder.
+
+    Raises:
+        UserError: the model does not know the data set's classes, or something that is asked for does not fit.
+    """
+    if options.top_k != AS_TRAINED:
+        if not isinstance(model.network, Classifier):
+            raise UserError("`top_k`: expected a model that doublevit built; others keep their attention")
+        set_top_k(model.network, options.top_k, "top_k")
+        model.top_k = recorded(options.top_k)
+    fitted, images = fit(model, dataset)
+    images = options.subset(images)
+    device = this_process().device
+    fitted.to(device)
+    findings = normalization_findings(fitted, images)
+    for finding in findings:
+        console.print(f"warning: {finding}", markup=False, highlight=False, soft_wrap=True)
+    if findings and options.strict:
+        raise UserError(f"`strict`: {findings[0]}")
+    evaluated = fitted.to_evaluate(choose_dtype(options.precision or "float32", device), options.batch_size)
+    cache = cache or data.DataConfig().cache
+    result = run_evaluators(options, evaluated, images, run, open_results(run), cache)
+    return dataclasses.replace(result, findings=[*findings, *result.findings])
+
+
+def external_run(
+    model: Model, dataset: Dataset, runs: Path, name: str | None = None, recipe: Recipe | None = None
+) -> RunFolder:
+    """Make a run folder for a model that was not trained in one, or go on with that of the same model.
+
+    `recipe` is that of a run which is measured on other images than its own.
+
+    Raises:
+        UserError: the folder exists and is another model's.
+    """
+    info, path = model.info, runs / (name or "")
+    if name and (path / FILE).is_file() and (path / "recipe.json").is_file():
+        if _without_version(read_info(path)) != _without_version(info):
+            raise UserError(f"{path} is of another model; choose another `name`")
+        return RunFolder(path)
+    recipe = recipe or Recipe(
+        info.name,
+        f"{info.name} on {dataset.id.source}",
+        model=info.model or ModelConfig(backbone=info.name, weights="none"),
+        train=TrainConfig(epochs=0),
+    )
+    run = RunFolder.create(to_dict(recipe), runs, name)
+    write_info(run.path, info)
+    return run
+
+
+def _without_version(info: ModelInfo) -> ModelInfo:
+    return msgspec.structs.replace(info, doublevit="")
+
+
+def _folder_name(model: Model, images: str, split: str) -> str:
+    """A plain name of model and images: vit_tiny-on-photos-val."""
+    return plain_name("-".join([model.info.name, "on", *Path(images).parts[-2:], *filter(None, [split])]))
+
+
+def plain_name(text: str) -> str:
+    """Return a text as the name of a folder: letters, digits, dots, underscores, plus and minus."""
+    return re.sub(r"[^\w.+]+", "-", text, flags=re.ASCII).strip("-.") or "model"

@@ -1,0 +1,113 @@
+"""What a model is, kept beside its weights, so that it can be used where its training images are not."""
+
+from pathlib import Path
+
+import msgspec
+import safetensors
+
+from doublevit import __version__, strict_json
+from doublevit.errors import UserError
+from doublevit.files import write_text
+from doublevit.models.config import ModelConfig
+from doublevit.runs.conditions import Record
+from doublevit.runs.folder import METADATA
+
+FILE = "model.json"
+VERSION = 1
+MAX_SIDE = 4096  # pixels
+
+
+class Normalization(Record, frozen=True):
+    """Mean and standard deviation of each channel, of pixels in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class ModelInfo(Record, frozen=True, kw_only=True):
+    """A model's classes, in the order of its logits, and what becomes of an image before the network sees it.
+
+    An image of any size is brought to the square of `side` pixels: as the training images were stored; or, where `crop`
+    is given, by timm's evaluation transform with that crop and `interpolation` ("bicubic" or "bilinear"); or, with
+    `squash`, whatever its shape. The model itself resizes that to `image_size` and normalizes, each branch by its own
+    `normalization`. `model` is the recipe's part, None for a network that was not built here.
+    """
+
+    name: str
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    side: int
+    image_size: int
+    interpolation: str
+    normalization: dict[str, Normalization]
+    crop: float | None = None
+    squash: bool = False
+    model: ModelConfig | None = None
+    seed: int = 0
+    doublevit: str = __version__
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if len(self.class_ids) != len(self.class_names) or len(set(self.class_ids)) != len(self.class_ids):
+            raise ValueError("expected different class_ids, and a name for each")
+        if not (1 <= self.side <= MAX_SIDE and 1 <= self.image_size <= MAX_SIDE and 0.05 <= (self.crop or 1) <= 1):
+            raise ValueError(f"expected side and image_size of 1 to {MAX_SIDE}, and crop of 0.05 to 1")
+        if self.interpolation not in ("bicubic", "bilinear"):
+            raise ValueError(f"interpolation {self.interpolation!r}: expected bicubic or bilinear")
+
+    def to_json(self) -> str:
+        """Return the text of model.json."""
+        return strict_json.pretty(self)
+
+
+def write_info(folder: Path, info: ModelInfo) -> None:
+    """Write model.json into a folder."""
+    write_text(folder / FILE, info.to_json())
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read the model.json of a folder.
+
+    Raises:
+        UserError: there is none, as in runs made before there were any, or it is damaged or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has no {FILE}, which names its classes: an older doublevit made it. Where its images are at"
+            f" hand, this adds it: doublevit upgrade {folder}"
+        )
+    return parse_info(path.read_bytes(), path)
+
+
+def require_same_info(weights: Path, info: ModelInfo) -> None:
+    """Raise `UserError` where a file of weights names other classes, or another geometry, than `info`."""
+    try:
+        with safetensors.safe_open(weights, "np") as file:
+            text = (file.metadata() or {}).get(METADATA)
+    except (OSError, safetensors.SafetensorError):  # loading them will say so
+        return
+    if text is None:
+        return
+    own = parse_info(text, weights)
+    same = {"name": info.name, "doublevit": info.doublevit}
+    if msgspec.structs.replace(own, **same) != info:
+        raise UserError(
+            f"{weights} is of a model with other classes or geometry than {FILE} beside it says; bring back the {FILE}"
+            " that belongs to it"
+        )
+
+
+def parse_info(text: str | bytes, path: Path) -> ModelInfo:
+    """Parse what `ModelInfo.to_json` wrote; `path` is named in errors.
+
+    Raises:
+        UserError: the text is damaged or of another version.
+    """
+    try:
+        version = strict_json.decode(text, dict).get("version")
+        if version != VERSION:
+            raise ValueError(f"version {version}, and this doublevit ({__version__}) reads version {VERSION}")
+        return strict_json.decode(text, ModelInfo)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise UserError(f"{path} does not describe a model that can be read ({error})") from error
