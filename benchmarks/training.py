@@ -29,8 +29,8 @@ from doublevit.jobs.load import load_data_and_model
 from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
 from doublevit.runs.folder import RunFolder
-from doublevit.train.step import Meter, train_step
-from doublevit.train.training import Training, epoch_batches, prepare
+from doublevit.training.step import Meter, train_step
+from doublevit.training.training import Training, epoch_batches, prepare
 
 BATCH, EVALUATION_BATCH = 32, 100
 

@@ -156,8 +156,11 @@ def random_image(generator: np.random.Generator, size: tuple[int, int] = (64, 64
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """An image folder with train and val, several formats and sizes."""
+    return make_image_folder(tmp_path / "pets")
+
+
+def make_image_folder(root: Path) -> Path:
     generator = np.random.default_rng(1)
-    root = tmp_path / "pets"
     for split, count in (("train", 6), ("val", 3)):
         for name in ("cat", "dog"):
             folder = root / split / name

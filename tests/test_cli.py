@@ -78,7 +78,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digits-double", "--data.split-seed", "-1"], "--data.split-seed: expected 0 or more"),
         (["run", "digits-double", "--data.val-fraction", "0.001"], "too few digits"),
         (["run", "digits-double", "--train.accumulate", "99"], "at most the batch size"),
-        (["evaluate", "nowhere"], "nowhere is no run"),
+        (["evaluate", "nowhere"], "nowhere is no model: expected a run's folder"),
         (["data", "prepar"], "did you mean data prepare"),
         (["evaluate", "x", "--corruptions", "snoww"], "unknown corruption 'snoww'; did you mean snow?"),
         (
@@ -113,7 +113,10 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["data", "show", "--output", "/nonexistent/x.png"], "cannot write /nonexistent/x.png (No such file"),
         (["run", "digits-double", "--seed", "9" * 30], "below 2**32"),
         (["run", "digits-double", "--model.cross.head-dim", "1000000"], "expected 1 to 1024"),
-        (["run", "digits-double", "--model.backbone", "resnet18", "--model.image-size", "0"], "positive number"),
+        (
+            ["run", "digits-double", "--model.backbone", "resnet18", "--model.image-size", "0"],
+            "expected 1 to 4096 pixels, found 0",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):

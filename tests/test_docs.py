@@ -23,9 +23,13 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PAGES}
 REPOSITORY = "https://github.com/doublevit/doublevit"
 HELP = (
     "run digits-double --help",
+    "run --resume runs/first --help",
     "evaluate --help-attacks",
     "transfer --help",
     "speed --help",
+    "predict --help",
+    "export --help",
+    "upgrade --help",
     "errors --help",
     "report --help",
     "tables --help",

@@ -507,7 +507,8 @@ def test_attacks_are_told_as_such(measured, capsys):
 
 
 @pytest.mark.slow
-def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
+@pytest.mark.parametrize(("described", "name"), [(True, "three"), (False, "class 3")])
+def test_without_the_images_names_remain_or_else_numbers(described, name, measured, tmp_path, capsys):
     path = copied(measured, tmp_path)
     stale = path / "errors" / find_predictions(RunFolder(path), ["clean"])[-1].folder_name / "mistakes.png"
     stale.parent.mkdir(parents=True, exist_ok=True)
@@ -515,12 +516,15 @@ def test_without_the_images_numbers_remain(measured, tmp_path, capsys):
     recipe = json.loads((path / "recipe.json").read_text())
     recipe["data"] |= {"source": "tiny-imagenet", "path": str(tmp_path / "gone"), "download": True}
     (path / "recipe.json").write_text(json.dumps(recipe))
+    if not described:
+        (path / "model.json").unlink()
     text = tell(capsys, path)
     assert "remark: the images cannot be had" in text
+    assert ("classes are told by number" in text) is not described
     assert "gone does not exist" in text
-    assert "class 3" in text
+    assert name in text
     assert not stale.exists()
-    assert [entry["name"] for entry in csv.DictReader((stale.parent / "classes.csv").open())][3] == "class 3"
+    assert [entry["name"] for entry in csv.DictReader((stale.parent / "classes.csv").open())][3] == name
 
 
 @pytest.mark.slow

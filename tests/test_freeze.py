@@ -4,7 +4,7 @@ import torch
 from doublevit.errors import UserError
 from doublevit.models import CrossConfig, ModelConfig, freeze
 from doublevit.models.classifier import build
-from doublevit.train.summary import leak_warning
+from doublevit.training.summary import leak_warning
 
 CLASSES = [f"class{i}" for i in range(200)]
 

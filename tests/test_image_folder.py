@@ -30,9 +30,9 @@ def test_shorter_side_is_resized_then_the_center_is_cut(image_folder):
 
 
 @pytest.mark.parametrize("fraction", [0.2, 0.5])
-def test_one_folder_is_split_by_fraction_and_seed(image_folder, fraction):
+def test_one_folder_was_split_by_fraction_and_seed(image_folder, fraction):
     def split(seed: int):
-        listing = source.listing(config(image_folder / "train", val_fraction=fraction, split_seed=seed))
+        listing = source.listing(config(image_folder / "train", val_fraction=fraction, split="count", split_seed=seed))
         return {name: tuple(entries.names) for name, entries in listing.splits.items()}
 
     parts = split(0)

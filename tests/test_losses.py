@@ -6,7 +6,7 @@ import pytest
 import torch
 from timm.loss import JsdCrossEntropy, SoftTargetCrossEntropy
 
-from doublevit.train.step import classification_loss, jensen_shannon
+from doublevit.training.step import classification_loss, jensen_shannon
 
 
 def test_consistency_is_timms():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import make_image_folder
 from doublevit.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +77,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ["--model", "test_resnet", "--model.image-size", "32", "--model.coarse", "None", "--model.cross.after"]
     for name, options in {"first": [], "second": [], "resnet": network}.items():
         main(["train", *quick, *options, "--name", name])
+    pets = ["--data", str(make_image_folder(path / "pets-images")), "--data.cache", str(path / "cache")]
+    tiny = ["--model", "test_vit", "--model.image-size", "32", "--data.size", "32", *NETWORK]
+    main(["train", *tiny, *pets, "--output", str(path), "--name", "pets"])
     for name in ("first", "second"):
         main(["evaluate", str(path / name), "--corruptions", "fog", "--severities", "3"])
     return path

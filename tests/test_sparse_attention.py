@@ -16,7 +16,7 @@ from doublevit.models.classifier import build, set_top_k
 from doublevit.models.sparse_attention import Scoring, attention_weights, kth_largest, sparse_attention
 from doublevit.models.top_k import TopK, keys_kept, recorded, show
 from doublevit.recipes import get_recipe
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 CLASSES = list("abcd")
 

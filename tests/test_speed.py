@@ -20,7 +20,7 @@ from doublevit.analysis.saved_predictions import saved_predictions
 from doublevit.attacks.config import AttackConfig
 from doublevit.cli import main
 from doublevit.cli.parse import parse
-from doublevit.data import DataConfig
+from doublevit.data import DataConfig, load
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.evaluators.prediction import predict
@@ -33,6 +33,7 @@ from doublevit.jobs.evaluate import evaluate, finish, transfer
 from doublevit.jobs.load import Trained, load_data_and_model
 from doublevit.jobs.options import Evaluate, SpeedOptions, TransferOptions
 from doublevit.jobs.speed import measure_speed
+from doublevit.jobs.train import describe_run
 from doublevit.jsonl import read_lines
 from doublevit.models.classifier import build, set_top_k
 from doublevit.models.config import CrossConfig, ModelConfig
@@ -43,7 +44,7 @@ from doublevit.runs import checkpoint
 from doublevit.runs.conditions import CheckpointId, ModelId
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.row import Row
-from doublevit.train.config import TrainConfig
+from doublevit.training.config import TrainConfig
 
 CPU = torch.device("cpu")
 INFERENCE, TRAINING = (["inference images/s", "inference memory"], ["training images/s", "training memory"])
@@ -208,6 +209,8 @@ def run_of(folder: Path, model: ModelConfig, train: TrainConfig, data: DataConfi
     )
     run, network = RunFolder.create(to_dict(recipe), folder), build(model, DIGITS)
     checkpoint.save(run.checkpoints, network, torch.optim.SGD(network.parameters()), checkpoint.Progress(), best=True)
+    if data is not None:
+        describe_run(run, recipe, load(data), network)
     return run.path
 
 

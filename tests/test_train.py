@@ -29,10 +29,10 @@ from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import RECIPES, Recipe, from_dict, get_recipe, to_dict
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
-from doublevit.train import TrainConfig
-from doublevit.train.interrupt import Stopped
-from doublevit.train.step import _loss
-from doublevit.train.training import Training, TrainingBatch, epoch_batches, make_optimizer, prepare, rate_factor
+from doublevit.training import TrainConfig
+from doublevit.training.interrupt import Stopped
+from doublevit.training.step import _loss
+from doublevit.training.training import Training, TrainingBatch, epoch_batches, make_optimizer, prepare, rate_factor
 from moments import after_step, at_batch, at_file, ctrl_c
 
 
@@ -174,7 +174,7 @@ def test_two_processes_train_as_one(tmp_path):
     moved = max((first[name] - start[name]).abs().max() for name in first)
     apart = max((first[name] - second[name]).abs().max() for name in first)
     assert apart < 0.02 * moved, (apart, moved)
-    assert [(row.metric, row.count) for row in two.rows()] == [("top-1", 401), ("top-3", 401), ("top-5", 401)]
+    assert [(row.metric, row.count) for row in two.rows()[:3]] == [("top-1", 401), ("top-3", 401), ("top-5", 401)]
     assert two.rows()[0].value == pytest.approx(one.rows()[0].value, abs=0.01)
     logs = [[json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()] for run in (one, two)]
     for alone, together in zip(*logs, strict=True):
@@ -312,7 +312,7 @@ def test_images_are_augmented_by_seed_epoch_and_sample(policy):
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
 def test_no_batch_size_no_resuming_no_working_ahead_changes_a_image(config, ahead, monkeypatch):
     whole = batches(config)
-    monkeypatch.setattr("doublevit.train.training.PIXELS_AT_ONCE", ahead)
+    monkeypatch.setattr("doublevit.training.training.PIXELS_AT_ONCE", ahead)
     for size in (1, 7, 60):
         for field in ("images", "labels", "targets"):
             assert torch.equal(in_order(batches(config, batch_size=size), field), in_order(whole, field))
