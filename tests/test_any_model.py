@@ -171,6 +171,24 @@ def test_files_are_turned_upright_and_odd_ones_are_named(tmp_path):
     assert len(model.predict(tmp_path)) == 2  # the pipe is not seen
 
 
+def test_a_hugging_face_classifier_sees_what_its_processor_makes(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    run = doublevit.train("digits-vit", epochs=0, name="tiny", output=tmp_path)
+    main(["export", str(run.path), "--output", str(tmp_path / "out"), "--format", "hf"])
+    network = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "out")
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
+    model = doublevit.wrap(network, processor)
+    assert (model.info.name, model.classes[:2]) == ("out", ("zero", "one"))
+    for size in ((64, 64), (90, 40)):  # it squashes what is not square
+        image = random_image(np.random.default_rng(0), size)
+        expected = processor(image, return_tensors="pt").pixel_values[0]
+        prepared = torch.from_numpy(model.prepare(np.asarray(image)).copy()).permute(2, 0, 1)
+        assert (prepared / 127.5 - 1 - expected).abs().max() < 0.017  # two levels
+    processor.do_normalize = False
+    with pytest.raises(UserError, match=r"scales pixels otherwise"):
+        doublevit.wrap(network, processor)
+
+
 def dataset(*names: str, count: int = 6) -> Dataset:
     """Images of colors, the classes in any order."""
     generator, labels = np.random.default_rng(1), np.arange(count) % len(names)
@@ -447,6 +465,10 @@ def test_corrupting_and_attacking_from_python():
     perturbed = doublevit.attack(model, pixels, made.labels.tolist(), "pgd", epsilon="100/255")
     assert (perturbed - pixels / 255).abs().max() <= 100 / 255 + 1e-6
     assert (model(perturbed).argmax(1) != torch.from_numpy(made.labels)).all()
+    with pytest.raises(UserError, match="expected labels as whole numbers"):
+        doublevit.attack(model, pixels, [0.5] * len(pixels), "fgsm")
+    with pytest.raises(UserError, match="and a label for each"):
+        doublevit.attack(model, pixels, [0], "fgsm")
     with pytest.raises(UserError, match="is several attacks in a row"):
         doublevit.attack(model, pixels, made.labels.tolist(), "autoattack")
 

@@ -17,6 +17,7 @@ from doublevit.errors import UserError, unknown
 from doublevit.jobs.eval_data import Data, load_for
 from doublevit.jobs.judge import external_run, judge, plain_name
 from doublevit.jobs.model import Model
+from doublevit.jobs.open_model import open_model
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.report import write_report
 from doublevit.jobs.wrap import wrap
@@ -118,14 +119,14 @@ class ResultTable:
 
 
 def evaluate(
-    model: nn.Module,
+    model: nn.Module | str | Path,
     data: Data,
     *,
     corruptions: str | Sequence[str] = (),
-    severities: Sequence[int] = SEVERITIES,
+    severities: int | Sequence[int] = SEVERITIES,
     attacks: str | Sequence[str] = (),
     norm: str = "linf",
-    epsilons: Sequence[str | float] = (),
+    epsilons: str | float | Sequence[str | float] = (),
     samples: int | None = None,
     seed: int = 0,
     split: str = "",
@@ -135,7 +136,7 @@ def evaluate(
     """Measure any model: clean, under corruptions made on the fly, and under attacks, with 95 % intervals.
 
     Args:
-        model: what `load` or `wrap` made, or a timm network.
+        model: what `load` or `wrap` made, a timm network, or a name: a run's folder, timm:NAME, hf:REPO_OR_FOLDER.
         data: a folder of class folders, a CSV file of labels or a flat folder with one, Tiny ImageNet's zip or folder,
             "digits", a `Dataset`, or (images uint8 (N, H, W, 3), labels).
         corruptions: names, or "common", "validation", "paper", "all".
@@ -161,7 +162,8 @@ def evaluate(
         >>> 0 <= results["fog 3", "top-1"].value <= 1
         True
     """
-    judged = model if isinstance(model, Model) else wrap(model)
+    opened = open_model(model) if isinstance(model, str | Path) else model
+    judged = opened if isinstance(opened, Model) else wrap(opened)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
     dataset = load_for(judged, data, split, Path(cache) if cache else None)
     run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
@@ -170,12 +172,13 @@ def evaluate(
         samples=samples,
         seed=seed,
         batch_size=batch_size,
-        robustness=RobustnessConfig(_names(corruptions), tuple(severities) if corruptions else SEVERITIES),
-        attack=AttackConfig(_names(attacks), norm=norm, epsilons=tuple(map(str, epsilons))),  # type: ignore[arg-type]
+        robustness=RobustnessConfig(_several(corruptions), _several(severities) if corruptions else SEVERITIES),
+        attack=AttackConfig(_several(attacks), norm=norm, epsilons=tuple(map(str, _several(epsilons)))),  # type: ignore[arg-type]
     )
     evaluated = judge(judged, dataset, options, run)
     return Evaluation(run, [str(finding) for finding in evaluated.findings], place)
 
 
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _several(values: Any) -> tuple[Any, ...]:
+    """Return one value or many as a tuple."""
+    return (values,) if isinstance(values, str | int | float) else tuple(values)

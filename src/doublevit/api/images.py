@@ -87,6 +87,9 @@ def attack(
         >>> bool((perturbed - images).abs().max() <= 2 / 255 + 1e-6)
         True
     """
+    targets = torch.as_tensor(labels)
+    if targets.is_floating_point() or targets.ndim != 1 or (len(targets) and targets.min() < 0):
+        raise UserError(f"expected labels as whole numbers from 0, (B,), found {targets.dtype} {tuple(targets.shape)}")
     config = AttackConfig((name,), norm=norm, epsilons=(str(epsilon),))  # type: ignore[arg-type]  # checked there
     if len(parts_of(name)) > 1:
         raise UserError(f"{name} is several attacks in a row: choose one of {', '.join(parts_of(name))}, or evaluate")
@@ -97,7 +100,7 @@ def attack(
     device = device_of(model)
     pixels = (images.float() / 255 if images.dtype == torch.uint8 else images).to(device)
     draws = AttackDraws(seed, np.arange(len(pixels)))
-    samples = Samples(pixels, torch.as_tensor(labels, device=device), draws)
+    samples = Samples(pixels, targets.to(device), draws)
     run, size = make_attack(name, norm, config.parameters), parse_epsilon(str(epsilon), norm)
     with frozen(model.eval()):
         (perturbed,) = run(Victim(model), samples, [size])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from doublevit.data import source_at
-from doublevit.errors import UserError
+from doublevit.errors import UserError, unknown
 from doublevit.jobs import train as jobs
 from doublevit.jobs.model import Model
 from doublevit.jobs.open_model import load
@@ -84,9 +84,7 @@ def _by_path(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
         UserError: the recipe has no such field.
     """
     paths = {path.replace(".", "_"): path for path in flat(recipe)} | SHORT
-    unknown = next((name for name in changes if name not in paths), None)
-    if unknown is not None:
-        from doublevit.errors import unknown as unknown_name
-
-        raise unknown_name("field of a recipe", unknown, paths)
+    strange = next((name for name in changes if name not in paths), None)
+    if strange is not None:
+        raise unknown("field of a recipe", strange, paths)
     return {paths[name]: value for name, value in changes.items()}

@@ -152,8 +152,13 @@ def _table(predictions: "Sequence[Prediction]") -> Table:
         table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
     for each in predictions:
         then = ", ".join(f"{label} {value:.1%}" for label, value in each.top[1:])
-        table.add_row(Text(str(each.path)), Text(each.label), f"{each.probability:.1%}", Text(then))
+        table.add_row(Text(_printable(str(each.path))), Text(each.label), f"{each.probability:.1%}", Text(then))
     return table
+
+
+def _printable(text: str) -> str:
+    """Return a file's name without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _csv(predictions: "Sequence[Prediction]") -> str:

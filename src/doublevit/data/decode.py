@@ -23,14 +23,19 @@ def decode(data: bytes) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # PIL would clip instead of scale
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return np.asarray(upright.convert("RGB"))
+            return as_rgb(image)
     except UnidentifiedImageError as error:
         raise BadImage("no image") from error
     except Exception as error:  # PIL raises a dozen kinds, SyntaxError and struct.error among them
         raise BadImage(str(error) or type(error).__name__) from error
+
+
+def as_rgb(image: Image.Image) -> np.ndarray:
+    """Return a PIL image as uint8 (H, W, 3): turned upright, 16 bits scaled to 8."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # PIL would clip instead of scale
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.asarray(upright.convert("RGB"))
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from doublevit.data.archive import is_hidden, natural_key
-from doublevit.data.decode import BadImage, decode_upright
+from doublevit.data.decode import BadImage, as_rgb, decode_upright
 from doublevit.errors import UserError
 
 AHEAD = 4  # images that each thread may be ahead of the model: enough to keep it busy, little memory
@@ -37,7 +37,7 @@ def each_image(images: Any) -> Iterator[Path | np.ndarray]:
         path = Path(images)
         yield from files_in(path) if path.is_dir() else [path]
     elif isinstance(images, Image.Image):
-        yield np.asarray((ImageOps.exif_transpose(images) or images).convert("RGB"))
+        yield as_rgb(images)
     elif isinstance(images, np.ndarray):
         yield from _arrays(images)
     elif isinstance(images, Iterable):

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm.data
@@ -14,6 +15,7 @@ from doublevit.models.wrapped import Wrapped, count_outputs
 from doublevit.runs.model_info import MAX_SIDE, ModelInfo, Normalization
 
 Channels = Sequence[float]
+CONVNEXT_SQUASHES = 384  # pixels from which transformers' ConvNeXt processor resizes both sides, and cuts nothing
 
 
 def wrap(
@@ -131,8 +133,8 @@ def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
         "size": side,
         "interpolation": "bilinear" if int(getattr(processor, "resample", 3)) == 2 else "bicubic",
         "crop": float(crop_pct) if crop_pct else min(1.0, side / shorter),
-        "squash": not cuts,
-        "name": getattr(config, "_name_or_path", "") or None,
+        "squash": not cuts or bool(crop_pct and side >= CONVNEXT_SQUASHES),
+        "name": Path(getattr(config, "_name_or_path", "") or "").name or None,
         "labels": [labels[index] for index in sorted(labels)] or None,
     }
 
