@@ -20,8 +20,10 @@ from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.jobs.fit import fit
+from doublevit.jobs.load import load_run
 from doublevit.jobs.normalization import normalization_findings
 from doublevit.jobs.open_model import open_model
+from doublevit.jobs.options import EvalOptions
 from doublevit.runs.folder import RunFolder
 from doublevit.statistics.class_averages import balanced_accuracy, macro_f1
 
@@ -240,6 +242,8 @@ def test_evaluation_from_python(colors, tmp_path):
     with pytest.raises(KeyError, match=r"measured are .*clean: top-1"):
         results["snow", "top-1"]
     assert "fog" in str(results.table("robustness"))
+    assert "trained elsewhere" in str(results.table("accuracy"))
+    assert "| given | trained elsewhere |" in str(results.table("runs"))
     with pytest.raises(UserError, match="did you mean robustness"):
         results.table("robustnes")
     assert (results.report(tmp_path / "page.html")).read_text().startswith("<!doctype html>")
@@ -248,6 +252,8 @@ def test_evaluation_from_python(colors, tmp_path):
     main(["report", str(saved), "--output", str(tmp_path / "again.html")])
     with pytest.raises(UserError, match="exists"):
         results.save(saved)
+    with pytest.raises(UserError, match=r"holds what was measured of Brightest, not its weights"):
+        load_run(saved, EvalOptions())
     pandas = pytest.importorskip("pandas")
     frame = results.to_pandas()
     assert isinstance(frame, pandas.DataFrame)

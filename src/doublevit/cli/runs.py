@@ -14,6 +14,7 @@ from doublevit.cli.parse import RENAMED, asks_help, parse, value_of, with_source
 from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say
 from doublevit.errors import UserError
 from doublevit.jobs.options import DeviceOptions, EvaluateModel, SpeedOptions, TransferOptions
+from doublevit.models.config import ELSEWHERE
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, fine_tuning, from_dict, get_recipe
 
@@ -173,6 +174,8 @@ def _show_result(evaluated: "Evaluated") -> None:
 
 
 def _untrained(recipe: Recipe) -> str:
+    if recipe.model.weights == ELSEWHERE:
+        return "  trained elsewhere"
     new_head = recipe.model.head != "pretrained" and recipe.model.weights != "none"
     return "  not trained" + (": its head is new, and gives chance" if new_head else "")
 

@@ -19,7 +19,7 @@ from doublevit.jobs.normalization import normalization_findings
 from doublevit.jobs.open_model import open_model, require_model
 from doublevit.jobs.options import Evaluate, EvaluateModel
 from doublevit.models.classifier import Classifier, set_top_k
-from doublevit.models.config import ModelConfig
+from doublevit.models.config import ELSEWHERE, ModelConfig
 from doublevit.models.top_k import AS_TRAINED, recorded
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
@@ -121,7 +121,7 @@ def external_run(
     recipe = recipe or Recipe(
         info.name,
         f"{info.name} on {dataset.id.source}",
-        model=info.model or ModelConfig(backbone=info.name, weights="none"),
+        model=dataclasses.replace(info.model or ModelConfig(info.name), weights=ELSEWHERE, coarse_weights=None),
         train=TrainConfig(epochs=0),
     )
     run = RunFolder.create(to_dict(recipe), runs, name)

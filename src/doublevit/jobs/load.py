@@ -18,6 +18,7 @@ from doublevit.evaluators.prediction import PredictionResult
 from doublevit.jobs.fit import with_classes_of
 from doublevit.jobs.options import EvalOptions, Evaluate
 from doublevit.models.classifier import Classifier, build, set_top_k
+from doublevit.models.config import ELSEWHERE
 from doublevit.models.top_k import AS_TRAINED, recorded
 from doublevit.progress import console, is_main_process
 from doublevit.recipes import Recipe, from_dict
@@ -72,6 +73,8 @@ def load_model(path: Path, options: EvalOptions) -> LoadedModel:
     """
     run = RunFolder.open(path)
     recipe, info = from_dict(run.recipe()), read_info(path)
+    if recipe.model.weights == ELSEWHERE:
+        raise UserError(f"{path} holds what was measured of {info.name}, not its weights; name that model instead")
     network = build(recipe.model, info.class_ids, load_weights=False)
     if options.top_k != AS_TRAINED:
         set_top_k(network, options.top_k, "top_k")

@@ -54,6 +54,8 @@ HEADS = {
 }
 
 
+ELSEWHERE = "elsewhere"
+"""The weights, in the recipe of a model that was not trained here: nothing is known of how it was."""
 MAX_HEADS = 1024  # and largest width of one: far beyond any use, but still fits into memory
 MAX_IMAGE_SIZE = 4096  # pixels: a ViT-Ti/16 of this side has 65,536 tokens
 

@@ -5,6 +5,7 @@ from doublevit.analysis.descriptions import describe_attention
 from doublevit.analysis.evaluated import EvaluatedModel, trained_top_k
 from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, text_column
 from doublevit.report.tables.cells import bold_note, method_cell, score_cells
+from doublevit.report.tables.runs import untrained_words
 
 CAPTION = "Accuracy in percent on the clean validation images, with 95 % intervals."
 CLASS_CAPTION = (
@@ -60,6 +61,6 @@ def class_table(comparison: Comparison) -> Table | None:
 
 def _training(model: EvaluatedModel) -> tuple[Cell, Cell]:
     recipe, trained = model.recipe, trained_top_k(model.recipe)
-    augment = recipe["augment"]["policy"] if recipe["train"]["epochs"] else "not trained"
+    augment = recipe["augment"]["policy"] if recipe["train"]["epochs"] else untrained_words(recipe)
     other = "" if model.top_k == trained else f" (trained {describe_attention(trained)})"
     return text_cell(augment), text_cell(describe_attention(model.top_k) + other)

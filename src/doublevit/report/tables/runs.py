@@ -9,6 +9,7 @@ from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.costs import Costs
 from doublevit.analysis.descriptions import describe_attention
 from doublevit.analysis.evaluated import Method
+from doublevit.models.config import ELSEWHERE
 from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, text_column
 from doublevit.report.tables.cells import method_cell
 from doublevit.runs.row import Row
@@ -28,17 +29,24 @@ def network_words(model: Mapping[str, Any]) -> str:
     branches = " + ".join(filter(None, [model["backbone"], model.get("coarse")]))
     after = (model.get("cross") or {}).get("after") or []
     cross = f", cross attention after {' and '.join(map(str, after))} ({model['cross']['fusion']})" if after else ""
-    return f"{branches}{cross}, {model['head']} head"
+    head = "" if model["weights"] == ELSEWHERE else f", {model['head']} head"
+    return f"{branches}{cross}{head}"
+
+
+def untrained_words(recipe: Mapping[str, Any]) -> str:
+    """Describe the training of a run that has none of its own."""
+    return "trained elsewhere" if recipe["model"]["weights"] == ELSEWHERE else "not trained"
 
 
 def _words(method: Method) -> tuple[str, ...]:
     recipe = method.first.recipe
     model, train, data = recipe["model"], recipe["train"], recipe["data"]
-    weights = {"hub": "pretrained (hub)", "none": "from scratch"}.get(model["weights"], "pretrained (file)")
+    kinds = {"hub": "pretrained (hub)", "none": "from scratch", ELSEWHERE: "given"}
+    weights = kinds.get(model["weights"], "pretrained (file)")
     images = f"{data['per_class']} images a class" if data.get("per_class") else "all images"
     epochs = f"{train['epochs']} epoch{'s' if train['epochs'] != 1 else ''}"
     frozen = "" if model["freeze"] == "none" else f", {model['freeze']}"
-    trained = f"{epochs}, {images}, {train['optimizer']}{frozen}" if train["epochs"] else "not trained"
+    trained = f"{epochs}, {images}, {train['optimizer']}{frozen}" if train["epochs"] else untrained_words(recipe)
     augment = recipe["augment"]["policy"] if train["epochs"] else "-"
     seeds = " ".join(dict.fromkeys(str(member.recipe["seed"]) for member in method.members))
     return network_words(model), weights, trained, augment, describe_attention(method.first.top_k), seeds
