@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import msgspec
-import safetensors
 
 from doublevit import __version__, strict_json
 from doublevit.errors import UserError
@@ -82,6 +81,8 @@ def read_info(folder: Path) -> ModelInfo:
 
 def require_same_info(weights: Path, info: ModelInfo) -> None:
     """Raise `UserError` where a file of weights names other classes, or another geometry, than `info`."""
+    import safetensors  # reports, which need no weights, do without it
+
     try:
         with safetensors.safe_open(weights, "np") as file:
             text = (file.metadata() or {}).get(METADATA)
