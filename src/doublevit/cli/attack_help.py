@@ -1,6 +1,7 @@
 """`--help` of the commands that attack; the hyperparameters of each attack are shown by `--help-attacks` only."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -21,7 +22,10 @@ def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -
         return parse(kind, prog, ["--help"])
     if {"--help", "-h"} & {*arguments}:
         return parse(
-            _without_hyperparameters(kind), prog, ["--help"], description=f"{kind.__doc__}\n\n{HINT.format(prog=prog)}"
+            _without_hyperparameters(kind),
+            prog,
+            ["--help"],
+            description=f"{inspect.cleandoc(kind.__doc__ or '')}\n\n{HINT.format(prog=prog)}",
         )
     return parse(kind, prog, arguments)
 
