@@ -25,7 +25,7 @@ from PIL import Image
 from timm.data import ImageDataset, create_loader, resolve_data_config
 
 import doublevit
-from doublevit.jobs.predict import Unread, predict_files
+from doublevit.jobs.predict import predict_files
 from doublevit.jobs.read import files_in
 
 NETWORK = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -80,7 +80,7 @@ def our_loop(model: doublevit.Model, folder: Path, batch_size: int) -> Callable[
     names = {name: index for index, name in reversed([*enumerate(model.classes)])}
 
     def run() -> list[int]:
-        predictions = predict_files(model, files_in(folder), Unread(), batch_size=batch_size)
+        predictions = predict_files(model, files_in(folder), {}, batch_size=batch_size)
         return [names[prediction.label] for prediction in predictions]
 
     return run

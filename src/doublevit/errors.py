@@ -10,6 +10,11 @@ class UserError(ValueError):
     """Bad input or a full disk, never a bug: the command line prints the message and exits with status 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; its type if it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for an unknown name; it suggests similar names, or lists all known ones.
 

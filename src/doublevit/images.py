@@ -1,9 +1,12 @@
 """Arrays of images, in memory or made on demand."""
 
+import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+
+CHUNK = 256  # images that are looked at together
 
 
 class Images(Protocol):
@@ -27,6 +30,11 @@ def chunks(images: Images, length: int) -> Iterator[np.ndarray]:
     """Yield all images in order, at most `length` at a time."""
     for start in range(0, len(images), length):
         yield images[np.arange(start, min(start + length, len(images)))]
+
+
+def checksums(images: Images) -> np.ndarray:
+    """Return the CRC-32 of each image, int64 (N,)."""
+    return np.array([zlib.crc32(image.tobytes()) for chunk in chunks(images, CHUNK) for image in chunk], np.int64)
 
 
 class LazyImages:

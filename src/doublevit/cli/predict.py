@@ -83,12 +83,12 @@ def predict(arguments: Sequence[str]) -> None:
     options = parse(Predict, "doublevit predict", arguments)
     from doublevit.device import this_process
     from doublevit.jobs.open_model import open_model
-    from doublevit.jobs.predict import STDIN, Unread, find_files, predict_files, prediction_sheet
+    from doublevit.jobs.predict import STDIN, find_files, predict_files, prediction_sheet
 
     files = find_files(options.images, list(sys.stdin) if STDIN in options.images else [])
     model = open_model(options.source, weights=options.weights, model=options.model, which=options.checkpoint)
     model.to(this_process().device)
-    unread = Unread()
+    unread: dict[Path, str] = {}
     predictions = list(predict_files(model, files, unread, options.top, options.batch_size, options.workers))
     if predictions:
         _write(predictions, options)
@@ -97,10 +97,10 @@ def predict(arguments: Sequence[str]) -> None:
                 prediction_sheet(model, predictions).save(file, format="PNG")
             if options.format == "table":
                 say(f"written: {options.sheet}")
-    for path, reason in list(unread.reasons.items())[:NAMED]:
+    for path, reason in list(unread.items())[:NAMED]:
         warn(f"{path} cannot be read ({reason})")
-    if unread.reasons:
-        fail(f"{len(unread.reasons)} of {len(files)} files cannot be read", 1)
+    if unread:
+        fail(f"{len(unread)} of {len(files)} files cannot be read", 1)
 
 
 def export(arguments: Sequence[str]) -> None:

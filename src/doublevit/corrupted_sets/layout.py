@@ -1,7 +1,6 @@
 """Layout of a written set: a cell is the folder `<corruption>/<severity>/`, which exists only when it is complete."""
 
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,14 +12,13 @@ from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import class_of
 from doublevit.errors import UserError
 from doublevit.files import crc32
-from doublevit.images import chunks
+from doublevit.images import checksums
 
 IMAGES, CHECKSUM = "images.npy", "crc32"
 DESCRIPTIONS = "descriptions.npy"
 """The file that identifies the clean images, int64 (N, 2): label and CRC-32 of each."""
 CLEAN_IMAGES, TEXTURES = ".clean.npy", ".textures.npz"
 """Files that exist only while a set is written."""
-STEP = 256  # images in memory at a time
 
 
 def cell_folder(root: Path, cell: Cell) -> Path:
@@ -46,8 +44,7 @@ def require_finished(root: Path, cells: Iterable[Cell]) -> None:
 
 def describe_images(clean: Dataset) -> np.ndarray:
     """Return label and CRC-32 of each image, int64 (N, 2), by which two sets of images are compared."""
-    checksums = [zlib.crc32(image.tobytes()) for piece in chunks(clean.images, STEP) for image in piece]
-    return np.stack([clean.labels, np.array(checksums, np.int64)], axis=1)
+    return np.stack([clean.labels, checksums(clean.images)], axis=1)
 
 
 def read_descriptions(root: Path) -> np.ndarray:

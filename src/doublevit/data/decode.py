@@ -8,6 +8,7 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_START = b"\xff\xd8"
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 TURNING_MARKS = (b"Exif", b"Orientation")  # of EXIF, of XMP
 
 
@@ -71,8 +72,7 @@ def decode_upright(data: bytes) -> np.ndarray:
 
 def squash(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:
     """Resize to a square whatever the shape: (H, W, 3) -> (size, size, 3)."""
-    method = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(image).resize((size, size), method))
+    return np.asarray(Image.fromarray(image).resize((size, size), INTERPOLATIONS[interpolation]))
 
 
 def resize_as_timm(image: np.ndarray, size: int, crop: float, interpolation: str) -> np.ndarray:
@@ -84,8 +84,7 @@ def resize_as_timm(image: np.ndarray, size: int, crop: float, interpolation: str
     shorter = int(size / crop)
     new_width = shorter if width <= height else int(shorter * width / height)
     new_height = shorter if height <= width else int(shorter * height / width)
-    method = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
-    resized = Image.fromarray(image).resize((new_width, new_height), method)
+    resized = Image.fromarray(image).resize((new_width, new_height), INTERPOLATIONS[interpolation])
     left, top = round((new_width - size) / 2), round((new_height - size) / 2)
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 

@@ -29,7 +29,7 @@ def listing(config: DataConfig) -> Listing:
         side=config.size,
         class_ids=class_ids,
         class_names=class_ids,
-        splits={split: _entries(classes) for split, classes in splits.items()},
+        splits={split: entries_of(classes) for split, classes in splits.items()},
         read=files.read,
         decode=functools.partial(_decode, size=config.size),
         fingerprint=files.fingerprint,
@@ -85,7 +85,8 @@ def classes_in(folder: Path, files: FolderFiles, prefix: str = "") -> Classes:
     return classes
 
 
-def _entries(classes: Classes) -> Entries:
+def entries_of(classes: Classes) -> Entries:
+    """Return the files of all classes, class by class, with their labels."""
     names = [name for members in classes.values() for name in members]
     return Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
 

@@ -15,7 +15,7 @@ from doublevit.data import store
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import BadImage, decode
-from doublevit.data.image_folder import classes_in
+from doublevit.data.image_folder import classes_in, entries_of
 from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 
@@ -72,9 +72,7 @@ def _entries(path: Path, split: str) -> tuple[Path, Entries, tuple[str, ...]]:
             raise UserError(f"{root} holds {len(tables)} CSV files; pass the one with the labels")
         return _of_csv(tables[0], root)
     classes = classes_in(root, FolderFiles(root))
-    names = [name for members in classes.values() for name in members]
-    labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
-    return root, Entries(names, labels), tuple(classes)
+    return root, entries_of(classes), tuple(classes)
 
 
 def _of_split(path: Path, split: str) -> Path:

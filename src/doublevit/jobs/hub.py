@@ -7,7 +7,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.jobs.export import export
 from doublevit.jobs.model import Model
 
@@ -24,8 +24,7 @@ def download(name: str, **options: Any) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES), **options))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{name} is no folder, and cannot be fetched from the hub ({first_line})") from error
+        raise UserError(f"{name} is no folder, and cannot be fetched from the hub ({first_line(error)})") from error
 
 
 def upload(model: Model, name: str, **options: Any) -> str:

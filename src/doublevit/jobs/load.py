@@ -22,6 +22,7 @@ from doublevit.models.config import ELSEWHERE
 from doublevit.models.top_k import AS_TRAINED, recorded
 from doublevit.progress import console, is_main_process
 from doublevit.recipes import Recipe, from_dict
+from doublevit.recipes.recipe import with_data_at
 from doublevit.runs import checkpoint
 from doublevit.runs.conditions import ModelId
 from doublevit.runs.folder import RunFolder
@@ -79,11 +80,19 @@ def load_model(path: Path, options: EvalOptions) -> LoadedModel:
     if options.top_k != AS_TRAINED:
         set_top_k(network, options.top_k, "top_k")
     tell_attention(network)
-    weights = run.checkpoints / checkpoint.identify(run.checkpoints, options.checkpoint).name / checkpoint.WEIGHTS
-    require_same_info(weights, info)
-    checkpoint.load_weights(run.checkpoints, options.checkpoint, network)
+    load_weights(run, options.checkpoint, network, info)
     model = make_eval_model(run, recipe, network.to(this_process().device), options)
     return LoadedModel(run, recipe, info, network, model)
+
+
+def load_weights(run: RunFolder, which: str, network: Classifier, info: ModelInfo) -> None:
+    """Load a run's "last" or "best" weights into `network`, if they are those of the model that `info` describes.
+
+    Raises:
+        UserError: there are none, they do not fit, or they are another model's.
+    """
+    require_same_info(checkpoint.weights_file(run.checkpoints, which), info)
+    checkpoint.load_weights(run.checkpoints, which, network)
 
 
 def load_run(path: Path, options: EvalOptions) -> LoadedRun:
@@ -95,7 +104,7 @@ def load_run(path: Path, options: EvalOptions) -> LoadedRun:
     loaded = load_model(path, options)
     recipe = loaded.recipe
     if options.moved_data is not None:
-        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path=options.moved_data))
+        recipe = with_data_at(recipe, options.moved_data)
     images = own_images(loaded.run, recipe, loaded.info)
     parts = {field.name: getattr(loaded, field.name) for field in dataclasses.fields(loaded)}
     return LoadedRun(**parts, dataset=options.subset(images), results=open_results(loaded.run))

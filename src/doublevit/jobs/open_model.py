@@ -8,16 +8,17 @@ import timm
 import torch
 from torch import nn
 
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
+from doublevit.jobs.load import load_weights
 from doublevit.jobs.model import Model
 from doublevit.jobs.wrap import wrap
 from doublevit.models.backbones import create, resolve
-from doublevit.models.classifier import build
+from doublevit.models.classifier import Classifier, build
 from doublevit.models.weights import fit_state, read_state
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.model_info import FILE as INFO
-from doublevit.runs.model_info import read_info, require_same_info
+from doublevit.runs.model_info import ModelInfo, read_info, require_same_info
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt")
 KINDS = "a run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of weights with `model`"
@@ -85,15 +86,13 @@ def _load_run(run: RunFolder, which: str) -> Model:
     info = read_info(run.path)
     if which not in ("last", "best"):
         raise UserError(f"`checkpoint` {which!r}: expected last or best")
-    network = network_of(run.path)
-    require_same_info(run.checkpoints / checkpoint.identify(run.checkpoints, "last").name / checkpoint.WEIGHTS, info)
-    checkpoint.load_weights(run.checkpoints, which, network)
+    network = network_of(run.path, info)
+    load_weights(run, which, network, info)
     return Model(network, info, checkpoint.identify(run.checkpoints, "last" if which == "last" else "best"))
 
 
-def network_of(folder: Path) -> Any:
+def network_of(folder: Path, info: ModelInfo) -> Classifier:
     """Build the network that a folder's model.json describes, to be filled with weights."""
-    info = read_info(folder)
     if info.model is None:
         raise UserError(
             f"{folder / INFO} describes a network that was not built by doublevit: it cannot be loaded again"
@@ -102,10 +101,11 @@ def network_of(folder: Path) -> Any:
 
 
 def _load_exported(folder: Path) -> Model:
-    network, file = network_of(folder), folder / "model.safetensors"
-    require_same_info(file, read_info(folder))
+    info, file = read_info(folder), folder / "model.safetensors"
+    network = network_of(folder, info)
+    require_same_info(file, info)
     fit_state(network, read_state(file), file)
-    return Model(network, read_info(folder))
+    return Model(network, info)
 
 
 def _load_foreign(folder: Path) -> Model:
@@ -118,8 +118,7 @@ def _load_foreign(folder: Path) -> Model:
         try:
             network = timm.create_model(f"local-dir:{folder}", pretrained=True)
         except Exception as error:  # timm takes what it reads for granted, and raises nearly anything
-            first_line = (str(error) or type(error).__name__).splitlines()[0]
-            raise UserError(f"{folder} is no network that timm can load ({first_line})") from error
+            raise UserError(f"{folder} is no network that timm can load ({first_line(error)})") from error
         model = wrap(network, name=folder.resolve().name)
     else:
         model = from_hugging_face(str(folder))
@@ -158,9 +157,8 @@ def from_hugging_face(name: str) -> Model:
         )
         processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # transformers takes what it reads for granted, and raises nearly anything
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"hf:{name} cannot be opened ({first_line}); expected an image classifier's repository or folder"
+            f"hf:{name} cannot be opened ({first_line(error)}); expected an image classifier's repository or folder"
         ) from error
     return wrap(network, processor, name=Path(name).name)
 

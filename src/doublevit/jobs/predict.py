@@ -1,6 +1,5 @@
 """Predictions for many files: decoded ahead, in batches, with progress; files that cannot be read are left out."""
 
-import dataclasses
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,13 +15,6 @@ from doublevit.progress import bar
 
 SHEET_COLUMNS, SHEET_IMAGES = 6, 120
 STDIN = "-"
-
-
-@dataclasses.dataclass
-class Unread:
-    """Files that could not be read, and why."""
-
-    reasons: dict[Path, str] = dataclasses.field(default_factory=dict)
 
 
 def find_files(names: Sequence[str], lines: Sequence[str] = ()) -> list[Path]:
@@ -54,15 +46,15 @@ def find_files(names: Sequence[str], lines: Sequence[str] = ()) -> list[Path]:
 def predict_files(
     model: Model,
     files: Sequence[Path],
-    unread: Unread,
+    unread: dict[Path, str],
     top: int = TOP,
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
 ) -> Iterator[Prediction]:
-    """Yield a prediction for each file that can be read, in order; the others are noted in `unread`."""
+    """Yield a prediction for each file that can be read, in order; the others go to `unread`, with the reason."""
 
     def note(index: int, error: BadImage) -> None:
-        unread.reasons[files[index]] = str(error)
+        unread[files[index]] = str(error)
         progress.advance(1)
 
     with bar("predicting", len(files)) as progress:

@@ -16,7 +16,7 @@ from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.models.classifier import Classifier
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
-from doublevit.recipes.recipe import with_absolute_paths
+from doublevit.recipes.recipe import with_absolute_paths, with_data_at
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
@@ -56,7 +56,8 @@ def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bo
         Stopped: the user asked for an end during training.
     """
     run = RunFolder.open(path)
-    recipe = _with_data_at(data_path, from_dict(run.recipe()))
+    recipe = from_dict(run.recipe())
+    recipe = with_data_at(recipe, data_path) if data_path else recipe
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
@@ -94,16 +95,11 @@ def upgrade(path: Path, data_path: Path | None = None) -> None:
         UserError: there is no run, its images cannot be loaded, or they have another number of classes than it.
     """
     run = RunFolder.open(path)
-    recipe = _with_data_at(data_path, from_dict(run.recipe()))
+    recipe = from_dict(run.recipe())
+    recipe = with_data_at(recipe, data_path) if data_path else recipe
     splits, model = load_data_and_model(recipe, from_scratch=True)
     checkpoint.load_weights(run.checkpoints, "last", model)
     describe_run(run, recipe, splits, model)
-
-
-def _with_data_at(path: Path | None, recipe: Recipe) -> Recipe:
-    if path is None:
-        return recipe
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path=path.absolute()))
 
 
 def _numbers(values: torch.Tensor) -> tuple[float, ...]:

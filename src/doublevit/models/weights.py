@@ -20,7 +20,7 @@ import torch
 from huggingface_hub.constants import ENDPOINT
 from torch import nn
 
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 
 State = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pth")
@@ -54,7 +54,7 @@ def read_state(path: Path) -> State:
         ) from error
     except Exception as error:  # on damaged files the readers raise nearly anything
         raise UserError(
-            f"{path} is no readable weight file ({type(error).__name__}: {_first_line(error)});"
+            f"{path} is no readable weight file ({type(error).__name__}: {first_line(error)});"
             " expected a .safetensors or .pth file; fetch or save it again"
         ) from error
     return _unwrap(content, path)
@@ -87,7 +87,7 @@ def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[st
     try:
         state = adapt(state, network) if adapt else state
     except Exception as error:  # timm's renaming assumes the expected shapes
-        raise UserError(f"{path} does not fit the network ({_first_line(error)})") from error
+        raise UserError(f"{path} does not fit the network ({first_line(error)})") from error
     wanted = network.state_dict()
     problems = [*_missing(wanted, state), *_left_over(wanted, state, spare), *_misshapen(wanted, state)]
     if problems:
@@ -130,10 +130,6 @@ def _misshapen(wanted: State, state: State) -> list[str]:
         if state[name].shape != wanted[name].shape:
             return [f"{name} is {tuple(state[name].shape)}, expected {tuple(wanted[name].shape)}"]
     return []
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def hub_file(name: str, config: Any) -> Path:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from doublevit.device import device_of
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.models.preprocess import Normalize, Resize
 
 PROBES = 4  # images of noise by which a network's output is looked at
@@ -70,9 +70,8 @@ def count_outputs(model: nn.Module, size: int) -> int:
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         if isinstance(error, UserError):
             raise
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"the network cannot take images of {size} x {size} pixels ({first_line}); is `size` right?"
+            f"the network cannot take images of {size} x {size} pixels ({first_line(error)}); is `size` right?"
         ) from error
     if logits.ndim != 2 or len(logits) != PROBES or logits.shape[1] < 2:
         raise UserError(f"expected logits ({PROBES}, classes) for {PROBES} images, found shape {tuple(logits.shape)}")

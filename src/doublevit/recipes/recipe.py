@@ -118,6 +118,11 @@ def _flat(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + field.name, value
 
 
+def with_data_at(recipe: Recipe, path: Path) -> Recipe:
+    """Return the recipe with its images in another place."""
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path=path.absolute()))
+
+
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, so that the run can be resumed and evaluated from any folder."""
     data, model = recipe.data, recipe.model

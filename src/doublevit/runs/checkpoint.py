@@ -81,13 +81,22 @@ def _link(link: Path, target: str) -> None:
         new.replace(link)
 
 
+def weights_file(folder: Path, which: str) -> Path:
+    """Return the file of the "last" or "best" weights.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    return _find(folder, which) / WEIGHTS
+
+
 def load_weights(folder: Path, which: str, model: nn.Module) -> None:
     """Load the "last" or "best" weights into `model`.
 
     Raises:
         UserError: there is no such checkpoint, or it does not fit the model.
     """
-    path = _find(folder, which) / WEIGHTS
+    path = weights_file(folder, which)
     fit_state(model, read_state(path), path)
 
 

@@ -1,6 +1,5 @@
 """Which images a run was trained and validated on, so that others in their place are noticed."""
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from doublevit import strict_json
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
-from doublevit.images import chunks
+from doublevit.images import checksums
 from doublevit.runs.conditions import Record
 
 FILE, IMAGES = "data.json", "trained.npy"
@@ -72,7 +71,7 @@ def count_trained_on(folder: Path, dataset: Dataset) -> int:
 
 def _checksums(dataset: Dataset) -> np.ndarray:
     """CRC-32 of each image, uint32 (N,)."""
-    return np.array([zlib.crc32(image.tobytes()) for part in chunks(dataset.images, 256) for image in part], np.uint32)
+    return checksums(dataset.images).astype(np.uint32)
 
 
 def read_training_data(folder: Path) -> TrainingData | None:
