@@ -184,7 +184,7 @@ def test_looking_changes_nothing():
 
 
 def test_networks_that_are_no_transformers_are_refused():
-    with pytest.raises(UserError, match="for ViT, DeiT, PiT and DoubleViT only; found a run of ResNet"):
+    with pytest.raises(UserError, match="for ViT, DeiT, PiT and DoubleViT only; found ResNet"):
         attention_maps(make("resnet10t"), IMAGE)
 
 

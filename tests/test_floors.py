@@ -19,6 +19,7 @@ FLOORS = (
     {"recipes"},
     {"jobs"},
     {"studies"},
+    {"serve"},
     {"cli", "api"},
     {"__main__"},
 )

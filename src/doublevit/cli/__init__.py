@@ -14,6 +14,7 @@ from doublevit.cli.parse import asks_help
 from doublevit.cli.predict import export, predict, upgrade
 from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
+from doublevit.cli.serve import serve
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, say
 from doublevit.errors import UserError, unknown
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": report,
     "tables": tables,
     "show": show,
+    "serve": serve,
     "study": study,
     "export": export,
     "upgrade": upgrade,

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
@@ -16,15 +17,33 @@ class BadImage(Exception):  # noqa: N818  # named after its cause
     """Raised for bytes that are no image, or a damaged one; the message says why."""
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, formats: Sequence[str] | None = None) -> np.ndarray:
     """Decode any common image format to uint8 (H, W, 3): upright by its EXIF tag, always RGB, 16 bits scaled to 8.
+
+    `formats` are Pillow's names of those that are tried; all that it knows if not given.
 
     Raises:
         BadImage: the bytes are no image, or are damaged or truncated.
     """
+    with _opened(data, formats) as image:
+        return as_rgb(image)
+
+
+def read_size(data: bytes, formats: Sequence[str] | None = None) -> tuple[int, int]:
+    """Return width and height of an image file as its header says, before memory is taken for its pixels.
+
+    Raises:
+        BadImage: the bytes are no image of these formats.
+    """
+    with _opened(data, formats) as image:
+        return image.size
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, formats: Sequence[str] | None) -> Iterator[Image.Image]:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return as_rgb(image)
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            yield image
     except UnidentifiedImageError as error:
         raise BadImage("no image") from error
     except Exception as error:  # PIL raises a dozen kinds, SyntaxError and struct.error among them
@@ -55,7 +74,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         raise BadImage(str(error)) from error
 
 
-def decode_upright(data: bytes) -> np.ndarray:
+def decode_upright(data: bytes, formats: Sequence[str] | None = None) -> np.ndarray:
     """Decode as `decode` does, and as fast as `decode_jpeg` where a JPEG file says nothing of being turned.
 
     Raises:
@@ -67,7 +86,7 @@ def decode_upright(data: bytes) -> np.ndarray:
             if height * width > 2 * (Image.MAX_IMAGE_PIXELS or height * width):
                 raise BadImage(f"{width:,} x {height:,} pixels are too many")
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
-    return decode(data)
+    return decode(data, formats)
 
 
 def squash(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:

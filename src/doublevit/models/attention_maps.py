@@ -22,6 +22,10 @@ from doublevit.models.attention_mode import AttentionMode, route_through_torch
 from doublevit.models.backbones import is_distilled
 from doublevit.models.classifier import Classifier
 from doublevit.models.double_vit import DoubleViT
+from doublevit.models.wrapped import Wrapped
+
+TOKEN_NETWORKS = (VisionTransformer, PoolingVisionTransformer, DoubleViT)
+"""Networks whose attention is of patches that cover the image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,30 +37,46 @@ class AttentionMap:
 
 
 @torch.no_grad()
-def attention_maps(model: Classifier, image: torch.Tensor) -> list[AttentionMap]:
+def attention_maps(model: Classifier | Wrapped, image: torch.Tensor) -> list[AttentionMap]:
     """Compute the maps of one image (1, 3, H, W): of last layers, of cross attention, and rollout where it is defined.
 
     Raises:
         UserError: the network is no ViT, DeiT, PiT or DoubleViT, so its attention has no map over the image.
     """
-    backbone = model.backbone
-    _require_tokens(backbone if isinstance(backbone, DoubleViT) else backbone.network)
+    network = _network_of(model)
+    _require_tokens(network)
     with recorded_attention(model) as seen:
         model.eval()(image)
     layers = iter([weights[0].mean(dim=0) for weights in seen])  # (queries, keys) each
-    if isinstance(backbone, DoubleViT):
-        return _maps_of_double_vit(backbone, layers)
-    if isinstance(backbone.network, PoolingVisionTransformer):
-        return _maps_of_pit(backbone.network, list(layers))
-    return _maps_of_vit(backbone.network, list(layers))
+    if isinstance(network, DoubleViT):
+        return _maps_of_double_vit(network, layers)
+    if isinstance(network, PoolingVisionTransformer):
+        return _maps_of_pit(network, list(layers))
+    return _maps_of_vit(network, list(layers))
+
+
+def has_maps(model: Any) -> bool:
+    """Return whether a model's attention can be laid over an image: that of ViT, DeiT, PiT and DoubleViT."""
+    return isinstance(model, Classifier | Wrapped) and isinstance(_network_of(model), TOKEN_NETWORKS)
+
+
+def _network_of(model: Classifier | Wrapped) -> Any:
+    """Return the network in a model; a DoubleViT as a whole."""
+    if isinstance(model, Wrapped):
+        return model.network
+    return model.backbone if isinstance(model.backbone, DoubleViT) else model.backbone.network
 
 
 @contextlib.contextmanager
-def recorded_attention(model: Classifier) -> Iterator[list[torch.Tensor]]:
+def recorded_attention(model: Classifier | Wrapped) -> Iterator[list[torch.Tensor]]:
     """Collect the weights (B, heads, queries, keys) of every attention computed in the block, in order."""
     seen: list[torch.Tensor] = []
-    mode = model.attention
     route_through_torch(model)
+    if isinstance(model, Wrapped):
+        with AttentionMode(None, observer=seen.append):
+            yield seen
+        return
+    mode = model.attention
     try:
         model.attention = (
             AttentionMode(mode.top_k, mode.stages, seen.append) if mode else AttentionMode(None, observer=seen.append)
@@ -162,8 +182,7 @@ def _on_patches(rows: torch.Tensor, prefix: int) -> torch.Tensor:
 
 
 def _require_tokens(network: object) -> None:
-    if not isinstance(network, VisionTransformer | PoolingVisionTransformer | DoubleViT):
+    if not isinstance(network, TOKEN_NETWORKS):
         raise UserError(
-            "attention is laid over images for ViT, DeiT, PiT and DoubleViT only;"
-            f" found a run of {type(network).__name__}"
+            f"attention is laid over images for ViT, DeiT, PiT and DoubleViT only; found {type(network).__name__}"
         )

@@ -106,19 +106,16 @@ class AttackGallery:
         distances = distance(attacked, clean, self.target.norm)
         return [
             [
-                (_to_uint8(image), [f"image: {self._describe(state.clean, index)}"]),
+                (to_uint8(image), [f"image: {self._describe(state.clean, index)}"]),
                 self._difference(image, worst, size.item()),
-                (_to_uint8(worst), [self._describe_outcome(state, index)]),
+                (to_uint8(worst), [self._describe_outcome(state, index)]),
             ]
             for index, image, worst, size in zip(indices, clean, attacked, distances, strict=True)
         ]
 
     def _difference(self, image: torch.Tensor, attacked: torch.Tensor, size: float) -> tuple[np.ndarray, list[str]]:
-        largest = (attacked - image).abs().max().item()
-        amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
-        caption = f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
-        norm = self.target.norm
-        return _to_uint8(amplified), [f"{caption} (gray: none)", f"{norm} {format_epsilon(size, norm)}"]
+        norm, (pixels, caption) = self.target.norm, amplified_difference(image, attacked)
+        return pixels, [f"{caption} (gray: none)", f"{norm} {format_epsilon(size, norm)}"]
 
     def _describe_outcome(self, state: AttackState, index: int) -> str:
         prediction = self._describe(state.worst, index)
@@ -131,6 +128,16 @@ class AttackGallery:
         return f"{first_name(name)}, {predictions.probabilities[index, 0]:.0%}"
 
 
-def _to_uint8(image: torch.Tensor) -> np.ndarray:
+def amplified_difference(image: torch.Tensor, attacked: torch.Tensor) -> tuple[np.ndarray, str]:
+    """Return the difference of two float images (3, H, W) as uint8 (H, W, 3), as large as it can be shown, and a caption.
+
+    Gray is no difference.
+    """
+    largest = (attacked - image).abs().max().item()
+    amplified = (attacked - image) * (0.5 / largest if largest else 1) + 0.5
+    return to_uint8(amplified), f"difference x {0.5 / largest:,.0f}" if largest else "no difference"
+
+
+def to_uint8(image: torch.Tensor) -> np.ndarray:
     """Convert a float image (3, H, W) in [0, 1] to uint8 (H, W, 3)."""
     return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

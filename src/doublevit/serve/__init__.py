@@ -1,0 +1,1 @@
+"""A model as a page and an API on this machine: `doublevit serve`."""

@@ -1,0 +1,172 @@
+"""The server: models opened, page and API put together, answered until it is stopped."""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from doublevit.errors import UserError
+from doublevit.jobs.model import Model
+from doublevit.serve.options import ServeOptions, is_loopback
+
+EXTRA = ("gradio", "fastapi", "uvicorn", "prometheus_client", "multipart")
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "GRADIO_SHARE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""What keeps Gradio, and what it brings, from telling anybody anything."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CONNECTIONS = 512
+HEADER_BYTES = 32_768
+GRACE = 2  # seconds that requests under way get at the end
+
+
+def serve(options: ServeOptions, announce: Callable[[str], None], models: Sequence[Model] = ()) -> None:
+    """Serve models until Ctrl-C or SIGTERM.
+
+    Args:
+        options: which models, where, and within which limits.
+        announce: is told where, once requests are answered.
+        models: models that are open already, instead of those that `options` name.
+
+    Raises:
+        UserError: a package or a model is missing, the port is in use, or two models have other classes.
+        KeyboardInterrupt: it was stopped.
+    """
+    require_extra()
+    with listening(options.host, options.port) as own, tempfile.TemporaryDirectory(prefix="doublevit-") as folder:
+        uploads = Path(folder).resolve()
+        os.environ.update(QUIET | {"GRADIO_TEMP_DIR": str(uploads)})  # before gradio is imported
+        with running(models or _open(options), options, uploads) as app:
+            _answer(app, own, options, announce)
+
+
+def require_extra() -> None:
+    """Raise `UserError` where a package of the extra is not installed."""
+    import importlib.util
+
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"doublevit serve wants the extra serve ({missing[0]} is missing): pip install 'doublevit[serve]'"
+        )
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Hold the address, before anything slow is done.
+
+    Raises:
+        UserError: another program has it, or it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family)) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind((host, port))
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"cannot listen at {host}, port {port} ({reason}); stop what does, or choose another `port` or `host`"
+            ) from error
+        yield own
+
+
+def _open(options: ServeOptions) -> list[Model]:
+    from doublevit.serve.served import open_models
+
+    return open_models(options)
+
+
+@contextlib.contextmanager
+def running(models: Sequence[Model], options: ServeOptions, uploads: Path) -> Iterator[Any]:
+    """Run a predictor for each model, and yield the application that uses them.
+
+    Raises:
+        UserError: two models have other classes.
+    """
+    from doublevit.serve.api import make_api
+    from doublevit.serve.gate import Gate
+    from doublevit.serve.metrics import Metrics
+    from doublevit.serve.predictor import Predictor
+    from doublevit.serve.served import different_names, examples_of, require_same_classes
+
+    require_same_classes(models)
+    metrics = Metrics()
+    predictors = [
+        Predictor(name, model, options.batch_size, metrics.counter(name))
+        for model, name in zip(models, different_names(models), strict=True)
+    ]
+    with ThreadPoolExecutor(os.cpu_count() or 1, "decoder") as pool:
+        app = make_api(predictors, options.limits, pool, metrics)
+        if options.page:
+            _add_page(app, predictors, options, uploads, examples_of(options.models[0], uploads))
+        hosts = frozenset(LOOPBACK) | {options.host} if is_loopback(options.host) else None
+        try:
+            yield Gate(app, hosts, options.limits, metrics, uploads if options.page else None)
+        finally:
+            for predictor in predictors:
+                predictor.close()
+
+
+def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, examples: list[Path]) -> None:
+    import gradio
+
+    from doublevit.serve.page import CSS, make_page, theme
+
+    page = make_page(predictors, options.limits, examples)
+    gradio.mount_gradio_app(
+        app,
+        page,
+        "/",
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        show_error=False,
+        max_file_size=options.limits.body_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        css_paths=[CSS],
+    )
+
+
+def _answer(app: Any, own: socket.socket, options: ServeOptions, announce: Callable[[str], None]) -> None:
+    import logging
+
+    import uvicorn
+
+    from doublevit.serve.protocol import ImpatientProtocol
+
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what goes wrong, the gate tells in a line
+    protocol = type("Protocol", (ImpatientProtocol,), {"seconds": options.limits.seconds})
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            host, port = own.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            announce(f"http://{shown}:{port}")
+
+    Server(config).run(sockets=[own])
