@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
@@ -17,7 +17,7 @@ class BadImage(Exception):  # noqa: N818  # named after its cause
     """Raised for bytes that are no image, or a damaged one; the message says why."""
 
 
-def decode(data: bytes, formats: Sequence[str] | None = None) -> np.ndarray:
+def decode(data: bytes, formats: tuple[str, ...] | None = None) -> np.ndarray:
     """Decode any common image format to uint8 (H, W, 3): upright by its EXIF tag, always RGB, 16 bits scaled to 8.
 
     `formats` are Pillow's names of those that are tried; all that it knows if not given.
@@ -29,7 +29,7 @@ def decode(data: bytes, formats: Sequence[str] | None = None) -> np.ndarray:
         return as_rgb(image)
 
 
-def read_size(data: bytes, formats: Sequence[str] | None = None) -> tuple[int, int]:
+def read_size(data: bytes, formats: tuple[str, ...] | None = None) -> tuple[int, int]:
     """Return width and height of an image file as its header says, before memory is taken for its pixels.
 
     Raises:
@@ -40,7 +40,7 @@ def read_size(data: bytes, formats: Sequence[str] | None = None) -> tuple[int, i
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, formats: Sequence[str] | None) -> Iterator[Image.Image]:
+def _opened(data: bytes, formats: tuple[str, ...] | None) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             yield image
@@ -74,7 +74,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         raise BadImage(str(error)) from error
 
 
-def decode_upright(data: bytes, formats: Sequence[str] | None = None) -> np.ndarray:
+def decode_upright(data: bytes, formats: tuple[str, ...] | None = None) -> np.ndarray:
     """Decode as `decode` does, and as fast as `decode_jpeg` where a JPEG file says nothing of being turned.
 
     Raises:

@@ -19,9 +19,11 @@ from doublevit.serve.options import Limits
 PREDICT = "/api/predict"
 UPLOAD, JOIN, FILE = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/file="
 OWN = ("/healthz", "/metrics", "/openapi.json", PREDICT)
-OF_PAGE = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt", UPLOAD, JOIN, "/gradio_api/info",
-           "/gradio_api/queue/data", "/gradio_api/upload_progress", "/gradio_api/startup-events", "/gradio_api/cancel",
-           "/gradio_api/reset")  # fmt: skip
+OF_PAGE = (
+    *("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt", UPLOAD, JOIN),
+    *("/gradio_api/info", "/gradio_api/queue/data", "/gradio_api/upload_progress", "/gradio_api/startup-events"),
+    *("/gradio_api/cancel", "/gradio_api/reset"),
+)
 BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
 """What the page needs of Gradio's addresses; others fetch from elsewhere, or write, and nobody here wants them."""
 JOIN_BYTES = 100_000
@@ -45,8 +47,8 @@ class Gate:
 
     Args:
         app: what answers.
-        hosts: names that requests may call this server by; None for any. Bound to this machine alone, it would otherwise
-            answer pages of others that let their name point here.
+        hosts: names that requests may call this server by; None for any. Bound to this machine alone, it would
+            otherwise answer pages of others that let their name point here.
         limits: of requests.
         metrics: counts requests to the API.
         uploads: the folder that the page uploads into; None without a page.

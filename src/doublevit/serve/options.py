@@ -49,7 +49,7 @@ class ServeOptions(DeviceOptions):
     """Show a model as a page in the browser, and answer requests by an API, on this machine alone.
 
     The page: drop an image, take one with the camera or choose an example; the classes, where the network looks, what
-    corruptions and PGD do. The API: POST /api/predict; /openapi.json describes it, /healthz and /metrics tell how it is.
+    corruptions and PGD do. The API: POST /api/predict; /openapi.json describes it; /healthz and /metrics.
     """
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [MODEL]")]

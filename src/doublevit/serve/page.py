@@ -43,15 +43,15 @@ class Panels:
 
     def corrupt(self, path: str | None, name: str, severity: float) -> str:
         """Return the image, and its answer, before and after a corruption."""
-        return self._each(path, lambda *of: self._corrupt(*of, name, int(severity)))
+        return self._each(path, lambda predictor, pixels: self._corrupt(predictor, pixels, name, int(severity)))
 
     def attack(self, path: str | None, levels: float) -> str:
         """Return the image, and its answer, before and after PGD with an epsilon of so many 255ths."""
-        return self._each(path, lambda *of: self._attack(*of, levels))
+        return self._each(path, lambda predictor, pixels: self._attack(predictor, pixels, levels))
 
     def weakest(self, path: str | None) -> str:
         """Return the same with the smallest epsilon that fools."""
-        return self._each(path, lambda *of: self._attack(*of, None))
+        return self._each(path, lambda predictor, pixels: self._attack(predictor, pixels, None))
 
     def _each(self, path: str | None, show: Callable[[Predictor, np.ndarray], str]) -> str:
         if path is None:
@@ -172,8 +172,13 @@ def _image_input(limits: Limits) -> gr.Image:
         buttons=[],
         placeholder=f"Drop an image here, or choose one (up to {limits.megabytes:g} MB)",
     )
-    image.preprocess = lambda payload: payload and payload.path  # type: ignore[method-assign]
+    vars(image)["preprocess"] = _path_of
     return image
+
+
+def _path_of(payload: Any) -> str | None:
+    """Return where an uploaded file lies; Gradio itself would decode it."""
+    return payload.path if payload else None
 
 
 def _tabs(image: gr.Image, panels: Panels, names: str) -> list[gr.HTML]:

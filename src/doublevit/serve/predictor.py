@@ -60,7 +60,7 @@ class Predictor:
     def __init__(
         self, name: str, model: Model, batch_size: int = 32, on_batch: Callable[[int], None] = lambda count: None
     ) -> None:
-        self.name, self.model = name, model
+        self.name, self.model = name, model.eval()
         self._batch_size, self._on_batch = batch_size, on_batch
         self._queue: queue.Queue[_Image | _Task | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._work, name=f"predictor of {name}", daemon=True)

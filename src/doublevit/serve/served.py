@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from doublevit.data.dataset import Dataset
@@ -71,5 +72,5 @@ def _own_images(path: Path) -> Dataset:
 def _write(dataset: Dataset, index: int, folder: Path) -> Path:
     name = first_name(dataset.class_names[dataset.labels[index]])
     path = folder / f"{index}-{''.join(letter if letter.isalnum() else '-' for letter in name)[:40]}.png"
-    Image.fromarray(dataset.images[[index]][0]).save(path)
+    Image.fromarray(dataset.images[np.array([index])][0]).save(path)
     return path

@@ -129,7 +129,7 @@ class AttackGallery:
 
 
 def amplified_difference(image: torch.Tensor, attacked: torch.Tensor) -> tuple[np.ndarray, str]:
-    """Return the difference of two float images (3, H, W) as uint8 (H, W, 3), as large as it can be shown, and a caption.
+    """Return the difference of two float images (3, H, W) amplified as far as it goes, uint8 (H, W, 3), and a caption.
 
     Gray is no difference.
     """
