@@ -17,6 +17,10 @@ class BadImage(Exception):  # noqa: N818  # named after its cause
     """Raised for bytes that are no image, or a damaged one; the message says why."""
 
 
+class TooManyPixels(BadImage):
+    """Raised for an image that claims more pixels than Pillow takes."""
+
+
 def decode(data: bytes, formats: tuple[str, ...] | None = None) -> np.ndarray:
     """Decode any common image format to uint8 (H, W, 3): upright by its EXIF tag, always RGB, 16 bits scaled to 8.
 
@@ -46,6 +50,8 @@ def _opened(data: bytes, formats: tuple[str, ...] | None) -> Iterator[Image.Imag
             yield image
     except UnidentifiedImageError as error:
         raise BadImage("no image") from error
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(str(error)) from error
     except Exception as error:  # PIL raises a dozen kinds, SyntaxError and struct.error among them
         raise BadImage(str(error) or type(error).__name__) from error
 
@@ -84,7 +90,7 @@ def decode_upright(data: bytes, formats: tuple[str, ...] | None = None) -> np.nd
         with contextlib.suppress(ValueError):  # of CMYK, and of damage; Pillow will read it, or say why not
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
             if height * width > 2 * (Image.MAX_IMAGE_PIXELS or height * width):
-                raise BadImage(f"{width:,} x {height:,} pixels are too many")
+                raise TooManyPixels(f"{width:,} x {height:,} pixels are too many")
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     return decode(data, formats)
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from doublevit.data.decode import BadImage, decode_upright, read_size
+from doublevit.data.decode import BadImage, TooManyPixels, decode_upright, read_size
 from doublevit.serve.options import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -47,6 +47,8 @@ def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
             found = f"{width:,} x {height:,} pixels"
             raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels, found {found}")
         return decode_upright(data, FORMATS)
+    except TooManyPixels as error:  # so many that Pillow does not tell how many
+        raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels ({error})") from error
     except BadImage as error:
         known = ", ".join(FORMATS)
         raise Refused(422, "no_image", f"cannot be read ({error}); expected an image: {known}") from error

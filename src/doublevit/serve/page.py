@@ -136,7 +136,7 @@ def make_page(predictors: Sequence[Predictor], limits: Limits, examples: Sequenc
             with gr.Column(min_width=300):
                 gr.HTML("<h2>Classes</h2>")
                 classes = gr.HTML(EMPTY, elem_id="classes")
-        outputs = _tabs(image, panels, names)
+        outputs = _tabs(image, panels)
         image.change(
             lambda path: [panels.predict(path), *["" for _ in outputs]],
             image,
@@ -181,11 +181,11 @@ def _path_of(payload: Any) -> str | None:
     return payload.path if payload else None
 
 
-def _tabs(image: gr.Image, panels: Panels, names: str) -> list[gr.HTML]:
+def _tabs(image: gr.Image, panels: Panels) -> list[gr.HTML]:
     """Make a tab for each question, and return where their answers go."""
     with gr.Tabs():
         with gr.Tab("Attention"):
-            gr.HTML(markup.text(f"Where {names} looks: attention rollout through all layers, and single layers."))
+            gr.HTML(markup.text("Where the network looks: attention rollout through all layers, and single layers."))
             attend, attention = gr.Button("Show attention", variant="primary"), _output("attention")
         with gr.Tab("Corruption"):
             with gr.Row():

@@ -4,10 +4,13 @@ import contextlib
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
@@ -45,6 +48,7 @@ def serve(options: ServeOptions, announce: Callable[[str], None], models: Sequen
         uploads = Path(folder).resolve()
         os.environ.update(QUIET | {"GRADIO_TEMP_DIR": str(uploads)})  # before gradio is imported
         with running(models or _open(options), options, uploads) as app:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is checked, and told
             _answer(app, own, options, announce)
 
 
@@ -108,12 +112,16 @@ def running(models: Sequence[Model], options: ServeOptions, uploads: Path) -> It
         app = make_api(predictors, options.limits, pool, metrics)
         if options.page:
             _add_page(app, predictors, options, uploads, examples_of(options.models[0], uploads))
-        hosts = frozenset(LOOPBACK) | {options.host} if is_loopback(options.host) else None
         try:
-            yield Gate(app, hosts, options.limits, metrics, uploads if options.page else None)
+            yield Gate(app, names_of_host(options.host), options.limits, metrics, uploads if options.page else None)
         finally:
             for predictor in predictors:
                 predictor.close()
+
+
+def names_of_host(host: str) -> frozenset[str] | None:
+    """Return the names that a server at this address may be called by; None where they cannot be known."""
+    return frozenset(LOOPBACK) | {host} if is_loopback(host) else None
 
 
 def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, examples: list[Path]) -> None:
