@@ -29,6 +29,7 @@ HELP = (
     "speed --help",
     "predict --help",
     "export --help",
+    "serve --help",
     "upgrade --help",
     "errors --help",
     "report --help",

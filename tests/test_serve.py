@@ -291,7 +291,7 @@ def test_openapi_describes_what_is_taken_and_given(client):
     described = client.get("/openapi.json").json()
     predict = described["paths"]["/api/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
-    assert set(predict["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
+    assert set(predict["responses"]) == {"200", "400", "408", "413", "415", "422", "431", "503"}
     answer = client.post("/api/predict", files=as_form(FILES[0])).json()
     schemas = described["components"]["schemas"]
     assert set(answer) == set(schemas["PredictResponse"]["properties"])

@@ -1,6 +1,7 @@
 """What every request passes: whose it is, how large, how long it takes; and what every answer says to the browser."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -27,6 +28,8 @@ OF_PAGE = (
 BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
 """What the page needs of Gradio's addresses; others fetch from elsewhere, or write, and nobody here wants them."""
 JOIN_BYTES = 100_000
+HEADER_BYTES = 16_384
+DRAINED, DRAIN_SECONDS = 8, 5  # bodies above the limit are read to their end, up to so many times the limit
 UPLOADED_BYTES = 500_000_000
 """The most that uploads may take on the disk; they are deleted after some minutes."""
 SECURITY = {
@@ -67,7 +70,7 @@ class Gate:
         exchange = _Exchange(receive, send, self._body_limit(scope["path"]), self.limits)
         try:
             self._check(scope)
-            exchange.check_length(_header(scope, b"content-length"))
+            exchange.check_headers(scope)
             if scope["path"] == JOIN:
                 await exchange.check_json(self.uploads)
             await self._pass(scope, exchange)
@@ -127,10 +130,14 @@ class _Exchange:
         self._receive, self._send, self._most, self._limits = receive, send, most, limits
         self._deadline = time.monotonic() + limits.seconds
         self._read, self._complete, self._replay = 0, False, list[Message]()
-        self.answered, self._refused, self.status = False, False, 500
+        self.answered, self._refused, self._asks_first, self.status = False, False, False, 500
 
-    def check_length(self, text: str) -> None:
-        """Refuse a body that is too large by its own account, before any of it is read."""
+    def check_headers(self, scope: Scope) -> None:
+        """Refuse headers that are too long, and a body that is too large by its own account, before any is kept."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+            raise Refused(431, "headers", f"expected headers of at most {HEADER_BYTES:,} bytes")
+        self._asks_first = _header(scope, b"expect").lower() == "100-continue"
+        text = _header(scope, b"content-length")
         if text.isdecimal() and int(text) > self._most:
             raise too_large(self._limits)
 
@@ -184,12 +191,23 @@ class _Exchange:
         """Answer with an error, if there is no answer yet."""
         if self.answered:
             return
+        if error.status == 413 and not self._asks_first:
+            await self._drain()
         body = json.dumps(error.body()).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers()}
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": error.status, "headers": pairs})
         await self.send({"type": "http.response.body", "body": body})
         self._refused = True
+
+    async def _drain(self) -> None:
+        """Read the rest of a body and forget it: to close while a client still writes can cost it the answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._complete and self._read <= DRAINED * self._most:
+                    message = await self._receive()
+                    self._read += len(message.get("body", b""))
+                    self._complete = not message.get("more_body", False)
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -32,7 +32,7 @@ class Refused(Exception):  # noqa: N818  # named after what became of the reques
     def headers(self) -> dict[str, str]:
         """Return the headers of the answer: when to come back, and that an unread body ends the connection."""
         retry = {"retry-after": str(RETRY_SECONDS)} if self.status == 503 else {}
-        return retry | ({"connection": "close"} if self.status in (408, 413) else {})
+        return retry | ({"connection": "close"} if self.status in (408, 413, 431) else {})
 
 
 def decode_upload(data: bytes, limits: Limits) -> np.ndarray:

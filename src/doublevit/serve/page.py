@@ -1,7 +1,7 @@
 """The page: Gradio's inputs, our results. Everything that it loads comes from this server."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +117,13 @@ def _shown(show: Callable[[Predictor, np.ndarray], str], predictor: Predictor, p
         return markup.message(str(error))
 
 
-def make_page(predictors: Sequence[Predictor], limits: Limits, examples: Sequence[Path]) -> gr.Blocks:
+def make_page(predictors: Sequence[Predictor], limits: Limits, examples: Mapping[str, Path]) -> gr.Blocks:
     """Build the page.
 
     Args:
         predictors: of one model, or of two to compare.
         limits: of images.
-        examples: images to choose from.
+        examples: images to choose from, by their names.
     """
     panels, names = Panels(predictors, limits), " and ".join(each.name for each in predictors)
     with gr.Blocks(title=f"{names} - doublevit", analytics_enabled=False, delete_cache=(60, 60 * MINUTES)) as page:
@@ -132,7 +132,7 @@ def make_page(predictors: Sequence[Predictor], limits: Limits, examples: Sequenc
             with gr.Column(min_width=300):
                 image = _image_input(limits)
                 if examples:
-                    gr.Examples([[str(path)] for path in examples], image, label="Examples")
+                    _examples(image, examples)
             with gr.Column(min_width=300):
                 gr.HTML("<h2>Classes</h2>")
                 classes = gr.HTML(EMPTY, elem_id="classes")
@@ -174,6 +174,13 @@ def _image_input(limits: Limits) -> gr.Image:
     )
     vars(image)["preprocess"] = _path_of
     return image
+
+
+def _examples(image: gr.Image, examples: Mapping[str, Path]) -> None:
+    """Let one of some images be chosen by its name."""
+    names = gr.Radio([*examples], label="Examples: validation images of the run")
+    names.input(lambda name: str(examples[name]), names, image, show_progress="hidden")
+    image.input(lambda: None, None, names, show_progress="hidden")
 
 
 def _path_of(payload: Any) -> str | None:

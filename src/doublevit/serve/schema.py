@@ -83,6 +83,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         413: "too many bytes, pixels or images",
         415: "neither multipart/form-data nor application/json",
         422: "no image, or a field that is not as described",
+        431: "the headers are too long",
         503: "too many requests are under way; Retry-After says when to come back",
     }.items()
 }

@@ -52,14 +52,16 @@ def different_names(models: Sequence[Model]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
-def examples_of(source: str, folder: Path) -> list[Path]:
-    """Write some validation images of a run into a folder, if they are on this machine; none is downloaded."""
+def examples_of(source: str, folder: Path) -> dict[str, Path]:
+    """Write validation images of some classes of a run into a folder, by their classes; none is downloaded."""
     if not (Path(source) / "recipe.json").is_file():
-        return []
+        return {}
     with contextlib.suppress(UserError, OSError):
         dataset = _own_images(Path(source))
-        return [_write(dataset, index, folder) for index in first_of_classes(dataset, EXAMPLES).tolist()]
-    return []
+        indices = first_of_classes(dataset, EXAMPLES)
+        names = [first_name(dataset.class_names[label]) for label in dataset.labels[indices]]
+        return {name: _write(dataset.images[indices[[number]]][0], folder) for number, name in enumerate(names)}
+    return {}
 
 
 def _own_images(path: Path) -> Dataset:
@@ -69,8 +71,7 @@ def _own_images(path: Path) -> Dataset:
     return own_images(run, recipe, read_info(path))
 
 
-def _write(dataset: Dataset, index: int, folder: Path) -> Path:
-    name = first_name(dataset.class_names[dataset.labels[index]])
-    path = folder / f"{index}-{''.join(letter if letter.isalnum() else '-' for letter in name)[:40]}.png"
-    Image.fromarray(dataset.images[np.array([index])][0]).save(path)
+def _write(image: np.ndarray, folder: Path) -> Path:
+    path = folder / f"example-{len(list(folder.iterdir()))}.png"
+    Image.fromarray(image).save(path)
     return path

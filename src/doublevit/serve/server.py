@@ -27,7 +27,6 @@ QUIET = {
 """What keeps Gradio, and what it brings, from telling anybody anything."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECTIONS = 512
-HEADER_BYTES = 32_768
 GRACE = 2  # seconds that requests under way get at the end
 
 
@@ -124,7 +123,7 @@ def names_of_host(host: str) -> frozenset[str] | None:
     return frozenset(LOOPBACK) | {host} if is_loopback(host) else None
 
 
-def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, examples: list[Path]) -> None:
+def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, examples: dict[str, Path]) -> None:
     import gradio
 
     from doublevit.serve.page import CSS, make_page, theme
@@ -153,6 +152,7 @@ def _answer(app: Any, own: socket.socket, options: ServeOptions, announce: Calla
 
     import uvicorn
 
+    from doublevit.serve.gate import HEADER_BYTES
     from doublevit.serve.protocol import ImpatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what goes wrong, the gate tells in a line
