@@ -43,8 +43,8 @@ def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
     """Yield our batches, as the training loop gathers them and the network's first layer transforms them."""
     resize, normalize = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
-        for indices in training_batches(len(dataset), BATCH, 0, epoch):
-            images = gather(dataset, indices).images
+        for part in training_batches(len(dataset), BATCH, 0, epoch):
+            images = gather(dataset, part.indices).images
             yield normalize(resize(images)) if size != images.shape[-1] else images.float() / 255
 
 

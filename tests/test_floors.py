@@ -8,8 +8,9 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "images", "prefetch", "progress", "device", "strict_json", "jsonl"},
-    {"download", "statistics"},
+    {"files", "images", "prefetch", "progress", "strict_json", "jsonl"},
+    {"processes"},
+    {"download", "statistics", "device"},
     {"data", "augment", "corruptions", "attacks", "models"},
     {"runs"},
     {"corrupted_sets", "training"},

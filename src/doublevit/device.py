@@ -9,6 +9,7 @@ from accelerate import PartialState
 from torch import nn
 
 from doublevit.errors import UserError
+from doublevit.processes.group import join
 
 DEVICE = "ACCELERATE_TORCH_DEVICE"
 """The environment variable that sets accelerate's device."""
@@ -54,11 +55,14 @@ def on_cpu() -> bool:
 def this_process() -> PartialState:
     """Return the state of this process: its rank, the number of processes, and its device.
 
+    The first call joins the other processes, and waits for them.
+
     Raises:
-        UserError: this machine lacks the requested device.
+        UserError: this machine lacks the requested device, or the other processes do not come.
     """
     if name := os.environ.get(DEVICE):
         _require_device(name)
+    join(cpu=on_cpu())
     return PartialState(cpu=on_cpu())
 
 

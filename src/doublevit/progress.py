@@ -20,9 +20,17 @@ from rich.progress import (
 from rich.text import Text
 
 
+def is_main_process() -> bool:
+    """Return whether this process prints: the first one, when torchrun has started several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def make_console(*, stderr: bool) -> Console:
-    """Make a console at least 80 columns wide: on a narrower terminal lines wrap, but no number is truncated."""
-    console = Console(stderr=stderr)
+    """Make a console at least 80 columns wide: on a narrower terminal lines wrap, but no number is truncated.
+
+    Of several processes only the first prints.
+    """
+    console = Console(stderr=stderr, quiet=not is_main_process())
     console.width = max(console.width, NARROWEST)
     return console
 
@@ -32,11 +40,6 @@ console = make_console(stderr=True)
 """The console for progress and remarks; results go to standard output."""
 
 
-def is_main_process() -> bool:
-    """Return whether this process prints: the first one, when torchrun has started several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 class Bar:
     """A running progress bar with a note behind it."""
 
@@ -44,8 +47,10 @@ class Bar:
         self._progress, self._task = progress, task
 
     def advance(self, count: int) -> None:
-        """Add `count` finished units."""
-        self._progress.update(self._task, advance=count)
+        """Add `count` finished units, as many as there are at most: processes may have unequal shares."""
+        task = self._progress.tasks[self._task]
+        left = count if task.total is None else task.total - task.completed
+        self._progress.update(self._task, advance=min(count, left))
 
     def say(self, note: str) -> None:
         """Replace the note behind the bar (loss, accuracy)."""

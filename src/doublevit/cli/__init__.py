@@ -16,8 +16,9 @@ from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.serve import serve
 from doublevit.cli.study import study
-from doublevit.cli.terminal import STOPPED, fail, say
+from doublevit.cli.terminal import STOPPED, fail, fail_if_lost, say
 from doublevit.errors import UserError, unknown
+from doublevit.processes import launch
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
     try:
         _dispatch(sys.argv[1:] if arguments is None else arguments)
+        launch.leave()
     except UserError as error:
         fail(str(error), 2)
     except BrokenPipeError:  # the reader of standard output, such as head, has ended
@@ -55,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{error.strerror or error}: {error.filename or 'while writing'}", 2)
     except KeyboardInterrupt:
         fail("stopped; nothing half-written is left", STOPPED)
+    except Exception as error:
+        fail_if_lost(error)
+        launch.leave(f"{type(error).__name__}: {error}")  # ours, so that the traceback is wanted
+        raise
 
 
 def _dispatch(arguments: Sequence[str]) -> None:

@@ -1,12 +1,16 @@
 """Output of the command line: results to standard output, everything else to standard error."""
 
 import re
+import signal
 from typing import NoReturn
 
-from doublevit.progress import console, is_main_process, make_console
+from doublevit.processes import launch
+from doublevit.progress import console, make_console
 
 out = make_console(stderr=False)
 _ARGUMENT = re.compile(r"`([a-z]\w*(?:\.\w+)*)(?:=([^`]*))?`")
+_CONNECTION = re.compile(r"gloo|nccl|connection|socket|broken pipe|timed? ?out|peer", re.IGNORECASE)
+LOST_SECONDS = 25.0  # after which a process that does not answer is known to
 STOPPED = 130  # the exit code of what was interrupted
 INTERRUPTED = "stopped; what was finished is kept: give the same command again to go on"
 
@@ -35,7 +39,26 @@ def warn(line: str) -> None:
 
 
 def fail(line: str, code: int) -> NoReturn:
-    """Print a line on standard error and exit; of several processes that are stopped together only the first prints."""
-    if code != STOPPED or is_main_process():
-        console.print(f"doublevit: {as_options(line)}", markup=False, highlight=False, soft_wrap=True)
+    """Print a line on standard error and exit; of several processes the first on each machine to end prints."""
+    if launch.count() > 1:
+        for number in (signal.SIGINT, signal.SIGTERM):  # what started the processes stops them when one has ended
+            signal.signal(number, signal.SIG_IGN)
+        lost = launch.lost(0) if code == STOPPED else ""
+        if lost and "ended: stopped" not in lost:  # then it is no stop that all were asked for
+            line, code = lost, 1
+    text = as_options(line)
+    if launch.is_first_to_end():
+        console.quiet = False
+        console.print(f"doublevit: {text}", markup=False, highlight=False, soft_wrap=True)
+    launch.leave_word(text)
+    launch.leave(text)
     raise SystemExit(code)
+
+
+def fail_if_lost(error: Exception) -> None:
+    """Exit with a line on the process that was lost, if an error says that one no longer answers."""
+    if launch.count() > 1 and isinstance(error, RuntimeError) and _CONNECTION.search(str(error)):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if lost := launch.lost(LOST_SECONDS):
+            fail(lost, 1)

@@ -40,19 +40,33 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
+@dataclasses.dataclass(frozen=True)
+class BatchPart:
+    """One process's part of a training batch: the `indices` int64 (b,) of its samples among the batch's `size`.
+
+    `weight` is that of the mean over the part's samples in the mean over all processes, so that this is the mean over
+    the batch: b * processes / size. It is 0 where the batch has no sample for the process, which then gets one of
+    another's, since all must take part in the step.
+    """
+
+    indices: np.ndarray
+    size: int
+    weight: float
+
+
 def training_batches(
     count: int, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1
-) -> Iterator[np.ndarray]:
-    """Yield this process's sample indices in each batch of an epoch, shuffled by (seed, epoch).
+) -> Iterator[BatchPart]:
+    """Yield this process's part of each batch of an epoch, shuffled by (seed, epoch).
 
-    `batch_size` is that of all `world` processes together. Every process gets equally many samples of every batch, as
-    averaging gradients demands; where the last batch cannot be divided evenly, its first samples are repeated.
+    `batch_size` is that of all `world` processes together. Every sample comes once in an epoch; where a batch cannot
+    be divided evenly, the first processes have one sample more.
     """
     order = np.random.default_rng([seed, epoch]).permutation(count)
     for start in range(0, count, batch_size):
         batch = order[start : start + batch_size]
-        padding = -len(batch) % world
-        yield np.concatenate([batch, np.resize(batch, padding)])[rank::world]
+        part = batch[rank::world]
+        yield BatchPart(part if len(part) else batch[:1], len(batch), len(part) * world / len(batch))
 
 
 def evaluation_batches(count: int, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:

@@ -13,6 +13,7 @@ from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell
 from doublevit.data.tiny_imagenet_c import fetch_published
+from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.accuracy import CellResults, CleanEvaluator, CorruptionEvaluator
 from doublevit.evaluators.adaptation.adaptation import Adaptation
@@ -140,6 +141,7 @@ def transfer(options: TransferOptions) -> list[Row]:
     Raises:
         UserError: a run cannot be loaded, or runs do not have the same images.
     """
+    this_process()  # joins the others before any work, which may take some longer
     runs = [load_run(path, options) for path in options.runs]
     for other in runs[1:]:
         _require_same_images(runs[0], other)

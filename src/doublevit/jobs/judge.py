@@ -18,6 +18,7 @@ from doublevit.jobs.model import Model
 from doublevit.jobs.normalization import normalization_findings
 from doublevit.jobs.open_model import open_model, require_model
 from doublevit.jobs.options import Evaluate, EvaluateModel
+from doublevit.jobs.shared import made_by_first
 from doublevit.models.classifier import Classifier, set_top_k
 from doublevit.models.config import ELSEWHERE, ModelConfig
 from doublevit.models.top_k import AS_TRAINED, recorded
@@ -35,6 +36,7 @@ def evaluate_model(options: EvaluateModel) -> Evaluated:
     Raises:
         UserError: there is no such model, its images cannot be had, or options do not fit.
     """
+    this_process()  # joins the others before any work, which may take some longer
     own = own_data(options)
     if own is not None:
         return evaluate(own)
@@ -46,7 +48,7 @@ def evaluate_model(options: EvaluateModel) -> Evaluated:
     name = options.name or _folder_name(model, options.data, options.split)
     is_run = (options.run / "recipe.json").is_file()
     recipe = from_dict(RunFolder(options.run).recipe()) if is_run else None
-    run = external_run(model, dataset, options.runs, name, recipe)
+    run = made_by_first(lambda: external_run(model, dataset, options.runs, name, recipe))
     return judge(model, dataset, options, run)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from accelerate.utils import broadcast_object_list
 
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
@@ -13,6 +12,7 @@ from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
+from doublevit.jobs.shared import made_by_first
 from doublevit.models.classifier import Classifier
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
@@ -22,7 +22,7 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
-from doublevit.training.summary import freeze_table, leak_warning
+from doublevit.training.summary import describe_batch, freeze_table, leak_warning
 from doublevit.training.training import prepare
 
 
@@ -37,7 +37,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     recipe = with_absolute_paths(recipe)
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
-    run = _new_run(recipe, runs, name)
+    run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
     return Trained(run, model, _train(recipe, run, model, splits))
@@ -58,6 +58,7 @@ def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bo
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     recipe = with_data_at(recipe, data_path) if data_path else recipe
+    _require_images_for_all(recipe)
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
@@ -132,29 +133,26 @@ def _check_same_data(run: RunFolder, splits: Splits, *, accept: bool) -> None:
 
 def _check_early(recipe: Recipe, runs: Path, name: str | None) -> None:
     """Raise the errors that can be found before the data are prepared."""
-    state = this_process()
-    if recipe.train.batch_size < state.num_processes:
-        raise UserError(
-            f"`train.batch_size` {recipe.train.batch_size}: expected at least an image for each of the"
-            f" {state.num_processes} processes"
-        )
-    if state.is_main_process:
+    _require_images_for_all(recipe)
+    if this_process().is_main_process:
         writable_folder(runs, "the folder of all runs")
         if name:
             require_free(runs, name)
+
+
+def _require_images_for_all(recipe: Recipe) -> None:
+    processes = this_process().num_processes
+    if recipe.train.batch_size < processes:
+        raise UserError(
+            f"`train.batch_size` {recipe.train.batch_size}: expected at least an image for each of the {processes}"
+            " processes"
+        )
 
 
 def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
     side = model.resize.size
     height, width = (side, side) if recipe.augment.place == "input" else splits["train"].images.shape[1:3]
     recipe.augment.check_size(height, width)
-
-
-def _new_run(recipe: Recipe, runs: Path, name: str | None) -> RunFolder:
-    """Make the folder in the first process and send its path to the others."""
-    state = this_process()
-    path = [str(RunFolder.create(to_dict(recipe), runs, name).path) if state.is_main_process else ""]
-    return RunFolder(Path(broadcast_object_list(path)[0]))
 
 
 def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> PredictionResult | None:
@@ -164,4 +162,5 @@ def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) ->
         tell_attention(model)
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
+        console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
     return loop.train(training, predict)

@@ -1,9 +1,9 @@
 """The training loop: epochs of steps, a validation after each, checkpoints, and the way back in.
 
 All that is random is a function of (seed, step), so a run that was stopped and resumed ends with the same weights as
-one that was not. Several processes make the same steps as a single one, up to rounding, except for dropout, which each
-process draws for its own images, and batch norm, which each computes over its own images (the running statistics of the
-first process are kept).
+one that was not. Several processes make the same steps as a single one, up to rounding, also where they do not divide
+the batch, except for dropout, which each process draws for its own images, and batch norm, which each computes over its
+own images (the running statistics of the first process are kept).
 """
 
 import time
@@ -64,7 +64,9 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
                 _finish_epoch(training, done, trained, validated.predictions.correct(1))
         except Stopped:
             _save(training, done)
+            training.accelerator.wait_for_everyone()  # before any of them says that everything is saved
             raise Stopped(training.run.path) from None
+    training.accelerator.wait_for_everyone()  # so that none reads the last checkpoint before it is there
     return validated
 
 
@@ -93,7 +95,7 @@ def _train_epoch(training: Training, done: Progress, meter: Meter, interrupt: In
         for batch in epoch_batches(training, done.epoch, first):
             train_step(training, batch, done.step, meter)
             done.step += 1
-            progress.advance(len(batch) * training.accelerator.num_processes)
+            progress.advance(batch.step_size)
             if done.step % LOG_EVERY == 0:
                 _report(training, done, meter, progress)
             if time.monotonic() - saved > SAVE_SECONDS:

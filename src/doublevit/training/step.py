@@ -31,7 +31,8 @@ class Meter:
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
         """Add the mean `loss` of `count` images, of which `correct` were recognized."""
-        self._sums += torch.stack([loss.detach() * count, correct, torch.full_like(loss, count)])
+        if count:
+            self._sums += torch.stack([loss.detach() * count, correct, torch.full_like(loss, count)])
 
     def read(self) -> dict[str, float | None]:
         """Return mean loss, accuracy and images per second so far, over all processes; None for each without images.
@@ -62,8 +63,9 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
             loss, correct = _loss(training, part)
-            accelerator.backward(loss * (len(part) / len(batch)))
-        meter.add(loss, correct, len(part))
+            # Averaged over processes, which may have one image more or less of the step than others.
+            accelerator.backward(loss * (batch.weight * len(part) / len(batch)))
+        meter.add(loss, correct, part.count)
     if config.clip_norm is not None:
         accelerator.clip_grad_norm_(training.model.parameters(), config.clip_norm)
     training.optimizer.step()

@@ -34,3 +34,12 @@ def leak_warning(model: Classifier) -> str:
     if not leaks:
         return ""
     return f"warning: {', '.join(leaks[:3])} trained before frozen layers: autograd runs through them all, slowly\n"
+
+
+def describe_batch(batch_size: int, processes: int) -> str:
+    """Return a line that says how many images of a step each of several processes has; "" for a single one."""
+    if processes == 1:
+        return ""
+    least, more = divmod(batch_size, processes)
+    each = f"{least} or {least + 1} (weighed by that)" if more else f"{least}"
+    return f"{processes} processes: batch size {batch_size} together, {each} per process\n"

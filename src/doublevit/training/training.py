@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -17,7 +18,7 @@ from doublevit.augment.pixels import to_bytes
 from doublevit.augment.policies import Augmentation, make_augmentation
 from doublevit.data.batches import gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Splits
-from doublevit.device import choose_dtype, on_cpu
+from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
 from doublevit.runs.folder import RunFolder
 from doublevit.training.config import TrainConfig
@@ -62,7 +63,10 @@ def prepare(
     model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
     """Put the model on its device, and distribute it over the processes that were launched."""
+    this_process()  # the group of processes is ours, not made by accelerate
     accelerator = Accelerator(cpu=on_cpu())
+    # Of a parameter with one row: its gradient is copied in another order, the same numbers.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
@@ -118,17 +122,25 @@ class TrainingBatch:
 
     `images`: uint8 (B, views, 3, H, W); `labels`: the class with the greatest fraction, int64 (B,); `targets`: the
     labels, or class fractions float32 (B, classes) if images are mixed; `indices`: those in the data set, int64 (B,).
+    They are one process's part of a step of `step_size` images; `weight` is that of its mean, as in `BatchPart`.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     targets: torch.Tensor
     indices: torch.Tensor
+    step_size: int = 0
+    weight: float = 1.0
 
-    def split(self, size: int) -> "list[TrainingBatch]":
-        """Return parts of `size` images; the last may be smaller."""
-        columns = (getattr(self, field.name).split(size) for field in dataclasses.fields(self))
-        return [TrainingBatch(*part) for part in zip(*columns, strict=True)]
+    def split(self, sizes: int | list[int]) -> "list[TrainingBatch]":
+        """Return parts of so many images each; with one size for all the last part may be smaller."""
+        columns = (tensor.split(sizes) for tensor in (self.images, self.labels, self.targets, self.indices))
+        return [TrainingBatch(*part, self.step_size, self.weight) for part in zip(*columns, strict=True)]
+
+    @property
+    def count(self) -> int:
+        """The number of images that count: none where the step had none for this process."""
+        return len(self) if self.weight else 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -142,7 +154,9 @@ def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Traini
     batches = training_batches(len(dataset), training.config.batch_size, training.seed, epoch, *process)
     batches, at_once = itertools.islice(batches, first, None), _batches_at_once(training)
     while group := list(itertools.islice(batches, at_once)):
-        yield from _augmented(training, np.concatenate(group), draws).split(len(group[0]))
+        made = _augmented(training, np.concatenate([part.indices for part in group]), draws)
+        for part, batch in zip(group, made.split([len(part.indices) for part in group]), strict=True):
+            yield dataclasses.replace(batch, step_size=part.size, weight=part.weight)
 
 
 def _batches_at_once(training: Training) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ class AttackGallery:
 
     @property
     def images(self) -> np.memmap:
-        """The array of images, mapped from the disk for writing."""
-        return np.lib.format.open_memmap(self._path, mode="r+")
+        """The array of images, mapped from the disk for reading."""
+        return np.lib.format.open_memmap(self._path, mode="r")
 
     @property
     def _path(self) -> Path:
@@ -67,7 +68,14 @@ class AttackGallery:
 
     def save(self, indices: np.ndarray, images: torch.Tensor) -> None:
         """Save the images (n, 3, H, W) of the samples at `indices` (n,)."""
-        self.images[indices] = images.cpu().numpy()
+        start, size = self.images.offset, images[0].numel() * 4 if len(images) else 0
+        # Not through the mapped pages: machines that share the file would write whole ones, with what is another's.
+        with self._path.open("r+b") as file:
+            for index, image in zip(indices, images.float().cpu().numpy(), strict=True):
+                file.seek(start + int(index) * size)
+                file.write(image.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
 
     def finish(self, state: AttackState) -> None:
         """Write index.json and sheet.png."""

@@ -1,0 +1,78 @@
+"""What the launcher, torchrun or `accelerate launch`, told this process; and who of several says how it ended.
+
+Nothing here imports torch: bad arguments are refused before that.
+"""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+"""The environment variable with the file whose message torchrun repeats in its own report."""
+
+
+class Group(Protocol):
+    """The processes of a command, once they have joined."""
+
+    def leave(self, failure: str = "") -> None:
+        """Leave the others: when all are done, or at once with a `failure`, which ends them too."""
+
+    def lost(self, seconds: float) -> str:
+        """Return which process was lost and how, as soon as that is known; "" if none is after some `seconds`."""
+
+
+_joined: list[Group] = []
+
+
+def count() -> int:
+    """Return the number of processes that were started together, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Return the index of this process among all."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_first_to_end() -> bool:
+    """Return whether no process on this machine said why it ended before this one, which now has the word.
+
+    So an error that all have, or that one has and the others suffer from, is one line on each machine.
+    """
+    if count() == 1 or ERROR_FILE not in os.environ:
+        return True
+    attempt = Path(os.environ[ERROR_FILE]).parent.parent  # of all processes of one start on this machine
+    try:
+        os.close(os.open(attempt / "doublevit-ended", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    except OSError:  # said twice is better than not at all
+        return True
+    return True
+
+
+def leave_word(line: str) -> None:
+    """Leave a line to torchrun, which ends its own report with it."""
+    if path := os.environ.get(ERROR_FILE):
+        extra = {"py_callstack": line, "timestamp": str(int(time.time()))}
+        with contextlib.suppress(OSError):
+            Path(path).write_text(json.dumps({"message": {"message": line, "extraInfo": extra}}))
+
+
+def set_group(group: Group) -> None:
+    """Remember the group that this process has joined."""
+    _joined[:] = [group]
+
+
+def leave(failure: str = "") -> None:
+    """Leave the group, if this process has joined one."""
+    if _joined:
+        _joined.pop().leave(failure)
+
+
+def lost(seconds: float) -> str:
+    """Return which process of the group was lost and how; "" if none is after some `seconds`."""
+    return _joined[0].lost(seconds) if _joined else ""
