@@ -223,10 +223,12 @@ def study_copied(study: Path, folder: Path) -> Path:
     return Path(shutil.copytree(study, folder / study.name, copy_function=copy))
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+
+
 def in_two_processes(arguments: list[str]) -> None:
     """Run a command of doublevit by torchrun, on the CPU."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*launch, "-m", "doublevit", *arguments]
+    command = [*TORCHRUN, "--nproc_per_node", "2", "-m", "doublevit", *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
     assert result.returncode == 0, result.stderr.decode()

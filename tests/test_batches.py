@@ -10,7 +10,7 @@ def test_epoch_is_a_permutation_by_seed_and_epoch(count, batch_size):
     def epoch(seed: int, number: int) -> list[int]:
         batches = list(training_batches(count, batch_size, seed, number))
         assert len(batches) == steps_per_epoch(count, batch_size)
-        return np.concatenate(batches).tolist()
+        return np.concatenate([part.indices for part in batches]).tolist()
 
     assert sorted(epoch(0, 0)) == list(range(count))
     assert epoch(0, 0) == epoch(0, 0)
@@ -19,14 +19,19 @@ def test_epoch_is_a_permutation_by_seed_and_epoch(count, batch_size):
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_processes_share_every_training_batch_evenly(world):
-    whole = list(training_batches(101, 24, 5, 2))
-    shares = [list(training_batches(101, 24, 5, 2, rank, world)) for rank in range(world)]
+@pytest.mark.parametrize("batch_size", [24, 25, 32])
+def test_parts_of_a_batch_average_to_its_mean(world, batch_size):
+    """Also where they do not divide it, and where the last batch has fewer samples than there are processes."""
+    values = np.random.default_rng(0).normal(size=102)
+    whole = list(training_batches(102, batch_size, 5, 2))
+    shares = [list(training_batches(102, batch_size, 5, 2, rank, world)) for rank in range(world)]
     for number, batch in enumerate(whole):
         parts = [share[number] for share in shares]
-        assert len({len(part) for part in parts}) == 1
-        assert set(np.concatenate(parts)) == set(batch)
-        assert sum(map(len, parts)) - len(batch) < world
+        counted = [index for part in parts if part.weight for index in part.indices]
+        assert sorted(counted) == sorted(batch.indices)
+        assert {part.size for part in parts} == {len(batch.indices)}
+        mean = sum(part.weight * values[part.indices].mean() for part in parts) / world
+        assert mean == pytest.approx(values[batch.indices].mean())
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])

@@ -152,14 +152,17 @@ def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    """By torchrun, on the CPU: one run folder, every sample evaluated once, the same model up to rounding."""
-    plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "16", "--data.per-class", "6"]
+def test_three_processes_train_as_one(tmp_path):
+    """By torchrun, on the CPU, though 3 divides no batch, and the last has fewer images than there are processes.
+
+    One run folder, every sample evaluated once, the same model up to rounding.
+    """
+    plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "29", "--data.per-class", "6"]
     # An odd number of images to validate on: the processes have unequal shares.
     plain += ["--train.warmup-epochs", "0", "--data.val-fraction", "0.2231"]
     command = ["-m", "doublevit", "run", "digits-double", *plain, "--runs", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "3"]
     both = [
         subprocess.Popen([sys.executable, *launch, *command, "--name", "two"], env=environment, stderr=subprocess.PIPE),
         subprocess.Popen([sys.executable, *command, "--name", "one"], env=environment, stderr=subprocess.PIPE),
@@ -173,7 +176,7 @@ def test_two_processes_train_as_one(tmp_path):
     start = build_start(head="linear")
     moved = max((first[name] - start[name]).abs().max() for name in first)
     apart = max((first[name] - second[name]).abs().max() for name in first)
-    assert apart < 0.02 * moved, (apart, moved)
+    assert apart < 0.002 * moved, (apart, moved)
     assert [(row.metric, row.count) for row in two.rows()[:3]] == [("top-1", 401), ("top-3", 401), ("top-5", 401)]
     assert two.rows()[0].value == pytest.approx(one.rows()[0].value, abs=0.01)
     logs = [[json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()] for run in (one, two)]

@@ -29,7 +29,7 @@ def join(*, cpu: bool) -> None:
     if launch.count() == 1 or distributed.is_initialized():
         return
     store, rank, world = _rendezvous()
-    prefix = f"doublevit/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    prefix = f"doublevit/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     watch = Watch(distributed.PrefixStore(f"{prefix}/watch", store.clone()), rank, world, _end)
     if missing := watch.wait_for_all(JOIN_SECONDS):
         raise UserError(

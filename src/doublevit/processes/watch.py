@@ -19,6 +19,7 @@ INTERVAL = 2.0  # seconds between two heartbeats
 MISSED = 10  # heartbeats that a process may miss
 GRACE = 3.0  # seconds that the main thread has to end by itself, which leaves no temporary files
 DONE = "done"
+GO_ON = "the others end too. What was saved is kept: resume the run, or give the same command again"
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -49,8 +50,8 @@ class Watch:
         self._beat = Beat(0, socket.gethostname(), _kernel(), os.getpid())
         self._latest: dict[int, Beat] = {}
         self._missed = dict.fromkeys((rank for rank in range(self.world) if rank != self.rank), 0)
-        self._rounds, self._idle = 0, 0  # rounds made; intervals since the last one
-        self._round_now, self._lost, self._stopped = threading.Event(), threading.Event(), threading.Event()
+        self._idle = 0  # intervals since the last round
+        self._lost, self._stopped = threading.Event(), threading.Event()
 
     def wait_for_all(self, seconds: float) -> list[int]:
         """Beat once, wait until all processes have, and return the ranks of those that have not after some seconds."""
@@ -85,18 +86,19 @@ class Watch:
         thread.join(3)
 
     def _beat_on(self) -> None:
-        while not self._stopped.is_set():
-            self._try_round(watch=True)
+        while not self._stopped.is_set() and self._try_round(watch=True):
             time.sleep(self.interval)
 
-    def _try_round(self, watch: bool) -> None:
+    def _try_round(self, watch: bool) -> bool:
+        """Make a round, and return whether the store still answers; once it does not, `_count` ends the wait for it."""
         try:
             self._send()
             if watch:
                 self._look()
-        except (RuntimeError, ValueError):  # torch.distributed's errors, or half an answer: `_count` notices
-            return
+        except (RuntimeError, ValueError):  # torch.distributed's errors, or half an answer
+            return False
         self._idle = 0
+        return True
 
     def _count(self) -> None:
         while not self._stopped.wait(self.interval):
@@ -134,10 +136,10 @@ class Watch:
     def _give_up(self, line: str) -> None:
         if self._stopped.is_set() or self._lost.is_set():
             return
-        self.line = line
+        self.line = f"{line}; {GO_ON}"
         self._lost.set()
         if not self._stopped.wait(GRACE):
-            self.end(line)
+            self.end(self.line)
 
 
 def _kernel() -> str:
