@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import psutil
-import psutil
 import pytest
 import torch
 from torch import distributed
@@ -116,7 +115,7 @@ def test_batch_size_is_told_for_a_process_and_together():
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others_with_a_line_and_the_run_goes_on(tmp_path):
-    """Of two processes the second is killed; one goes on, to the weights that one process alone gives, up to rounding."""
+    """Of two processes the second is killed; one goes on, to the weights that one alone gives, up to rounding."""
     options = ["--train.epochs", "3", "--train.batch-size", "7", "--data.per-class", "4", "--model.head", "linear"]
     options += ["--train.warmup-epochs", "0", "--runs", str(tmp_path)]
     train = ["-m", "doublevit", "train", "digits-double", *options]

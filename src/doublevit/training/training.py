@@ -135,7 +135,10 @@ class TrainingBatch:
     def split(self, sizes: int | list[int]) -> "list[TrainingBatch]":
         """Return parts of so many images each; with one size for all the last part may be smaller."""
         columns = (tensor.split(sizes) for tensor in (self.images, self.labels, self.targets, self.indices))
-        return [TrainingBatch(*part, step_size=self.step_size, weight=self.weight) for part in zip(*columns, strict=True)]
+        return [
+            TrainingBatch(images, labels, targets, indices, self.step_size, self.weight)
+            for images, labels, targets, indices in zip(*columns, strict=True)
+        ]
 
     @property
     def count(self) -> int:
