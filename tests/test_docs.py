@@ -38,7 +38,14 @@ HELP = (
     "study digits --help",
     *(f"data {command} --help" for command in ("prepare", "verify", "corrupt", "show")),
 )
-OTHERS_OPTIONS = {"--nproc_per_node"}  # torchrun's
+OTHERS_OPTIONS = {
+    "--nproc_per_node",
+    "--local_addr",
+    "--rdzv_conf",
+    "--max-restarts",
+    "--cpu",
+    "--signal",
+}  # of launchers
 pages = pytest.mark.parametrize("page", TEXTS)
 
 

@@ -1,5 +1,6 @@
 """Output of the command line: results to standard output, everything else to standard error."""
 
+import os
 import re
 import signal
 from typing import NoReturn
@@ -51,7 +52,8 @@ def fail(line: str, code: int) -> NoReturn:
         console.quiet = False
         console.print(f"doublevit: {text}", markup=False, highlight=False, soft_wrap=True)
     launch.leave_word(text)
-    launch.leave(text)
+    if not launch.leave(text):
+        os._exit(code)
     raise SystemExit(code)
 
 

@@ -63,14 +63,15 @@ class _Group:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
-    def leave(self, failure: str = "") -> None:
+    def leave(self, failure: str = "") -> bool:
         if not failure:
             PartialState().wait_for_everyone()  # who has no more to do waits for who writes the last file
         self._watch.stop(failure or DONE)
         # Without this, a thread of the group may be destroyed while it runs, which ends the process by SIGABRT.
         closing = threading.Thread(target=distributed.destroy_process_group, daemon=True)
         closing.start()
-        closing.join(10)
+        closing.join(3 if failure else 30)  # others may be waiting in the middle of a collective
+        return not closing.is_alive()
 
     def lost(self, seconds: float) -> str:
         return self._watch.lost(seconds)

@@ -17,8 +17,11 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 class Group(Protocol):
     """The processes of a command, once they have joined."""
 
-    def leave(self, failure: str = "") -> None:
-        """Leave the others: when all are done, or at once with a `failure`, which ends them too."""
+    def leave(self, failure: str = "") -> bool:
+        """Leave the others: when all are done, or at once with a `failure`, which ends them too.
+
+        Returns whether everything is closed, so that Python may end as it always does.
+        """
 
     def lost(self, seconds: float) -> str:
         """Return which process was lost and how, as soon as that is known; "" if none is after some `seconds`."""
@@ -67,10 +70,9 @@ def set_group(group: Group) -> None:
     _joined[:] = [group]
 
 
-def leave(failure: str = "") -> None:
-    """Leave the group, if this process has joined one."""
-    if _joined:
-        _joined.pop().leave(failure)
+def leave(failure: str = "") -> bool:
+    """Leave the group, if this process has joined one; return whether everything is closed (see `Group.leave`)."""
+    return _joined.pop().leave(failure) if _joined else True
 
 
 def lost(seconds: float) -> str:
