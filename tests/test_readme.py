@@ -143,7 +143,7 @@ def test_python_of_a_document(code, workplace):
     exec(compile(code, "document", "exec"), {})
 
 
-OTHERS = r"make (demo|test)\b|(\.venv/bin/)?pip install |python benchmarks/|source |torchrun "
+OTHERS = r"make (demo|test)\b|(\.venv/bin/)?pip install |python benchmarks/|source |torchrun |accelerate launch "
 
 
 def test_other_commands_are_the_makefiles_or_git_and_pip():
