@@ -39,13 +39,6 @@ HELP = (
     *(f"data {command} --help" for command in ("prepare", "verify", "corrupt", "show")),
 )
 LAUNCHERS = {"--nproc_per_node", "--local_addr", "--rdzv_conf", "--max-restarts", "--cpu", "--signal"}
-    "--nproc_per_node",
-    "--local_addr",
-    "--rdzv_conf",
-    "--max-restarts",
-    "--cpu",
-    "--signal",
-}  # of launchers
 pages = pytest.mark.parametrize("page", TEXTS)
 
 
