@@ -176,7 +176,7 @@ def test_three_processes_train_as_one(tmp_path):
     start = build_start(head="linear")
     moved = max((first[name] - start[name]).abs().max() for name in first)
     apart = max((first[name] - second[name]).abs().max() for name in first)
-    assert apart < 0.002 * moved, (apart, moved)
+    assert apart < 0.01 * moved, (apart, moved)
     assert [(row.metric, row.count) for row in two.rows()[:3]] == [("top-1", 401), ("top-3", 401), ("top-5", 401)]
     assert two.rows()[0].value == pytest.approx(one.rows()[0].value, abs=0.01)
     logs = [[json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()] for run in (one, two)]
