@@ -1,9 +1,9 @@
 """Training from Python: the same as the command."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doublevit.data import source_at
 from doublevit.errors import UserError, unknown
@@ -12,6 +12,9 @@ from doublevit.jobs.model import Model
 from doublevit.jobs.open_model import load
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.recipes.recipe import flat, with_changes
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
 
 SHORT = {
     "data": "data.path",
@@ -44,6 +47,7 @@ def train(
     *,
     name: str | None = None,
     output: str | Path = "runs",
+    log: "Sequence[str | GeneralTracker]" = (),
     **changes: Any,
 ) -> Run:
     """Train by a recipe, as `doublevit train` does.
@@ -53,6 +57,9 @@ def train(
         data: a folder of class folders, or Tiny ImageNet's zip or folder; if not given, as the recipe says.
         name: of the run's folder; recipe and time if not given.
         output: the folder that holds all runs.
+        log: trackers that the run is logged to: tensorboard, wandb, mlflow, or objects of accelerate's class
+            `GeneralTracker`, such as your own. Nothing is sent anywhere, unless WANDB_MODE or MLFLOW_TRACKING_URI
+            says so.
         changes: other values of the recipe: epochs, lr, batch_size, optimizer, model, weights, seed, or any field by
             its dotted path with underscores for dots, as in model_cross_after=(9,).
 
@@ -74,7 +81,7 @@ def train(
     if data is not None:
         changes |= {"data": Path(data), "data_source": source_at(Path(data))}
     chosen = with_changes(chosen, _by_path(chosen, changes))
-    return Run(jobs.start(chosen, Path(output), name).run.path)
+    return Run(jobs.start(chosen, Path(output), name, log).run.path)
 
 
 def _by_path(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:

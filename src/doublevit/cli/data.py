@@ -3,19 +3,16 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from doublevit.augment import AugmentConfig
 from doublevit.cli.corrupted import corrupt, show_corruptions, verify_set
 from doublevit.cli.parse import RENAMED, asks_help, parse, with_source
 from doublevit.cli.terminal import say
 from doublevit.corrupted_sets.config import CorruptionConfig
-from doublevit.data import SOURCES, DataConfig, Dataset, load, verify
+from doublevit.data import SOURCES, DataConfig, load, verify
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
-
-if TYPE_CHECKING:
-    from doublevit.augment.policies import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,30 +104,19 @@ def _show(arguments: Sequence[str]) -> None:
     config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
     dataset = load(with_source(options.data, arguments))[options.split]
-    from doublevit.data.sheet import captioned_sheet, contact_sheet
+    from doublevit.data.sheet import contact_sheet
 
     if options.corruption:
         sheet = show_corruptions(dataset, options.index, config, options.data.cache)
     elif augment is None:
         sheet = contact_sheet(dataset, options.classes, options.images)
     else:
-        sheet = captioned_sheet(_with_views(dataset, augment, options))
+        from doublevit.jobs.sheet import views_sheet
+
+        sheet = views_sheet(dataset, augment, options.classes, options.images)
     with whole_file(options.output) as file:
         sheet.save(file, format="PNG")
     say(f"written: {options.output}")
-
-
-def _with_views(dataset: Dataset, augment: AugmentConfig, options: Show) -> "list[list[View]]":
-    """Return the first image of each of some classes, followed by views of it, with captions."""
-    from doublevit.augment.policies import described_views
-    from doublevit.data.sheet import first_of_classes
-
-    chosen = first_of_classes(dataset, options.classes)
-    images = dataset.images[chosen]
-    views = described_views(images, chosen, len(dataset), augment, options.images)
-    names = [dataset.class_names[label] for label in dataset.labels[chosen]]
-    originals = zip(images, names, strict=True)
-    return [[(image, [name]), *row] for (image, name), row in zip(originals, views, strict=True)]
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

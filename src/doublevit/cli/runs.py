@@ -54,6 +54,8 @@ class Start(DeviceOptions):
     """Name of the run's folder; if not given, recipe and time."""
     runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
     """Folder that holds all runs."""
+    log: tuple[str, ...] = ()
+    """Trackers that it is logged to: tensorboard, wandb (offline, unless WANDB_MODE says otherwise), mlflow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Resume(DeviceOptions):
     """Where the run's images lie now, if elsewhere."""
     accept_changed_data: bool = False
     """Go on although the training images are others now; every row will say so."""
+    log: tuple[str, ...] | None = None
+    """Trackers that it is logged to from here on (tensorboard, wandb, mlflow); if not given, those that it has."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -127,8 +131,9 @@ def _train(arguments: Sequence[str], command: str) -> "Trained":
 
     try:
         if isinstance(options, Resume):
-            return jobs.resume(options.resume, data_path=options.data, accept_changed_data=options.accept_changed_data)
-        return jobs.start(options.recipe, options.runs, options.name)
+            data, accept = options.data, options.accept_changed_data
+            return jobs.resume(options.resume, data_path=data, accept_changed_data=accept, log=options.log)
+        return jobs.start(options.recipe, options.runs, options.name, options.log)
     except Stopped as stopped:
         fail(f"stopped; everything is saved. Go on with: doublevit {command} --resume {stopped}", STOPPED)
 

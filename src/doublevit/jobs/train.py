@@ -13,6 +13,7 @@ from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.jobs.shared import made_by_first
+from doublevit.jobs.trackers import Trackers, require_known, tracked
 from doublevit.models.classifier import Classifier
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
@@ -26,13 +27,14 @@ from doublevit.training.summary import describe_batch, freeze_table, leak_warnin
 from doublevit.training.training import prepare
 
 
-def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
-    """Prepare data and model, make a run folder, and train in it.
+def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> Trained:
+    """Prepare data and model, make a run folder, and train in it; `log` names the trackers that it is logged to.
 
     Raises:
         UserError: data or weights cannot be loaded, or do not fit the recipe; no folder is made then.
         Stopped: the user asked for an end during training.
     """
+    require_known(log)
     _check_early(recipe, runs, name)
     recipe = with_absolute_paths(recipe)
     splits, model = load_data_and_model(recipe)
@@ -40,21 +42,25 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
-    return Trained(run, model, _train(recipe, run, model, splits))
+    return Trained(run, model, _train(recipe, run, model, splits, log))
 
 
-def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bool = False) -> Trained:
+def resume(
+    path: Path, *, data_path: Path | None = None, accept_changed_data: bool = False, log: Trackers | None = None
+) -> Trained:
     """Resume a run from its last checkpoint; a run that is trained to its end is left as it is.
 
     Args:
         path: the run's folder.
         data_path: where its images lie now, if elsewhere.
         accept_changed_data: go on although the training images are others now; every row will say so.
+        log: the trackers that it is logged to from here on; None: those that it has.
 
     Raises:
         UserError: there is no run, its data cannot be loaded, or they are others than it was begun with.
         Stopped: the user asked for an end during training.
     """
+    require_known(log or ())
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     recipe = with_data_at(recipe, data_path) if data_path else recipe
@@ -62,7 +68,7 @@ def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bo
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
-    return Trained(run, model, _train(recipe, run, model, splits))
+    return Trained(run, model, _train(recipe, run, model, splits, log))
 
 
 def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifier) -> None:
@@ -155,7 +161,9 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
     recipe.augment.check_size(height, width)
 
 
-def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> PredictionResult | None:
+def _train(
+    recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits, log: Trackers | None
+) -> PredictionResult | None:
     training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(model, recipe.train))
@@ -163,4 +171,5 @@ def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) ->
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
-    return loop.train(training, predict)
+    with tracked(training, recipe, log):
+        return loop.train(training, predict)

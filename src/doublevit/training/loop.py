@@ -60,7 +60,8 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
                 trained = meter.read()
                 _agree_on_buffers(training)
                 images = training.splits["val"]
-                validated = validate(training.model, images, training.dtype, after_batch=interrupt.check)
+                with training.log.validation():
+                    validated = validate(training.model, images, training.dtype, after_batch=interrupt.check)
                 _finish_epoch(training, done, trained, validated.predictions.correct(1))
         except Stopped:
             _save(training, done)
@@ -110,7 +111,8 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
     progress.say(f"loss {metrics['loss']:.3f} top-1 {metrics['top1']:.1%}")
     if training.accelerator.is_main_process:
         rates = sorted({group["lr"] for group in training.optimizer.param_groups})
-        training.run.log({"step": done.step, "loss": metrics["loss"], "learning_rates": rates})
+        entry = {"loss": metrics["loss"], "learning_rates": rates}
+        training.log.write(done, entry, metrics["images_per_second"])
 
 
 def _finish_epoch(training: Training, done: Progress, trained: dict[str, float | None], correct: np.ndarray) -> None:
@@ -131,7 +133,7 @@ def _finish_epoch(training: Training, done: Progress, trained: dict[str, float |
             "val_low": low,
             "val_high": high,
         }
-        training.run.log({"step": done.step, "epoch": done.epoch, **entry})
+        training.log.write(done, {"epoch": done.epoch, **entry}, trained["images_per_second"])
         console.print(
             f"epoch {done.epoch}/{training.config.epochs}: top-1 {top1:.1%} on val"
             f" (95 % interval {low:.1%} to {high:.1%}, n = {len(correct):,})"

@@ -22,6 +22,8 @@ from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
 from doublevit.runs.folder import RunFolder
 from doublevit.training.config import TrainConfig
+from doublevit.training.log import TrainingLog
+from doublevit.training.time_left import TimeLeft
 
 # Small batches are augmented several at once, since an operation costs the same few calls for 512 images of 64 x 64.
 PIXELS_AT_ONCE = 512 * 64 * 64
@@ -42,6 +44,7 @@ class Training:
     mixing: Mixing | None  # mixup or CutMix
     run: RunFolder
     seed: int
+    log: TrainingLog
 
     @property
     def per_epoch(self) -> int:
@@ -70,7 +73,22 @@ def prepare(
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
-    return Training(model, wrapped, optimizer, accelerator, splits, config, augment, augmentation, mixing, run, seed)
+    train, val = len(splits["train"]), len(splits["val"])
+    left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size), train, val)
+    return Training(
+        model=model,
+        wrapped=wrapped,
+        optimizer=optimizer,
+        accelerator=accelerator,
+        splits=splits,
+        config=config,
+        augment=augment,
+        augmentation=augmentation,
+        mixing=mixing,
+        run=run,
+        seed=seed,
+        log=TrainingLog(run, accelerator, left),
+    )
 
 
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
