@@ -9,6 +9,7 @@ import msgspec
 from doublevit import strict_json
 from doublevit.attacks.epsilons import format_epsilon
 from doublevit.data.identity import describe_subset
+from doublevit.models.config import ELSEWHERE
 from doublevit.models.top_k import Recorded, mention
 from doublevit.runs.conditions import Attack, Corruption, CorruptionMean, CorruptionSource, Speed, Transfer
 from doublevit.runs.row import Row
@@ -93,6 +94,15 @@ def describe_speed(row: Row) -> str:
     height, width = condition.image_size
     images = f"batches of {condition.batch_size:,} random images of {height} x {width} pixels"
     return f"{condition.device}, {images}, {row.precision}"
+
+
+def describe_network(model: Mapping[str, Any]) -> str:
+    """Describe a network, as in "vit-ti16 + vit-ti16@32, cross attention after 9 (residual), linear head"."""
+    branches = " + ".join(filter(None, [model["backbone"], model.get("coarse")]))
+    after = (model.get("cross") or {}).get("after") or []
+    cross = f", cross attention after {' and '.join(map(str, after))} ({model['cross']['fusion']})" if after else ""
+    head = "" if model["weights"] == ELSEWHERE else f", {model['head']} head"
+    return f"{branches}{cross}{head}"
 
 
 def describe_attention(top_k: Recorded) -> str:

@@ -15,6 +15,7 @@ from doublevit.cli.predict import export, predict, upgrade
 from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.serve import serve
+from doublevit.cli.status import status
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, fail_if_lost, say
 from doublevit.errors import UserError, unknown
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "transfer": transfer,
     "speed": speed,
     "errors": errors,
+    "status": status,
     "report": report,
     "tables": tables,
     "show": show,

@@ -30,7 +30,7 @@ CONTENTS = {
     "attacks": "what was broken by what, and images",
     "errors": "what is got wrong: classes, confusions, calibration, mistakes",
     "checkpoints": "weights",
-    "log.jsonl": "the course of training",
+    "log.jsonl": "the course of training; doublevit status tells it",
     "recipe.json": "what it takes to repeat it, with environment.json",
 }
 TRAINING_NAMES = {old: new for old, new in RENAMED.items() if new.startswith("--train.")}

@@ -22,9 +22,10 @@ from torch import nn
 from doublevit.errors import UserError
 from doublevit.files import require_space, whole_folder, write_text
 from doublevit.models.weights import fit_state, read_state
+from doublevit.runs.checkpoint_index import INDEX, read_index
 from doublevit.runs.conditions import CheckpointId
 
-WEIGHTS, STATE, INDEX = "model.safetensors", "state.pt", "index.json"
+WEIGHTS, STATE = "model.safetensors", "state.pt"
 
 
 @dataclasses.dataclass
@@ -57,7 +58,7 @@ def save(
     state = {"optimizer": optimizer.state_dict(), "progress": dataclasses.asdict(progress)}
     require_space(folder, _size(weights) + _size(state["optimizer"]["state"]), "a checkpoint")
     name = f"epoch-{progress.epoch:03d}-step-{progress.step:07d}"
-    index = _read_index(folder)
+    index = read_index(folder)
     if name not in index.values():  # left by a kill before the index named it: it may be in pieces
         shutil.rmtree(folder / name, ignore_errors=True)
     with _disk_errors(folder), whole_folder(folder / name) as part:
@@ -154,28 +155,15 @@ def epochs_of(folder: Path) -> int:
 
 def exists(folder: Path) -> bool:
     """Return whether there is a checkpoint to resume from."""
-    return "last" in _read_index(folder)
+    return "last" in read_index(folder)
 
 
 def _find(folder: Path, which: str) -> Path:
-    index = _read_index(folder)
+    index = read_index(folder)
     if which not in index:
         known = ", ".join(index) or "none at all: start the run again"
         raise UserError(f"{folder} has no {which} checkpoint; it has {known}")
     return folder / index[which]
-
-
-def _read_index(folder: Path) -> dict[str, str]:
-    path = folder / INDEX
-    try:
-        index = dict(json.loads(path.read_text())) if path.exists() else {}
-        if any(not isinstance(name, str) or Path(name).name != name for name in index.values()):
-            raise ValueError("expected plain names of folders")
-        return index
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); it should name a folder beside it as last and as best"
-        ) from error
 
 
 @contextlib.contextmanager

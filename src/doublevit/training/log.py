@@ -17,7 +17,7 @@ from doublevit.runs.trackers import START, Position
 from doublevit.training.time_left import TimeLeft
 
 KIB = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
-NOT_METRICS = ("step", "time")
+NOT_METRICS = ("step", "steps", "time")
 
 
 class TrainingLog:
@@ -30,16 +30,16 @@ class TrainingLog:
         self._run, self._accelerator, self._left = run, accelerator, left
 
     def write(self, done: Progress, entry: Mapping[str, Any], rate: float | None) -> None:
-        """Append an entry, with step, images per second, memory and the seconds that are left added to it."""
+        """Append an entry, with its step, the speed in images per second, memory and the time left added to it."""
         costs = {
             "images_per_second": rate,
             **memory(self._accelerator.device),
             "seconds_left": self._left.seconds(done.step, done.epoch, rate),
+            "val_seconds": self._left.val_seconds(rate),
+            "steps": self._left.steps,
             "time": time.time(),
         }
         whole = {"step": done.step, **entry, **costs}
-        if "epoch" in entry:
-            whole["val_seconds"] = self._left.validation
         self._run.log(whole)
         self._accelerator.log(numbers(whole), step=done.step, log_kwargs={})
 

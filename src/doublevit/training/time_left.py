@@ -19,13 +19,21 @@ class TimeLeft:
     val_images: int
     validation: float | None = None
 
-    def seconds(self, step: int, epoch: int, rate: float | None) -> float | None:
-        """Return the seconds that are left after `step` steps and `epoch` validations; None if the speed is unknown.
+    @property
+    def steps(self) -> int:
+        """The number of steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
 
-        `rate` is in training images per second.
-        """
-        if not rate:
+    def val_seconds(self, rate: float | None) -> float | None:
+        """Return the seconds that a validation takes, as far as known; `rate` is in training images per second."""
+        if self.validation is not None:
+            return self.validation
+        return FORWARD * self.val_images / rate if rate else None
+
+    def seconds(self, step: int, epoch: int, rate: float | None) -> float | None:
+        """Return the seconds that are left after `step` steps and `epoch` validations; None if the speed is unknown."""
+        validation = self.val_seconds(rate)
+        if not rate or validation is None:
             return None
-        images = (self.epochs - step / self.steps_per_epoch) * self.train_images
-        validation = FORWARD * self.val_images / rate if self.validation is None else self.validation
-        return max(0.0, images / rate) + (self.epochs - epoch) * validation
+        images = (self.steps - step) / self.steps_per_epoch * self.train_images
+        return images / rate + (self.epochs - epoch) * validation

@@ -7,7 +7,7 @@ from typing import Any
 
 from doublevit.analysis.comparison import Comparison
 from doublevit.analysis.costs import Costs
-from doublevit.analysis.descriptions import describe_attention
+from doublevit.analysis.descriptions import describe_attention, describe_network
 from doublevit.analysis.evaluated import Method
 from doublevit.models.config import ELSEWHERE
 from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, text_column
@@ -22,15 +22,6 @@ def run_table(comparison: Comparison) -> Table:
     rows = tuple((method_cell(method), *map(text_cell, _words(method))) for method in comparison.methods)
     groups = tuple(method.group for method in comparison.methods)
     return Table("runs", "What was run", tuple(map(text_column, RUN_HEADS)), rows, groups=groups)
-
-
-def network_words(model: Mapping[str, Any]) -> str:
-    """Describe a network, as in "vit-ti16 + vit-ti16@32, cross attention after 9 (residual), linear head"."""
-    branches = " + ".join(filter(None, [model["backbone"], model.get("coarse")]))
-    after = (model.get("cross") or {}).get("after") or []
-    cross = f", cross attention after {' and '.join(map(str, after))} ({model['cross']['fusion']})" if after else ""
-    head = "" if model["weights"] == ELSEWHERE else f", {model['head']} head"
-    return f"{branches}{cross}{head}"
 
 
 def untrained_words(recipe: Mapping[str, Any]) -> str:
@@ -49,7 +40,7 @@ def _words(method: Method) -> tuple[str, ...]:
     trained = f"{epochs}, {images}, {train['optimizer']}{frozen}" if train["epochs"] else untrained_words(recipe)
     augment = recipe["augment"]["policy"] if train["epochs"] else "-"
     seeds = " ".join(dict.fromkeys(str(member.recipe["seed"]) for member in method.members))
-    return network_words(model), weights, trained, augment, describe_attention(method.first.top_k), seeds
+    return describe_network(model), weights, trained, augment, describe_attention(method.first.top_k), seeds
 
 
 MILLION, GIGA = 1e6, 1e9
