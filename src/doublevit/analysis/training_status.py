@@ -30,8 +30,8 @@ class TrainingStatus:
     """Tells how far a training is; what its log does not say is None.
 
     `fraction` of all steps are made; `alive` if the process that trains seems to be at work; `ended` says why it is
-    not, if it could say so. `last_sign` is the time, as `time.time` gives it, when it last wrote something. Speed, memory
-    and `seconds_left` are those of the last entry; `losses` pairs of a step and its loss, the last ones.
+    not, if it could say so. `last_sign` is the time, as `time.time` gives it, when it last wrote something. Speed,
+    memory and `seconds_left` are those of the last entry; `losses` pairs of a step and its loss, the last ones.
     """
 
     epochs: int

@@ -17,12 +17,15 @@ from doublevit.recipes import from_dict
 from doublevit.report import plots
 from doublevit.report.figures import all_plots
 from doublevit.report.formats import FORMATS
+from doublevit.report.formats.markdown import markdown
 from doublevit.report.galleries import every_gallery
 from doublevit.report.page.build import build_page
 from doublevit.report.page.content import render
 from doublevit.report.plots.style import Plot
 from doublevit.report.table import Table
+from doublevit.report.tables import USUAL
 from doublevit.report.tables.every import every_table
+from doublevit.runs.trackers import read_trackers
 
 PAGE = "report.html"
 
@@ -42,6 +45,7 @@ def write_report(
     """Write the page of some runs or of a study, and, into the folder `files`, every table and plot by itself.
 
     Without `output`, the page of a single run or study goes into its folder, that of several into the current folder.
+    The page of a single run also goes to its trackers.
 
     Raises:
         UserError: runs cannot be read or compared, or a folder cannot be written to.
@@ -55,7 +59,21 @@ def write_report(
     page = build_page(comparison, tables, drawn, every_gallery(comparison, val, cache), remarks)
     write_text(output, render(page))
     written = _write_files(files, tables, drawn) if files else ()
-    return WrittenReport(output, page.remarks, written)
+    remarks = _log_to_trackers(paths[0], output, tables) if len(paths) == 1 else []
+    return WrittenReport(output, (*page.remarks, *remarks), written)
+
+
+def _log_to_trackers(run: Path, page: Path, tables: Mapping[str, Sequence[Table]]) -> list[str]:
+    """Give the page to the run's trackers, or its tables as text to those that have no artefacts; return remarks."""
+    try:
+        records = read_trackers(run)
+        if records:
+            from doublevit.training.trackers import log_report
+
+            log_report(run, records, page, "\n".join(markdown(table) for name in USUAL for table in tables[name]))
+    except (UserError, ImportError) as error:  # the page itself needs neither torch nor accelerate
+        return [f"the page was not given to the run's trackers ({error})"]
+    return []
 
 
 def _draw(comparison: Comparison, val: Dataset | None) -> list[Plot]:
