@@ -27,6 +27,7 @@ HELP = (
     "evaluate --help-attacks",
     "transfer --help",
     "speed --help",
+    "status --help",
     "predict --help",
     "export --help",
     "serve --help",
@@ -39,6 +40,7 @@ HELP = (
     *(f"data {command} --help" for command in ("prepare", "verify", "corrupt", "show")),
 )
 LAUNCHERS = {"--nproc_per_node", "--local_addr", "--rdzv_conf", "--max-restarts", "--cpu", "--signal"}
+VIEWERS = {"--logdir", "--backend-store-uri"}  # of TensorBoard and MLflow
 pages = pytest.mark.parametrize("page", TEXTS)
 
 
@@ -58,7 +60,7 @@ def options() -> set[str]:
 def test_options_that_a_page_names_exist(page, options):
     text = re.sub(r"```sh\n.*?```", "", TEXTS[page], flags=re.DOTALL)  # these run, in test_readme.py
     for option in re.findall(r"`[^`\n]*?(--[a-z][\w.-]*)", text):
-        assert option in options | LAUNCHERS, option
+        assert option in options | LAUNCHERS | VIEWERS, option
 
 
 @pages

@@ -11,7 +11,6 @@ from doublevit import strict_json
 from doublevit.analysis.status import find_runs, run_status, studies_in
 from doublevit.cli.parse import parse
 from doublevit.cli.terminal import out, say
-from doublevit.errors import UserError
 from doublevit.report.formats import print_tables
 from doublevit.report.tables.status import detail_table, next_command, status_table
 
@@ -40,9 +39,7 @@ def status(arguments: Sequence[str]) -> None:
     if options.format == "json":
         say(strict_json.pretty([strict_json.to_builtins(run) | {"next": next_command(run)} for run in runs]).strip())
         return
-    studies = [] if options.paths else studies_in(options.runs)
-    if not runs and not studies:
-        raise UserError(f"{options.runs} holds no runs")
+    studies = [study for path in options.paths or (options.runs,) for study in studies_in(path)]
     is_one = len(options.paths) == len(runs) == 1
     remark = f"Studies, which `doublevit status STUDY` tells: {', '.join(map(str, studies))}." if studies else ""
     print_tables([detail_table(runs[0]) if is_one else status_table(runs, remark)], out)
