@@ -39,7 +39,7 @@ class SafeTracker(GeneralTracker):
         self, tracker: GeneralTracker, record: TrackerRecord | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = tracker.name
-        self.works, self._tracker = True, tracker
+        self.works, self._started, self._tracker = True, False, tracker
         self._is_new, self.logged = record is None, record.logged if record else START
         self._environment = {key: value for key, value in (environment or {}).items() if key not in os.environ}
         super().__init__()
@@ -60,6 +60,7 @@ class SafeTracker(GeneralTracker):
 
     def start(self) -> None:
         self._try(self._tracker.start)
+        self._started = self.works
 
     def store_init_configuration(self, values: Hyperparameters) -> None:
         if self._is_new:
@@ -98,7 +99,8 @@ class SafeTracker(GeneralTracker):
             self._try(self._tracker.log, {name: text}, step=max(0, self.logged[0]))
 
     def finish(self) -> None:
-        self._try(self._tracker.finish)
+        if self._started:  # Ctrl-C may come before
+            self._try(self._tracker.finish)
 
     def _try(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> None:
         if not self.works:
