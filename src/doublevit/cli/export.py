@@ -19,7 +19,7 @@ ONNX_ONLY = ("opset", "precision", "layout", "verify", "split", "weights", "mode
 class Export:
     """Write a run's weights for doublevit, timm or Hugging Face's transformers, or a whole model as one ONNX file.
 
-    The first three make a folder with a card; ONNX makes a file that holds resizing and normalization too, of any model.
+    The first three make a folder with a card; ONNX makes a file that resizes and normalizes by itself, of any model.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -84,7 +84,5 @@ def _export_onnx(options: Export) -> None:
     print_tables([parity.table()], out)
     say(f"written: {table_path(path)}")
     if not parity.is_enough:
-        fail(
-            f"the file gives another first class on {len(parity.labels) - parity.same} images of {len(parity.labels)}",
-            1,
-        )
+        others = len(parity.labels) - parity.same
+        fail(f"the file gives another first class on {others} images of {len(parity.labels)}", 1)

@@ -17,7 +17,7 @@ from doublevit.cli.parse import parse
 from doublevit.cli.terminal import fail, out, say, warn
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
-from doublevit.jobs.onnx.file import is_onnx
+from doublevit.jobs.onnx.config import is_onnx
 from doublevit.jobs.options import DeviceOptions
 
 if TYPE_CHECKING:

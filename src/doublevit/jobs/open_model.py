@@ -1,4 +1,4 @@
-"""A `Model` by its name: a run, an exported folder or file, a network of timm or of Hugging Face, or a file of weights."""
+"""A `Model` by its name: a run, an export, a network of timm or of Hugging Face, or a file of weights."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 from doublevit.errors import UserError, first_line
 from doublevit.jobs.load import load_weights
 from doublevit.jobs.model import Model
-from doublevit.jobs.onnx.file import is_onnx
+from doublevit.jobs.onnx.config import is_onnx
 from doublevit.jobs.onnx.model import open_onnx
 from doublevit.jobs.wrap import wrap
 from doublevit.models.backbones import create, resolve

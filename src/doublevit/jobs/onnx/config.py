@@ -1,6 +1,7 @@
 """What an export to ONNX may be asked for. Nothing here imports torch."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from doublevit.errors import UserError
@@ -8,6 +9,12 @@ from doublevit.errors import UserError
 OPSETS = range(18, 24)
 """The versions of ONNX's operations that torch exports to, and its converter reaches."""
 OPSET = 20
+SUFFIX = ".onnx"
+
+
+def is_onnx(name: str | Path) -> bool:
+    """Return whether a name is that of an ONNX file."""
+    return Path(name).suffix.lower() == SUFFIX
 
 
 @dataclasses.dataclass(frozen=True)

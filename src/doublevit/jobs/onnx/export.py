@@ -18,7 +18,7 @@ from doublevit import __version__, strict_json
 from doublevit.errors import UserError, first_line
 from doublevit.files import require_space, whole_file
 from doublevit.jobs.model import Model
-from doublevit.jobs.onnx.config import OnnxConfig
+from doublevit.jobs.onnx.config import OnnxConfig, is_onnx
 from doublevit.jobs.onnx.file import (
     EXPORT,
     IMAGES,
@@ -27,7 +27,6 @@ from doublevit.jobs.onnx.file import (
     PROBABILITIES,
     ExportRecord,
     checksum_entry,
-    is_onnx,
 )
 from doublevit.jobs.onnx.network import onnx_package
 from doublevit.models.image_input import Geometry, ImageInput

@@ -23,7 +23,6 @@ from doublevit.runs.model_info import ModelInfo, parse_info
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-SUFFIX = ".onnx"
 EXPORT = "doublevit.export"  # the key of an `ExportRecord` in the metadata
 IMAGES, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
 PIXELS = "pixels"  # within the graph: images as the network sees them, float (N, 3, S, S) in [0, 1]
@@ -62,11 +61,6 @@ class OnnxFile:
         return logits, probabilities
 
 
-def is_onnx(name: str | Path) -> bool:
-    """Return whether a name is that of an ONNX file."""
-    return Path(name).suffix.lower() == SUFFIX
-
-
 def checksum_entry(body: bytes) -> bytes:
     """Return what is appended to the bytes of an ONNX file to seal them."""
     return HEAD + hashlib.sha256(body).hexdigest().encode()
@@ -82,7 +76,7 @@ def open_file(path: Path) -> OnnxFile:
         raise UserError(f"{path} does not exist: expected a file that doublevit export --format onnx wrote")
     runtime()
     checksum = _checksum(path)
-    session = start(path)
+    session = start(path, path)
     if checksum is None:
         _refuse_foreign(path, session)
     metadata = session.get_modelmeta().custom_metadata_map
@@ -108,7 +102,7 @@ def _checksum(path: Path) -> str | None:
     rest, length = hashlib.sha256(), path.stat().st_size - len(HEAD) - HEX_DIGITS
     with path.open("rb") as file:
         file.seek(max(length, 0))
-        if not file.read(len(HEAD)) == HEAD:
+        if file.read(len(HEAD)) != HEAD:
             return None
         found = file.read()
         file.seek(0)
@@ -145,14 +139,15 @@ def runtime() -> Any:
     return onnxruntime
 
 
-def start(model: Path | bytes, name: Path | None = None) -> "InferenceSession":
-    """Start onnxruntime on the CPU with a file, or the bytes of one, which errors then call `name`.
+def start(model: Path | bytes, name: Path) -> "InferenceSession":
+    """Start onnxruntime on the CPU with a file, or the bytes of one; errors call it `name`.
 
     Raises:
         UserError: it cannot be run.
     """
     options = runtime().SessionOptions()
     options.log_severity_level = 3  # errors; they are raised as well
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for decoding, or torch, too
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
     try:
         return runtime().InferenceSession(
@@ -160,8 +155,8 @@ def start(model: Path | bytes, name: Path | None = None) -> "InferenceSession":
         )
     except Exception as error:  # onnxruntime raises a dozen kinds
         raise UserError(
-            f"{name or model} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is"
-            " whole, with its weights inside it or in its own folder"
+            f"{name} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is whole,"
+            " with its weights inside it or in its own folder"
         ) from error
 
 

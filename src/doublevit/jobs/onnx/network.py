@@ -63,8 +63,8 @@ class OnnxNetwork(nn.Module):
 class OnnxClassifier(nn.Module):
     """Images (B, 3, H, W) of any size, float in [0, 1] or uint8 -> logits (B, classes), by an exported model.
 
-    Its graph is entered behind its own resizing, at the network's pixels, so that floats, as those of attacks are, reach
-    it unrounded; images are resized as for the network that was exported.
+    Its graph is entered behind its own resizing, at the network's pixels, so that floats, as those of attacks are,
+    reach it unrounded; images are resized as for the network that was exported.
     """
 
     def __init__(self, file: OnnxFile) -> None:
@@ -132,4 +132,4 @@ def open_foreign(path: Path) -> OnnxNetwork:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: expected an ONNX file")
-    return OnnxNetwork(start(path), path)
+    return OnnxNetwork(start(path, path), path)
