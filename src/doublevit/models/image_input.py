@@ -31,6 +31,8 @@ class ImageInput(nn.Module):
     passes are computed from them, and only for the pixels that the crop keeps.
     """
 
+    second: torch.Tensor | None
+
     def __init__(self, geometry: Geometry, layout: Layout = "nchw") -> None:
         super().__init__()
         self.geometry = geometry
@@ -116,9 +118,8 @@ def byte_weights(old: int, new: int, mode: str) -> torch.Tensor:
 
     torch rounds them to as many bits as the largest of them leaves 16-bit integers (UpSampleKernel.cpp).
     """
-    weights = F.interpolate(torch.eye(old, dtype=torch.float64)[None, None], (new, old), mode=mode, antialias=True)[
-        0, 0
-    ]
+    identity = torch.eye(old, dtype=torch.float64)[None, None]
+    weights = F.interpolate(identity, (new, old), mode=mode, antialias=True)[0, 0]
     largest, bits = weights.max().item(), 0
     while bits < PILLOW_BITS and 0.5 + largest * 2 ** (bits + 1) < 2**15:
         bits += 1

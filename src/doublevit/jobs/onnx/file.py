@@ -155,8 +155,8 @@ def start(model: Path | bytes, name: Path) -> "InferenceSession":
         )
     except Exception as error:  # onnxruntime raises a dozen kinds
         raise UserError(
-            f"{name} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is whole,"
-            " with its weights inside it or in its own folder"
+            f"{name} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is"
+            " whole, with its weights inside it or in its own folder"
         ) from error
 
 
