@@ -7,7 +7,8 @@
 `mix` makes images of mixed sizes in class folders: all of FOLDER (class folders of photos), and val images of TINY
 (Tiny ImageNet, unpacked) to make up the count, by turns as they are (JPEG, 64 x 64), as crops of odd sizes (33 to 63
 pixels a side, PNG) and enlarged to odd sizes (65 to 421 pixels a side, bicubic, JPEG). With `--only-tiny` photos of
-classes that Tiny ImageNet does not have are left out. `time` predicts the same files with both, decoding included, on all cores.
+classes that Tiny ImageNet does not have are left out. `time` predicts the same files with both, decoding included, on
+all cores.
 """
 
 import dataclasses

@@ -71,11 +71,11 @@ def test_images_of_any_size_are_resized_as_pillow_does(geometry):
 def model(tmp_path_factory: pytest.TempPathFactory) -> doublevit.Model:
     """A DoubleViT with cross and sparse attention, whose head is no longer zero."""
     folder = tmp_path_factory.mktemp("onnx")
-    run = doublevit.train("digits-double", epochs=0, name="double", output=folder, model_top_k="8")
+    model = doublevit.train("digits-double", epochs=0, name="double", output=folder, model_top_k="8").model
     torch.manual_seed(0)
-    for parameter in run.model.network.heads.parameters():
+    for parameter in model.network.heads.parameters():
         nn.init.normal_(parameter, std=0.3)
-    return run.model
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +180,15 @@ def test_parity_counts_by_hand():
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "timm", "accelerate", "safetensors", "foolbox", "onnx", "scipy", "sklearn"):
-    sys.modules[name] = None
+
+
+class Without:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "timm", "accelerate", "safetensors", "foolbox", "onnx", "scipy", "sklearn"):
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Without())
 from doublevit.cli import main
 main(sys.argv[1:])
 """
@@ -329,8 +336,9 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch, capfd):
         assert message in capfd.readouterr().err.replace("`opset`", "--opset").replace("`output`", "--output")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "model.onnx").write_bytes(b"")
+    random_image(np.random.default_rng(0)).save(tmp_path / "image.png")
     with pytest.raises(SystemExit):
-        main(["predict", str(tmp_path / "model.onnx"), str(Path(__file__).parent)])
+        main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "image.png")])
     assert "pip install 'doublevit[export]'" in capfd.readouterr().err
 
 

@@ -92,6 +92,8 @@ def _open(options: Predict) -> "Predictor":
     if is_onnx(options.source):
         from doublevit.jobs.onnx.predictor import OnnxPredictor
 
+        if options.device not in ("auto", "cpu"):
+            raise UserError(f"`device` {options.device}: ONNX files are computed on the cpu here")
         return OnnxPredictor.open(Path(options.source))
     from doublevit.device import this_process
     from doublevit.jobs.open_model import open_model
