@@ -41,7 +41,7 @@ def load_labeled(path: Path, side: int, prepare: Prepare, geometry: str, cache: 
     Raises:
         UserError: the folder is missing, empty or laid out otherwise, or a file cannot be read.
     """
-    root, entries, class_ids = _entries(path, split)
+    root, entries, class_ids = labeled_files(path, split)
     files = FolderFiles(root)
     listing = Listing(
         name=f"labeled-{root.resolve().name}",
@@ -57,8 +57,12 @@ def load_labeled(path: Path, side: int, prepare: Prepare, geometry: str, cache: 
     return store.open_store(store.prepare(listing, cache, skip_bad=False), listing.source)[SPLIT]
 
 
-def _entries(path: Path, split: str) -> tuple[Path, Entries, tuple[str, ...]]:
-    """The folder that file names are relative to, the files with their labels, and the classes."""
+def labeled_files(path: Path, split: str) -> tuple[Path, Entries, tuple[str, ...]]:
+    """Return the folder that file names are relative to, the files with their labels, and the classes.
+
+    Raises:
+        UserError: as `load_labeled`.
+    """
     if path.is_file() and path.suffix.lower() == ".csv":
         return _of_csv(path, path.parent)
     if not path.is_dir():
