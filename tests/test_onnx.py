@@ -21,6 +21,7 @@ from doublevit.errors import UserError
 from doublevit.jobs.onnx.config import OnnxConfig
 from doublevit.jobs.onnx.export import export_onnx
 from doublevit.jobs.onnx.file import EXPORT, checksum_entry, open_file
+from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.predictor import OnnxPredictor
 from doublevit.jobs.onnx.verify import Parity, verify
@@ -28,6 +29,7 @@ from doublevit.models.config import _SMALL_PIT
 from doublevit.models.image_input import Geometry, ImageInput
 from doublevit.models.preprocess import Resize
 from doublevit.runs.folder import METADATA, RunFolder
+from doublevit.serve import pictures
 
 SIZES = [(1, 1), (1, 9), (7, 3), (63, 65), (64, 64), (33, 97), (224, 224), (223, 501), (600, 350), (40, 900)]
 GEOMETRIES = {
@@ -133,7 +135,7 @@ def test_float16_of_bytes_last_by_another_opset(model, tmp_path, exported):
 
 
 @pytest.mark.slow
-def test_opened_as_a_model_it_takes_floats_unrounded_and_has_no_gradients(model, exported):
+def test_opened_as_a_model_it_takes_floats_unrounded_and_has_no_gradients(model, exported, tmp_path):
     again = doublevit.load(exported)
     assert again.classes == model.classes
     assert not has_gradients(again)
@@ -144,6 +146,10 @@ def test_opened_as_a_model_it_takes_floats_unrounded_and_has_no_gradients(model,
         assert not torch.allclose(again(floats), again((floats * 255).round() / 255), atol=2e-4, rtol=0)
     with pytest.raises(UserError, match="no gradients"):
         doublevit.attack(again, floats, [0, 1, 2], "pgd")
+    with pytest.raises(UserError, match="no gradients, which PGD follows"):  # as on the page of `serve`
+        pictures.attacked(again, np.zeros((32, 32, 3), np.uint8), 1, 3)
+    with pytest.raises(UserError, match="is an ONNX file already"):
+        export_onnx(again, tmp_path / "again.onnx", OnnxConfig())
 
 
 @pytest.mark.slow
@@ -161,6 +167,12 @@ def test_verified_on_images_of_mixed_sizes(model, exported, tmp_path):
     random_image(np.random.default_rng(0)).save(tmp_path / "photos" / "ten" / "1.png")
     with pytest.raises(UserError, match="does not know 1 of the classes"):
         verify(model, exported, str(tmp_path / "photos"))
+
+
+def test_a_part_that_is_not_there_is_told():
+    with pytest.raises(UserError, match="`split` test: expected one of train, val"):
+        mixed_images("digits", "test")
+    assert len(mixed_images("digits", "train")) > len(mixed_images("digits"))
 
 
 def test_parity_counts_by_hand():
@@ -294,7 +306,7 @@ def test_a_foreign_file_is_refused_by_name_and_judged_where_its_input_is_told(tm
     assert [each.label for each in model.predict(red, batch_size=5)] == ["red"] * 5
     with pytest.raises(UserError, match=r"pass `mean`"):
         doublevit.wrap(path)
-    with pytest.raises(UserError, match=r"16 x 16|cannot take images of 20 x 20"):
+    with pytest.raises(UserError, match=r"16 x 16|cannot take images of shape 2 x 3 x 20 x 20"):
         doublevit.wrap(path, mean=half, std=half, size=20)
     onnx.save(simple_graph(["N", 1, 16, 16]), path)
     with pytest.raises(UserError, match="expected one input of images"):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -63,6 +64,27 @@ def test_a_process_that_ended_with_an_error_is_quoted(lost):
     second, said = lost
     second.stop("no space left")
     assert "ended: no space left" in wait_for(said)
+
+
+def test_an_older_beat_never_replaces_the_one_that_says_why_it_ended():
+    slow = threading.Event()
+
+    beats: list[str] = []
+
+    class Store:
+        def set(self, key: str, beat: str) -> None:
+            if not slow.is_set():
+                slow.set()
+                time.sleep(4 * FAST)
+            beats.append(beat)
+
+    process = Watch(Store(), 0, 2, lambda line: None, FAST)
+    beating = threading.Thread(target=process._send)
+    beating.start()
+    slow.wait()
+    process.stop("no space")
+    beating.join()
+    assert json.loads(beats[-1])["ended"] == "no space"
 
 
 def test_a_killed_process_is_noticed_at_once(lost):

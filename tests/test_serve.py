@@ -23,10 +23,11 @@ from doublevit.models.attention_maps import attention_maps
 pytest.importorskip("fastapi")
 pytest.importorskip("gradio")
 from fastapi.testclient import TestClient
+from starlette.datastructures import UploadFile
 
 from doublevit.serve import pictures
 from doublevit.serve.api import make_api
-from doublevit.serve.gate import Gate
+from doublevit.serve.gate import Gate, _is_in
 from doublevit.serve.limits import FORMATS, Refused, decode_upload
 from doublevit.serve.metrics import Metrics
 from doublevit.serve.options import Limits, ServeOptions, is_loopback
@@ -252,6 +253,31 @@ def test_an_error_is_told_to_who_asked_and_the_next_is_answered(predictor, model
 
 def _raise(model: object) -> None:
     raise UserError("mine")
+
+
+def test_what_comes_after_the_end_is_refused(model):
+    predictor = Predictor("closed", model)
+    predictor.close()
+    with pytest.raises(Refused, match="being stopped"):
+        predictor.submit(PIXELS, 1)
+    with pytest.raises(Refused, match="being stopped"):
+        predictor.run(lambda model: None)
+
+
+def test_a_path_lies_in_a_folder_as_it_stands_and_unquoted(tmp_path):
+    quoted = str(tmp_path).replace("/", "%2F")
+    assert _is_in(f"{tmp_path}/a b.png", tmp_path)
+    assert _is_in(f"{tmp_path}/a%20b.png", tmp_path)
+    assert not _is_in(f"{tmp_path}/%2e%2e/a.png", tmp_path)
+    assert not _is_in(f"{quoted}/a.png", tmp_path)  # a folder of that name, elsewhere
+
+
+def test_files_of_a_form_are_closed(client, monkeypatch):
+    closed = []
+    close = UploadFile.close
+    monkeypatch.setattr(UploadFile, "close", lambda file: closed.append(file) or close(file))
+    assert client.post("/api/predict", files=[("images", b"no image")] * 2).status_code == 422
+    assert len(closed) == 2
 
 
 def test_more_requests_than_the_bound_are_told_to_come_back(client, predictor):

@@ -13,6 +13,7 @@ import pytest
 
 from doublevit.analysis.status import run_status
 from doublevit.cli import main
+from doublevit.files import folder_size
 from doublevit.corruptions.config import COMMON
 from doublevit.report.tables.status import duration, next_command
 from doublevit.runs.folder import RunFolder
@@ -214,6 +215,12 @@ def test_it_is_quick_and_needs_no_torch(tmp_path):
     assert not subprocess.run([sys.executable, "-c", code, tmp_path], check=False, capture_output=True).returncode
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5  # 0.7 s on an idle machine
+
+
+def test_files_that_go_while_they_are_counted_take_no_space(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"12345")
+    monkeypatch.setattr(os, "walk", lambda folder: [(str(folder), [], ["a", "deleted meanwhile"])])
+    assert folder_size(tmp_path) == 5
 
 
 @pytest.mark.parametrize(

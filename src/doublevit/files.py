@@ -74,6 +74,16 @@ def _umask() -> int:
     return mask
 
 
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder, also while others delete some of them; links are not followed."""
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(Path(root, name)).st_size
+    return size
+
+
 def write_text(path: Path, text: str) -> None:
     """Write or replace a small text file atomically."""
     with whole_file(path) as handle:

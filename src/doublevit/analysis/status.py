@@ -9,6 +9,7 @@ from doublevit.analysis.descriptions import describe_network
 from doublevit.analysis.training_status import Accuracy, TrainingStatus, training_status
 from doublevit.corruptions.config import COMMON, VALIDATION
 from doublevit.errors import UserError, first_line
+from doublevit.files import folder_size
 from doublevit.models.config import ELSEWHERE
 from doublevit.runs.checkpoint_index import read_index
 from doublevit.runs.conditions import Attack, Clean, Corruption, Speed, Transfer
@@ -173,9 +174,3 @@ def _checkpoints(run: RunFolder, index: dict[str, str]) -> Iterator[Checkpoint]:
     for name in dict.fromkeys(index.values()):
         which = tuple(key for key, value in index.items() if value == name)
         yield Checkpoint(which, name, folder_size(run.checkpoints / name))
-
-
-def folder_size(folder: Path) -> int:
-    """Return the bytes of all files in a folder; links are not followed."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(path.stat().st_size for path in files)

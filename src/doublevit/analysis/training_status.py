@@ -9,8 +9,8 @@ from typing import Any
 
 from doublevit.jsonl import read_lines
 from doublevit.runs.checkpoint_index import INDEX, read_index
+from doublevit.training.config import LOG_EVERY
 
-LOGGED_EVERY = 10  # steps between two entries of the log
 LEAST_PATIENCE, PATIENCE_AT_FIRST = 60.0, 600.0  # seconds without a sign of life; before the speed is known
 SHOWN_LOSSES = 5
 
@@ -130,7 +130,7 @@ def _patience(entries: Sequence[Mapping[str, Any]], batch_size: int) -> float:
     rate = _rate(last)
     if not rate:
         return PATIENCE_AT_FIRST
-    return LEAST_PATIENCE + 3 * (LOGGED_EVERY * batch_size / rate + (number(last, "val_seconds") or 0.0))
+    return LEAST_PATIENCE + 3 * (LOG_EVERY * batch_size / rate + (number(last, "val_seconds") or 0.0))
 
 
 def _rate(entry: Mapping[str, Any]) -> float | None:

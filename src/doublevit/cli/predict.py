@@ -21,7 +21,7 @@ from doublevit.jobs.onnx.config import is_onnx
 from doublevit.jobs.options import DeviceOptions
 
 if TYPE_CHECKING:
-    from doublevit.jobs.prediction import Prediction, Predictor
+    from doublevit.jobs.prediction import Prediction, Predicts
 
 NAMED = 10  # unreadable files that are named
 
@@ -87,7 +87,7 @@ def predict(arguments: Sequence[str]) -> None:
         fail(f"{len(unread)} of {len(files)} files cannot be read", 1)
 
 
-def _open(options: Predict) -> "Predictor":
+def _open(options: Predict) -> "Predicts":
     """Open the model; an ONNX file needs onnxruntime, and no torch."""
     if is_onnx(options.source):
         from doublevit.jobs.onnx.predictor import OnnxPredictor

@@ -42,8 +42,7 @@ def warn(line: str) -> None:
 def fail(line: str, code: int) -> NoReturn:
     """Print a line on standard error and exit; of several processes the first on each machine to end prints."""
     if launch.count() > 1:
-        for number in (signal.SIGINT, signal.SIGTERM):  # what started the processes stops them when one has ended
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_stops()
         lost = launch.lost(0) if code == STOPPED else ""
         if lost and "ended: stopped" not in lost:  # then it is no stop that all were asked for
             line, code = lost, 1
@@ -60,7 +59,12 @@ def fail(line: str, code: int) -> NoReturn:
 def fail_if_lost(error: Exception) -> None:
     """Exit with a line on the process that was lost, if an error says that one no longer answers."""
     if launch.count() > 1 and isinstance(error, RuntimeError) and _CONNECTION.search(str(error)):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_stops()
         if lost := launch.lost(LOST_SECONDS):
             fail(lost, 1)
+
+
+def _ignore_stops() -> None:
+    """End by ourselves from here on: what started the processes stops them when one has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

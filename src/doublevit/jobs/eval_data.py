@@ -1,9 +1,9 @@
 """The images that a model is evaluated on, from a path, arrays or a data set."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
 
+Part = TypeVar("Part")
 Data = str | Path | Dataset | tuple[Any, Any]
 """A folder of class folders, a CSV file or a flat folder with one, Tiny ImageNet, a `Dataset`, or (images, labels)."""
 
@@ -37,15 +38,20 @@ def load_for(model: Model, data: Data, split: str = "", cache: Path | None = Non
         return _from_arrays(model, *_pair(data))
     path, cache = Path(data), cache or DataConfig().cache
     if str(data) == "digits" and not path.exists():
-        return _of_split(load(DataConfig("digits")), split or "val")
+        return of_split(load(DataConfig("digits")), split or "val")
     if source_at(path) == "tiny-imagenet":
-        return _of_split(load(DataConfig("tiny-imagenet", path, cache=cache)), split or "val")
+        return of_split(load(DataConfig("tiny-imagenet", path, cache=cache)), split or "val")
     info = model.info
     geometry = f"{info.side} {info.crop} {info.squash} {info.interpolation if info.crop else ''}"
     return load_labeled(path, info.side, model.prepare, geometry, cache, split=split)
 
 
-def _of_split(splits: dict[str, Dataset], split: str) -> Dataset:
+def of_split(splits: Mapping[str, Part], split: str) -> Part:
+    """Return a part of a data set by its name.
+
+    Raises:
+        UserError: there is no such part.
+    """
     if split not in splits:
         raise UserError(f"`split` {split}: expected one of {', '.join(splits)}")
     return splits[split]

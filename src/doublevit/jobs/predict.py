@@ -9,7 +9,7 @@ from PIL.Image import Image
 from doublevit.data.decode import BadImage
 from doublevit.data.sheet import captioned_sheet
 from doublevit.errors import UserError
-from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, Predictor, Preparation
+from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, Predicts, Preparation
 from doublevit.jobs.read import files_in, read_batches
 from doublevit.progress import bar
 from doublevit.runs.model_info import ModelInfo
@@ -45,7 +45,7 @@ def find_files(names: Sequence[str], lines: Sequence[str] = ()) -> list[Path]:
 
 
 def predict_files(
-    model: Predictor,
+    model: Predicts,
     files: Sequence[Path],
     unread: dict[Path, str],
     top: int = TOP,

@@ -24,7 +24,7 @@ class Prediction:
     path: Path | None = None
 
 
-class Predictor(Protocol):
+class Predicts(Protocol):
     """A model as it is used on files: a `Model`, or an exported one that needs no torch."""
 
     @property

@@ -35,11 +35,6 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank() -> int:
-    """Return the index of this process among all."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def is_first_to_end() -> bool:
     """Return whether no process on this machine said why it ended before this one, which now has the word.
 

@@ -46,11 +46,12 @@ class Watch:
     interval: float = INTERVAL
 
     def __post_init__(self) -> None:
-        self.line = ""
+        self.line, self._ended = "", ""
         self._beat = Beat(0, socket.gethostname(), _kernel(), os.getpid())
         self._latest: dict[int, Beat] = {}
         self._missed = dict.fromkeys((rank for rank in range(self.world) if rank != self.rank), 0)
         self._idle = 0  # intervals since the last round
+        self._sending = threading.Lock()  # so that no older beat comes after the last one, which says how it ended
         self._lost, self._stopped = threading.Event(), threading.Event()
 
     def wait_for_all(self, seconds: float) -> list[int]:
@@ -76,7 +77,7 @@ class Watch:
     def stop(self, ended: str) -> None:
         """Stop watching, and tell the others why."""
         self._stopped.set()
-        self._beat = msgspec.structs.replace(self._beat, ended=ended)
+        self._ended = ended
         self._round(watch=False)
 
     def _round(self, *, watch: bool = True) -> None:
@@ -108,8 +109,9 @@ class Watch:
                 self._give_up(f"process 0 of {self.world}, or what started it on {host}, no longer answers")
 
     def _send(self) -> None:
-        self._beat = msgspec.structs.replace(self._beat, number=self._beat.number + 1)
-        self.store.set(str(self.rank), msgspec.json.encode(self._beat).decode())
+        with self._sending:
+            self._beat = msgspec.structs.replace(self._beat, number=self._beat.number + 1, ended=self._ended)
+            self.store.set(str(self.rank), msgspec.json.encode(self._beat).decode())
 
     def _look(self) -> None:
         for rank in self._missed:

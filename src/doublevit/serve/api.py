@@ -39,14 +39,17 @@ def make_api(predictors: Sequence[Predictor], limits: Limits, pool: ThreadPoolEx
         summary="The best classes of one image or several",
     )
     async def predict(request: Request) -> schema.PredictResponse:
-        asked, reads = await _parse(request, limits)
-        predictor = _chosen(predictors, asked.model)
+        loop = asyncio.get_running_loop()
 
         def prepared(read: Read) -> Any:
             return predictor.model.prepare(decode_upload(read(), limits))
 
-        loop = asyncio.get_running_loop()
-        pixels = await _each(lambda read: loop.run_in_executor(pool, prepared, read), reads)
+        try:
+            asked, reads = await _parse(request, limits)
+            predictor = _chosen(predictors, asked.model)
+            pixels = await _each(lambda read: loop.run_in_executor(pool, prepared, read), reads)
+        finally:
+            await request.close()  # deletes the files of a form
         answers = await _each(lambda image: asyncio.wrap_future(predictor.submit(image, asked.top)), pixels)
         return schema.PredictResponse(
             model=predictor.name, predictions=[prediction_of(predictor, answer) for answer in answers]

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from doublevit.files import folder_size
 from doublevit.progress import console
 from doublevit.serve.limits import Refused, too_large
 from doublevit.serve.metrics import Metrics
@@ -112,7 +113,7 @@ class Gate:
             raise Refused(403, "origin", "pages of other hosts may not use this server")
         path = scope["path"]
         if path in OWN or (self.uploads and (path in OF_PAGE or path.startswith(BELOW))):
-            if path == UPLOAD and self.uploads and _size(self.uploads) > UPLOADED_BYTES:
+            if path == UPLOAD and self.uploads and folder_size(self.uploads) > UPLOADED_BYTES:
                 raise Refused(503, "uploads", "the uploads of the last minutes fill their space; come back later")
             return
         if self.uploads and path.startswith(FILE) and _is_in(path.removeprefix(FILE), self.uploads):
@@ -215,9 +216,10 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 def _paths(value: Any) -> Iterable[str]:
-    """Yield every `path` and `url` in a JSON value, which Gradio takes for files."""
+    """Yield every `path` in a JSON value, which Gradio takes for a file, or for the address of one."""
     if isinstance(value, dict):
-        yield from (str(value[key]) for key in ("path",) if value.get(key) is not None)
+        if value.get("path") is not None:
+            yield str(value["path"])
         value = list(value.values())
     if isinstance(value, list):
         for each in value:
@@ -225,8 +227,8 @@ def _paths(value: Any) -> Iterable[str]:
 
 
 def _is_in(path: str, folder: Path) -> bool:
-    return "\0" not in path and Path(os.path.realpath(unquote(path))).is_relative_to(folder)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Return whether a path lies in a folder, as it stands and unquoted: who opens it may do either."""
+    ways = (path, unquote(path))
+    return not any("\0" in way for way in ways) and all(
+        Path(os.path.realpath(way)).is_relative_to(folder) for way in ways
+    )

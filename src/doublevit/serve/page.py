@@ -10,11 +10,11 @@ import numpy as np
 
 from doublevit.corruptions import COMMON, SEVERITIES, VALIDATION
 from doublevit.errors import UserError
+from doublevit.jobs.prediction import TOP
 from doublevit.serve import markup, pictures
 from doublevit.serve.limits import Refused, decode_upload
 from doublevit.serve.options import Limits
 from doublevit.serve.predictor import Predictor
-from doublevit.serve.schema import TOP
 
 CSS = Path(__file__).with_name("page.css")
 EMPTY = markup.text("Choose an image first.")

@@ -7,6 +7,7 @@ import torch
 
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.foolbox_hyperparameters import Pgd
+from doublevit.attacks.gradients import has_gradients
 from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.make import make_attack
@@ -82,7 +83,7 @@ def attacked(model: Model, pixels: np.ndarray, levels: float, top: int) -> Attac
     Raises:
         UserError: the model has no gradients.
     """
-    if not model.has_gradients:
+    if not has_gradients(model):
         raise UserError(f"{model.info.name} has no gradients, which PGD follows: open the model that it was made of")
     image = (_batch(pixels).float() / 255).to(model.device)
     (before,) = best_classes(model, image, top)

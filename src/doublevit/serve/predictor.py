@@ -62,6 +62,7 @@ class Predictor:
     ) -> None:
         self.name, self.model = name, model.eval()
         self._batch_size, self._on_batch = batch_size, on_batch
+        self._closing, self._closed = threading.Lock(), False
         self._queue: queue.Queue[_Image | _Task | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._work, name=f"predictor of {name}", daemon=True)
         self._thread.start()
@@ -75,7 +76,7 @@ class Predictor:
         """Ask for the `top` best classes of an image that is prepared for the model, uint8 (side, side, 3).
 
         Raises:
-            Refused: too many wait already.
+            Refused: too many wait already, or the predictor is closed.
         """
         future: Future[Answer] = Future()
         self._put(_Image(pixels, min(top, len(self.model.classes)), future))
@@ -85,22 +86,27 @@ class Predictor:
         """Call a function with the model in the thread, and return its result.
 
         Raises:
-            Refused: too many wait already.
+            Refused: too many wait already, or the predictor is closed.
         """
         future: Future[Result] = Future()
         self._put(_Task(function, future))
         return future.result()
 
     def close(self) -> None:
-        """End the thread after what waits now."""
+        """End the thread after what waits now; what comes later is refused, so that nobody waits for ever."""
+        with self._closing:
+            self._closed = True
         self._queue.put(None)
         self._thread.join()
 
     def _put(self, job: _Image | _Task) -> None:
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            raise Refused(503, "busy", f"{WAITING:,} images wait already; come back later") from None
+        with self._closing:
+            if self._closed:
+                raise Refused(503, "stopped", "the server is being stopped")
+            try:
+                self._queue.put_nowait(job)
+            except queue.Full:
+                raise Refused(503, "busy", f"{WAITING:,} images wait already; come back later") from None
 
     def _work(self) -> None:
         for batch, task in self._turns():

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TOP = 5
+from doublevit.jobs.prediction import TOP
 
 
 class PredictRequest(BaseModel):

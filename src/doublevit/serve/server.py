@@ -108,10 +108,10 @@ def running(models: Sequence[Model], options: ServeOptions, uploads: Path) -> It
         for model, name in zip(models, different_names(models), strict=True)
     ]
     with ThreadPoolExecutor(os.cpu_count() or 1, "decoder") as pool:
-        app = make_api(predictors, options.limits, pool, metrics)
-        if options.page:
-            _add_page(app, predictors, options, uploads, examples_of(options.models[0], uploads))
         try:
+            app = make_api(predictors, options.limits, pool, metrics)
+            if options.page:
+                _add_page(app, predictors, options, uploads, examples_of(options.models[0], uploads))
             yield Gate(app, names_of_host(options.host), options.limits, metrics, uploads if options.page else None)
         finally:
             for predictor in predictors:

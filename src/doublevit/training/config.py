@@ -7,6 +7,9 @@ import tyro
 
 from doublevit.errors import UserError
 
+LOG_EVERY = 10
+"""Steps between two entries of the log; a GPU waits for each."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:

@@ -21,7 +21,7 @@ NOT_METRICS = ("step", "steps", "time")
 
 
 class TrainingLog:
-    """Writes what is known of a training after some steps and after each epoch; only the first process calls it.
+    """Writes what is known of a training after some steps and after each epoch; only the first process writes.
 
     Trackers get the numbers of each entry that they do not have yet, through `Accelerator.log`.
     """

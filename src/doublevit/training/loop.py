@@ -18,12 +18,12 @@ from doublevit.runs import checkpoint
 from doublevit.runs.checkpoint import Progress
 from doublevit.runs.predictions import Predictions
 from doublevit.statistics import wilson_interval
+from doublevit.training.config import LOG_EVERY
 from doublevit.training.interrupt import Interrupt, Stopped
 from doublevit.training.step import Meter, diverged, train_step
 from doublevit.training.training import Training, epoch_batches
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
-LOG_EVERY = 10  # steps between two looks at the loss, each of which makes a GPU wait
 
 
 class Validated(Protocol):

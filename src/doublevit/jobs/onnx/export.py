@@ -22,13 +22,15 @@ from doublevit.jobs.onnx.config import OnnxConfig, is_onnx
 from doublevit.jobs.onnx.file import (
     EXPORT,
     IMAGES,
+    INSTALL,
     LOGITS,
     PIXELS,
     PROBABILITIES,
     ExportRecord,
     checksum_entry,
+    package,
 )
-from doublevit.jobs.onnx.network import onnx_package
+from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.models.image_input import Geometry, ImageInput
 from doublevit.models.preprocess import Normalize
 from doublevit.progress import console
@@ -71,31 +73,32 @@ def _halve(network: nn.Module) -> None:
 
 
 def export_onnx(model: Model, path: Path, config: OnnxConfig) -> None:
-    """Write a model with its preprocessing inside; nothing is left where it cannot be done.
+    """Write a model with its preprocessing inside; no file is left where it cannot be done.
 
     Raises:
-        UserError: the file exists, the network is too large or cannot be exported, or a package is not installed.
+        UserError: the file exists, the network is too large, cannot be exported or is an ONNX file itself, or a package
+            is not installed.
     """
     if not is_onnx(path):
         raise UserError(f"`output` {path}: expected a name that ends in .onnx")
     if path.exists():
         raise UserError(f"{path} exists; choose another `output`")
+    if any(isinstance(part, OnnxNetwork) for part in model.modules()):
+        raise UserError(f"{model.info.name} is an ONNX file already: export the model that it was made of")
+    onnx = package("onnx")
     exported = ExportedModel(model, config)
     size = sum(tensor.nbytes for tensor in exported.state_dict().values())
     if size > LARGEST:
         raise UserError(f"{model.info.name} has {size / 1e9:.1f} GB of weights: one ONNX file holds 2; try float16")
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path.parent, size, "the ONNX file")
-    onnx_package()
     with console.status(f"exporting {model.info.name}"):
         proto = _to_onnx(exported, config)
     _tidy(proto, len(model.classes), config)
     record = ExportRecord(
         checkpoint=model.checkpoint, opset=config.opset, precision=config.precision, layout=config.layout
     )
-    onnx_package().helper.set_model_props(
-        proto, {METADATA: model.info.to_json(), EXPORT: strict_json.encode(record).decode()}
-    )
+    onnx.helper.set_model_props(proto, {METADATA: model.info.to_json(), EXPORT: strict_json.encode(record).decode()})
     body = proto.SerializeToString()
     with whole_file(path) as file:
         file.write(body)
@@ -125,7 +128,7 @@ def _to_onnx(exported: ExportedModel, config: OnnxConfig) -> Any:
             )
             proto = program.model_proto
     except ImportError as error:
-        raise UserError(f"`format` onnx wants the package {error.name}: pip install 'doublevit[export]'") from error
+        raise UserError(f"`format` onnx wants the package {error.name}: {INSTALL}") from error
     except Exception as error:  # torch and onnxscript raise a dozen kinds, one around the other
         raise UserError(_reason(error)) from error
     found = {entry.domain: entry.version for entry in proto.opset_import}.get("")

@@ -5,8 +5,8 @@ finds it among the others, and the bytes before it are what it is of.
 """
 
 import dataclasses
-import functools
 import hashlib
+import importlib
 import os
 import re
 from pathlib import Path
@@ -54,10 +54,14 @@ class OnnxFile:
     digest: str
 
     def run(self, images: Any) -> tuple[Any, Any]:
-        """Compute logits and probabilities, float32 (N, classes), of images uint8 (N, H, W, 3) of one size."""
+        """Compute logits and probabilities, float32 (N, classes), of images uint8 (N, H, W, 3) of one size.
+
+        Raises:
+            UserError: see `compute`.
+        """
         if self.record.layout == "nchw":
             images = images.transpose(0, 3, 1, 2)
-        logits, probabilities = self.session.run([LOGITS, PROBABILITIES], {IMAGES: images})
+        logits, probabilities = compute(self.session, [LOGITS, PROBABILITIES], IMAGES, images, self.path)
         return logits, probabilities
 
 
@@ -74,7 +78,7 @@ def open_file(path: Path) -> OnnxFile:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: expected a file that doublevit export --format onnx wrote")
-    runtime()
+    package("onnxruntime")  # without it, nothing is read
     checksum = _checksum(path)
     session = start(path, path)
     if checksum is None:
@@ -83,9 +87,9 @@ def open_file(path: Path) -> OnnxFile:
     try:
         info = parse_info(metadata[METADATA], path)
         record = strict_json.decode(metadata[EXPORT], ExportRecord)
+    except UserError:
+        raise
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{path} does not say how it was exported ({error}): export it again") from error
     outputs = next((output.shape[-1] for output in session.get_outputs() if output.name == LOGITS), None)
     if outputs != len(info.class_ids):
@@ -126,17 +130,16 @@ def _refuse_foreign(path: Path, session: "InferenceSession") -> None:
     )
 
 
-def runtime() -> Any:
-    """Import onnxruntime.
+def package(name: Literal["onnx", "onnxruntime"]) -> Any:
+    """Import a package of the extra `export`.
 
     Raises:
         UserError: it is not installed.
     """
     try:
-        import onnxruntime
+        return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"ONNX files want the package onnxruntime: {INSTALL}") from error
-    return onnxruntime
+        raise UserError(f"ONNX files want the package {name} here: {INSTALL}") from error
 
 
 def start(model: Path | bytes, name: Path) -> "InferenceSession":
@@ -145,26 +148,35 @@ def start(model: Path | bytes, name: Path) -> "InferenceSession":
     Raises:
         UserError: it cannot be run.
     """
-    options = runtime().SessionOptions()
+    runtime = package("onnxruntime")
+    options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised as well
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for decoding, or torch, too
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
     try:
-        return runtime().InferenceSession(
+        return runtime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises a dozen kinds
         raise UserError(
-            f"{name} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is"
-            " whole, with its weights inside it or in its own folder"
+            f"{name} is no ONNX file that onnxruntime {runtime.__version__} can run ({_reason(error)}); expected one"
+            " that is whole, with its weights inside it or in its own folder"
         ) from error
 
 
-def reason(error: Exception) -> str:
+def compute(session: "InferenceSession", outputs: list[str], name: str, images: Any, path: str | Path) -> list[Any]:
+    """Compute some outputs of a graph for images, its input `name`; errors call it `path`.
+
+    Raises:
+        UserError: the graph cannot take them, or memory is short.
+    """
+    try:
+        return list(session.run(outputs, {name: images}))
+    except Exception as error:  # onnxruntime raises a dozen kinds, none of them Python's
+        shape = " x ".join(map(str, images.shape))
+        raise UserError(f"{path} cannot take images of shape {shape} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
     """Return the first line of what onnxruntime raised, without its codes."""
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", first_line(error))
-
-
-@functools.cache
-def _version() -> str:
-    return str(runtime().__version__)

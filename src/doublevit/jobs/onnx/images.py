@@ -13,6 +13,7 @@ from doublevit.data.identity import DatasetId
 from doublevit.data.labeled import labeled_files
 from doublevit.data.listing import Entries
 from doublevit.errors import UserError
+from doublevit.jobs.eval_data import of_split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ def mixed_images(data: str, split: str = "") -> MixedImages:
     """
     path = Path(data)
     if data == "digits" and not path.exists():
-        dataset = load(DataConfig("digits"))["val"]
+        dataset = of_split(load(DataConfig("digits")), split or "val")
         return MixedImages(
             np.asarray(dataset.labels),
             dataset.class_ids,
@@ -47,7 +48,8 @@ def mixed_images(data: str, split: str = "") -> MixedImages:
         )
     if source_at(path) == "tiny-imagenet":
         listing = LISTINGS["tiny-imagenet"](DataConfig("tiny-imagenet", path))
-        return _of_files(listing.splits["val"], listing.class_ids, listing.class_names, listing.source, listing.read)
+        entries = of_split(listing.splits, split or "val")
+        return _of_files(entries, listing.class_ids, listing.class_names, listing.source, listing.read)
     root, entries, class_ids = labeled_files(path, split)
     return _of_files(entries, class_ids, class_ids, f"images in {root}", FolderFiles(root).read)
 

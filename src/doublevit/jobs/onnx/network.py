@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from doublevit.errors import UserError
-from doublevit.jobs.onnx.file import IMAGES, INSTALL, LOGITS, PIXELS, OnnxFile, reason, start
+from doublevit.jobs.onnx.file import IMAGES, LOGITS, PIXELS, OnnxFile, compute, package, start
 from doublevit.models.preprocess import Resize
 
 if TYPE_CHECKING:
@@ -52,11 +52,7 @@ class OnnxNetwork(nn.Module):
         missing = (self.batch or 0) - len(pixels)
         if missing > 0:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
-        try:
-            logits = self.session.run([self.output], {self.input: pixels})[0]
-        except Exception as error:  # onnxruntime raises a dozen kinds, none of them Python's
-            found = " x ".join(map(str, pixels.shape[2:]))
-            raise UserError(f"{self.name} cannot take images of {found} pixels ({reason(error)})") from error
+        (logits,) = compute(self.session, [self.output], self.input, pixels, self.name)
         return np.asarray(logits, np.float32)[: len(logits) - max(missing, 0)]
 
 
@@ -85,7 +81,7 @@ def behind_input(path: Path) -> bytes:
     Raises:
         UserError: the package onnx is not installed.
     """
-    onnx = onnx_package()
+    onnx = package("onnx")
     model = onnx.load(path)
     graph, wanted, nodes = model.graph, {LOGITS}, []
     for node in reversed(graph.node):
@@ -109,19 +105,6 @@ def _inputs(node: Any) -> Iterator[str]:
     for attribute in node.attribute:
         for inner in attribute.g.node:
             yield from _inputs(inner)
-
-
-def onnx_package() -> Any:
-    """Import the package onnx.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise UserError(f"ONNX files want the package onnx here: {INSTALL}") from error
-    return onnx
 
 
 def open_foreign(path: Path) -> OnnxNetwork:

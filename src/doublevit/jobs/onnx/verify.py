@@ -37,7 +37,7 @@ class Parity:
 
     @property
     def same(self) -> int:
-        """Of how many images the first class is the same."""
+        """Number of images for which both give the same first class."""
         return int((self.logits.argmax(axis=1) == self.onnx_logits.argmax(axis=1)).sum())
 
     @property

@@ -5,8 +5,9 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 
-from doublevit.analysis.status import Measured, RunStatus, State, folder_size
+from doublevit.analysis.status import Measured, RunStatus, State
 from doublevit.analysis.training_status import Accuracy, TrainingStatus
+from doublevit.files import folder_size
 from doublevit.report.table import Cell, Column, Table, fraction_cell, text_cell, text_column
 
 HEADS = (
