@@ -158,7 +158,7 @@ def test_verified_on_images_of_mixed_sizes(model, exported, tmp_path):
         folder = tmp_path / "photos" / str(index % 4)
         folder.mkdir(parents=True, exist_ok=True)
         random_image(np.random.default_rng(index), (30 + 9 * index, 40)).save(folder / f"{index}.png")
-    parity = verify(model, exported, str(tmp_path / "photos"))
+    parity = verify(model, exported, mixed_images(str(tmp_path / "photos")))
     assert parity.same == 8
     assert np.abs(parity.onnx_logits - parity.logits).max() < 0.02  # of noise, where single levels may differ
     text = exported.with_suffix(".parity.md").read_text()
@@ -166,7 +166,7 @@ def test_verified_on_images_of_mixed_sizes(model, exported, tmp_path):
     (tmp_path / "photos" / "ten").mkdir()
     random_image(np.random.default_rng(0)).save(tmp_path / "photos" / "ten" / "1.png")
     with pytest.raises(UserError, match="does not know 1 of the classes"):
-        verify(model, exported, str(tmp_path / "photos"))
+        verify(model, exported, mixed_images(str(tmp_path / "photos")))
 
 
 def test_a_part_that_is_not_there_is_told():
@@ -347,6 +347,11 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch, capfd):
         with pytest.raises(SystemExit):
             main(["export", *arguments])
         assert message in capfd.readouterr().err.replace("`opset`", "--opset").replace("`output`", "--output")
+    path = tmp_path / "x.onnx"
+    with pytest.raises(SystemExit):
+        main(f"export timm:test_vit --weights none --format onnx --output {path} --verify {tmp_path}/none".split())
+    assert "none is no folder" in capfd.readouterr().err
+    assert not path.exists()  # told before the export
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "model.onnx").write_bytes(b"")
     random_image(np.random.default_rng(0)).save(tmp_path / "image.png")

@@ -13,8 +13,8 @@ import pytest
 
 from doublevit.analysis.status import run_status
 from doublevit.cli import main
-from doublevit.files import folder_size
 from doublevit.corruptions.config import COMMON
+from doublevit.files import folder_size
 from doublevit.report.tables.status import duration, next_command
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.study_record import StudyRecord, write_record

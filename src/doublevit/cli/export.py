@@ -70,17 +70,19 @@ def export(arguments: Sequence[str]) -> None:
 
 def _export_onnx(options: Export) -> None:
     from doublevit.jobs.onnx.export import export_onnx
+    from doublevit.jobs.onnx.images import mixed_images
     from doublevit.jobs.onnx.verify import table_path, verify
     from doublevit.jobs.open_model import open_model
     from doublevit.report.formats.terminal import print_tables
 
     path = options.output or (Path(options.run) if Path(options.run).is_dir() else Path()) / "model.onnx"
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
+    images = None if options.verify is None else mixed_images(options.verify, options.split)  # before it takes long
     export_onnx(model, path, OnnxConfig(options.opset, options.precision, options.layout))
     say(f"written: {path}")
-    if options.verify is None:
+    if images is None:
         return
-    parity = verify(model, path, options.verify, options.split)
+    parity = verify(model, path, images)
     print_tables([parity.table()], out)
     say(f"written: {table_path(path)}")
     if not parity.is_enough:

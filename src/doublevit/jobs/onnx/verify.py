@@ -11,7 +11,7 @@ from doublevit.files import write_text
 from doublevit.jobs.fit import class_indices
 from doublevit.jobs.model import Model
 from doublevit.jobs.onnx.file import OnnxFile, open_file
-from doublevit.jobs.onnx.images import MixedImages, mixed_images
+from doublevit.jobs.onnx.images import MixedImages
 from doublevit.progress import bar
 from doublevit.report.formats.markdown import markdown
 from doublevit.report.table import Cell, Column, Table, fraction_cell, number_cell, points_cell, text_cell, text_column
@@ -83,14 +83,13 @@ def _small(differences: np.ndarray) -> Cell:
     return Cell(f"{value:.2g}", value=value)
 
 
-def verify(model: Model, path: Path, data: str, split: str = "") -> Parity:
+def verify(model: Model, path: Path, images: MixedImages) -> Parity:
     """Compute logits of all images by a model and by its exported file, and write the table beside the file.
 
     Raises:
-        UserError: the images cannot be had, or the model does not know their classes; or the file cannot be opened.
+        UserError: the model does not know the images' classes, or the file cannot be opened.
     """
-    images, file = mixed_images(data, split), open_file(path)
-    indices = np.asarray(class_indices(model.info, images))
+    indices, file = np.asarray(class_indices(model.info, images)), open_file(path)
     labels = indices[images.labels]
     candidates = indices if model.info.model is None else np.arange(len(model.classes))
     torch_logits, logits, probabilities = _compute(model.cpu(), file, images)
