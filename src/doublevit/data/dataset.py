@@ -1,6 +1,8 @@
 """The data set as everything after decoding uses it: images, labels, class names, and their origin."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -104,3 +106,17 @@ class Dataset:
 
 Splits = dict[str, Dataset]
 """The data set's parts by name: "train" and "val"."""
+
+
+Part = TypeVar("Part")
+
+
+def of_split(splits: Mapping[str, Part], split: str) -> Part:
+    """Return a part of a data set by its name.
+
+    Raises:
+        UserError: there is no such part.
+    """
+    if split not in splits:
+        raise UserError(f"`split` {split}: expected one of {', '.join(splits)}")
+    return splits[split]

@@ -1,20 +1,19 @@
 """The images that a model is evaluated on, from a path, arrays or a data set."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from doublevit.data import DataConfig, load, source_at
-from doublevit.data.dataset import Dataset
+from doublevit.data.dataset import Dataset, of_split
 from doublevit.data.identity import DatasetId
 from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
 
-Part = TypeVar("Part")
 Data = str | Path | Dataset | tuple[Any, Any]
 """A folder of class folders, a CSV file or a flat folder with one, Tiny ImageNet, a `Dataset`, or (images, labels)."""
 
@@ -44,17 +43,6 @@ def load_for(model: Model, data: Data, split: str = "", cache: Path | None = Non
     info = model.info
     geometry = f"{info.side} {info.crop} {info.squash} {info.interpolation if info.crop else ''}"
     return load_labeled(path, info.side, model.prepare, geometry, cache, split=split)
-
-
-def of_split(splits: Mapping[str, Part], split: str) -> Part:
-    """Return a part of a data set by its name.
-
-    Raises:
-        UserError: there is no such part.
-    """
-    if split not in splits:
-        raise UserError(f"`split` {split}: expected one of {', '.join(splits)}")
-    return splits[split]
 
 
 def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:

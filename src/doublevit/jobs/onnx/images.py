@@ -8,12 +8,12 @@ import numpy as np
 
 from doublevit.data import LISTINGS, DataConfig, load, source_at
 from doublevit.data.archive import FolderFiles
+from doublevit.data.dataset import of_split
 from doublevit.data.decode import BadImage, decode
 from doublevit.data.identity import DatasetId
 from doublevit.data.labeled import labeled_files
 from doublevit.data.listing import Entries
 from doublevit.errors import UserError
-from doublevit.jobs.eval_data import of_split
 
 
 @dataclasses.dataclass(frozen=True)
