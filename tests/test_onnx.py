@@ -28,6 +28,7 @@ from doublevit.models.config import _SMALL_PIT
 from doublevit.models.image_input import Geometry, ImageInput
 from doublevit.models.preprocess import Resize
 from doublevit.runs.folder import METADATA, RunFolder
+from doublevit.serve import pictures
 
 SIZES = [(1, 1), (1, 9), (7, 3), (63, 65), (64, 64), (33, 97), (224, 224), (223, 501), (600, 350), (40, 900)]
 GEOMETRIES = {
@@ -144,6 +145,14 @@ def test_opened_as_a_model_it_takes_floats_unrounded_and_has_no_gradients(model,
         assert not torch.allclose(again(floats), again((floats * 255).round() / 255), atol=2e-4, rtol=0)
     with pytest.raises(UserError, match="no gradients"):
         doublevit.attack(again, floats, [0, 1, 2], "pgd")
+
+
+def test_on_the_page_it_names_what_a_graph_cannot_show(exported):
+    again, pixels = doublevit.load(exported), images(1, (32, 32))[0]
+    with pytest.raises(UserError, match="no gradients, which PGD follows: open the model that it was made of"):
+        pictures.attacked(again, pixels, 1, 3)
+    with pytest.raises(UserError, match="shows no attention: open the model that it was made of"):
+        pictures.attention_overlays(again, pixels)
 
 
 @pytest.mark.slow

@@ -45,11 +45,6 @@ class Model(nn.Module):
         """Where the model is."""
         return device_of(self.network)
 
-    @property
-    def has_gradients(self) -> bool:
-        """Whether logits can be differentiated by pixels, as PGD does; a network may say that its cannot."""
-        return bool(getattr(self.network, "has_gradients", True))
-
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network(images)
 

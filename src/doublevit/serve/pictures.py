@@ -7,6 +7,7 @@ import torch
 
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.foolbox_hyperparameters import Pgd
+from doublevit.attacks.gradients import has_gradients
 from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.attacks.interface import Samples
 from doublevit.attacks.make import make_attack
@@ -51,6 +52,8 @@ def attention_overlays(model: Model, pixels: np.ndarray) -> list[tuple[str, np.n
     Raises:
         UserError: the network has no attention that lies over the image.
     """
+    if not has_gradients(model):
+        raise UserError(f"{model.info.name} runs as a whole and shows no attention: open the model that it was made of")
     if not has_maps(model.network):
         raise UserError(
             f"{model.info.name} has no attention that can be laid over an image, as ViT, DeiT, PiT and DoubleViT have"
@@ -82,7 +85,7 @@ def attacked(model: Model, pixels: np.ndarray, levels: float, top: int) -> Attac
     Raises:
         UserError: the model has no gradients.
     """
-    if not model.has_gradients:
+    if not has_gradients(model):
         raise UserError(f"{model.info.name} has no gradients, which PGD follows: open the model that it was made of")
     image = (_batch(pixels).float() / 255).to(model.device)
     (before,) = best_classes(model, image, top)
