@@ -152,6 +152,14 @@ def test_opened_as_a_model_it_takes_floats_unrounded_and_has_no_gradients(model,
         export_onnx(again, tmp_path / "again.onnx", OnnxConfig())
 
 
+def test_on_the_page_it_names_what_a_graph_cannot_show(exported):
+    again, pixels = doublevit.load(exported), images(1, (32, 32))[0]
+    with pytest.raises(UserError, match="no gradients, which PGD follows: open the model that it was made of"):
+        pictures.attacked(again, pixels, 1, 3)
+    with pytest.raises(UserError, match="shows no attention: open the model that it was made of"):
+        pictures.attention_overlays(again, pixels)
+
+
 @pytest.mark.slow
 def test_verified_on_images_of_mixed_sizes(model, exported, tmp_path):
     for index in range(8):

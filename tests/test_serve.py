@@ -25,7 +25,7 @@ pytest.importorskip("gradio")
 from fastapi.testclient import TestClient
 from starlette.datastructures import UploadFile
 
-from doublevit.serve import pictures
+from doublevit.serve import markup, pictures
 from doublevit.serve.api import make_api
 from doublevit.serve.gate import Gate, _is_in
 from doublevit.serve.limits import FORMATS, Refused, decode_upload
@@ -413,9 +413,14 @@ def test_loopback():
     assert names_of_host("0.0.0.0") is None
 
 
+def test_page_and_predict_round_alike():
+    for value in (0.0258, 0.01949, 0.99996, 0.0):
+        assert markup.percent(value).replace(" ", "") == f"{value:.1%}"
+
+
 def test_two_models_want_the_same_classes(model):
     other = doublevit.wrap(timm.create_model("test_vit", num_classes=3), classes=["cat", "dog", "fly"])
-    with pytest.raises(UserError, match="is one of one model only"):
+    with pytest.raises(UserError, match="only one of them has the class"):
         require_same_classes([model, other])
     require_same_classes([model, model])
     assert different_names([model, model]) == [f"{model.info.name} (1)", f"{model.info.name} (2)"]

@@ -226,14 +226,14 @@ def test_upload_answer_attention_corruption_attack(tab, picture, digits_run):
     titles = tab.locator("#attention-result figcaption").all_inner_texts()
     assert titles[:3] == ["image", "rollout, fine patches", "rollout, coarse patches"]
     tab.get_by_role("tab", name="Corruption").click()
-    tab.get_by_role("button", name="Corrupt").click()
+    tab.get_by_role("button", name="Corrupt image").click()
     tab.wait_for_selector("#corruption-result figure")
     assert tab.locator("#corruption-result figcaption").all_inner_texts() == ["image", "fog, severity 3"]
     assert len(names(tab, "#corruption-result")) == 10
     tab.get_by_role("tab", name="Attack").click()
-    tab.get_by_role("button", name="Attack", exact=True).click()
+    tab.get_by_role("button", name="Attack image").click()
     tab.wait_for_selector("#attack-result figure")
-    assert "no pixel moved by more than 1/255 at 32 x 32 pixels" in tab.inner_text("#attack-result")
+    assert "no pixel changes by more than 1/255 at 32 x 32 pixels" in tab.inner_text("#attack-result")
     tab.get_by_role("button", name="Find the smallest epsilon").click()
     tab.wait_for_function("!document.querySelector('#attack-result').innerText.includes(' 1/255 ')")
     assert all(image.get_attribute("alt") for image in tab.locator("figure img").all())

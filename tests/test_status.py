@@ -14,6 +14,7 @@ import pytest
 from doublevit.analysis.status import run_status
 from doublevit.cli import main
 from doublevit.corruptions.config import COMMON
+from doublevit.data.identity import DatasetId
 from doublevit.files import folder_size
 from doublevit.report.tables.status import duration, next_command
 from doublevit.runs.folder import RunFolder
@@ -96,7 +97,7 @@ def test_a_stopped_training_says_so_at_once_and_why(tmp_path, capsys):
     assert "stopped 3/5, 44%, 3 h 2 min ago" in text
     one = printed([str(tmp_path / "ctrl-c")], capsys)
     assert f"next doublevit run --resume {tmp_path / 'ctrl-c'}" in one
-    assert one.startswith("ctrl-c what is")
+    assert one.startswith("ctrl-c property value")
     assert "last losses 2.980 at step 10, 2.580 at step 210, 2.560 at step 220" in one
     assert "speed 32.0 images/s" in one
     assert "most memory 1.50 GB of the process" in one
@@ -125,6 +126,18 @@ def test_a_run_says_what_of_its_present_weights_was_measured(tmp_path, capsys):
     measure(run, right(20), pgd(1 / 255), checkpoint=present)
     assert "evaluated 75.0 70.0 clean, corruptions 15/15 cells, pgd" in printed(["--runs", str(tmp_path)], capsys)
     assert next_command(run_status(run.path)) == f"doublevit report {run.path}"
+
+
+def test_a_folder_of_results_names_its_images_and_asks_for_no_weights(tmp_path, capsys):
+    run = make_run(tmp_path, "judged", train__epochs=0)  # as `doublevit evaluate timm:NAME --data PATH` leaves it
+    images = DatasetId(source="images in photos", checksum="0" * 8, split="all", subset=None, skipped=0)
+    measure(run, right(150), dataset=images)
+    status = run_status(run.path)
+    assert (status.state, status.data) == ("evaluated", "photos")
+    assert next_command(status) == f"doublevit report {run.path}"
+    text = printed([str(run.path)], capsys)
+    assert "data photos" in text
+    assert " kB " in text
 
 
 DAMAGE = {

@@ -89,4 +89,10 @@ class _Rate(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:,.0f} {self.unit}/s")
+        rate = task.finished_speed or task.speed or _mean_rate(task)
+        return Text(f"{rate:,.0f} {self.unit}/s" if rate >= 10 or not rate else f"{rate:.1f} {self.unit}/s")
+
+
+def _mean_rate(task: Task) -> float:
+    """Return units per second since the start: rich knows no rate of a bar that advanced only once."""
+    return task.completed / task.elapsed if task.elapsed else 0.0

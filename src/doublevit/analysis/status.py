@@ -120,7 +120,7 @@ def _read(run: RunFolder, name: str) -> RunStatus:
         name=name,
         state=_state(training, measured, recipe["model"]["weights"]),
         model=describe_network(recipe["model"]),
-        data=_describe_data(recipe["data"]),
+        data=_describe_data(recipe["data"]) if training.epochs or index else _evaluated_data(rows),
         training=training if training.epochs else None,
         top1=_top1(rows) or training.last,
         measured=measured,
@@ -144,6 +144,12 @@ def _state(training: TrainingStatus, measured: Measured, weights: str) -> State:
 def _describe_data(data: Mapping[str, Any]) -> str:
     name = Path(data["path"]).name if data["path"] else str(data["source"])
     return f"{name}, {data['per_class']:,} a class" if data["per_class"] else name
+
+
+def _evaluated_data(rows: Sequence[Row]) -> str:
+    """Describe the images of a folder that only holds results: its recipe trained on none."""
+    names = (row.dataset.source.removeprefix("images in ") for row in rows if row.dataset)
+    return ", ".join(dict.fromkeys(names))
 
 
 def _measured(rows: Sequence[Row]) -> Measured:

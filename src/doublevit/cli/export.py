@@ -25,7 +25,8 @@ class Export:
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """The run's folder; for onnx any model, as `doublevit predict` takes them."""
     output: Path | None = None
-    """The folder to write, to be made; for onnx the file, model.onnx in the run's folder if not given."""
+    """The folder to write, to be made; for onnx the file, model.onnx in the run's folder, or in
+    the working directory for other models, if not given."""
     format: Literal["doublevit", "timm", "hf", "onnx"] = "doublevit"
     """doublevit: any run, for doublevit.load; timm: one network with a linear head; hf: a ViT or DeiT; onnx: any."""
     checkpoint: Literal["last", "best"] = "last"

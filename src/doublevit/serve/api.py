@@ -149,7 +149,12 @@ def _checked(fields: Any) -> schema.PredictRequest:
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the body"
-        raise Refused(422, "fields", f"{place:.100}: {first['msg']}") from error
+        raise Refused(422, "fields", f"{place:.100}: {_reason(first)}") from error
+
+
+def _reason(error: Any) -> str:
+    """Return what is wrong with a field; of the commonest mistake, a form without files, in plain words."""
+    return "expected at least one image, found none" if error["type"] == "too_short" else str(error["msg"])
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -23,8 +22,8 @@ def bars(model: Model, answer: Answer) -> str:
 
 
 def percent(value: float) -> str:
-    """Write a probability, rounded down: no 100 % that is not quite."""
-    return f"{math.floor(value * 1000) / 10:.1f} %"
+    """Write a probability as `doublevit predict` rounds it."""
+    return f"{100 * value:.1f} %"
 
 
 def name_of(model: Model, answer: Answer) -> str:

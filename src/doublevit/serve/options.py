@@ -53,8 +53,8 @@ class ServeOptions(DeviceOptions):
     """
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [MODEL]")]
-    """A run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file of weights with --model; a
-    second one, of the same classes, is shown beside the first."""
+    """A run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file of weights with --model;
+    a second one, of the same classes, is shown beside the first."""
     host: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 lets everyone in who reaches this machine."""
     port: int = 7860

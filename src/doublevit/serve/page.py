@@ -18,6 +18,11 @@ from doublevit.serve.predictor import Predictor
 
 CSS = Path(__file__).with_name("page.css")
 EMPTY = markup.text("Choose an image first.")
+ATTENTION_TEXT = "Where the network looks: attention rollout through all layers, and single layers. Brighter is more."
+ATTACK_TEXT = (
+    f"PGD ({pictures.STEPS} steps, Linf) changes every color of every pixel by at most epsilon, to make another class"
+    " the first."
+)
 MINUTES = 10
 """How long an uploaded image is kept."""
 
@@ -67,7 +72,7 @@ class Panels:
 
     def _attention(self, predictor: Predictor, pixels: np.ndarray) -> str:
         overlays = predictor.run(lambda model: pictures.attention_overlays(model, pixels))
-        shown = [markup.figure(pixels, "The image as the network gets it", "image")]
+        shown = [_input_figure(pixels)]
         shown += [markup.figure(image, f"Attention over the image: {title}", title) for title, image in overlays]
         return markup.figures(shown)
 
@@ -77,7 +82,7 @@ class Panels:
         before, after = (markup.bars(predictor.model, answer.result()) for answer in answers)
         return markup.figures(
             [
-                markup.figure(pixels, "The image as the network gets it", "image", before),
+                _input_figure(pixels, before),
                 markup.figure(image, f"The image under {plain}", f"{plain}, severity {severity}", after),
             ]
         )
@@ -92,7 +97,7 @@ class Panels:
         )
         model = predictor.model
         shown = [
-            markup.figure(pixels, "The image as the network gets it", "image", markup.bars(model, found.before)),
+            _input_figure(pixels, markup.bars(model, found.before)),
             markup.figure(found.image, "The image after the attack", "attacked", markup.bars(model, found.after)),
             markup.figure(found.difference, "What the attack added, amplified", f"{found.caption} (gray: none)"),
         ]
@@ -105,9 +110,15 @@ def _outcome(predictor: Predictor, found: pictures.Attacked, *, searched: bool) 
     after, side = markup.name_of(predictor.model, found.after), predictor.model.info.side
     where = f"at {side} x {side} pixels"
     if not found.fooled:
-        return f"Not fooled: no pixel moved by more than {size} {where}, and the answer stays {after}."
-    least = "The least that fools it" if searched else "Fooled"
-    return f"{least}: no pixel moved by more than {size} {where}, and the answer is {after}."
+        return f"Not fooled: no pixel changes by more than {size} {where}, and the answer stays {after}."
+    found_by = "Smallest epsilon found that fools it" if searched else "Fooled"
+    return f"{found_by}: no pixel changes by more than {size} {where}, and the answer is {after}."
+
+
+def _input_figure(pixels: np.ndarray, below: str = "") -> str:
+    """Show the network's input: resized, and cropped where it was not square."""
+    side = f"{pixels.shape[1]} x {pixels.shape[0]}"
+    return markup.figure(pixels, "The image as the network gets it", f"input, {side}", below)
 
 
 def _shown(show: Callable[[Predictor, np.ndarray], str], predictor: Predictor, pixels: np.ndarray) -> str:
@@ -192,19 +203,19 @@ def _tabs(image: gr.Image, panels: Panels) -> list[gr.HTML]:
     """Make a tab for each question, and return where their answers go."""
     with gr.Tabs():
         with gr.Tab("Attention"):
-            gr.HTML(markup.text("Where the network looks: attention rollout through all layers, and single layers."))
+            gr.HTML(markup.text(ATTENTION_TEXT))
             attend, attention = gr.Button("Show attention", variant="primary"), _output("attention")
         with gr.Tab("Corruption"):
             with gr.Row():
                 choices = [(name.replace("_", " "), name) for name in (*COMMON, *VALIDATION)]
                 name = gr.Dropdown(choices, value="fog", label="Corruption")
                 severity = gr.Slider(SEVERITIES[0], SEVERITIES[-1], 3, step=1, label="Severity", buttons=[])
-            spoil, corruption = gr.Button("Corrupt", variant="primary"), _output("corruption")
+            spoil, corruption = gr.Button("Corrupt image", variant="primary"), _output("corruption")
         with gr.Tab("Attack"):
-            gr.HTML(markup.text(f"PGD, {pictures.STEPS} steps: how little noise it takes to change the answer."))
-            levels = gr.Slider(0.1, 8, 1, step=0.1, label="Epsilon, in 255ths of the pixel range", buttons=[])
+            gr.HTML(markup.text(ATTACK_TEXT))
+            levels = gr.Slider(0.1, 8, 1, step=0.1, label="Epsilon, in units of 1/255", buttons=[])
             with gr.Row():
-                strike = gr.Button("Attack", variant="primary")
+                strike = gr.Button("Attack image", variant="primary")
                 search = gr.Button("Find the smallest epsilon")
             attack = _output("attack")
     attend.click(panels.attention, image, attention)

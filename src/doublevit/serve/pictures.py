@@ -52,6 +52,8 @@ def attention_overlays(model: Model, pixels: np.ndarray) -> list[tuple[str, np.n
     Raises:
         UserError: the network has no attention that lies over the image.
     """
+    if not has_gradients(model):
+        raise UserError(f"{model.info.name} runs as a whole and shows no attention: open the model that it was made of")
     if not has_maps(model.network):
         raise UserError(
             f"{model.info.name} has no attention that can be laid over an image, as ViT, DeiT, PiT and DoubleViT have"

@@ -41,8 +41,8 @@ def require_same_classes(models: Sequence[Model]) -> None:
         if set(first.class_ids) != set(other.class_ids):
             strange = sorted(set(first.class_ids) ^ set(other.class_ids))[0]
             raise UserError(
-                f"{first.name} has {len(first.class_ids):,} classes and {other.name} {len(other.class_ids):,}, and"
-                f" {strange!r} is one of one model only: to compare two, expected the same classes"
+                f"expected two models of the same classes, found {len(first.class_ids):,} classes of {first.name} and"
+                f" {len(other.class_ids):,} of {other.name}; for example, only one of them has the class {strange!r}"
             )
 
 

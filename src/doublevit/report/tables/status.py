@@ -12,12 +12,13 @@ from doublevit.report.table import Cell, Column, Table, fraction_cell, text_cell
 
 HEADS = (
     *map(text_column, ("run", "model", "data", "state")),
-    Column("top-1 on val", "top1"),
+    Column("top-1", "top1"),
     Column("best", "best_top1"),
     *map(text_column, ("measured", "trackers")),
 )
 CAPTION = (
-    "Top-1: of the last weights, in percent, with its 95 % interval; best: of the best epoch, which it was chosen by."
+    "Top-1: of the last weights, in percent, with its 95 % interval, on the validation images or on those that a model"
+    " was evaluated on; best: of the best epoch, which was chosen by it."
 )
 NONE = Cell("-")
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -32,12 +33,13 @@ def status_table(runs: Sequence[RunStatus], remarks: str = "") -> Table:
 def detail_table(run: RunStatus) -> Table:
     """Return everything that is known of one run, a row for each fact."""
     rows = tuple((text_cell(name), text_cell(value)) for name, value in _facts(run) if value)
-    return Table("status", run.name, (text_column("what"), text_column("is", "value")), rows)
+    return Table("status", run.name, (text_column("property"), text_column("value")), rows)
 
 
 def next_command(run: RunStatus) -> str:
     """Return the command that goes on with a run."""
-    command, options = _next(run.state, run.measured)
+    holds_weights = bool(run.checkpoints) or run.training is not None
+    command, options = _next(run.state, run.measured) if holds_weights or run.problem else ("report", "")
     return " ".join(filter(None, ["doublevit", command, shlex.quote(str(run.path)), options]))
 
 
@@ -121,7 +123,7 @@ def _facts(run: RunStatus) -> Iterator[tuple[str, str]]:
     yield "model", run.model
     yield "data", run.data
     yield "state", _state(run)
-    yield "top-1 on val", _words(run.top1)
+    yield "top-1", _words(run.top1)
     yield "best", _words(best)
     yield from _training_facts(run.training)
     yield "measured", _measured(run.measured)
@@ -150,4 +152,6 @@ def _words(accuracy: Accuracy | None) -> str:
 
 
 def _size(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:,.0f} kB"
     return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
