@@ -31,6 +31,7 @@ CHECKSUM_KEY = b"doublevit.sha256"
 HEX_DIGITS = 64
 _ENTRY = b"\x0a" + bytes([len(CHECKSUM_KEY)]) + CHECKSUM_KEY + b"\x12" + bytes([HEX_DIGITS])
 HEAD = b"\x72" + bytes([len(_ENTRY) + HEX_DIGITS]) + _ENTRY  # field 14 of ModelProto: metadata_props
+ROUNDING = 1e-3  # by which a probability may exceed 1
 MAX_PIXELS = 4_000_000  # of the images that are computed at once: some 200 MB while they are resized
 
 
@@ -54,10 +55,24 @@ class OnnxFile:
     digest: str
 
     def run(self, images: Any) -> tuple[Any, Any]:
-        """Compute logits and probabilities, float32 (N, classes), of images uint8 (N, H, W, 3) of one size."""
+        """Compute logits and probabilities, float32 (N, classes), of images uint8 (N, H, W, 3) of one size.
+
+        Raises:
+            UserError: the graph fails, or what it gives are no probabilities of the classes.
+        """
         if self.record.layout == "nchw":
             images = images.transpose(0, 3, 1, 2)
-        logits, probabilities = self.session.run([LOGITS, PROBABILITIES], {IMAGES: images})
+        try:
+            logits, probabilities = self.session.run([LOGITS, PROBABILITIES], {IMAGES: images})
+        except Exception as error:  # onnxruntime raises a dozen kinds, none of them Python's
+            raise UserError(f"{self.path} cannot be run ({reason(error)}); export it again") from error
+        expected = (len(images), len(self.info.class_ids))
+        if {logits.shape, probabilities.shape} != {expected}:
+            raise UserError(
+                f"{self.path} gave {probabilities.shape} probabilities, expected {expected}: export it again"
+            )
+        if not (probabilities >= 0).all() or not (probabilities <= 1 + ROUNDING).all():
+            raise UserError(f"{self.path} gave probabilities that are none, not within 0 and 1; export it as float32")
         return logits, probabilities
 
 
@@ -87,10 +102,25 @@ def open_file(path: Path) -> OnnxFile:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} does not say how it was exported ({error}): export it again") from error
+    _require_interface(path, session, record.layout)
     outputs = next((output.shape[-1] for output in session.get_outputs() if output.name == LOGITS), None)
     if outputs != len(info.class_ids):
         raise UserError(f"{path} names {len(info.class_ids):,} classes, and has {outputs} outputs: export it again")
     return OnnxFile(path, session, info, record, str(checksum)[:8])
+
+
+def _require_interface(path: Path, session: "InferenceSession", layout: str) -> None:
+    """Raise `UserError` unless a graph takes bytes of any size, and gives logits and probabilities."""
+    channels = {"nchw": 1, "nhwc": 3}[layout]
+    inputs = [(each.name, each.type, len(each.shape), each.shape[channels:][:1]) for each in session.get_inputs()]
+    outputs = [(each.name, each.type, len(each.shape)) for each in session.get_outputs()]
+    known = [(name, "tensor(float)", 2) for name in (PROBABILITIES, LOGITS)]
+    if inputs != [(IMAGES, "tensor(uint8)", 4, [3])] or sorted(outputs) != sorted(known):
+        found = ", ".join(f"{each.name} {each.type}" for each in (*session.get_inputs(), *session.get_outputs()))
+        raise UserError(
+            f"{path} is not as doublevit exports: expected {IMAGES} uint8 ({layout}), {PROBABILITIES} and {LOGITS},"
+            f" found {found}; export it again"
+        )
 
 
 def _checksum(path: Path) -> str | None:
@@ -146,9 +176,9 @@ def start(model: Path | bytes, name: Path) -> "InferenceSession":
         UserError: it cannot be run.
     """
     options = runtime().SessionOptions()
-    options.log_severity_level = 3  # errors; they are raised as well
+    options.log_severity_level = 4  # not errors: they are raised as well
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for decoding, or torch, too
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
+    options.intra_op_num_threads = _threads()
     try:
         return runtime().InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
@@ -158,6 +188,12 @@ def start(model: Path | bytes, name: Path) -> "InferenceSession":
             f"{name} is no ONNX file that onnxruntime {_version()} can run ({reason(error)}); expected one that is"
             " whole, with its weights inside it or in its own folder"
         ) from error
+
+
+def _threads() -> int:
+    """Return how many threads the environment asks for; 0, which lets onnxruntime choose, for what is no number."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(int(text), os.cpu_count() or 1) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def reason(error: Exception) -> str:
