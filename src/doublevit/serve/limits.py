@@ -40,7 +40,8 @@ def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
     """Decode an image that somebody sent to uint8 (H, W, 3).
 
     Raises:
-        Refused: it is no image, or has more pixels than `limits` allow, or is too oblong; no memory is taken for it then.
+        Refused: it is no image, or has more pixels than `limits` allow, or is too oblong; no memory is taken for it
+            then.
     """
     try:
         width, height = read_size(data, FORMATS)

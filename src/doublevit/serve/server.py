@@ -134,7 +134,7 @@ def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, e
 
     from doublevit.serve.page import CSS, make_page, theme
 
-    gradio.queueing.traceback = types.SimpleNamespace(print_exc=_tell)  # it would print whole tracebacks
+    install_telling()
     page = make_page(predictors, options.limits, examples)
     gradio.mount_gradio_app(
         app,
@@ -152,6 +152,13 @@ def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, e
         theme=theme(),
         css_paths=[CSS],
     )
+
+
+def install_telling() -> None:
+    """Let Gradio's queue, which would print whole tracebacks, tell of errors in a line."""
+    import gradio.queueing
+
+    gradio.queueing.traceback = types.SimpleNamespace(print_exc=_tell)
 
 
 def _tell() -> None:
