@@ -20,7 +20,7 @@ from doublevit.data.decode import resize_and_crop, resize_as_timm, squash
 from doublevit.errors import UserError
 from doublevit.jobs.onnx.config import OnnxConfig
 from doublevit.jobs.onnx.export import export_onnx
-from doublevit.jobs.onnx.file import EXPORT, checksum_entry, open_file
+from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, checksum_entry, open_file
 from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.predictor import OnnxPredictor
@@ -282,6 +282,43 @@ def test_damaged_cut_rewritten_and_foreign_files(exported, tmp_path):
     path.write_bytes(changed)  # the checksum is in it, but no longer at the end of what it is of
     with pytest.raises(UserError, match=r"its checksum is another|rewritten"):
         open_file(path)
+
+
+def sealed(path: Path, proto: onnx.ModelProto) -> Path:
+    """Write a changed export with a checksum that fits."""
+    kept = [entry for entry in proto.metadata_props if entry.key != "doublevit.sha256"]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    body = proto.SerializeToString()
+    path.write_bytes(body + checksum_entry(body))
+    return path
+
+
+@pytest.mark.parametrize("value", [float("nan"), -5.0, 2.0])
+def test_what_is_no_probability_is_not_told_as_one(exported, tmp_path, value):
+    proto = onnx.load(exported)
+    (node,) = [node for node in proto.graph.node if PROBABILITIES in node.output]
+    node.output[0] = "before"
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(value), "factor"))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0), "nothing"))
+    proto.graph.node.append(onnx.helper.make_node("Mul", ["before", "nothing"], ["zeros"]))
+    proto.graph.node.append(onnx.helper.make_node("Add", ["zeros", "factor"], [PROBABILITIES]))
+    file = open_file(sealed(tmp_path / "x.onnx", proto))
+    with pytest.raises(UserError, match="not within 0 and 1"):
+        file.run(images())
+
+
+def test_another_interface_is_refused_when_the_file_is_opened(exported, tmp_path):
+    proto = onnx.load(exported)
+    (output,) = [output for output in proto.graph.output if output.name == PROBABILITIES]
+    proto.graph.output.remove(output)
+    with pytest.raises(UserError, match="is not as doublevit exports"):
+        open_file(sealed(tmp_path / "x.onnx", proto))
+
+
+def test_a_number_of_threads_that_is_none_is_left_to_onnxruntime(exported, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "abc")
+    assert open_file(exported).session.get_session_options().intra_op_num_threads == 0
 
 
 def simple_graph(shape: list[int | str], location: str | None = None) -> onnx.ModelProto:

@@ -33,7 +33,7 @@ from doublevit.serve.metrics import Metrics
 from doublevit.serve.options import Limits, ServeOptions, is_loopback
 from doublevit.serve.predictor import Predictor
 from doublevit.serve.served import different_names, open_models, require_same_classes
-from doublevit.serve.server import listening, names_of_host
+from doublevit.serve.server import install_telling, listening, names_of_host
 
 LIMITS = Limits(megabytes=0.3, megapixels=0.5, images=3, requests=2)
 
@@ -147,6 +147,12 @@ REFUSALS = {
     "another field": ({"files": [("picture", FILES[0])]}, 422, "fields", "'picture'"),
     "no such model": ({"json": {"images": as_base64(FILES[0]), "model": "second"}}, 422, "no_model", "one of first"),
     "another host": ({"files": as_form(FILES[0]), "headers": {"host": "evil.example"}}, 400, "host", "evil.example"),
+    "no host's name": ({"files": as_form(FILES[0]), "headers": {"host": "[::1"}}, 400, "host", "not '[::1'"),
+    "no page's name": ({"files": as_form(FILES[0]), "headers": {"origin": "http://["}}, 403, "origin", "other hosts"),
+    "two framings": (
+        {"files": as_form(FILES[0]), "headers": {"transfer-encoding": "chunked"}}, 400, "framing", "found both"
+    ),
+    "too oblong": ({"files": as_form(image_file(0, "PNG", (101, 1)))}, 422, "too_oblong", "found 101 x 1 pixels"),
     "another page": (
         {"files": as_form(FILES[0]), "headers": {"origin": "http://evil.example"}}, 403, "origin", "other hosts"
     ),
@@ -193,7 +199,9 @@ def test_what_is_not_offered_is_not_there(client, path):
     assert client.get(path).json() == {"error": "no_page", "detail": "there is nothing here"}
 
 
-@pytest.mark.parametrize("path", ["http://localhost:1/a.png", "/etc/passwd", "../../etc/passwd", "{folder}/../x"])
+@pytest.mark.parametrize(
+    "path", ["http://localhost:1/a.png", "/etc/passwd", "../../etc/passwd", "{folder}/../x", "\ud800"]
+)
 def test_the_page_takes_uploaded_files_only(client, tmp_path, path):
     body = {"data": [{"meta": {"_type": "gradio.FileData"}, "path": path.format(folder=tmp_path)}], "fn_index": 0}
     response = client.post("/gradio_api/queue/join", json=body)
@@ -401,9 +409,20 @@ def test_limits_are_checked(name):
 
 def test_a_port_in_use_is_told_before_anything_slow():
     with listening("127.0.0.1", 0) as own:
-        own.listen()
         with pytest.raises(UserError, match=f"port {own.getsockname()[1]}"), listening(*own.getsockname()):
             pass
+
+
+def test_what_goes_wrong_on_the_page_is_told_in_a_line(capfd):
+    import gradio.queueing
+
+    install_telling()
+    try:
+        raise KeyError("examples\x1b[2J")
+    except KeyError:
+        gradio.queueing.traceback.print_exc()
+    printed = capfd.readouterr().err
+    assert printed.startswith("error: the page: KeyError") and printed.count("\n") == 1
 
 
 def test_loopback():

@@ -161,6 +161,55 @@ def test_a_damaged_run_is_a_line_and_the_others_are_told(file, tmp_path, capsys)
     assert file.rpartition("/")[2] in printed([str(run.path)], capsys).replace(" ", "")
 
 
+HOSTILE = {
+    "nested": ("recipe.json", "[" * 100_000),
+    "nested index": ("checkpoints/index.json", "[" * 100_000),
+    "half a character": ("checkpoints/index.json", '{"last": "\\ud800"}'),
+    "pipe": ("log.jsonl", None),
+    "pipe of results": ("results.jsonl", None),
+    "pipe of checkpoints": ("checkpoints/index.json", None),
+    "no such tracker": ("trackers.json", '{"../../x": {}}'),
+    "another folder": ("trackers.json", '{"wandb": {"id": "../../x"}}'),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_damage_that_is_told(name, tmp_path, capsys):
+    run = training_run(tmp_path, "hostile", *HALF, saved=2)
+    file, text = HOSTILE[name]
+    if text is None:
+        (run.path / file).unlink(missing_ok=True)
+        os.mkfifo(run.path / file)
+    else:
+        (run.path / file).write_text(text)
+    assert run_status(run.path).state == "damaged"
+    assert json.loads(printed([str(run.path), "--format", "json"], capsys))[0]["state"] == "damaged"
+
+
+def test_numbers_too_large_for_floats_are_left_out(tmp_path):
+    run = training_run(tmp_path, "large", *HALF, {"step": int("9" * 400), "loss": 1.0}, saved=2)
+    assert run_status(run.path).training.losses[-1][0] < 10**6
+
+
+def test_names_do_not_command_the_terminal(tmp_path, capsys):
+    run = training_run(tmp_path, "colored", *HALF, saved=2)
+    recipe = run.recipe()
+    (run.path / "recipe.json").write_text(json.dumps(recipe | {"data": recipe["data"] | {"path": "/x/\x1b[2Jred"}}))
+    text = printed([str(run.path)], capsys)
+    assert "[2Jred" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("WORLD_SIZE", "abc"), ("RANK", "-1"), ("LOCAL_RANK", "9" * 5000), ("RANK", "3")]
+)
+def test_a_launchers_variables_that_are_no_numbers_are_one_line(variable, value, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as stopped:
+        main(["status", "--runs", str(tmp_path)])
+    assert stopped.value.code == 2
+
+
 @pytest.mark.parametrize(
     "change", [{"model": {}}, {"train": {"epochs": "two"}}, {"data": {"path": 3}}, {"model": {"backbone": []}}]
 )

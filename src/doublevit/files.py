@@ -74,13 +74,16 @@ def _umask() -> int:
     return mask
 
 
-def folder_size(folder: Path) -> int:
-    """Return the bytes of all files in a folder, also while others delete some of them; links are not followed."""
+def folder_size(folder: Path, block: int = 0) -> int:
+    """Return the bytes of all files in a folder, also while others delete some of them; links are not followed.
+
+    A file counts as at least `block` bytes, which is what an empty one takes of a disk.
+    """
     size = 0
     for root, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                size += os.lstat(Path(root, name)).st_size
+                size += max(block, os.lstat(Path(root, name)).st_size)
     return size
 
 

@@ -15,8 +15,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a .jsonl file, without empty lines and a truncated last one; none if there is no file.
 
     Raises:
-        UserError: a line other than the last is damaged.
+        UserError: a line other than the last is damaged, or it is no file.
     """
+    if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
+        raise UserError(f"{path} is damaged: expected a file; remove it")
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 
@@ -25,12 +27,25 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that command a terminal, and halves of characters, which no terminal can be given."""
+
+
+class PlainConsole(Console):
+    """Prints names out of files as text: what would command the terminal becomes a replacement character."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text), style)
+
+
 def make_console(*, stderr: bool) -> Console:
     """Make a console at least 80 columns wide: on a narrower terminal lines wrap, but no number is truncated.
 
     Of several processes only the first prints.
     """
-    console = Console(stderr=stderr, quiet=not is_main_process())
+    console = PlainConsole(stderr=stderr, quiet=not is_main_process())
     console.width = max(console.width, NARROWEST)
     return console
 

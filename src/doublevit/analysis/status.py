@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from doublevit import strict_json
 from doublevit.analysis.descriptions import describe_network
 from doublevit.analysis.training_status import Accuracy, TrainingStatus, training_status
 from doublevit.corruptions.config import COMMON, VALIDATION
@@ -72,10 +73,20 @@ def run_status(path: Path, name: str = "") -> RunStatus:
     """Read the status of a run; damage is told in its `problem`, and never raised."""
     name = name or path.resolve().name
     try:
-        return _read(RunFolder.open(path), name)
+        status = _read(RunFolder.open(path), name)
+        strict_json.encode(status)  # which half a character, as JSON may hold, cannot
+        return status
     except UserError as error:
         return RunStatus(path, name, "damaged", first_line(error))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # JSON of another form than ours
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:  # JSON of another form than ours
         return RunStatus(path, name, "damaged", f"{path} is damaged ({type(error).__name__}: {first_line(error)})")
 
 

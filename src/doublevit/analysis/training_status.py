@@ -1,7 +1,7 @@
 """How far a run's training is, from its log: read while it runs, without torch."""
 
 import dataclasses
-import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from doublevit.training.config import LOG_EVERY
 
 LEAST_PATIENCE, PATIENCE_AT_FIRST = 60.0, 600.0  # seconds without a sign of life; before the speed is known
 SHOWN_LOSSES = 5
+LARGEST = sys.float_info.max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +88,9 @@ def training_status(run: Path, epochs: int, batch_size: int) -> TrainingStatus:
 def number(entry: Mapping[str, Any], name: str) -> float | None:
     """Return a finite number of an entry; None if it has none under that name."""
     value = entry.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -LARGEST <= value <= LARGEST:
+        return None
+    return float(value)
 
 
 def _whole(entry: Mapping[str, Any], name: str) -> int | None:

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
     try:
+        launch.require_numbers()
         _dispatch(sys.argv[1:] if arguments is None else arguments)
         launch.leave()
     except UserError as error:

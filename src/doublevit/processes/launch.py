@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from doublevit.errors import UserError
+
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """The environment variable with the file whose message torchrun repeats in its own report."""
+
+
+MOST_DIGITS = 9  # of a number of processes
 
 
 class Group(Protocol):
@@ -32,7 +37,28 @@ _joined: list[Group] = []
 
 def count() -> int:
     """Return the number of processes that were started together, on all machines."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _whole("WORLD_SIZE", 1)
+
+
+def rank() -> int:
+    """Return the index of this process among all."""
+    return _whole("RANK", 0)
+
+
+def require_numbers() -> None:
+    """Raise `UserError` unless what the launcher says of its processes are numbers that fit."""
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        value = os.environ.get(name, "0")
+        if not (value.isascii() and value.isdecimal() and len(value) <= MOST_DIGITS):
+            raise UserError(f"the environment variable {name} is {value!r}: expected a number, as torchrun sets it")
+    if rank() >= max(1, count()):
+        raise UserError(f"the environment variable RANK is {rank()}: expected less than WORLD_SIZE, {count()}")
+
+
+def _whole(name: str, missing: int) -> int:
+    """Return a number of the environment; what is none is refused by `require_numbers`, in the beginning."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) <= MOST_DIGITS else missing
 
 
 def is_first_to_end() -> bool:

@@ -16,11 +16,13 @@ def read_index(folder: Path) -> dict[str, str]:
     """
     path = folder / INDEX
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("expected a file")
         index = dict(json.loads(path.read_text())) if path.exists() else {}
         if any(not isinstance(name, str) or Path(name).name != name for name in index.values()):
             raise ValueError("expected plain names of folders")
         return index
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({error}); it should name a folder beside it as last and as best"
         ) from error

@@ -91,7 +91,7 @@ class RunFolder:
         path = self.path / "recipe.json"
         try:
             recipe = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({error}); the run cannot be repeated") from error
         if not isinstance(recipe, dict) or any(not isinstance(recipe.get(part), dict) for part in RECIPE_PARTS):
             raise UserError(f"{path} is damaged: expected {', '.join(RECIPE_PARTS)}; the run cannot be repeated")

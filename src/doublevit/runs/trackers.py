@@ -1,6 +1,7 @@
 """The trackers of a run, trackers.json in its folder: which ones it is logged to, and how each is found again."""
 
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def read_trackers(run: Path) -> dict[str, TrackerRecord]:
     if not path.is_file():
         return {}
     try:
-        return strict_json.decode(path.read_bytes(), dict[str, TrackerRecord])
+        records = strict_json.decode(path.read_bytes(), dict[str, TrackerRecord])
+        for name, record in records.items():
+            if name not in PACKAGES or not re.fullmatch(r"[\w-]*", record.id, re.ASCII):
+                raise ValueError(f"no tracker has the name {name!r} and the id {record.id!r}")
+        return records
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it, and give `log` again") from error
 

@@ -31,6 +31,7 @@ BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
 JOIN_BYTES = 100_000
 HEADER_BYTES = 16_384
 DRAINED, DRAIN_SECONDS = 8, 5  # bodies above the limit are read to their end, up to so many times the limit
+BLOCK = 4096  # bytes that a file takes at least
 UPLOADED_BYTES = 500_000_000
 """The most that uploads may take on the disk; they are deleted after some minutes."""
 SECURITY = {
@@ -106,14 +107,14 @@ class Gate:
     def _check(self, scope: Scope) -> None:
         """Refuse what is not meant for this server, or asks for what is not there."""
         host = _header(scope, b"host")
-        if self.hosts is not None and (urlsplit(f"//{host}").hostname or "") not in self.hosts:
+        if self.hosts is not None and (_split(f"//{host}")[0] or "") not in self.hosts:
             raise Refused(400, "host", f"this server is called {' or '.join(sorted(self.hosts))}, not {host!r:.100}")
         origin = _header(scope, b"origin")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and _split(origin)[1] != host:
             raise Refused(403, "origin", "pages of other hosts may not use this server")
         path = scope["path"]
         if path in OWN or (self.uploads and (path in OF_PAGE or path.startswith(BELOW))):
-            if path == UPLOAD and self.uploads and folder_size(self.uploads) > UPLOADED_BYTES:
+            if path == UPLOAD and self.uploads and folder_size(self.uploads, BLOCK) > UPLOADED_BYTES:
                 raise Refused(503, "uploads", "the uploads of the last minutes fill their space; come back later")
             return
         if self.uploads and path.startswith(FILE) and _is_in(path.removeprefix(FILE), self.uploads):
@@ -137,6 +138,8 @@ class _Exchange:
         """Refuse headers that are too long, and a body that is too large by its own account, before any is kept."""
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
             raise Refused(431, "headers", f"expected headers of at most {HEADER_BYTES:,} bytes")
+        if _header(scope, b"content-length") and _header(scope, b"transfer-encoding"):
+            raise Refused(400, "framing", "expected Content-Length or Transfer-Encoding, found both")
         self._asks_first = _header(scope, b"expect").lower() == "100-continue"
         text = _header(scope, b"content-length")
         if text.isdecimal() and int(text) > self._most:
@@ -215,6 +218,15 @@ def _header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
+def _split(address: str) -> tuple[str, str]:
+    """Return host name, and name with port, of an address; both are empty where it is none."""
+    try:
+        parts = urlsplit(address)
+        return parts.hostname or "", parts.netloc
+    except ValueError:  # such as brackets that are not closed
+        return "", ""
+
+
 def _paths(value: Any) -> Iterable[str]:
     """Yield every `path` in a JSON value, which Gradio takes for a file, or for the address of one."""
     if isinstance(value, dict):
@@ -228,7 +240,7 @@ def _paths(value: Any) -> Iterable[str]:
 
 def _is_in(path: str, folder: Path) -> bool:
     """Return whether a path lies in a folder, as it stands and unquoted: who opens it may do either."""
-    ways = (path, unquote(path))
-    return not any("\0" in way for way in ways) and all(
-        Path(os.path.realpath(way)).is_relative_to(folder) for way in ways
-    )
+    try:
+        return all(Path(os.path.realpath(way)).is_relative_to(folder) for way in (path, unquote(path)))
+    except (ValueError, OSError):  # half a character, or a zero, which no file has in its name
+        return False

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import socket
+import sys
 import tempfile
+import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.jobs.model import Model
+from doublevit.progress import console
 from doublevit.serve.options import ServeOptions, is_loopback
 
 EXTRA = ("gradio", "fastapi", "uvicorn", "prometheus_client", "multipart")
@@ -27,6 +30,7 @@ QUIET = {
 """What keeps Gradio, and what it brings, from telling anybody anything."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECTIONS = 512
+MOST_TOLD = 300  # characters of an error
 GRACE = 2  # seconds that requests under way get at the end
 
 
@@ -48,6 +52,7 @@ def serve(options: ServeOptions, announce: Callable[[str], None], models: Sequen
         os.environ.update(QUIET | {"GRADIO_TEMP_DIR": str(uploads)})  # before gradio is imported
         with running(models or _open(options), options, uploads) as app:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is checked, and told
+            warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which the answer tells of
             _answer(app, own, options, announce)
 
 
@@ -74,6 +79,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             own.bind((host, port))
+            own.listen()  # two that only bind can have the same port, until one of them listens
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
@@ -128,6 +134,7 @@ def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, e
 
     from doublevit.serve.page import CSS, make_page, theme
 
+    install_telling()
     page = make_page(predictors, options.limits, examples)
     gradio.mount_gradio_app(
         app,
@@ -147,6 +154,21 @@ def _add_page(app: Any, predictors: Any, options: ServeOptions, uploads: Path, e
     )
 
 
+def install_telling() -> None:
+    """Let Gradio's queue, which would print whole tracebacks, tell of errors in a line."""
+    import gradio.queueing
+
+    gradio.queueing.traceback = types.SimpleNamespace(print_exc=_tell)
+
+
+def _tell() -> None:
+    """Tell of the error that is handled, in a line: whoever asks for what the page does not offer gets none."""
+    error = sys.exception()
+    if error is not None:
+        line = f"error: the page: {type(error).__name__}: {first_line(error)}"
+        console.print(line[:MOST_TOLD], markup=False, highlight=False, soft_wrap=True)
+
+
 def _answer(app: Any, own: socket.socket, options: ServeOptions, announce: Callable[[str], None]) -> None:
     import logging
 
@@ -155,7 +177,8 @@ def _answer(app: Any, own: socket.socket, options: ServeOptions, announce: Calla
     from doublevit.serve.gate import HEADER_BYTES
     from doublevit.serve.protocol import ImpatientProtocol
 
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what goes wrong, the gate tells in a line
+    for name in ("uvicorn.error", "python_multipart"):  # what goes wrong, the gate and the answer tell in a line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     protocol = type("Protocol", (ImpatientProtocol,), {"seconds": options.limits.seconds})
     config = uvicorn.Config(
         app,

@@ -31,6 +31,7 @@ CHECKSUM_KEY = b"doublevit.sha256"
 HEX_DIGITS = 64
 _ENTRY = b"\x0a" + bytes([len(CHECKSUM_KEY)]) + CHECKSUM_KEY + b"\x12" + bytes([HEX_DIGITS])
 HEAD = b"\x72" + bytes([len(_ENTRY) + HEX_DIGITS]) + _ENTRY  # field 14 of ModelProto: metadata_props
+ROUNDING = 1e-3  # by which a probability may exceed 1
 MAX_PIXELS = 4_000_000  # of the images that are computed at once: some 200 MB while they are resized
 
 
@@ -57,11 +58,18 @@ class OnnxFile:
         """Compute logits and probabilities, float32 (N, classes), of images uint8 (N, H, W, 3) of one size.
 
         Raises:
-            UserError: see `compute`.
+            UserError: the graph fails, or what it gives are no probabilities of the classes.
         """
         if self.record.layout == "nchw":
             images = images.transpose(0, 3, 1, 2)
         logits, probabilities = compute(self.session, [LOGITS, PROBABILITIES], IMAGES, images, self.path)
+        expected = (len(images), len(self.info.class_ids))
+        if {logits.shape, probabilities.shape} != {expected}:
+            raise UserError(
+                f"{self.path} gave {probabilities.shape} probabilities, expected {expected}: export it again"
+            )
+        if not (probabilities >= 0).all() or not (probabilities <= 1 + ROUNDING).all():
+            raise UserError(f"{self.path} gave probabilities that are none, not within 0 and 1; export it as float32")
         return logits, probabilities
 
 
@@ -91,10 +99,25 @@ def open_file(path: Path) -> OnnxFile:
         raise
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise UserError(f"{path} does not say how it was exported ({error}): export it again") from error
+    _require_interface(path, session, record.layout)
     outputs = next((output.shape[-1] for output in session.get_outputs() if output.name == LOGITS), None)
     if outputs != len(info.class_ids):
         raise UserError(f"{path} names {len(info.class_ids):,} classes, and has {outputs} outputs: export it again")
     return OnnxFile(path, session, info, record, str(checksum)[:8])
+
+
+def _require_interface(path: Path, session: "InferenceSession", layout: str) -> None:
+    """Raise `UserError` unless a graph takes bytes of any size, and gives logits and probabilities."""
+    channels = {"nchw": 1, "nhwc": 3}[layout]
+    inputs = [(each.name, each.type, len(each.shape), each.shape[channels:][:1]) for each in session.get_inputs()]
+    outputs = [(each.name, each.type, len(each.shape)) for each in session.get_outputs()]
+    known = [(name, "tensor(float)", 2) for name in (PROBABILITIES, LOGITS)]
+    if inputs != [(IMAGES, "tensor(uint8)", 4, [3])] or sorted(outputs) != sorted(known):
+        found = ", ".join(f"{each.name} {each.type}" for each in (*session.get_inputs(), *session.get_outputs()))
+        raise UserError(
+            f"{path} is not as doublevit exports: expected {IMAGES} uint8 ({layout}), {PROBABILITIES} and {LOGITS},"
+            f" found {found}; export it again"
+        )
 
 
 def _checksum(path: Path) -> str | None:
@@ -150,9 +173,9 @@ def start(model: Path | bytes, name: Path) -> "InferenceSession":
     """
     runtime = package("onnxruntime")
     options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors; they are raised as well
+    options.log_severity_level = 4  # not errors: they are raised as well
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for decoding, or torch, too
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
+    options.intra_op_num_threads = _threads()
     try:
         return runtime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
@@ -175,6 +198,12 @@ def compute(session: "InferenceSession", outputs: list[str], name: str, images: 
     except Exception as error:  # onnxruntime raises a dozen kinds, none of them Python's
         shape = " x ".join(map(str, images.shape))
         raise UserError(f"{path} cannot take images of shape {shape} ({_reason(error)})") from error
+
+
+def _threads() -> int:
+    """Return how many threads the environment asks for; 0, which lets onnxruntime choose, for what is no number."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(int(text), os.cpu_count() or 1) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def _reason(error: Exception) -> str:

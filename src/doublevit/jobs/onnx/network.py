@@ -79,7 +79,7 @@ def behind_input(path: Path) -> bytes:
     """Return an exported graph without its preprocessing: from pixels, float (N, 3, S, S) in [0, 1], to logits.
 
     Raises:
-        UserError: the package onnx is not installed.
+        UserError: the package onnx is not installed, or the graph does not say where its preprocessing ends.
     """
     onnx = package("onnx")
     model = onnx.load(path)
@@ -91,6 +91,8 @@ def behind_input(path: Path) -> bytes:
             wanted.update(_inputs(node))
             nodes.append(node)
     side = [value for value in graph.value_info if value.name == PIXELS]
+    if not side:
+        raise UserError(f"{path} does not name its {PIXELS}, where its preprocessing ends: export it again")
     logits = [value for value in graph.output if value.name == LOGITS]
     weights = [tensor for tensor in graph.initializer if tensor.name in wanted]
     part = onnx.helper.make_graph(nodes[::-1], graph.name, side, logits, weights)
