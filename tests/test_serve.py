@@ -2,6 +2,7 @@
 
 import base64
 import io
+import socket
 import struct
 import threading
 import tracemalloc
@@ -408,9 +409,18 @@ def test_limits_are_checked(name):
 
 
 def test_a_port_in_use_is_told_before_anything_slow():
+    with (
+        listening("127.0.0.1", 0) as own,
+        pytest.raises(UserError, match=f"port {own.getsockname()[1]}"),
+        listening(*own.getsockname()),
+    ):
+        pass
+
+
+def test_answers_are_sent_at_once():
+    """asyncio turns Nagle's algorithm off for sockets whose protocol says TCP, and for no other."""
     with listening("127.0.0.1", 0) as own:
-        with pytest.raises(UserError, match=f"port {own.getsockname()[1]}"), listening(*own.getsockname()):
-            pass
+        assert own.proto == socket.IPPROTO_TCP
 
 
 def test_what_goes_wrong_on_the_page_is_told_in_a_line(capfd):
@@ -422,7 +432,8 @@ def test_what_goes_wrong_on_the_page_is_told_in_a_line(capfd):
     except KeyError:
         gradio.queueing.traceback.print_exc()
     printed = capfd.readouterr().err
-    assert printed.startswith("error: the page: KeyError") and printed.count("\n") == 1
+    assert printed.startswith("error: the page: KeyError")
+    assert printed.count("\n") == 1
 
 
 def test_loopback():

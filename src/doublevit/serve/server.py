@@ -75,7 +75,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         UserError: another program has it, or it cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.closing(socket.socket(family)) as own:
+    # Unless the protocol is named, asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for the client's ACK.
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             own.bind((host, port))
@@ -158,7 +159,7 @@ def install_telling() -> None:
     """Let Gradio's queue, which would print whole tracebacks, tell of errors in a line."""
     import gradio.queueing
 
-    gradio.queueing.traceback = types.SimpleNamespace(print_exc=_tell)
+    gradio.queueing.traceback = types.SimpleNamespace(print_exc=_tell)  # type: ignore[assignment]
 
 
 def _tell() -> None:
