@@ -75,7 +75,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         UserError: another program has it, or it cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Unless the protocol is named, asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for the client's ACK.
+    # Where the protocol is not named, asyncio leaves Nagle's algorithm on, and answers wait 40 ms for the client's ACK.
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
