@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "images", "prefetch", "progress", "device", "strict_json", "jsonl"},
+    {"files", "images", "image_files", "prefetch", "progress", "device", "strict_json", "jsonl"},
     {"download", "statistics"},
     {"data", "augment", "corruptions", "attacks", "models"},
     {"runs"},
@@ -22,7 +22,7 @@ FLOORS = (
     {"cli", "api"},
     {"__main__"},
 )
-TOGETHER = {("files", "errors"), ("jsonl", "strict_json"), ("jsonl", "files")}
+TOGETHER = {("files", "errors"), ("jsonl", "strict_json"), ("jsonl", "files"), ("image_files", "files")}
 """Parts of the second floor that use one another."""
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 
