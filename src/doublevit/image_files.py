@@ -4,6 +4,7 @@ Pillow is told which formats may be opened: of its others, some start a program 
 images of a data set. The contents of a file decide what it is, not its name.
 """
 
+import contextlib
 import functools
 import io
 import os
@@ -87,12 +88,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     _load_readers(heif=_is_heif(data))
     for name in FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or not (accept is None or accept(data[:16]) is True):  # a text: support is not compiled in
-            continue
-        try:
-            yield factory(io.BytesIO(data), "")
-        except (SyntaxError, IndexError, TypeError, struct.error):  # as Pillow: no image of this kind after all
-            continue
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # as Pillow: no image of this kind
+            if factory is not None and (accept is None or accept(data[:16]) is True):  # text: support is not built in
+                yield factory(io.BytesIO(data), "")
 
 
 @functools.cache

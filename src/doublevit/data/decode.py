@@ -10,6 +10,7 @@ from doublevit.data.pixels import as_rgb
 from doublevit.image_files import MAX_PIXELS, BadImage, open_image, require_size
 
 JPEG_START = b"\xff\xd8"
+SAME_AS_PILLOW = ("YCbCr", "Gray", "RGB")  # and not CMYK and YCCK, by a level
 TURNING_MARKS = (b"Exif", b"Orientation")  # of EXIF, of XMP
 
 __all__ = ["BadImage", "Decoding", "decode", "decode_jpeg", "decode_upright"]
@@ -66,8 +67,9 @@ def decode_upright(data: bytes, options: Decoding = DECODING) -> np.ndarray:
         BadImage: as `decode`.
     """
     if data.startswith(JPEG_START) and not any(mark in data for mark in TURNING_MARKS):
-        with contextlib.suppress(ValueError):  # of CMYK, and of damage; Pillow will read it, or say why not
-            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        with contextlib.suppress(ValueError):  # of damage: Pillow will read it, or say why not
+            height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
             require_size(width, height, options.max_pixels)
-            return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+            if colors in SAME_AS_PILLOW:
+                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     return decode(data, options)

@@ -145,8 +145,8 @@ def _decode_chunks(
 def _report_flat(names: list[str], count: int, split: str) -> None:
     if names:
         progress.console.print(
-            f"warning: {len(names):,} of {count:,} {split} images are nearly constant, {names[0]} first: all their levels"
-            f" are within {FLAT} of 256. For 12-bit data in files of 16 bits, pass `data.bits=12`",
+            f"warning: {len(names):,} of {count:,} {split} images are nearly constant, {names[0]} first: all their"
+            f" levels are within {FLAT} of 256. For 12-bit data in files of 16 bits, pass `data.bits=12`",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -23,9 +23,10 @@ def as_rgb(image: Image.Image, bits: int | None = None) -> np.ndarray:
     Raises:
         BadImage: it has levels of which it is not known what is white.
     """
+    stated = _stated_bits(image)  # which turning forgets
     image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_bytes(image, bits))
+        image = Image.fromarray(_to_bytes(np.asarray(image), stated, bits))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert("RGB"))
@@ -38,19 +39,19 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_bytes(image: Image.Image, bits: int | None) -> np.ndarray:
+def _to_bytes(levels: np.ndarray, stated: int | None, bits: int | None) -> np.ndarray:
     """Scale levels to 8 bits, uint8 (H, W).
 
     Integers: the highest 8 of the file's bits, which are `bits` where given, else 8, 10, 12 ... as a TIFF says, else
     16. In files of 32 bits, where white is not known, they are taken for 8 bits up to 255, for 16 up to 65,535.
     Floats: 0 to 1, or, where one is above 1, 0 to 255; rounded.
     """
-    levels = np.asarray(image)
     if levels.dtype.kind == "f":
         return _of_floats(levels)
     lowest, highest = int(levels.min()), int(levels.max())
     if bits is None:
-        bits = _bits_of(image, highest)
+        bits = stated if stated and 8 <= stated <= 16 else 16
+        bits = 8 if stated == 32 and highest < 1 << 8 else bits
     if lowest < 0 or highest >= 1 << bits:
         raise BadImage(
             f"integers from {lowest:,} to {highest:,}: expected 0 to {(1 << bits) - 1:,}, as {bits} bits hold; convert"
@@ -59,12 +60,10 @@ def _to_bytes(image: Image.Image, bits: int | None) -> np.ndarray:
     return (levels >> (bits - 8)).astype(np.uint8)
 
 
-def _bits_of(image: Image.Image, highest: int) -> int:
+def _stated_bits(image: Image.Image) -> int | None:
+    """Return the bits of each level of a TIFF, as it says; None for other kinds."""
     stated = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE)
-    stated = stated[0] if isinstance(stated, tuple) else stated
-    if isinstance(stated, int) and 8 <= stated <= 16:
-        return stated
-    return 8 if stated == 32 and highest < 1 << 8 else 16
+    return stated[0] if isinstance(stated, tuple) else stated
 
 
 def _of_floats(levels: np.ndarray) -> np.ndarray:

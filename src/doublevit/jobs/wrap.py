@@ -86,8 +86,8 @@ def wrap(
 
 def _geometry(side: int, known: dict[str, Any], means: tuple[float, ...]) -> Geometry:
     names = ("fit", "crop", "interpolation")
-    fill = tuple(min(255, max(0, round(255 * mean))) for mean in means)
-    return Geometry(side=side, fill=fill, **{name: known[name] for name in names if name in known})
+    red, green, blue = (min(255, max(0, round(255 * mean))) for mean in means)
+    return Geometry(side=side, fill=(red, green, blue), **{name: known[name] for name in names if name in known})
 
 
 def _known_of_timm(network: nn.Module) -> dict[str, Any]:
