@@ -18,7 +18,7 @@ from doublevit.data import DataConfig, geometry
 from doublevit.data.geometry import Geometry, to_square
 from doublevit.errors import UserError
 from doublevit.images import WithoutMargin, checksums
-from doublevit.jobs.geometry import geometry_of_checkpoint, with_geometry
+from doublevit.jobs.geometry import geometry_of_checkpoint, scaling_warning, with_geometry
 from doublevit.jobs.open_model import open_model
 from doublevit.jobs.wrap import wrap
 from doublevit.models.config import ModelConfig
@@ -100,7 +100,11 @@ def test_older_runs_keep_their_geometry():
 def test_only_the_middle_of_a_long_image_is_resized(monkeypatch):
     differences = []
     for size in ((40, 2000), (2000, 40), (900, 30), (30, 901), (400, 500), (700, 100)):
-        for of in (Geometry(side=64, crop=0.9), Geometry(side=96, interpolation="bilinear"), Geometry(side=64, fit="older")):
+        for of in (
+            Geometry(side=64, crop=0.9),
+            Geometry(side=96, interpolation="bilinear"),
+            Geometry(side=64, fit="older"),
+        ):
             whole = to_square(image_of(size), of).astype(int)
             monkeypatch.setattr(geometry, "MAX_RESIZED", 0)
             differences.append(np.abs(to_square(image_of(size), of) - whole))
@@ -166,8 +170,12 @@ def test_the_stored_size_follows_the_network(image_folder):
     splits = data.load(recipe.data)
     assert splits["train"].images.shape[1:] == (248, 248, 3)
     assert splits["val"].images.shape[1:] == (224, 224, 3)
-    larger = with_geometry(Recipe("r", "", data=DataConfig("folder", image_folder), model=ModelConfig("deit-ti16", image_size=384)))
+    larger = with_geometry(
+        Recipe("r", "", data=DataConfig("folder", image_folder), model=ModelConfig("deit-ti16", image_size=384))
+    )
     assert (larger.data.size, larger.data.margin) == (384, 21)
+    assert scaling_warning(larger, 384) == ""
+    assert "stored at 384 x 384 pixels and scaled up to 512 x 512" in scaling_warning(larger, 512)
 
 
 def test_images_that_were_trained_on_are_known_without_their_margin(image_folder, tmp_path):

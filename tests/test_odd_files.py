@@ -143,7 +143,9 @@ def test_integers_of_32_bits_and_floats_are_scaled_or_refused():
     with pytest.raises(BadImage, match=r"expected 0 to 65,535, as 16 bits hold"):
         decode(sixteen(large * 3, "TIFF"))
     unit = (LEVELS / LEVELS.max()).astype(np.float32)
-    assert np.array_equal(decode(sixteen(unit, "TIFF"))[..., 0], np.rint(unit * 255))  # all black, as Pillow converts it
+    assert np.array_equal(
+        decode(sixteen(unit, "TIFF"))[..., 0], np.rint(unit * 255)
+    )  # all black, as Pillow converts it
     assert np.array_equal(decode(sixteen(unit * 200, "TIFF"))[..., 0], np.rint(unit * 200))
     for bad in (unit - 0.5, unit * 300, np.where(unit == 1, np.nan, unit)):
         with pytest.raises(BadImage, match=r"floats from .*: expected 0 to 1, or 0 to 255"):
@@ -253,7 +255,9 @@ def test_bombs_are_refused_before_they_take_memory():
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
     contents = [png_of(60_000, 60_000), jpeg, bytes(gif), bytes(bmp)]
-    done = subprocess.run([sys.executable, "-c", script], input=repr(contents), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=repr(contents), capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) < 40  # MiB; one of these images has 10 GiB
 
 
@@ -290,7 +294,9 @@ def test_no_process_is_started(tmp_path, monkeypatch):
     splits = data.load(DataConfig("folder", folder, cache=tmp_path / "cache", size=16, skip_bad=True, workers=1))
     assert sum(map(len, splits.values())) == 4
     with pytest.raises(UserError, match="PostScript"):
-        doublevit.wrap(TINY(), mean=(0.5,) * 3, std=(0.5,) * 3, size=8, classes=["x", "y"]).predict(folder / "a" / "trap.jpg")
+        doublevit.wrap(TINY(), mean=(0.5,) * 3, std=(0.5,) * 3, size=8, classes=["x", "y"]).predict(
+            folder / "a" / "trap.jpg"
+        )
 
 
 def TINY():  # noqa: N802

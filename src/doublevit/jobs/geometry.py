@@ -41,6 +41,17 @@ def with_geometry(recipe: Recipe) -> Recipe:
     return with_changes(recipe, changes)
 
 
+def scaling_warning(recipe: Recipe, side: int) -> str:
+    """Return what to know of images that are stored smaller than the network's input of `side` pixels; "" if not."""
+    size = recipe.data.size
+    if recipe.data.source != "folder" or size is None or size >= side:
+        return ""
+    return (
+        f"warning: images are stored at {size} x {size} pixels and scaled up to {side} x {side}; without `data.size`"
+        " they are stored as the network takes them"
+    )
+
+
 def geometry_of_checkpoint(model: ModelConfig) -> Geometry:
     """Return the geometry by which a recipe's network, of two the first, was evaluated, at the size of its input.
 

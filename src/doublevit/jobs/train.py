@@ -13,7 +13,7 @@ from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
-from doublevit.jobs.geometry import with_geometry
+from doublevit.jobs.geometry import scaling_warning, with_geometry
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.models.classifier import Classifier
 from doublevit.progress import console
@@ -39,6 +39,9 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     recipe = with_geometry(with_absolute_paths(recipe))
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
+    warning = scaling_warning(recipe, model.resize.size)
+    if warning and this_process().is_main_process:
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     run = _new_run(recipe, runs, name)
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
