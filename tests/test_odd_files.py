@@ -1,4 +1,4 @@
-"""Files as people have them: each odd kind is read to Pillow's pixels or by a rule of docs/data.md, or refused by name."""
+"""Files as people have them: each odd kind becomes Pillow's pixels or those of a rule of docs/data.md, or is refused."""
 
 import gzip
 import io
@@ -59,7 +59,7 @@ def test_turned_images_are_upright(kind, orientation):
     assert np.array_equal(decode_upright(content), expected)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "PPM", "QOI", "SGI", "PCX", "TGA"])  # fmt: skip
+@pytest.mark.parametrize("kind", [name for name in image_files.FORMATS if name != "HEIF"])
 def test_every_listed_kind_is_read_as_pillow_reads_it(kind):
     content = encoded(PICTURE, kind)
     assert np.array_equal(decode(content), np.asarray(opened(content).convert("RGB")))
@@ -251,7 +251,7 @@ def test_bombs_are_refused_before_they_take_memory():
         "for content in eval(sys.stdin.read()):\n"
         "    for decoder in (decode, decode_upright, decode_jpeg):\n"
         "        try: decoder(content); print('read')\n"
-        "        except BadImage as error: assert 'expected 1 to 178,956,970 in all' in str(error) or 'Header' in str(error), error\n"
+        "        except BadImage as error: assert '178,956,970' in str(error) or 'Header' in str(error), error\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
     contents = [png_of(60_000, 60_000), jpeg, bytes(gif), bytes(bmp)]
@@ -317,7 +317,7 @@ def test_only_image_formats_are_opened_anywhere():
 def test_only_regular_files_are_read(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", "/dev/zero", tmp_path):
-        with pytest.raises(OSError, match="no regular file|directory"):
+        with pytest.raises(OSError, match=r"no regular file|directory"):
             read_bytes(path)
     (tmp_path / "big").write_bytes(b"12345")
     assert read_bytes(tmp_path / "big", 5) == b"12345"
