@@ -1,4 +1,4 @@
-"""Files as people have them: each odd kind becomes Pillow's pixels or those of a rule of docs/data.md, or is refused."""
+"""Files as people have them: each odd kind has Pillow's pixels or those of a rule in docs/data.md, or is refused."""
 
 import gzip
 import io

@@ -24,7 +24,8 @@ def with_geometry(recipe: Recipe) -> Recipe:
         UserError: there is no such network.
     """
     data = recipe.data
-    if data.source != "folder" or None not in (data.size, data.fit, data.margin):
+    filled_in = (data.size, data.fit, data.crop, data.interpolation, data.fill, data.margin)
+    if data.source != "folder" or None not in filled_in:
         return recipe
     if data.fit == "older":
         return with_changes(recipe, {"data.size": data.size or SIDE, "data.margin": 0})
