@@ -224,6 +224,8 @@ def test_heic_is_read_where_its_reader_is_installed():
     for orientation in (1, 6):
         content = encoded(PICTURE, "HEIF", quality=-1, exif=turned(orientation))
         expected = np.asarray(ImageOps.exif_transpose(opened(content)).convert("RGB"))
+        Image.OPEN.pop("HEIF", None)  # nobody has registered it
+        image_files._load_readers.cache_clear()
         assert np.array_equal(decode(content), expected)
 
 
