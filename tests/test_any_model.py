@@ -166,7 +166,7 @@ def test_files_are_turned_upright_and_odd_ones_are_named(tmp_path):
     bomb[start + 5 : start + 9] = b"\xff\xff\xff\xff"  # height and width
     (tmp_path / "bomb.jpg").write_bytes(bomb)
     os.mkfifo(tmp_path / "pipe.jpg")
-    for name, words in (("bomb.jpg", r"cannot be read \(.*pixels"), ("pipe.jpg", "no file")):
+    for name, words in (("bomb.jpg", r"cannot be read \(.*pixels"), ("pipe.jpg", "no regular file")):
         with pytest.raises(UserError, match=words):
             model.predict(tmp_path / name)
     (tmp_path / "bomb.jpg").unlink()

@@ -58,3 +58,19 @@ class LazyImages:
     def __getitem__(self, key: np.ndarray | slice | int) -> np.ndarray:
         indices = np.arange(len(self))[key]
         return self.make(indices) if np.ndim(indices) else self.make(indices[None])[0]
+
+
+class WithoutMargin(LazyImages):
+    """The middle of images, without `margin` pixels on each side."""
+
+    def __init__(self, images: Images, margin: int) -> None:
+        self._images, self._margin = images, margin
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count, height, width, channels = self._images.shape
+        return count, height - 2 * self._margin, width - 2 * self._margin, channels
+
+    def make(self, indices: np.ndarray) -> np.ndarray:
+        inner = slice(self._margin, -self._margin or None)
+        return np.ascontiguousarray(self._images[indices][:, inner, inner])

@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
+from doublevit.image_files import BadImage, open_image
 
 ADDRESS = "https://raw.githubusercontent.com/hendrycks/robustness/master/ImageNet-C/create_c/"
 PUBLISHED = {
@@ -81,7 +82,7 @@ def _load(folder: Path) -> Textures:
             f"{folder}: expected the frost textures {', '.join(PUBLISHED)}, found no {missing[0]}; pass the folder"
             " that holds them, or `download_frost_textures=True`"
         )
-    sums = [hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in PUBLISHED]
+    sums = [hashlib.md5(read_bytes(folder / name), usedforsecurity=False).hexdigest() for name in PUBLISHED]
     # Other textures are named by their contents, not their path, so that results with them can be found again.
     digest = hashlib.md5(repr(sums).encode(), usedforsecurity=False).hexdigest()[:8]
     name = "published textures" if sums == list(PUBLISHED.values()) else f"textures {digest} from {folder.name}"
@@ -90,9 +91,9 @@ def _load(folder: Path) -> Textures:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with open_image(path) as picture:
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, BadImage) as error:
         raise UserError(f"{path} is no readable picture ({error}); expected a frost texture") from error
 
 

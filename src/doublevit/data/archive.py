@@ -11,6 +11,7 @@ from typing import Protocol
 
 from doublevit import progress
 from doublevit.errors import UserError
+from doublevit.files import MAX_BYTES, read_bytes
 
 PROGRESS_STEP = 1 << 24  # bytes between two updates of the progress bar
 
@@ -38,10 +39,7 @@ class FolderFiles:
         self.fingerprint = hashlib.sha256(repr(listing).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
-        with open(
-            self._root + name, "rb", buffering=0
-        ) as file:  # plain strings, since building 110,000 Path objects is slow
-            return file.read()
+        return read_bytes(self._root + name)  # plain strings, since building 110,000 Path objects is slow
 
 
 class ZipFiles:
@@ -67,6 +65,8 @@ class ZipFiles:
 
     def read(self, name: str) -> bytes:
         try:
+            if self._zip.getinfo(self._root + name).file_size > MAX_BYTES:
+                raise UserError(f"{self._zip.filename}: {name} has more than the {MAX_BYTES:,} bytes that are read")
             return self._zip.read(self._root + name)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error

@@ -9,6 +9,7 @@ import platformdirs
 import tyro
 
 from doublevit.errors import UserError
+from doublevit.image_files import MAX_PIXELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +25,24 @@ class DataConfig:
     """Fetch Tiny ImageNet (237 MB) into the cache if it is not there."""
     cache: Path = Path(os.environ.get("DOUBLEVIT_CACHE") or platformdirs.user_cache_path("doublevit"))
     """Where decoded images and downloads are kept."""
-    size: int = 224
-    """Side in pixels at which images of a folder are stored: shorter side resized, then center crop."""
+    size: int | None = None
+    """Side in pixels at which images of a folder are stored; if not given, that of the network's input, else 224."""
+    fit: Literal["crop", "squash", "pad", "older"] | None = None
+    """How they become square: their center is cut (crop), they are squashed, or padded to be whole; older: as runs did
+    that have no geometry of their checkpoint. If not given, as the checkpoint was evaluated."""
+    crop: float | None = None
+    """Fraction of the resized side that is left (timm's crop_pct); if not given, the checkpoint's, else 1."""
+    interpolation: Literal["bicubic", "bilinear"] | None = None
+    """How they are resized; if not given, as the checkpoint was evaluated, else bicubic."""
+    fill: tuple[int, int, int] | None = None
+    """Color, 0 to 255, of the borders by pad; if not given, the mean of the checkpoint's normalization, else black."""
+    margin: int | None = None
+    """Pixels more on each side in stored training images, into which random crops move; if not given, what crop leaves
+    off, where augmentation crops."""
+    bits: int | None = None
+    """Bits of integer levels in files of 16 bits: 12 for 12-bit data, which would be nearly black; if not given, 16."""
+    max_pixels: int = MAX_PIXELS
+    """The most pixels of an image file; larger ones are refused before they take memory."""
     val_fraction: float = 0.2
     """Fraction of each class kept for validation where the source has no split of its own."""
     split: Literal["hash", "count"] = "hash"
@@ -43,11 +60,30 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"`data.workers`: expected at least 1, found {self.workers}")
-        if self.size < 8:
-            raise UserError(f"`data.size` is the side in pixels: expected at least 8, found {self.size}")
+        self._check_geometry()
         if not 0 < self.val_fraction < 1:
             raise UserError(f"`data.val_fraction`: expected between 0 and 1, found {self.val_fraction}")
         if self.split_seed < 0:
             raise UserError(f"`data.split_seed`: expected 0 or more, found {self.split_seed}")
         if self.per_class is not None and self.per_class < 1:
             raise UserError(f"`data.per_class`: expected at least 1 image a class, found {self.per_class}")
+
+    def _check_geometry(self) -> None:
+        bounds = {
+            "size": (8, 4096),
+            "crop": (0.05, 1),
+            "margin": (0, 4096),
+            "bits": (8, 16),
+            "max_pixels": (1, 1 << 40),
+        }
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                kind = " is the side in pixels" if name == "size" else ""
+                raise UserError(f"`data.{name}`{kind}: expected {least:g} to {most:,}, found {value:,}")
+        if self.fill is not None and not all(0 <= value <= 255 for value in self.fill):
+            raise UserError(f"`data.fill`: expected three numbers of 0 to 255, found {self.fill}")
+        if self.fit == "older" and (self.crop or self.interpolation or self.margin):
+            raise UserError("`data.fit=older` cuts without `data.crop`, `data.interpolation` and `data.margin`")
+        if self.margin and self.fit not in (None, "crop"):
+            raise UserError(f"`data.margin` is for images that are cut: expected `data.fit=crop`, found {self.fit}")

@@ -7,32 +7,37 @@ import numpy as np
 
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.config import DataConfig
-from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.data.decode import Decoding, decode_upright
+from doublevit.data.geometry import Geometry, geometry_of, to_square
 from doublevit.data.listing import Entries, Listing
 from doublevit.data.split import Classes, split_classes
 from doublevit.errors import UserError
 
+DECODING_VERSION = 2  # of what files are decoded to; raising it makes new stores
+
 
 def listing(config: DataConfig) -> Listing:
-    """List the images to decode, each to be stored at `config.size`.
+    """List the images to decode, each to be stored by the geometry that `config` asks for.
 
     Raises:
         UserError: the folder is missing or has another layout.
     """
     root = _require_folder(config.path)
-    files = FolderFiles(root)
+    files, geometry = FolderFiles(root), geometry_of(config)
+    options = Decoding(config.bits, config.max_pixels)
     splits = _splits(root, files, config)
     class_ids = tuple(splits["train"])
     return Listing(
         name=f"folder-{root.resolve().name}",
         source=f"image folder {root}",
-        side=config.size,
+        side=geometry.side,
         class_ids=class_ids,
         class_names=class_ids,
         splits={split: entries_of(classes) for split, classes in splits.items()},
         read=files.read,
-        decode=functools.partial(_decode, size=config.size),
-        fingerprint=files.fingerprint,
+        decode=functools.partial(decode_to, geometry=geometry, options=options),
+        fingerprint=fingerprint(files.fingerprint, geometry, options),
+        margin=config.margin or 0,
     )
 
 
@@ -91,8 +96,15 @@ def entries_of(classes: Classes) -> Entries:
     return Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
 
 
-def _decode(data: bytes, size: int) -> np.ndarray:
-    try:
-        return resize_and_crop(decode(data), size)
-    except (ValueError, MemoryError) as error:  # a strip so narrow that its other side would become enormous
-        raise BadImage(str(error) or "too narrow") from error
+def decode_to(data: bytes, margin: int = 0, *, geometry: Geometry, options: Decoding) -> np.ndarray:
+    """Decode an image file to a square, uint8 (S, S, 3), as `to_square` makes it.
+
+    Raises:
+        BadImage: it cannot be decoded.
+    """
+    return to_square(decode_upright(data, options), geometry, margin)
+
+
+def fingerprint(files: str, geometry: Geometry, options: Decoding) -> str:
+    """Return what tells stored images from those of other files, or of the same by another geometry or decoding."""
+    return f"{files} {DECODING_VERSION} {geometry} {options.bits} {options.max_pixels}"

@@ -6,7 +6,6 @@ to be evaluated wants.
 
 import csv
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ import numpy as np
 from doublevit.data import store
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.dataset import Dataset
-from doublevit.data.decode import BadImage, decode
-from doublevit.data.image_folder import classes_in, entries_of
+from doublevit.data.decode import DECODING, Decoding
+from doublevit.data.geometry import Geometry
+from doublevit.data.image_folder import classes_in, decode_to, entries_of, fingerprint
 from doublevit.data.listing import Entries, Listing
 from doublevit.errors import UserError
 
@@ -23,20 +23,19 @@ SPLIT = "all"
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "target", "category")
 
-Prepare = Callable[[np.ndarray], np.ndarray]
 
-
-def load_labeled(path: Path, side: int, prepare: Prepare, geometry: str, cache: Path, *, split: str = "") -> Dataset:
+def load_labeled(
+    path: Path, geometry: Geometry, cache: Path, *, split: str = "", options: Decoding = DECODING
+) -> Dataset:
     """Load the labeled images of a folder, or of a CSV file, decoded now if they never were.
 
     Args:
         path: a folder of class folders; one with `split` (test, val ...) in it that holds them; a flat folder with one
             CSV file in it; or that file.
-        side: of the stored images in pixels.
-        prepare: brings an image uint8 (H, W, 3) to (side, side, 3).
-        geometry: tells what `prepare` does from other ways, as text.
+        geometry: brings an image to the square that is stored.
         cache: where decoded images are kept.
         split: the name of the folder in `path` to take; "" for `path` itself, or its val where it has one.
+        options: of decoding.
 
     Raises:
         UserError: the folder is missing, empty or laid out otherwise, or a file cannot be read.
@@ -46,13 +45,13 @@ def load_labeled(path: Path, side: int, prepare: Prepare, geometry: str, cache: 
     listing = Listing(
         name=f"labeled-{root.resolve().name}",
         source=f"images in {root}",
-        side=side,
+        side=geometry.side,
         class_ids=class_ids,
         class_names=class_ids,
         splits={SPLIT: entries},
         read=files.read,
-        decode=functools.partial(_decode, prepare=prepare),
-        fingerprint=f"{files.fingerprint} {geometry}",
+        decode=functools.partial(decode_to, geometry=geometry, options=options),
+        fingerprint=fingerprint(files.fingerprint, geometry, options),
     )
     return store.open_store(store.prepare(listing, cache, skip_bad=False), listing.source)[SPLIT]
 
@@ -116,10 +115,3 @@ def _of_csv(table: Path, root: Path) -> tuple[Path, Entries, tuple[str, ...]]:
     class_ids = tuple(sorted({label for _, label in pairs}, key=natural_key))
     rank = {label: index for index, label in enumerate(class_ids)}
     return root, Entries(names, np.array([rank[label] for _, label in pairs], dtype=np.int64)), class_ids
-
-
-def _decode(data: bytes, prepare: Prepare) -> np.ndarray:
-    try:
-        return prepare(decode(data))
-    except (ValueError, MemoryError) as error:
-        raise BadImage(str(error) or "too narrow") from error

@@ -15,6 +15,7 @@ from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
+FLAT = 17  # levels of 256: 12-bit data in 16 bits have 16
 CHUNK = 64  # images that a thread decodes into one buffer and writes at once
 
 
@@ -30,7 +31,8 @@ class Entries:
 class Listing:
     """A data set before decoding.
 
-    `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`;
+    `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`; with a
+    `margin`, training images are stored with so many pixels more on each side, which `decode` is then told.
     `fingerprint` changes with the files.
     """
 
@@ -41,12 +43,33 @@ class Listing:
     class_names: tuple[str, ...]
     splits: dict[str, Entries]
     read: Callable[[str], bytes]
-    decode: Callable[[bytes], np.ndarray]
+    decode: Callable[..., np.ndarray]
     fingerprint: str
+    margin: int = 0
+
+    def margin_of(self, split: str) -> int:
+        """Return the margin of a split's images in pixels."""
+        return self.margin if split == "train" else 0
+
+    def side_of(self, split: str) -> int:
+        """Return the side of a split's images in pixels."""
+        return self.side + 2 * self.margin_of(split)
+
+    def decode_file(self, split: str, name: str) -> np.ndarray:
+        """Read and decode a file of a split, uint8 (S, S, 3).
+
+        Raises:
+            BadImage: it is no image, or damaged.
+            OSError: it cannot be read.
+            UserError: as `read`.
+        """
+        data, margin = self.read(name), self.margin_of(split)
+        return self.decode(data, margin) if margin else self.decode(data)
 
     def key(self, skip_bad: bool) -> str:
         """Return the name of this listing's store, which ends in a hash of everything that shapes its contents."""
         parts = [STORE_VERSION, self.fingerprint, self.side, self.class_ids, self.class_names, skip_bad]
+        parts += [self.margin] if self.margin else []
         parts += [(split, entries.names, entries.labels.tolist()) for split, entries in self.splits.items()]
         return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
@@ -69,39 +92,47 @@ def decode_split(
     """
     entries = listing.splits[split]
     path = part / f"{split}-images.npy"
-    shape = (len(entries.names), listing.side, listing.side, 3)
+    side = listing.side_of(split)
+    shape = (len(entries.names), side, side, 3)
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    good = np.ones(len(entries.names), dtype=bool)
+    good, flat = np.ones(len(entries.names), dtype=bool), []
     with path.open("r+b") as file:
-        for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset, workers):
+        for positions, bad, constant in _decode_chunks(listing, split, file.fileno(), images.offset, workers):
             for position, why in bad.items():
                 on_bad(f"{entries.names[position]} ({why})")
                 good[position] = False
+            flat += [entries.names[position] for position in constant]
             bar.advance(len(positions))
     if not good.all():
         _keep_only(good, path)
+    _report_flat(flat, int(good.sum()), split)
     np.save(part / f"{split}-labels.npy", entries.labels[good])
     _require_all_classes(listing, split, entries.labels[good])
     return int(good.sum())
 
 
 def _decode_chunks(
-    listing: Listing, names: list[str], file: int, start: int, workers: int | None
-) -> Iterator[tuple[range, dict[int, str]]]:
+    listing: Listing, split: str, file: int, start: int, workers: int | None
+) -> Iterator[tuple[range, dict[int, str], list[int]]]:
     """Decode in threads and write all images into the open `file`, the first at byte `start`.
 
-    Yields the positions of each finished chunk, and an error message by position for the bad images in it.
+    Yields the positions of each finished chunk, an error message by position for the bad images in it, and the
+    positions of those that are nearly constant.
     """
+    names = listing.splits[split].names
 
-    def decode_chunk(positions: range) -> tuple[range, dict[int, str]]:
-        images, bad = _thread_buffer(CHUNK, listing.side)[: len(positions)], {}
+    def decode_chunk(positions: range) -> tuple[range, dict[int, str], list[int]]:
+        images, bad, flat = _thread_buffer(CHUNK, listing.side_of(split))[: len(positions)], {}, []
         for image, position in zip(images, positions, strict=True):
             try:
-                image[:] = listing.decode(listing.read(names[position]))
+                image[:] = listing.decode_file(split, names[position])
             except (BadImage, OSError, UserError) as error:
                 bad[position] = str(error)
+                continue
+            if int(image.max()) - int(image.min()) < FLAT:
+                flat.append(position)
         _write_at(file, images, start + positions.start * image.nbytes)
-        return positions, bad
+        return positions, bad, flat
 
     chunks = [range(start, min(start + CHUNK, len(names))) for start in range(0, len(names), CHUNK)]
     pool = ThreadPoolExecutor(workers or os.cpu_count())
@@ -109,6 +140,17 @@ def _decode_chunks(
         yield from pool.map(decode_chunk, chunks)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _report_flat(names: list[str], count: int, split: str) -> None:
+    if names:
+        progress.console.print(
+            f"warning: {len(names):,} of {count:,} {split} images are nearly constant, {names[0]} first: all their"
+            f" levels are within {FLAT} of 256. For 12-bit data in files of 16 bits, pass `data.bits=12`",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _write_at(file: int, array: np.ndarray, offset: int) -> None:

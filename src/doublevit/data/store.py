@@ -78,11 +78,11 @@ def read_all(listing: Listing, skip_bad: bool) -> None:
     Raises:
         UserError: a file cannot be read and `skip_bad` is false.
     """
-    names = [name for entries in listing.splits.values() for name in entries.names]
+    names = [(split, name) for split, entries in listing.splits.items() for name in entries.names]
     with progress.bar(f"reading {listing.name}", len(names)) as bar:
-        for name in names:
+        for split, name in names:
             try:
-                listing.decode(listing.read(name))
+                listing.decode_file(split, name)
             except (BadImage, OSError, UserError) as error:
                 if not skip_bad:
                     _stop_at_bad(f"{name} ({error})")
@@ -138,9 +138,10 @@ def _store_lock(folder: Path) -> Iterator[None]:
 
 def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | None) -> None:
     total = sum(len(entries.names) for entries in listing.splits.values())
+    size = sum(len(entries.names) * listing.side_of(split) ** 2 * 3 for split, entries in listing.splits.items())
     for stale in folder.parent.glob(f".{folder.name}-*"):  # left by a killed process: we hold the lock
         shutil.rmtree(stale, ignore_errors=True)
-    require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} images")
+    require_space(folder.parent, size, f"decoding {total:,} images")
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
         on_bad = skipped.append if skip_bad else _stop_at_bad

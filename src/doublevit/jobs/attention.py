@@ -7,10 +7,11 @@ import torch
 from PIL.Image import Image
 
 from doublevit.data.dataset import Dataset
-from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.data.decode import BadImage, decode_upright
 from doublevit.data.sheet import LETTERS, captioned_sheet, first_name, first_of_classes
 from doublevit.device import device_of
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
 from doublevit.jobs.load import LoadedModel, load_model, own_images
 from doublevit.jobs.options import AttentionOptions, EvalOptions
 from doublevit.models.attention_maps import attention_maps
@@ -76,9 +77,11 @@ def _examples(dataset: Dataset) -> list[CaptionedImage]:
 def _read(path: Path) -> np.ndarray:
     """Read an image file and return its center square at full resolution, uint8 (side, side, 3)."""
     try:
-        image = decode(path.read_bytes())
+        image = decode_upright(read_bytes(path))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected an image file") from error
     except BadImage as error:
         raise UserError(f"{path} is no image that can be read ({error}); expected a JPEG, PNG or the like") from error
-    return resize_and_crop(image, min(image.shape[:2]))
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]

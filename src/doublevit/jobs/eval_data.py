@@ -9,6 +9,7 @@ import numpy as np
 
 from doublevit.data import DataConfig, load, source_at
 from doublevit.data.dataset import Dataset
+from doublevit.data.decode import Decoding
 from doublevit.data.identity import DatasetId
 from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
@@ -40,9 +41,7 @@ def load_for(model: Model, data: Data, split: str = "", cache: Path | None = Non
         return _of_split(load(DataConfig("digits")), split or "val")
     if source_at(path) == "tiny-imagenet":
         return _of_split(load(DataConfig("tiny-imagenet", path, cache=cache)), split or "val")
-    info = model.info
-    geometry = f"{info.side} {info.crop} {info.squash} {info.interpolation if info.crop else ''}"
-    return load_labeled(path, info.side, model.prepare, geometry, cache, split=split)
+    return load_labeled(path, model.info.geometry, cache, split=split, options=Decoding(model.info.bits))
 
 
 def _of_split(splits: dict[str, Dataset], split: str) -> Dataset:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from doublevit.data.decode import resize_and_crop, resize_as_timm, squash
+from doublevit.data.decode import Decoding, decode_upright
+from doublevit.data.geometry import to_square
 from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel
@@ -150,11 +151,15 @@ class Model(nn.Module):
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) of any size to uint8 (side, side, 3)."""
-        if self.info.squash:
-            return squash(image, self.info.side, self.info.interpolation)
-        if self.info.crop is None:
-            return resize_and_crop(image, self.info.side)
-        return resize_as_timm(image, self.info.side, self.info.crop, self.info.interpolation)
+        return to_square(image, self.info.geometry)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3).
+
+        Raises:
+            BadImage: they are no image, or a damaged one.
+        """
+        return decode_upright(data, Decoding(self.info.bits))
 
     def model_id(self, precision: str = "float32") -> ModelId:
         """Return how rows of results name this model."""

@@ -7,10 +7,12 @@ import torch
 
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
+from doublevit.data.geometry import Geometry, geometry_of
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
+from doublevit.jobs.geometry import scaling_warning, with_geometry
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.jobs.shared import made_by_first
 from doublevit.jobs.trackers import Trackers, require_known, tracked
@@ -36,9 +38,12 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     """
     require_known(log)
     _check_early(recipe, runs, name)
-    recipe = with_absolute_paths(recipe)
+    recipe = with_geometry(with_absolute_paths(recipe))
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
+    warning = scaling_warning(recipe, model.resize.size)
+    if warning and this_process().is_main_process:
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
@@ -82,17 +87,18 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
         name=run.name,
         class_ids=train.class_ids,
         class_names=train.class_names,
-        side=train.images.shape[1],
+        geometry=_geometry(recipe, splits),
         image_size=model.resize.size,
         interpolation=model.resize.mode,
         normalization=normalization,
+        bits=recipe.data.bits,
         model=dataclasses.replace(recipe.model, weights="none", coarse_weights=None),
         seed=recipe.seed,
     )
     write_info(run.path, info)
     write_training_data(run.path, record_data(splits))
     if recipe.train.epochs and recipe.data.source == "folder":
-        write_trained_images(run.path, train)
+        write_trained_images(run.path, train, recipe.data.margin or 0)
 
 
 def upgrade(path: Path, data_path: Path | None = None) -> None:
@@ -107,6 +113,12 @@ def upgrade(path: Path, data_path: Path | None = None) -> None:
     splits, model = load_data_and_model(recipe, from_scratch=True)
     checkpoint.load_weights(run.checkpoints, "last", model)
     describe_run(run, recipe, splits, model)
+
+
+def _geometry(recipe: Recipe, splits: Splits) -> Geometry:
+    if recipe.data.source == "folder":
+        return geometry_of(recipe.data)
+    return Geometry(side=splits["val"].images.shape[1])
 
 
 def _numbers(values: torch.Tensor) -> tuple[float, ...]:

@@ -86,7 +86,7 @@ def flat(recipe: Recipe) -> dict[str, Any]:
     return dict(_flat(recipe, ""))
 
 
-IRRELEVANT = ("name", "note", "data.cache", "data.download", "data.workers")
+IRRELEVANT = ("name", "note", "data.cache", "data.download", "data.max_pixels", "data.workers")
 """Fields on which no result depends."""
 
 

@@ -43,7 +43,7 @@ def make_api(predictors: Sequence[Predictor], limits: Limits, pool: ThreadPoolEx
         predictor = _chosen(predictors, asked.model)
 
         def prepared(read: Read) -> Any:
-            return predictor.model.prepare(decode_upload(read(), limits))
+            return predictor.model.prepare(decode_upload(read(), limits, predictor.model.info.bits))
 
         loop = asyncio.get_running_loop()
         pixels = await _each(lambda read: loop.run_in_executor(pool, prepared, read), reads)

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from doublevit.data.decode import BadImage, TooManyPixels, decode_upright, read_size
+from doublevit.data.decode import BadImage, Decoding, decode_upright
+from doublevit.image_files import TooManyPixels
 from doublevit.serve.options import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -35,20 +36,17 @@ class Refused(Exception):  # noqa: N818  # named after what became of the reques
         return retry | ({"connection": "close"} if self.status in (408, 413, 431) else {})
 
 
-def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
-    """Decode an image that somebody sent to uint8 (H, W, 3).
+def decode_upload(data: bytes, limits: Limits, bits: int | None = None) -> np.ndarray:
+    """Decode an image that somebody sent to uint8 (H, W, 3); `bits` are a model's, see `Decoding`.
 
     Raises:
         Refused: it is no image, or has more pixels than `limits` allow; no memory is taken for it then.
     """
     try:
-        width, height = read_size(data, FORMATS)
-        if width * height > limits.pixels:
-            found = f"{width:,} x {height:,} pixels"
-            raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels, found {found}")
-        return decode_upright(data, FORMATS)
-    except TooManyPixels as error:  # so many that Pillow does not tell how many
-        raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels ({error})") from error
+        return decode_upright(data, Decoding(bits, limits.pixels, FORMATS))
+    except TooManyPixels as error:
+        detail = f"expected at most {limits.pixels:,} pixels, found {error.found}"
+        raise Refused(413, "too_many_pixels", detail) from error
     except BadImage as error:
         known = ", ".join(FORMATS)
         raise Refused(422, "no_image", f"cannot be read ({error}); expected an image: {known}") from error
