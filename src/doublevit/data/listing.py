@@ -12,6 +12,7 @@ import numpy as np
 
 from doublevit import progress
 from doublevit.data.decode import BadImage
+from doublevit.data.names import printable
 from doublevit.errors import UserError
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
@@ -31,7 +32,7 @@ class Listing:
     """A data set before decoding.
 
     `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`;
-    `fingerprint` changes with the files.
+    `fingerprint` changes with the files; `notes` are what the user should know of how they were found.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Listing:
     read: Callable[[str], bytes]
     decode: Callable[[bytes], np.ndarray]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     def key(self, skip_bad: bool) -> str:
         """Return the name of this listing's store, which ends in a hash of everything that shapes its contents."""
@@ -75,7 +77,7 @@ def decode_split(
     with path.open("r+b") as file:
         for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset, workers):
             for position, why in bad.items():
-                on_bad(f"{entries.names[position]} ({why})")
+                on_bad(f"{printable(entries.names[position])} ({why})")
                 good[position] = False
             bar.advance(len(positions))
     if not good.all():

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural_key
+from doublevit.data.archive import Files, FolderFiles, ZipFiles
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.listing import Entries, Listing
+from doublevit.data.names import natural_key
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from doublevit.data.archive import is_hidden, natural_key
 from doublevit.data.decode import BadImage, as_rgb, decode_upright
+from doublevit.data.names import is_hidden, natural_key
 from doublevit.errors import UserError
 
 AHEAD = 4  # images that each thread may be ahead of the model: enough to keep it busy, little memory

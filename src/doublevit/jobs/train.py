@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from accelerate.utils import broadcast_object_list
 
+from doublevit import data
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
 from doublevit.device import this_process
@@ -84,7 +85,7 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
     )
     write_info(run.path, info)
     write_training_data(run.path, record_data(splits))
-    if recipe.train.epochs and recipe.data.source == "folder":
+    if recipe.train.epochs and recipe.data.source in data.READERS:
         write_trained_images(run.path, train)
 
 

@@ -161,6 +161,7 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
     if "optimiser" in train:
         recipe["train"] = {"optimizer" if key == "optimiser" else key: value for key, value in train.items()}
     recipe["data"].setdefault("split", "count")
+    recipe["data"].setdefault("names", "exact")
     if augment.get("place") == "photo":
         recipe["augment"] = augment | {"place": "image"}
     return recipe
