@@ -50,7 +50,8 @@ def train(
 
     Args:
         recipe: a recipe's name, or that of any timm network.
-        data: a folder of class folders, or Tiny ImageNet's zip or folder; if not given, as the recipe says.
+        data: a folder of class folders, labels.csv, "hf:USER/SET", parquet, "wds:shard-{000..099}.tar", or Tiny
+            ImageNet's zip or folder; if not given, as the recipe says.
         name: of the run's folder; recipe and time if not given.
         output: the folder that holds all runs.
         changes: other values of the recipe: epochs, lr, batch_size, optimizer, model, weights, seed, or any field by

@@ -41,10 +41,11 @@ def read(config: DataConfig) -> Parts:
         name=f"folder-{root.resolve().name}",
         source=f"image folder {printable(str(root))}",
         places=places,
-        part=lambda name: _part(root, places[name], exact=exact),
+        part=lambda name: _part(root, places.get(name, f"{name}/"), exact=exact),
         read=functools.partial(_read, f"{root}/"),
         hashed=os.path.basename,
         notes=tuple(notes),
+        nested=frozenset(folders_in(str(root))),
     )
 
 

@@ -66,7 +66,7 @@ class Parts:
     `name` is a plain name for its store, and `source` one for people. `places` says what each part is called there, by
     "train", "val", "test", names of its own, or `WHOLE`; `part` lists the files of one of them, or raises `UserError`;
     `read` returns the bytes of a file by its name, from several threads at once; `hashed` is what of a file's name a
-    random split depends on, besides the contents.
+    random split depends on, besides the contents; `nested` are names of more parts, which are no splits.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Parts:
     read: Callable[[str], bytes]
     hashed: Callable[[str], str]
     notes: tuple[str, ...] = ()
+    nested: frozenset[str] = frozenset()
 
     def to_evaluate(self, split: str = "") -> Part:
         """List the part that `split` names, or the one to evaluate on: val, test, or all there is.
@@ -92,6 +93,8 @@ class Parts:
 
     def _named(self, split: str) -> str:
         as_called = next((name for name, place in self.places.items() if place.rstrip("/") == split.rstrip("/")), split)
+        if as_called in self.nested:
+            return as_called
         name = as_called if as_called in self.places else split_of(split)
         if name in ("val", "test") and name not in self.places and "train" in self.places:
             other = {"val": "test", "test": "val"}[name]
