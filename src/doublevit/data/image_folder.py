@@ -101,8 +101,8 @@ def _require_names(folder: Path, names: list[str]) -> None:
     twice = [name for name in names if composed[_composed(name)] > 1]
     if twice:
         raise UserError(
-            f"{printable(str(folder))} has {len(twice)} folders named {printable(_composed(twice[0]))}, once with composed letters"
-            " and once with separate accents: expected one; move the images into one of them"
+            f"{printable(str(folder))} has {len(twice)} folders named {printable(_composed(twice[0]))}, once with"
+            " composed letters and once with separate accents: expected one; move the images into one of them"
         )
 
 
