@@ -1,5 +1,6 @@
 """Every command and every piece of Python in the README and in docs/ runs, on images in miniature."""
 
+import itertools
 import json
 import re
 import shlex
@@ -134,20 +135,24 @@ def make_sources(arguments: list[str]) -> None:
             shutil.copytree(own / "val", own / "test", dirs_exist_ok=True)
     if "parquet" in arguments:
         datasets = pytest.importorskip("datasets")
-        rows = {"image": [{"bytes": file.read_bytes()} for file in files], "label": [file.parent.name for file in files]}
+        images = [{"bytes": file.read_bytes()} for file in files]
+        rows = {"image": images, "label": [file.parent.name for file in files]}
         Path("parquet").mkdir()
         datasets.Dataset.from_dict(rows).to_parquet("parquet/0.parquet")
     if any(argument.startswith("wds:") for argument in arguments):
         Path("shards").mkdir()
-        for split in ("train", "val"):
+        for split, number in itertools.product(("train", "val"), range(2)):
             of_split = [file for file in files if file.parts[1] == split]
-            for number in range(2):
-                with tarfile.open(f"shards/{split}-{number:03d}.tar", "w") as archive:
-                    for file in of_split[number::2]:
-                        key = f"{file.parent.name}{file.stem}"
-                        file.with_suffix(".cls").write_text(file.parent.name)
-                        archive.add(file, f"{key}{file.suffix}")
-                        archive.add(file.with_suffix(".cls"), f"{key}.cls")
+            make_shard(Path(f"shards/{split}-{number:03d}.tar"), of_split[number::2])
+
+
+def make_shard(path: Path, files: list[Path]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for file in files:
+            key = f"{file.parent.name}{file.stem}"
+            file.with_suffix(".cls").write_text(file.parent.name)
+            archive.add(file, f"{key}{file.suffix}")
+            archive.add(file.with_suffix(".cls"), f"{key}.cls")
 
 
 def quickly(arguments: list[str]) -> list[str]:
