@@ -172,7 +172,7 @@ def test_nearly_constant_images_are_counted(image_folder, capsys):
     assert images[6].max() > 100
 
 
-@pytest.mark.parametrize("name", ["a.JPG", "a.png", "a.txt", "a"])
+@pytest.mark.parametrize("name", ["a.JPG", "a.png", "a.other", "a"])
 def test_contents_decide_and_not_the_name(image_folder, name):
     target = image_folder / "train" / "cat" / name
     target.write_bytes(encoded(PICTURE, "WEBP", lossless=True))
@@ -193,7 +193,7 @@ HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
     [
         (b"", "an empty file"),
         (b"hello", "no image"),
-        (gzip.compress(b"x"), "a gzip file: .*gunzip"),
+        (gzip.compress(b"x", mtime=0), "a gzip file: .*gunzip"),
         (b"PK\x03\x04....", "a zip file"),
         (b"%PDF-1.7", "a PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript, which is a program and not run"),

@@ -79,7 +79,7 @@ def data(arguments: Sequence[str]) -> None:
 def _prepare(arguments: Sequence[str]) -> None:
     """Decode images into the cache, unless they are there already."""
     options = parse(DataOptions, "doublevit data prepare", arguments, description=_prepare.__doc__)
-    splits = load(with_source(options.data, arguments))
+    splits = load(with_source(options.data, arguments), quiet=False)
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} images of {height} x {width}, {len(dataset.class_ids)} classes")
@@ -103,7 +103,7 @@ def _show(arguments: Sequence[str]) -> None:
     options = parse(Show, "doublevit data show", arguments, RENAMED | {"--photos": "--images"})
     config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
-    dataset = load(with_source(options.data, arguments))[options.split]
+    dataset = load(with_source(options.data, arguments), quiet=False)[options.split]
     from doublevit.data.sheet import contact_sheet
 
     if options.corruption:

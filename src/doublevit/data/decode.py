@@ -18,7 +18,7 @@ __all__ = ["BadImage", "Decoding", "decode", "decode_jpeg", "decode_upright"]
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
-    """What files do not say themselves: the `bits` of their levels (see `as_rgb`), the most pixels, the formats read."""
+    """What files do not say themselves: the `bits` of their levels (see `as_rgb`), the most pixels, the formats."""
 
     bits: int | None = None
     max_pixels: int = MAX_PIXELS

@@ -12,6 +12,7 @@ import numpy as np
 
 from doublevit import progress
 from doublevit.data.decode import BadImage
+from doublevit.data.names import printable
 from doublevit.errors import UserError
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
@@ -33,7 +34,7 @@ class Listing:
 
     `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`; with a
     `margin`, training images are stored with so many pixels more on each side, which `decode` is then told.
-    `fingerprint` changes with the files.
+    `fingerprint` changes with the files; `notes` are what the user should know of how they were found.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Listing:
     decode: Callable[..., np.ndarray]
     fingerprint: str
     margin: int = 0
+    notes: tuple[str, ...] = ()
 
     def margin_of(self, split: str) -> int:
         """Return the margin of a split's images in pixels."""
@@ -99,7 +101,7 @@ def decode_split(
     with path.open("r+b") as file:
         for positions, bad, constant in _decode_chunks(listing, split, file.fileno(), images.offset, workers):
             for position, why in bad.items():
-                on_bad(f"{entries.names[position]} ({why})")
+                on_bad(f"{printable(entries.names[position])} ({why})")
                 good[position] = False
             flat += [entries.names[position] for position in constant]
             bar.advance(len(positions))

@@ -19,6 +19,7 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.decode import BadImage
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import STORE_VERSION, Listing, decode_split
+from doublevit.data.names import printable
 from doublevit.errors import UserError
 from doublevit.files import crc32, require_space, whole_folder, writable_folder, write_text
 
@@ -152,7 +153,7 @@ def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | N
 
 
 def _stop_at_bad(description: str) -> None:
-    raise UserError(f"cannot read {description}; mend or remove the file, or pass `data.skip_bad=True`")
+    raise UserError(f"cannot read {printable(description)}; mend or remove the file, or pass `data.skip_bad=True`")
 
 
 def _report_skipped(skipped: list[str]) -> None:

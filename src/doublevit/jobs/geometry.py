@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from doublevit.data import READERS
 from doublevit.data.geometry import SIDE, Geometry, geometry_of
 from doublevit.models.config import ModelConfig
 from doublevit.recipes import Recipe
@@ -25,7 +26,7 @@ def with_geometry(recipe: Recipe) -> Recipe:
     """
     data = recipe.data
     filled_in = (data.size, data.fit, data.crop, data.interpolation, data.fill, data.margin)
-    if data.source != "folder" or None not in filled_in:
+    if data.source not in READERS or None not in filled_in:
         return recipe
     if data.fit == "older":
         return with_changes(recipe, {"data.size": data.size or SIDE, "data.margin": 0})
@@ -45,7 +46,7 @@ def with_geometry(recipe: Recipe) -> Recipe:
 def scaling_warning(recipe: Recipe, side: int) -> str:
     """Return what to know of images that are stored smaller than the network's input of `side` pixels; "" if not."""
     size = recipe.data.size
-    if recipe.data.source != "folder" or size is None or size >= side:
+    if recipe.data.source not in READERS or size is None or size >= side:
         return ""
     return (
         f"warning: images are stored at {size} x {size} pixels and scaled up to {side} x {side}; without `data.size`"

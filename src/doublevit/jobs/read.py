@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from doublevit.data.archive import is_hidden, natural_key
 from doublevit.data.decode import BadImage
+from doublevit.data.names import is_hidden, natural_key
 from doublevit.data.pixels import as_rgb
 from doublevit.errors import UserError
 from doublevit.files import read_bytes

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from doublevit import data
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
 from doublevit.data.geometry import Geometry, geometry_of
@@ -97,7 +98,7 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
     )
     write_info(run.path, info)
     write_training_data(run.path, record_data(splits))
-    if recipe.train.epochs and recipe.data.source == "folder":
+    if recipe.train.epochs and recipe.data.source in data.READERS:
         write_trained_images(run.path, train, recipe.data.margin or 0)
 
 
@@ -116,7 +117,7 @@ def upgrade(path: Path, data_path: Path | None = None) -> None:
 
 
 def _geometry(recipe: Recipe, splits: Splits) -> Geometry:
-    if recipe.data.source == "folder":
+    if recipe.data.source in data.READERS:
         return geometry_of(recipe.data)
     return Geometry(side=splits["val"].images.shape[1])
 

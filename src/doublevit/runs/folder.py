@@ -168,7 +168,7 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def _older_data(data: dict[str, Any]) -> dict[str, Any]:
     """Options of the data, with what older runs did where theirs do not say: they knew no split, no geometry."""
-    data = {"split": "count"} | data
+    data = {"split": "count", "names": "exact"} | data
     if "fit" in data:
         return data
     if data.get("source") == "folder":

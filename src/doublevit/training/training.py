@@ -73,7 +73,7 @@ def prepare(
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
-    train, val = len(splits["train"]), len(splits["val"])
+    train, val = (len(splits[name]) if name in splits else 0 for name in ("train", "val"))  # timing has no val
     left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size), train, val)
     return Training(
         model=model,
