@@ -22,8 +22,9 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
+from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.summary import freeze_table, leak_warning
-from doublevit.training.training import prepare
+from doublevit.training.training import prepare, require_trainable
 
 
 def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
@@ -37,6 +38,7 @@ def start(recipe: Recipe, runs: Path, name: str | None) -> Trained:
     recipe = with_absolute_paths(recipe)
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
     run = _new_run(recipe, runs, name)
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
@@ -61,6 +63,7 @@ def resume(path: Path, *, data_path: Path | None = None, accept_changed_data: bo
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
     return Trained(run, model, _train(recipe, run, model, splits))
 
 
@@ -164,4 +167,5 @@ def _train(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) ->
         tell_attention(model)
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
+        console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     return loop.train(training, predict)
