@@ -66,7 +66,7 @@ def _by_class(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def _cycled(size: int, first: int, end: int, seed: list[int]) -> np.ndarray:
-    """Return places `first` to `end` of an endless sequence of permutations of 0 .. `size` - 1, int64 (end - first,)."""
+    """Return places `first` to `end` of an endless sequence of permutations of `size` numbers: int64 (end - first,)."""
     rounds = range(first // size, -(-end // size))
     cycles = [np.random.default_rng([*seed, CLASS_CYCLES, number]).permutation(size) for number in rounds]
     return np.concatenate([np.arange(0), *cycles])[first % size :][: end - first]
