@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "images", "prefetch", "progress", "device", "strict_json", "jsonl"},
+    {"files", "fonts", "images", "prefetch", "progress", "device", "strict_json", "jsonl"},
     {"download", "statistics"},
     {"data", "augment", "corruptions", "attacks", "models"},
     {"runs"},

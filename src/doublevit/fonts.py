@@ -1,0 +1,90 @@
+"""Fonts for letters beyond Latin-1: matplotlib's DejaVu Sans (Greek, Cyrillic, accents), and the system's for the rest.
+
+Chinese, Japanese and Korean are drawn if a font that has them is installed. What no font has is written as an escape
+that can be read and looked up, such as \\u4e2d, instead of an empty box.
+"""
+
+import functools
+import textwrap
+import unicodedata
+from typing import Any
+
+from PIL import ImageDraw, ImageFont
+
+WELL_KNOWN = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "Source Han Sans SC", "Source Han Sans", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback",
+    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic",
+    "Arial Unicode MS", "Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
+"""Families that are looked for, by preference; they have scripts that DejaVu Sans lacks."""
+LATIN_1 = 256  # Pillow's own font has these letters
+
+
+@functools.cache
+def families() -> tuple[str, ...]:
+    """Return DejaVu Sans and those of `WELL_KNOWN` that are installed."""
+    from matplotlib.font_manager import fontManager  # slow, and few names need it
+
+    return ("DejaVu Sans", *(name for name in WELL_KNOWN if name in set(fontManager.get_font_names())))
+
+
+@functools.cache
+def font_file(family: str) -> str:
+    """Return the file of an installed family."""
+    from matplotlib.font_manager import findfont
+
+    return str(findfont(family))
+
+
+@functools.cache
+def letters_of(family: str) -> frozenset[int]:
+    """Return the code points that a family has."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(font_file(family)).get_charmap())
+
+
+def readable(text: str) -> str:
+    """Return `text` with escapes such as \\u4e2d in the place of the letters that no font has."""
+    if text.isascii():
+        return text
+    return "".join(letter if _has(letter) else f"\\u{ord(letter):04x}" for letter in unicodedata.normalize("NFC", text))
+
+
+def _has(letter: str) -> bool:
+    code = ord(letter)
+    return code < LATIN_1 or any(code in letters_of(family) for family in families())
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a readable text into lines of at most `width` letters, of which the wide ones of CJK count as two."""
+    text = readable(text)
+    if not any(_is_wide(letter) for letter in text):
+        return textwrap.wrap(text, width)
+    lines, used = [""], 0
+    for letter in text:
+        size = 1 + _is_wide(letter)
+        if used + size > width:
+            lines, used = [*lines, ""], 0
+        lines[-1] += letter
+        used += size
+    return [line.strip() for line in lines]
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in ("W", "F")
+
+
+def draw_text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int = 10, **options: Any) -> None:
+    """Draw a text, of several lines perhaps, in the first font that has its letters; `options` as Pillow's."""
+    text = readable(text)
+    draw.text(place, text, font=_font(text, size), **options)
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    codes = {ord(letter) for letter in text if not letter.isspace()}
+    if max(codes, default=0) < LATIN_1:
+        return ImageFont.load_default(size)
+    best = max(families(), key=lambda family: len(codes & letters_of(family)))  # the first of equals
+    return ImageFont.truetype(font_file(best), size)
