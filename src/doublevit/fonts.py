@@ -1,10 +1,11 @@
-"""Fonts for letters beyond Latin-1: matplotlib's DejaVu Sans (Greek, Cyrillic, accents), and the system's for the rest.
+"""Fonts for letters beyond ASCII: matplotlib's DejaVu Sans (Greek, Cyrillic, accents), and the system's for the rest.
 
 Chinese, Japanese and Korean are drawn if a font that has them is installed. What no font has is written as an escape
 that can be read and looked up, such as \\u4e2d, instead of an empty box.
 """
 
 import functools
+import re
 import textwrap
 import unicodedata
 from typing import Any
@@ -18,7 +19,9 @@ WELL_KNOWN = (
     "Arial Unicode MS", "Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai",
 )  # fmt: skip
 """Families that are looked for, by preference; they have scripts that DejaVu Sans lacks."""
-LATIN_1 = 256  # Pillow's own font has these letters
+ASCII = 128  # the letters that Pillow's own font has
+UNITS = re.compile(r"\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|.")
+WIDER = 1.2  # letters of DejaVu Sans and digits of escapes, in average letters of Pillow's own font
 
 
 @functools.cache
@@ -49,31 +52,39 @@ def readable(text: str) -> str:
     """Return `text` with escapes such as \\u4e2d in the place of the letters that no font has."""
     if text.isascii():
         return text
-    return "".join(letter if _has(letter) else f"\\u{ord(letter):04x}" for letter in unicodedata.normalize("NFC", text))
+    return "".join(letter if _has(ord(letter)) else _escape(ord(letter)) for letter in unicodedata.normalize("NFC", text))
 
 
-def _has(letter: str) -> bool:
-    code = ord(letter)
-    return code < LATIN_1 or any(code in letters_of(family) for family in families())
+def _has(code: int) -> bool:
+    return code < ASCII or any(code in letters_of(family) for family in families())
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break a readable text into lines of at most `width` letters, of which the wide ones of CJK count as two."""
-    text = readable(text)
-    if not any(_is_wide(letter) for letter in text):
+    """Break a text, made readable, into lines as wide as `width` average letters: at spaces, else within words.
+
+    Wide letters of CJK count as two; an escape stays whole.
+    """
+    if text.isascii():
         return textwrap.wrap(text, width)
-    lines, used = [""], 0
-    for letter in text:
-        size = 1 + _is_wide(letter)
-        if used + size > width:
-            lines, used = [*lines, ""], 0
-        lines[-1] += letter
-        used += size
-    return [line.strip() for line in lines]
+    lines: list[str] = []
+    line, used = "", 0.0
+    for unit in UNITS.findall(" ".join(readable(text).split())):
+        size = 2 if _is_wide(unit) else WIDER * len(unit)
+        if used + size > width and line:
+            full, space, rest = line.rpartition(" ")
+            lines.append(full if space else line)
+            line = rest if space else ""
+            used = sum(2 if _is_wide(letter) else WIDER for letter in line)
+        line, used = line + unit, used + size
+    return [*lines, line] if line else lines
 
 
-def _is_wide(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in ("W", "F")
+def _is_wide(unit: str) -> bool:
+    return len(unit) == 1 and unicodedata.east_asian_width(unit) in ("W", "F")
 
 
 def draw_text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int = 10, **options: Any) -> None:
@@ -84,7 +95,7 @@ def draw_text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, 
 
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     codes = {ord(letter) for letter in text if not letter.isspace()}
-    if max(codes, default=0) < LATIN_1:
+    if max(codes, default=0) < ASCII:
         return ImageFont.load_default(size)
     best = max(families(), key=lambda family: len(codes & letters_of(family)))  # the first of equals
     return ImageFont.truetype(font_file(best), size)
