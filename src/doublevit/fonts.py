@@ -1,7 +1,7 @@
-"""Fonts for letters beyond ASCII: matplotlib's DejaVu Sans (Greek, Cyrillic, accents), and the system's for the rest.
+r"""Fonts for letters beyond ASCII: matplotlib's DejaVu Sans (Greek, Cyrillic, accents), and the system's for the rest.
 
 Chinese, Japanese and Korean are drawn if a font that has them is installed. What no font has is written as an escape
-that can be read and looked up, such as \\u4e2d, instead of an empty box.
+that can be read and looked up, such as \u4e2d, instead of an empty box.
 """
 
 import functools
@@ -49,10 +49,12 @@ def letters_of(family: str) -> frozenset[int]:
 
 
 def readable(text: str) -> str:
-    """Return `text` with escapes such as \\u4e2d in the place of the letters that no font has."""
+    r"""Return `text` with escapes such as \u4e2d in the place of the letters that no font has."""
     if text.isascii():
         return text
-    return "".join(letter if _has(ord(letter)) else _escape(ord(letter)) for letter in unicodedata.normalize("NFC", text))
+    return "".join(
+        letter if _has(ord(letter)) else _escape(ord(letter)) for letter in unicodedata.normalize("NFC", text)
+    )
 
 
 def _has(code: int) -> bool:

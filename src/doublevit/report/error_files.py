@@ -65,7 +65,17 @@ def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) 
     of_answered = result.correct / result.predicted if result.predicted else ""
     f1 = result.f1 if result.images else ""
     label = result.label
-    return [label, ids[label], names[label], result.images, result.correct, *fractions, result.predicted, of_answered, f1]
+    return [
+        label,
+        ids[label],
+        names[label],
+        result.images,
+        result.correct,
+        *fractions,
+        result.predicted,
+        of_answered,
+        f1,
+    ]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
