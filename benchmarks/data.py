@@ -22,6 +22,7 @@ from torchvision.datasets import ImageFolder
 
 from doublevit import data
 from doublevit.data.batches import gather, training_batches
+from doublevit.data.sampling import shuffled
 from doublevit.models.preprocess import Normalize, Resize
 
 BATCH = 32
@@ -46,7 +47,7 @@ def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
     """Yield our batches, as the training loop gathers them and the network's first layer transforms them."""
     resize, normalize = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
-        for part in training_batches(len(dataset), BATCH, 0, epoch):
+        for part in training_batches(shuffled(len(dataset), 0, epoch).order, BATCH):
             images = gather(dataset, part.indices).images
             yield normalize(resize(images)) if size != images.shape[-1] else images.float() / 255
 

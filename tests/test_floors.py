@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "images", "image_files", "prefetch", "progress", "strict_json", "jsonl"},
+    {"files", "fonts", "images", "image_files", "prefetch", "progress", "strict_json", "jsonl"},
     {"processes"},
     {"download", "statistics", "device"},
     {"data", "augment", "corruptions", "attacks", "models"},

@@ -24,6 +24,7 @@ PUBLISHED = {
 """The md5 of each file. There is a sixth texture, which the published generator never draws."""
 GENERATED = "generated textures"
 GENERATED_SIZE = (360, 540)
+ROOM = 1.5  # sides of the smallest texture, in those of an image that needs larger ones
 DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
 
 
@@ -38,6 +39,18 @@ class Textures:
     def scaled(self, scale: float) -> tuple[np.ndarray, ...]:
         """Return the pictures, resized by the factor `scale`."""
         return self.pictures if scale == 1 else tuple(_resize(picture, scale) for picture in self.pictures)
+
+    def for_images(self, scale: float, height: int, width: int) -> tuple[np.ndarray, ...]:
+        """Return the pictures resized by `scale` as published, or, where images are not smaller than those, by more.
+
+        Crops of an image's size need room to move in every picture. Where there is none, all pictures are enlarged by
+        the same factor, so that the image has two thirds of a side of the smallest, about as an image of 224 pixels
+        has of the generated ones: ice keeps its size relative to the image. No published image is so large.
+        """
+        least = np.min([picture.shape[:2] for picture in self.scaled(scale)], axis=0)
+        if height < least[0] and width < least[1]:
+            return self.scaled(scale)
+        return self.scaled(scale * max(ROOM * height / least[0], ROOM * width / least[1]))
 
 
 def find(folder: Path | None, cache: Path, *, download: bool) -> Textures:

@@ -26,8 +26,9 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
+from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.summary import describe_batch, freeze_table, leak_warning
-from doublevit.training.training import prepare
+from doublevit.training.training import prepare, require_trainable
 
 
 def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> Trained:
@@ -42,6 +43,7 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     recipe = with_geometry(with_absolute_paths(recipe))
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
     warning = scaling_warning(recipe, model.resize.size)
     if warning and this_process().is_main_process:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
@@ -74,6 +76,7 @@ def resume(
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
     return Trained(run, model, _train(recipe, run, model, splits, log))
 
 
@@ -184,5 +187,6 @@ def _train(
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
+        console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):
         return loop.train(training, predict)
