@@ -63,5 +63,7 @@ def test_names_and_options_need_no_torch():
     import subprocess
     import sys
 
-    code = "import doublevit.cli, doublevit.recipes, doublevit.runs.predictions, sys; sys.exit('torch' in sys.modules)"
+    modules = ("cli", "recipes", "runs.predictions", "jobs.predict", "jobs.onnx.predictor")  # predict on an .onnx
+    names = ", ".join(f"doublevit.{name}" for name in modules)
+    code = f"import {names}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -40,6 +40,7 @@ FEW = {  # steps of an attack, corruptions, images, seconds
     "common": ["--severities", "3", "--samples", "50"],
     "snow": ["--samples", "50"],
     "speed": ["--seconds", "0.2"],
+    "square": ["--attack.square.queries", "20", "--samples", "4"],
 }
 STARTS = ("run", "train", "study")  # what takes a recipe's options
 NETWORK = ["--weights", "none", "--epochs", "0"]
@@ -118,6 +119,8 @@ def prepare(arguments: list[str], workplace: Path, request: pytest.FixtureReques
     if "--corrupted-set" in arguments:
         main(["data", "corrupt", "--corruptions", "fog", "--first", "9", "--workers", "1", "--output", "photos-c"])
     make_sources(arguments)
+    if "pets.onnx" in arguments and arguments[0] != "export":
+        main(["export", "runs/pets", "--format", "onnx", "--output", "pets.onnx"])
     if "--name" in arguments:
         shutil.rmtree(workplace / "runs" / arguments[arguments.index("--name") + 1], ignore_errors=True)
 

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from doublevit.api.images import attack, corrupt
     from doublevit.api.training import train
     from doublevit.errors import UserError
-    from doublevit.jobs.model import Model, Prediction
+    from doublevit.jobs.model import Model
     from doublevit.jobs.open_model import load
+    from doublevit.jobs.prediction import Prediction
     from doublevit.jobs.wrap import wrap
 
 _HOMES = {
     "Evaluation": "api.evaluation",
     "Model": "jobs.model",
-    "Prediction": "jobs.model",
+    "Prediction": "jobs.prediction",
     "UserError": "errors",
     "attack": "api.images",
     "corrupt": "api.images",

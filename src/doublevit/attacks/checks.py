@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from doublevit.attacks.balls import distance
+from doublevit.attacks.gradients import has_gradients
 from doublevit.attacks.interface import AttackFunction, Samples
 from doublevit.attacks.victim import Victim, cross_entropy
 
@@ -68,7 +69,7 @@ def check_model(victim: Victim, samples: Samples, norm: str, strong_attack: Atta
     findings = list(check_logits(victim, samples, victim.predict(samples.images)))
     if strong_attack is None:
         return [*findings, Finding("nothing-right", "the model is right on no image: there is nothing to attack")]
-    if not findings:  # an attack on a model that gives no usable logits shows nothing more
+    if not findings and has_gradients(victim):  # an attack on a model that gives no usable logits shows nothing more
         findings += [*check_gradients(victim, samples), *huge_epsilon(victim, samples, norm, strong_attack)]
     return findings
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 from doublevit import __version__
 from doublevit.cli.data import data
+from doublevit.cli.export import export
 from doublevit.cli.inspect import errors, show
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.parse import asks_help
-from doublevit.cli.predict import export, predict, upgrade
+from doublevit.cli.predict import predict, upgrade
 from doublevit.cli.report import report, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.serve import serve

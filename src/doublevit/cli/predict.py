@@ -1,4 +1,4 @@
-"""`doublevit predict` and `doublevit export`: using a trained model."""
+"""`doublevit predict` and `doublevit upgrade`: using a trained model."""
 
 import csv
 import dataclasses
@@ -17,10 +17,11 @@ from doublevit.cli.parse import parse
 from doublevit.cli.terminal import fail, out, say, warn
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
+from doublevit.jobs.onnx.config import is_onnx
 from doublevit.jobs.options import DeviceOptions
 
 if TYPE_CHECKING:
-    from doublevit.jobs.model import Prediction
+    from doublevit.jobs.prediction import Prediction, Predictor
 
 NAMED = 10  # unreadable files that are named
 
@@ -30,7 +31,7 @@ class Predict(DeviceOptions):
     """Classify images with a model. Files that cannot be read are named, and the rest goes on (exit code 1)."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of weights with --model."""
+    """A run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file of weights with --model."""
     images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE ...")]
     """Files, folders (however deep), patterns such as 'photos/*.jpg', or - for names on standard input."""
     top: int = 5
@@ -64,37 +65,20 @@ class Predict(DeviceOptions):
             raise UserError(f"`sheet` {self.sheet}: expected a name that ends in .png")
 
 
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """Write a run's weights into a folder that doublevit, timm or Hugging Face's transformers load, with a card."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    output: Path
-    """The folder to write, to be made."""
-    format: Literal["doublevit", "timm", "hf"] = "doublevit"
-    """doublevit: any model, for doublevit.load; timm: one network with a linear head; hf: a ViT or DeiT."""
-    checkpoint: Literal["last", "best"] = "last"
-    """Which weights."""
-
-
 def predict(arguments: Sequence[str]) -> None:
     """Classify images: `predict MODEL IMAGE ... [--top 5] [--format csv] [--output FILE]`."""
     options = parse(Predict, "doublevit predict", arguments)
-    from doublevit.device import this_process
-    from doublevit.jobs.open_model import open_model
     from doublevit.jobs.predict import STDIN, find_files, predict_files, prediction_sheet
 
     files = find_files(options.images, list(sys.stdin) if STDIN in options.images else [])
-    model = open_model(options.source, weights=options.weights, model=options.model, which=options.checkpoint)
-    model.to(this_process().device)
+    model = _open(options)
     unread: dict[Path, str] = {}
     predictions = list(predict_files(model, files, unread, options.top, options.batch_size, options.workers))
     if predictions:
         _write(predictions, options)
         if options.sheet:
             with whole_file(options.sheet) as file:
-                prediction_sheet(model, predictions).save(file, format="PNG")
+                prediction_sheet(model.info, predictions).save(file, format="PNG")
             if options.format == "table":
                 say(f"written: {options.sheet}")
     for path, reason in list(unread.items())[:NAMED]:
@@ -103,13 +87,19 @@ def predict(arguments: Sequence[str]) -> None:
         fail(f"{len(unread)} of {len(files)} files cannot be read", 1)
 
 
-def export(arguments: Sequence[str]) -> None:
-    """A run's weights for doublevit, timm or transformers: `export RUN --output FOLDER [--format timm]`."""
-    options = parse(Export, "doublevit export", arguments)
-    from doublevit.jobs.export import export_run
+def _open(options: Predict) -> "Predictor":
+    """Open the model; an ONNX file needs onnxruntime, and no torch."""
+    if is_onnx(options.source):
+        from doublevit.jobs.onnx.predictor import OnnxPredictor
 
-    export_run(options.run, options.output, options.format, options.checkpoint)
-    say(f"written: {options.output}")
+        if options.device not in ("auto", "cpu"):
+            raise UserError(f"`device` {options.device}: ONNX files are computed on the cpu here")
+        return OnnxPredictor.open(Path(options.source))
+    from doublevit.device import this_process
+    from doublevit.jobs.open_model import open_model
+
+    model = open_model(options.source, weights=options.weights, model=options.model, which=options.checkpoint)
+    return model.to(this_process().device)
 
 
 @dataclasses.dataclass(frozen=True)

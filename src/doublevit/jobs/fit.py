@@ -4,12 +4,14 @@ import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
 from doublevit.data.dataset import Dataset
+from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
 from doublevit.runs.model_info import ModelInfo
@@ -60,7 +62,20 @@ def with_classes_of(info: ModelInfo, dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, labels=labels, class_ids=info.class_ids, class_names=info.class_names)
 
 
-def class_indices(info: ModelInfo, dataset: Dataset) -> list[int]:
+class HasClasses(Protocol):
+    """What has classes, and comes from somewhere."""
+
+    @property
+    def class_ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def id(self) -> DatasetId: ...
+
+
+def class_indices(info: ModelInfo, dataset: HasClasses) -> list[int]:
     """Return where each class of a data set is among a model's, matched by id (wnid, folder) or by name.
 
     Raises:

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import msgspec
+import torch
 
 from doublevit import data
+from doublevit.attacks.gradients import has_gradients, require_gradients
 from doublevit.data.dataset import Dataset
 from doublevit.data.names import split_of
 from doublevit.device import choose_dtype, this_process
@@ -17,6 +19,7 @@ from doublevit.jobs.evaluate import Evaluated, evaluate, run_evaluators
 from doublevit.jobs.fit import fit
 from doublevit.jobs.model import Model
 from doublevit.jobs.normalization import normalization_findings
+from doublevit.jobs.onnx.network import OnnxClassifier
 from doublevit.jobs.open_model import open_model, require_model
 from doublevit.jobs.options import Evaluate, EvaluateModel
 from doublevit.jobs.shared import made_by_first
@@ -108,16 +111,24 @@ def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cac
             raise UserError("`top_k`: expected a model that doublevit built; others keep their attention")
         set_top_k(model.network, options.top_k, "top_k")
         model.top_k = recorded(options.top_k)
+    require_gradients(model, options.attack.names)
+    exported = next((part for part in model.modules() if isinstance(part, OnnxClassifier)), None)
+    if exported and options.precision not in (None, exported.precision):
+        raise UserError(f"`precision` {options.precision}: the ONNX file was exported with {exported.precision}")
     fitted, images = fit(model, dataset)
     images = options.subset(images)
-    device = this_process().device
+    device = this_process().device if has_gradients(model) else torch.device("cpu")  # where onnxruntime computes
     fitted.to(device)
     findings = normalization_findings(fitted, images)
     for finding in findings:
         console.print(f"warning: {finding}", markup=False, highlight=False, soft_wrap=True)
     if findings and options.strict:
         raise UserError(f"`strict`: {findings[0]}")
-    evaluated = fitted.to_evaluate(choose_dtype(options.precision or "float32", device), options.batch_size)
+    dtype = choose_dtype("float32" if exported else options.precision or "float32", device)
+    evaluated = fitted.to_evaluate(dtype, options.batch_size)
+    if exported:
+        identity = msgspec.structs.replace(evaluated.id, precision=exported.precision)
+        evaluated = dataclasses.replace(evaluated, id=identity)
     cache = cache or data.DataConfig().cache
     result = run_evaluators(options, evaluated, images, run, open_results(run), cache)
     return dataclasses.replace(result, findings=[*findings, *result.findings])

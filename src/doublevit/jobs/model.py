@@ -1,6 +1,5 @@
 """A model as people use it: pixels to logits, with its classes; predictions for files, arrays and tensors."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,29 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from doublevit.data.decode import Decoding, decode_upright
-from doublevit.data.geometry import to_square
 from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel
+from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, decoded, prepared
 from doublevit.jobs.read import each_image, read_batches
 from doublevit.runs.conditions import CheckpointId, ModelId
 from doublevit.runs.model_info import ModelInfo
 
-TOP = 5
-BATCH_SIZE = 32
 Source = str | Path | np.ndarray | torch.Tensor | Any
 """An image: a path, an array uint8 (H, W, 3), a tensor (3, H, W) uint8 or float in [0, 1], or a PIL image."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What a model makes of an image: its first class, and the `top` few with their probabilities, best first."""
-
-    label: str
-    probability: float
-    top: tuple[tuple[str, float], ...]
-    path: Path | None = None
 
 
 class Model(nn.Module):
@@ -105,8 +91,12 @@ class Model(nn.Module):
         predictions: list[Prediction] = []
         for batch, indices in read_batches(self, sources, batch_size):
             paths = [source if isinstance(source, Path) else None for source in map(sources.__getitem__, indices)]
-            predictions += self.predict_batch(batch, paths, top)
+            predictions += self.predict_arrays(batch, paths, top)
         return predictions
+
+    def predict_arrays(self, images: np.ndarray, paths: Sequence[Path | None], top: int = TOP) -> list[Prediction]:
+        """Predict for a batch uint8 (B, side, side, 3) of images that `prepare` made."""
+        return self.predict_batch(torch.from_numpy(images).permute(0, 3, 1, 2), paths, top)
 
     @torch.inference_mode()
     def predict_batch(self, images: torch.Tensor, paths: Sequence[Path | None], top: int = TOP) -> list[Prediction]:
@@ -151,7 +141,7 @@ class Model(nn.Module):
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) of any size to uint8 (side, side, 3)."""
-        return to_square(image, self.info.geometry)
+        return prepared(self.info, image)
 
     def decode(self, data: bytes) -> np.ndarray:
         """Decode the bytes of an image file to uint8 (H, W, 3).
@@ -159,7 +149,7 @@ class Model(nn.Module):
         Raises:
             BadImage: they are no image, or a damaged one.
         """
-        return decode_upright(data, Decoding(self.info.bits))
+        return decoded(self.info, data)
 
     def model_id(self, precision: str = "float32") -> ModelId:
         """Return how rows of results name this model."""

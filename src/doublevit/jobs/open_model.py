@@ -1,4 +1,4 @@
-"""A `Model` by its name: a run, an exported folder, a network of timm or of Hugging Face, or a file of weights."""
+"""A `Model` by its name: a run, an export, a network of timm or of Hugging Face, or a file of weights."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,8 @@ from torch import nn
 from doublevit.errors import UserError, first_line
 from doublevit.jobs.load import load_weights
 from doublevit.jobs.model import Model
+from doublevit.jobs.onnx.config import is_onnx
+from doublevit.jobs.onnx.model import open_onnx
 from doublevit.jobs.wrap import wrap
 from doublevit.models.backbones import create, resolve
 from doublevit.models.classifier import Classifier, build
@@ -21,15 +23,15 @@ from doublevit.runs.model_info import FILE as INFO
 from doublevit.runs.model_info import ModelInfo, read_info, require_same_info
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt")
-KINDS = "a run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of weights with `model`"
+KINDS = "a run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file of weights with `model`"
 
 
 def open_model(name: str | Path, *, weights: str = "hub", model: str | None = None, which: str = "last") -> Model:
     """Open a model by name.
 
     Args:
-        name: a run's folder; timm:NAME; hf:REPO_OR_FOLDER; a folder that `doublevit export` wrote; a file of
-            weights.
+        name: a run's folder; timm:NAME; hf:REPO_OR_FOLDER; a folder, or an ONNX file, that `doublevit export` wrote; a
+            file of weights.
         weights: for timm:NAME, as in recipes: hub, none, a file, or a folder of files that bear timm's names.
         model: the timm network that a file of weights belongs to.
         which: of a run, the "last" weights or the "best".
@@ -42,7 +44,7 @@ def open_model(name: str | Path, *, weights: str = "hub", model: str | None = No
         return from_timm(text.removeprefix("timm:"), weights)
     if text.startswith("hf:"):
         return from_hugging_face(text.removeprefix("hf:"))
-    if path.is_dir():
+    if path.is_dir() or is_onnx(path):
         return load(path, which)
     if path.is_file() and path.suffix.lower() in WEIGHT_FILES:
         return from_file(path, model)
@@ -57,14 +59,14 @@ def require_model(name: str | Path) -> None:
 
 
 def load(path: str | Path, checkpoint: str = "last") -> Model:
-    """Load a run, or a folder that `doublevit export` wrote; no images are needed.
+    """Load a run, or a folder or an ONNX file that `doublevit export` wrote; no images are needed.
 
     Args:
-        path: the folder.
+        path: the folder or file.
         checkpoint: of a run, the "last" weights, or the "best", chosen on the images that they were validated on.
 
     Raises:
-        UserError: there is no such folder, or it is damaged or of another version.
+        UserError: there is no such folder or file, or it is damaged or of another version.
 
     Example:
         >>> import doublevit
@@ -73,6 +75,8 @@ def load(path: str | Path, checkpoint: str = "last") -> Model:
         ('zero', 'one', 'two')
     """
     folder = Path(path)
+    if is_onnx(folder) and not folder.is_dir():
+        return open_onnx(folder)
     if (folder / "recipe.json").is_file():
         return _load_run(RunFolder(folder), checkpoint)
     if (folder / "config.json").is_file():

@@ -93,8 +93,8 @@ class Evaluate(EvalOptions):
 class EvaluateModel(Evaluate):
     """Measure accuracy of a model: clean, corrupted or attacked, with 95 % intervals.
 
-    MODEL is a run (rows are added to its results), timm:NAME, hf:REPO_OR_FOLDER, an exported folder, or a file of
-    weights with `model`. Other models than runs, and runs on other images than their own, get a run folder
+    MODEL is a run (rows are added to its results), timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file
+    of weights with `model`. Other models than runs, and runs on other images than their own, get a run folder
     of their own, which `doublevit report` compares with others.
     """
 

@@ -9,9 +9,10 @@ from PIL.Image import Image
 from doublevit.data.decode import BadImage
 from doublevit.data.sheet import captioned_sheet
 from doublevit.errors import UserError
-from doublevit.jobs.model import BATCH_SIZE, TOP, Model, Prediction
+from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, Predictor, Preparation
 from doublevit.jobs.read import files_in, read_batches
 from doublevit.progress import bar
+from doublevit.runs.model_info import ModelInfo
 
 SHEET_COLUMNS, SHEET_IMAGES = 6, 120
 STDIN = "-"
@@ -44,7 +45,7 @@ def find_files(names: Sequence[str], lines: Sequence[str] = ()) -> list[Path]:
 
 
 def predict_files(
-    model: Model,
+    model: Predictor,
     files: Sequence[Path],
     unread: dict[Path, str],
     top: int = TOP,
@@ -59,16 +60,16 @@ def predict_files(
 
     with bar("predicting", len(files)) as progress:
         for batch, indices in read_batches(model, files, batch_size, workers, note):
-            yield from model.predict_batch(batch, [files[index] for index in indices], top)
+            yield from model.predict_arrays(batch, [files[index] for index in indices], top)
             progress.advance(len(batch))
 
 
-def prediction_sheet(model: Model, predictions: Sequence[Prediction]) -> Image:
+def prediction_sheet(info: ModelInfo, predictions: Sequence[Prediction]) -> Image:
     """Draw a contact sheet of the first images, each with its class and probability."""
     tiles = []
     for prediction in predictions[:SHEET_IMAGES]:
-        [(batch, _)] = read_batches(model, [prediction.path or Path()], 1)
+        [(batch, _)] = read_batches(Preparation(info), [prediction.path or Path()], 1)
         caption = [prediction.label, f"{prediction.probability:.0%}"]
-        tiles.append((batch[0].permute(1, 2, 0).numpy(), caption))
+        tiles.append((batch[0], caption))
     rows = [tiles[begin : begin + SHEET_COLUMNS] for begin in range(0, len(tiles), SHEET_COLUMNS)]
     return captioned_sheet(rows)

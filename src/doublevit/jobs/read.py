@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from PIL.Image import Image
 
 from doublevit.data.decode import BadImage
@@ -29,7 +28,7 @@ class Prepares(Protocol):
         """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Bring uint8 (H, W, 3) to uint8 (side, side, 3)."""
+        """Bring uint8 (H, W, 3) to the size that the model takes."""
 
 
 def each_image(images: Any) -> Iterator[Path | np.ndarray]:
@@ -78,8 +77,10 @@ def read_batches(
     batch_size: int,
     workers: int | None = None,
     on_bad: Callable[[int, BadImage], None] | None = None,
-) -> Iterator[tuple[torch.Tensor, list[int]]]:
-    """Yield batches uint8 (B, 3, side, side) and the indices of their sources, in order; threads decode ahead.
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Yield batches uint8 (B, H, W, 3) and the indices of their sources, in order; threads decode ahead.
+
+    A batch ends where images of another size follow.
 
     Args:
         model: brings each image to its size.
@@ -92,10 +93,10 @@ def read_batches(
         UserError: an image cannot be read, and `on_bad` is not given.
     """
     ready = _ahead(model, sources, workers or os.cpu_count() or 1)
-    good = (pair for pair in _good(ready, sources, on_bad))
-    while batch := list(itertools.islice(good, batch_size)):
-        pixels = torch.from_numpy(np.stack([image for _, image in batch]))
-        yield pixels.permute(0, 3, 1, 2), [index for index, _ in batch]
+    good = _good(ready, sources, on_bad)
+    for _, alike in itertools.groupby(good, key=lambda pair: pair[1].shape):
+        while batch := list(itertools.islice(alike, batch_size)):
+            yield np.stack([image for _, image in batch]), [index for index, _ in batch]
 
 
 def _ahead(

@@ -13,6 +13,7 @@ from doublevit.data.geometry import MAX_SIDE, Geometry
 from doublevit.errors import UserError
 from doublevit.jobs.geometry import timm_geometry
 from doublevit.jobs.model import Model
+from doublevit.jobs.onnx.network import OnnxNetwork, open_foreign
 from doublevit.models.wrapped import Wrapped, count_outputs
 from doublevit.runs.model_info import ModelInfo, Normalization
 
@@ -21,7 +22,7 @@ CONVNEXT_SQUASHES = 384  # pixels from which transformers' ConvNeXt processor re
 
 
 def wrap(
-    network: nn.Module,
+    network: nn.Module | str | Path,
     processor: Any = None,
     *,
     mean: Channels | None = None,
@@ -36,7 +37,8 @@ def wrap(
     classifier's `config` and its image `processor`.
 
     Args:
-        network: any module (B, 3, size, size) -> logits (B, classes); a Hugging Face classifier too.
+        network: any module (B, 3, size, size) -> logits (B, classes); a Hugging Face classifier too; or the path of an
+            ONNX file that takes such floats, which has no gradients.
         processor: the Hugging Face image processor of the network.
         mean: of each channel, of pixels in [0, 1].
         std: of each channel.
@@ -53,6 +55,9 @@ def wrap(
         >>> len(model.classes)
         1000
     """
+    if isinstance(network, str | Path):
+        path, network = network, open_foreign(Path(network))
+        name = name or Path(path).stem
     network.eval()
     known = _known_of_processor(network, processor) if processor is not None else _known_of_timm(network)
     given = {"mean": mean, "std": std, "size": size}
@@ -93,8 +98,10 @@ def _geometry(side: int, known: dict[str, Any], means: tuple[float, ...]) -> Geo
 def _known_of_timm(network: nn.Module) -> dict[str, Any]:
     """What a timm network's configuration says of its evaluation, which may be at another size than its training was.
 
-    Nothing for other networks.
+    Or what the input of an ONNX graph says; nothing for other networks.
     """
+    if isinstance(network, OnnxNetwork):
+        return {"size": network.size[0]} if network.size[0] else {}
     config = getattr(network, "pretrained_cfg", None)
     if not isinstance(config, dict) or "mean" not in config:
         return {}

@@ -11,6 +11,7 @@ from doublevit.attacks import checks
 from doublevit.attacks.catalogue import is_control
 from doublevit.attacks.checks import Finding
 from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.gradients import require_gradients
 from doublevit.attacks.make import make_attack
 from doublevit.attacks.victim import frozen
 from doublevit.data.dataset import Dataset
@@ -66,9 +67,11 @@ class AttackEvaluator:
         Rows are added to `results` as they come, and once more where later findings speak against them.
 
         Raises:
-            UserError: a check found something, and `strict` makes that fatal.
+            UserError: an attack wants gradients, and the model has none; or a check found something, and `strict`
+                makes that fatal.
         """
         self.config.require_classes(len(dataset.class_ids))
+        require_gradients(model.network, self.config.names)
         (clean_result,) = CleanEvaluator().run(model, dataset, results)
         model.network.eval()
         with frozen(model.network):
