@@ -26,6 +26,12 @@ class DataConfig:
     """Where decoded images and downloads are kept."""
     size: int = 224
     """Side in pixels at which images of a folder are stored: shorter side resized, then center crop."""
+    store: Literal["auto", "decoded", "encoded", "none"] = "auto"
+    """How images of files are kept: decoded in one file; encoded, packed as they are and decoded in every epoch; none,
+    read where they are. If not given, the one that is there, else as size and free disk suggest."""
+    shrink: int | None = None
+    """Encode training images whose shorter side is longer than this again, at this size (JPEG, quality 95); with
+    --data.store encoded."""
     val_fraction: float = 0.2
     """Fraction of each class kept for validation where the source has no split of its own."""
     split: Literal["hash", "count"] = "hash"
@@ -45,6 +51,10 @@ class DataConfig:
             raise UserError(f"`data.workers`: expected at least 1, found {self.workers}")
         if self.size < 8:
             raise UserError(f"`data.size` is the side in pixels: expected at least 8, found {self.size}")
+        if self.shrink is not None and (self.shrink < self.size or self.store != "encoded"):
+            raise UserError(
+                f"`data.shrink` {self.shrink}: expected at least `data.size`, {self.size}, with `data.store=encoded`"
+            )
         if not 0 < self.val_fraction < 1:
             raise UserError(f"`data.val_fraction`: expected between 0 and 1, found {self.val_fraction}")
         if self.split_seed < 0:

@@ -8,7 +8,7 @@ import numpy as np
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode, resize_and_crop
-from doublevit.data.listing import Entries, Listing
+from doublevit.data.listing import Entries, Listing, Window
 from doublevit.data.split import Classes, split_classes
 from doublevit.errors import UserError
 
@@ -33,6 +33,7 @@ def listing(config: DataConfig) -> Listing:
         read=files.read,
         decode=functools.partial(_decode, size=config.size),
         fingerprint=files.fingerprint,
+        window=functools.partial(_window, side=config.size),
     )
 
 
@@ -89,6 +90,13 @@ def entries_of(classes: Classes) -> Entries:
     """Return the files of all classes, class by class, with their labels."""
     names = [name for members in classes.values() for name in members]
     return Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
+
+
+def _window(height: int, width: int, side: int) -> Window:
+    """Return what `resize_and_crop` shows of an image of this size."""
+    scale = side / min(height, width)
+    new_height, new_width = max(side, round(height * scale)), max(side, round(width * scale))
+    return Window(new_height, new_width, (new_height - side) // 2, (new_width - side) // 2, side, "bicubic")
 
 
 def _decode(data: bytes, size: int) -> np.ndarray:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data import store
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import BadImage, decode
 from doublevit.data.image_folder import classes_in, entries_of
 from doublevit.data.listing import Entries, Listing
+from doublevit.data.stores import load_stored
 from doublevit.errors import UserError
 
 SPLIT = "all"
@@ -54,7 +54,7 @@ def load_labeled(path: Path, side: int, prepare: Prepare, geometry: str, cache: 
         decode=functools.partial(_decode, prepare=prepare),
         fingerprint=f"{files.fingerprint} {geometry}",
     )
-    return store.open_store(store.prepare(listing, cache, skip_bad=False), listing.source)[SPLIT]
+    return load_stored(listing, cache)[SPLIT]
 
 
 def labeled_files(path: Path, split: str) -> tuple[Path, Entries, tuple[str, ...]]:

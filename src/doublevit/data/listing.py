@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from doublevit import progress
 from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
+from doublevit.files import reserve
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
 CHUNK = 64  # images that a thread decodes into one buffer and writes at once
@@ -26,12 +28,24 @@ class Entries:
     labels: np.ndarray
 
 
+class Window(NamedTuple):
+    """What is shown of an image: it is resized to (height, width), then the square of `side` at (top, left) is cut."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+    side: int
+    interpolation: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """A data set before decoding.
 
     `read` returns the bytes of a file, `decode` turns them into uint8 (side, side, 3) or raises `BadImage`;
-    `fingerprint` changes with the files.
+    `fingerprint` changes with the files. `window` returns what `decode` shows of an image of this height and width,
+    where that is all that it does; so training can do the same faster.
     """
 
     name: str
@@ -43,6 +57,7 @@ class Listing:
     read: Callable[[str], bytes]
     decode: Callable[[bytes], np.ndarray]
     fingerprint: str
+    window: Callable[[int, int], Window] | None = None
 
     def key(self, skip_bad: bool) -> str:
         """Return the name of this listing's store, which ends in a hash of everything that shapes its contents."""
@@ -73,6 +88,7 @@ def decode_split(
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     good = np.ones(len(entries.names), dtype=bool)
     with path.open("r+b") as file:
+        reserve(file, path.stat().st_size)
         for positions, bad in _decode_chunks(listing, entries.names, file.fileno(), images.offset, workers):
             for position, why in bad.items():
                 on_bad(f"{entries.names[position]} ({why})")
@@ -81,7 +97,7 @@ def decode_split(
     if not good.all():
         _keep_only(good, path)
     np.save(part / f"{split}-labels.npy", entries.labels[good])
-    _require_all_classes(listing, split, entries.labels[good])
+    require_all_classes(listing, split, entries.labels[good])
     return int(good.sum())
 
 
@@ -119,14 +135,20 @@ def _write_at(file: int, array: np.ndarray, offset: int) -> None:
 
 
 def _keep_only(good: np.ndarray, path: Path) -> None:
-    """Rewrite the array in `path` with its `good` rows only, in chunks, since it may not fit in memory."""
+    """Leave only the `good` rows in the array in `path`, moving them within the file: a copy may not fit on the disk."""
     images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
-    part = path.with_suffix(".part")
-    kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(rows), *images.shape[1:]))
-    for start in range(0, len(rows), CHUNK):
-        kept[start : start + CHUNK] = images[rows[start : start + CHUNK]]
-    kept.flush()
-    part.replace(path)
+    size, start = images[0].nbytes, images.offset
+    with path.open("r+b") as file:
+        for place in range(0, len(rows), CHUNK):
+            chunk = images[rows[place : place + CHUNK]]  # copied before it is written over
+            _write_at(file.fileno(), chunk, start + place * size)
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *images.shape[1:])}
+        )
+        if file.tell() != start:  # never: headers leave room for longer numbers
+            raise ValueError("a header of another length")
+        del images
+        file.truncate(start + len(rows) * size)
 
 
 _buffers = threading.local()
@@ -140,7 +162,8 @@ def _thread_buffer(count: int, side: int) -> np.ndarray:
     return images
 
 
-def _require_all_classes(listing: Listing, split: str, labels: np.ndarray) -> None:
+def require_all_classes(listing: Listing, split: str, labels: np.ndarray) -> None:
+    """Raise `UserError` if a class has none of the `labels` (N,) that are left."""
     counts = np.bincount(labels, minlength=len(listing.class_ids))
     if not counts.all():
         empty = listing.class_ids[int(counts.argmin())]
