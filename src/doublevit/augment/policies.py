@@ -131,9 +131,7 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
     }[config.policy]
 
 
-def described_views(
-    originals: np.ndarray, chosen: np.ndarray, config: AugmentConfig, count: int
-) -> list[list[View]]:
+def described_views(originals: np.ndarray, chosen: np.ndarray, config: AugmentConfig, count: int) -> list[list[View]]:
     """Return the first `count` views that training with this policy and seed 0 makes of each chosen image.
 
     Args:

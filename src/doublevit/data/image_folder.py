@@ -7,7 +7,7 @@ import numpy as np
 
 from doublevit.data.archive import FolderFiles, is_hidden, natural_key
 from doublevit.data.config import DataConfig
-from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.data.decode import BadImage, decode_upright, resize_and_crop
 from doublevit.data.listing import Entries, Listing, Window
 from doublevit.data.split import Classes, split_classes
 from doublevit.errors import UserError
@@ -101,6 +101,6 @@ def _window(height: int, width: int, side: int) -> Window:
 
 def _decode(data: bytes, size: int) -> np.ndarray:
     try:
-        return resize_and_crop(decode(data), size)
+        return resize_and_crop(decode_upright(data), size)
     except (ValueError, MemoryError) as error:  # a strip so narrow that its other side would become enormous
         raise BadImage(str(error) or "too narrow") from error

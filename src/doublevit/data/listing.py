@@ -135,7 +135,7 @@ def _write_at(file: int, array: np.ndarray, offset: int) -> None:
 
 
 def _keep_only(good: np.ndarray, path: Path) -> None:
-    """Leave only the `good` rows in the array in `path`, moving them within the file: a copy may not fit on the disk."""
+    """Leave only the `good` rows in the array in `path`, moved within the file: a copy may not fit on the disk."""
     images, rows = np.load(path, mmap_mode="r"), np.flatnonzero(good)
     size, start = images[0].nbytes, images.offset
     with path.open("r+b") as file:

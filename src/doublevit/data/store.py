@@ -20,7 +20,7 @@ from doublevit.data.decode import BadImage
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import STORE_VERSION, Listing, decode_split
 from doublevit.errors import UserError
-from doublevit.files import crc32, require_space, whole_folder, writable_folder, write_text
+from doublevit.files import crc32, require_space, whole_folder, write_text
 
 
 class StoredSplit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,23 +43,6 @@ class StoreMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
     """Return the folder of the listing's store, whether it exists or not."""
     return cache / listing.key(skip_bad)
-
-
-def prepare(listing: Listing, cache: Path, skip_bad: bool, workers: int | None = None) -> Path:
-    """Return the folder of the listing's store, decoding it first if the cache has none.
-
-    `workers` threads decode, one for each core if not given; a second process waits for the one that decodes.
-
-    Raises:
-        UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is false.
-    """
-    folder = folder_of(listing, cache, skip_bad)
-    if not folder.exists():
-        writable_folder(cache, "the cache; `data.cache` sets another")
-        with store_lock(folder):
-            if not folder.exists():
-                decode_all(listing, folder, skip_bad, workers)
-    return folder
 
 
 def open_store(folder: Path, source: str) -> Splits:

@@ -37,7 +37,10 @@ def _shifts(length: int) -> list[list[int]]:
     zeros = bytes(length)
     of_zeros = zlib.crc32(zeros)
     bits = [zlib.crc32(zeros, 1 << bit) ^ of_zeros for bit in range(32)]
-    return [[_xor(bits[8 * place + bit] for bit in range(8) if value >> bit & 1) for value in range(256)] for place in range(4)]
+    return [
+        [_xor(bits[8 * place + bit] for bit in range(8) if value >> bit & 1) for value in range(256)]
+        for place in range(4)
+    ]
 
 
 def _xor(values: Iterable[int]) -> int:

@@ -54,8 +54,8 @@ def choose(listing: Listing, cache: Path) -> Store:
     sizes = measure(listing, cache)
     if (sizes.store != "decoded" or sizes.decoded > WORTH_TELLING) and progress.is_main_process():
         progress.console.print(
-            f"{sizes.count:,} images: {sizes.decoded / 1e9:,.1f} GB decoded, about {sizes.encoded / 1e9:,.1f} GB as they"
-            f" are, {sizes.free / 1e9:,.1f} GB free: {DONE[sizes.store]}; `data.store` sets another way",
+            f"{sizes.count:,} images: {sizes.decoded / 1e9:,.1f} GB decoded, about {sizes.encoded / 1e9:,.1f} GB as"
+            f" they are, {sizes.free / 1e9:,.1f} GB free: {DONE[sizes.store]}; `data.store` sets another way",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -60,9 +60,7 @@ def _decode(data: bytes, height: int, width: int, factor: int) -> np.ndarray:
     needed = smaller[0] * smaller[1] * 3
     if getattr(_buffers, "pixels", np.empty(0, np.uint8)).size < needed:
         _buffers.pixels = np.empty(needed, np.uint8)
-    pixels = simplejpeg.decode_jpeg(
-        data, "RGB", min_height=smaller[0], min_width=smaller[1], buffer=_buffers.pixels
-    )
+    pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=smaller[0], min_width=smaller[1], buffer=_buffers.pixels)
     return np.asarray(pixels)
 
 

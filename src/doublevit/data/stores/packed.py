@@ -3,6 +3,7 @@
 import array
 import bisect
 import os
+import weakref
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -76,6 +77,7 @@ class PackedFiles:
                     " again"
                 )
         self._files = [os.open(path, os.O_RDONLY) for path in self._paths]
+        weakref.finalize(self, _close, self._files)
 
     def read(self, index: int) -> bytes:
         """Return the bytes of one image.
@@ -90,9 +92,10 @@ class PackedFiles:
             raise UserError(f"{self._paths[number]} ends before image {index:,}; delete its folder and prepare again")
         return data
 
-    def __del__(self) -> None:
-        for file in getattr(self, "_files", ()):
-            os.close(file)
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def changed_shard(folder: Path, split: str, shards: tuple[Shard, ...]) -> Path | None:
