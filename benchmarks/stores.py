@@ -3,10 +3,10 @@
     python benchmarks/stores.py --images PHOTOS [--count 5000] [--seconds 6]
 
 PHOTOS are any JPEG files; of these, files of about 500 x 400 pixels are made. Everybody resizes the shorter side to
-224, cuts the center, shuffles, and gives bytes (normalizing is the device's work) in batches of 32. All resize by bicubic
-interpolation; peers also by bilinear, which is their fastest. Two figures each: images a second of processor time, in
-one process with one thread, which does not depend on what else the machine does; and by the clock with a worker for
-each core. timm's loader is set to hand over bytes, as to its prefetcher.
+224, cuts the center, shuffles, and gives bytes (normalizing is the device's work) in batches of 32. All resize by
+bicubic interpolation; peers also by bilinear, which is their fastest. Two figures each: images a second of processor
+time, in one process with one thread, which depends little on what else the machine does; and by the clock with a worker
+for each core. timm's loader is set to hand over bytes, as to its prefetcher.
 """
 
 import dataclasses
