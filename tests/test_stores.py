@@ -1,5 +1,6 @@
 """Stores of encoded images: the same images and ids as decoded, in bounded memory, with damage told in one line."""
 
+import contextlib
 import dataclasses
 import errno
 import io
@@ -36,7 +37,8 @@ def config(tmp_path: Path) -> DataConfig:
         for index in range(count):
             folder = tmp_path / "photos" / split / "ab"[index % 2]
             folder.mkdir(parents=True, exist_ok=True)
-            image, name = smooth(random, *random.integers(40, 300, 2).tolist()), f"{index}.jpg"
+            sides = random.integers(40 if split == "train" else 200, 300, 2).tolist()
+            image, name = smooth(random, *sides), f"{index}.jpg"
             exif = Image.Exif()
             if index == 3:
                 exif[0x0112] = 6
@@ -64,6 +66,8 @@ def test_every_store_has_the_same_ids_labels_and_evaluated_pixels(config):
             assert np.array_equal(dataset.labels, decoded[split].labels)
             assert np.array_equal(checksums(dataset.images), checksums(decoded[split].images))
         assert np.array_equal(splits["val"].images[:], decoded["val"].images)
+        quick = dataclasses.replace(splits["val"].images, decode=splits["train"].images.decode)
+        assert not np.array_equal(quick[:], decoded["val"].images)
         difference = np.abs(splits["train"].images[:].astype(int) - decoded["train"].images)
         assert difference.max() <= 16
         assert difference.mean() < 0.5
@@ -130,15 +134,23 @@ def test_verify_finds_a_file_that_was_changed_in_place(config):
     config = dataclasses.replace(config, store="none")
     data.load(config)
     assert "is complete" in data.verify(config)
-    one, other = sorted((config.path / "val" / "a").iterdir())
-    status = one.stat()
-    other_image = Image.open(other).copy()
-    other_image.save(one, quality=90)
-    content = one.read_bytes()
-    one.write_bytes(content[: status.st_size].ljust(status.st_size, b"\0"))
-    os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(UserError):
+    small, large = sorted((config.path / "val" / "a").iterdir(), key=lambda path: path.stat().st_size)
+    status = large.stat()
+    large.write_bytes(small.read_bytes().ljust(status.st_size, b"\0"))
+    os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(UserError, match=f"{large.name} has changed since it was prepared"):
         data.verify(config)
+
+
+def test_who_waits_for_another_process_takes_its_store(config, monkeypatch):
+    @contextlib.contextmanager
+    def other_process_was_first(folder):
+        monkeypatch.undo()
+        of_kind(config, "encoded")
+        yield
+
+    monkeypatch.setattr(store, "store_lock", other_process_was_first)
+    assert isinstance(data.load(config)["val"].images, stores.images.StoredImages)
 
 
 @pytest.mark.parametrize("kind", KINDS)
