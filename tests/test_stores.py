@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from doublevit import data
-from doublevit.data import DataConfig, stores
+from doublevit.data import DataConfig, store, stores
 from doublevit.data import listing as listings
 from doublevit.data.stores import choice, fast, packed, reading
 from doublevit.data.stores.checksum import array_checksum
@@ -39,14 +39,15 @@ def config(tmp_path: Path) -> DataConfig:
             folder.mkdir(parents=True, exist_ok=True)
             sides = random.integers(40 if split == "train" else 200, 300, 2).tolist()
             image, name = smooth(random, *sides), f"{index}.jpg"
-            exif = Image.Exif()
+            turned = {}
             if index == 3:
-                exif[0x0112] = 6
+                turned["exif"] = Image.Exif()
+                turned["exif"][0x0112] = 6
             if index == 4:
                 name = f"{index}.png"
             if index == 5:
                 image = image.convert("L")
-            image.save(folder / name, quality=90, exif=exif)
+            image.save(folder / name, quality=90, **turned)
     return DataConfig("folder", tmp_path / "photos", cache=tmp_path / "cache", size=32, workers=2)
 
 
