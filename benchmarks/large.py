@@ -77,7 +77,7 @@ def step(name: str, start: Times) -> Times:
 
 def epoch(count: int) -> Iterator[np.ndarray]:
     """Yield the batches of an epoch of this many images."""
-    return training_batches(count, BATCH, 0, 0)
+    return (batch.indices for batch in training_batches(count, BATCH, 0, 0))
 
 
 def run(options: Options, place: Path) -> None:

@@ -73,7 +73,7 @@ def ours(root: Path, kind: str, workers: int) -> Batches:
     )
     train = data.load(config)["train"]
     indices = (batch for epoch in itertools.count() for batch in training_batches(len(train), BATCH, 0, epoch))
-    return (batch.images for batch in prefetch(gather(train, chosen) for chosen in indices))
+    return (batch.images for batch in prefetch(gather(train, chosen.indices) for chosen in indices))
 
 
 def transform(mode: str) -> transforms.Compose:
