@@ -140,6 +140,16 @@ def writable_folder(path: Path, purpose: str) -> Path:
         raise UserError(f"cannot write to {path} ({purpose}): {error.strerror}; choose another folder") from error
 
 
+def reserve(file: BinaryIO, size: int) -> None:
+    """Take `size` bytes of the disk for an open file now: a mapped file on a full disk would end the process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
 def require_space(folder: Path, size: int, purpose: str) -> None:
     """Raise `UserError` unless `size` bytes (and 1 % more) are free on the disk of `folder`."""
     free = shutil.disk_usage(folder).free

@@ -77,7 +77,7 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    """Decode images into the cache, unless they are there already."""
+    """Check images and store them in the cache, decoded or encoded, unless they are there already."""
     options = parse(DataOptions, "doublevit data prepare", arguments, description=_prepare.__doc__)
     splits = load(with_source(options.data, arguments), quiet=False)
     for split, dataset in splits.items():

@@ -10,6 +10,8 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.listing import Listing
 from doublevit.data.names import printable
 from doublevit.data.parts import Parts
+from doublevit.data.stores import folder_of, load_stored, stored_at
+from doublevit.data.stores.verify import verify_encoded
 from doublevit.errors import unknown
 
 EMBEDDED: dict[str, Callable[[DataConfig], Splits]] = {"digits": digits.load}
@@ -59,7 +61,14 @@ def load(config: DataConfig, *, quiet: bool = True) -> Splits:
     else:
         listing = LISTINGS[config.source](config)
         tell(() if quiet else listing.notes)
-        splits = store.open_store(store.prepare(listing, config.cache, config.skip_bad, config.workers), listing.source)
+        splits = load_stored(
+            listing,
+            config.cache,
+            kind=None if config.store == "auto" else config.store,
+            skip_bad=config.skip_bad,
+            workers=config.workers,
+            side=config.shrink,
+        )
     if config.per_class is not None:
         splits = splits | {"train": splits["train"].per_class(config.per_class)}
     return splits
@@ -95,10 +104,15 @@ def verify(config: DataConfig) -> str:
         return f"{config.source} is embedded, with nothing on disk to verify: {counts}"
     listing = LISTINGS[config.source](config)
     store.read_all(listing, config.skip_bad)
-    folder = store.folder_of(listing, config.cache, config.skip_bad)
-    if not folder.exists():
-        return f"{listing.source} is complete; not decoded yet (doublevit data prepare)"
-    store.verify(folder)
+    base = store.folder_of(listing, config.cache, config.skip_bad)
+    kind = stored_at(base, None if config.store == "auto" else config.store, config.shrink)
+    if kind is None:
+        return f"{listing.source} is complete; not stored yet (doublevit data prepare)"
+    folder = folder_of(base, kind, config.shrink)
+    if kind == "decoded":
+        store.verify(folder)
+    else:
+        verify_encoded(folder, listing)
     return f"{listing.source} is complete, and {folder} is as it was written"
 
 

@@ -1,7 +1,8 @@
 """Batches of an epoch's samples, and the gathering of samples into tensors.
 
-A batch is the same whatever the number of processes: each process takes its part of it. There are no worker processes,
-since gathering from the decoded store is far faster than any network.
+A batch is the same whatever the number of processes: each process takes its part of it. There are no worker processes:
+gathering from the decoded store is far faster than any network, and images that are stored encoded are decoded in
+threads, a batch ahead.
 """
 
 import dataclasses

@@ -44,6 +44,12 @@ class DataConfig:
     """Bits of integer levels in files of 16 bits: 12 for 12-bit data, which would be nearly black; if not given, 16."""
     max_pixels: int = MAX_PIXELS
     """The most pixels of an image file; larger ones are refused before they take memory."""
+    store: Literal["auto", "decoded", "encoded", "none"] = "auto"
+    """How images of files are kept: decoded in one file; encoded, packed as they are and decoded in every epoch; none,
+    read where they are. If not given, the one that is there, else as size and free disk suggest."""
+    shrink: int | None = None
+    """Encode training images whose shorter side is longer than this again, at this size (JPEG, quality 95); with
+    --data.store encoded."""
     val_fraction: float = 0.2
     """Fraction of each class, or of the groups, kept for validation where the source has no split of its own."""
     split: Literal["hash", "count"] = "hash"
@@ -74,6 +80,12 @@ class DataConfig:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"`data.workers`: expected at least 1, found {self.workers}")
         self._check_geometry()
+        least = (self.size or 8) / (self.crop or 1)
+        if self.shrink is not None and (self.shrink < int(least) or self.store != "encoded"):
+            raise UserError(
+                f"`data.shrink` {self.shrink}: expected at least {int(least)}, to which images are resized, with"
+                " `data.store=encoded`"
+            )
         if not 0 < self.val_fraction < 1:
             raise UserError(f"`data.val_fraction`: expected between 0 and 1, found {self.val_fraction}")
         if self.split_seed < 0:

@@ -1,7 +1,7 @@
 """How an image of any size becomes a square: cut, squashed or padded, exactly as timm's evaluation transform does."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +18,26 @@ SIDE = 224  # pixels, where no network says another
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+
+
+class Window(NamedTuple):
+    """What is shown of an image: it is resized to (height, width), then the square of `side` at (top, left) is cut.
+
+    Where the square is not all within the resized image there is a border.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    side: int
+    interpolation: str
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether there is no border."""
+        bottom, right = self.top + self.side, self.left + self.side
+        return min(self.top, self.left) >= 0 and bottom <= self.height and right <= self.width
 
 
 class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,18 +86,24 @@ def to_square(image: np.ndarray, geometry: Geometry, margin: int = 0) -> np.ndar
     Raises:
         BadImage: it is too narrow to be resized.
     """
-    size = _resized(image.shape[:2], geometry)
-    start, side = [_start(length, geometry) - margin for length in size], geometry.side + 2 * margin
-    method = INTERPOLATIONS["bicubic" if geometry.fit == "older" else geometry.interpolation]
+    window = window_of(image.shape[0], image.shape[1], margin, geometry=geometry)
     try:
-        if size[0] * size[1] > MAX_RESIZED:
-            return _middle(image, size, start, side, method)
-        resized = Image.fromarray(image).resize(size[::-1], method)
-        square = Image.new("RGB", (side, side), geometry.fill)
-        square.paste(resized, (-start[1], -start[0]))
+        if window.height * window.width > MAX_RESIZED:
+            return _middle(image, window)
+        resized = Image.fromarray(image).resize((window.width, window.height), INTERPOLATIONS[window.interpolation])
+        square = Image.new("RGB", (window.side, window.side), geometry.fill)
+        square.paste(resized, (-window.left, -window.top))
         return np.asarray(square)
     except (ValueError, MemoryError) as error:
         raise BadImage(str(error) or "too narrow") from error
+
+
+def window_of(height: int, width: int, margin: int = 0, *, geometry: Geometry) -> Window:
+    """Return what is shown of an image of this height and width, with `margin` pixels more on each side."""
+    size = _resized((height, width), geometry)
+    top, left = (_start(length, geometry) - margin for length in size)
+    interpolation = "bicubic" if geometry.fit == "older" else geometry.interpolation
+    return Window(*size, top, left, geometry.side + 2 * margin, interpolation)
 
 
 def _resized(size: tuple[int, ...], geometry: Geometry) -> Size:
@@ -106,9 +132,10 @@ def _start(length: int, geometry: Geometry) -> int:
     return rest // 2 if geometry.fit == "older" else round(rest / 2)
 
 
-def _middle(image: np.ndarray, size: Size, start: list[int], side: int, method: Image.Resampling) -> np.ndarray:
-    """Resize only what the square at `start` in the resized image shows, and cut it from the image before."""
-    scales = [old / new for old, new in zip(image.shape[:2], size, strict=True)]
+def _middle(image: np.ndarray, window: Window) -> np.ndarray:
+    """Resize only what the window shows, and cut it from the image before."""
+    start, side = (window.top, window.left), window.side
+    scales = [image.shape[0] / window.height, image.shape[1] / window.width]
     boxes = [(first * scale, (first + side) * scale) for first, scale in zip(start, scales, strict=True)]
     reach = [math.ceil(REACH * max(1, scale)) + 1 for scale in scales]
     low = [max(0, math.floor(box[0]) - more) for box, more in zip(boxes, reach, strict=True)]
@@ -116,4 +143,4 @@ def _middle(image: np.ndarray, size: Size, start: list[int], side: int, method: 
     (top, bottom), (left, right) = boxes
     part = Image.fromarray(np.ascontiguousarray(image[low[0] : high[0], low[1] : high[1]]))
     box = (left - low[1], top - low[0], min(part.width, right - low[1]), min(part.height, bottom - low[0]))
-    return np.asarray(part.resize((side, side), method, box))
+    return np.asarray(part.resize((side, side), INTERPOLATIONS[window.interpolation], box))

@@ -5,13 +5,13 @@ They are decoded once, into the same kind of store as training images.
 
 from pathlib import Path
 
-from doublevit.data import store
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import DECODING, Decoding
 from doublevit.data.geometry import Geometry
 from doublevit.data.listing import Listing
 from doublevit.data.parts import Part, Parts, require_images
 from doublevit.data.squares import squares
+from doublevit.data.stores import load_stored
 
 SPLIT = "all"
 
@@ -38,4 +38,4 @@ def load_labeled(parts: Parts, part: Part, geometry: Geometry, cache: Path, opti
         read=parts.read,
         **squares(part.fingerprint, geometry, options),
     )
-    return store.open_store(store.prepare(listing, cache, skip_bad=False), listing.source)[SPLIT]
+    return load_stored(listing, cache)[SPLIT]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from doublevit.data.decode import Decoding, decode_upright
-from doublevit.data.geometry import Geometry, to_square
+from doublevit.data.geometry import Geometry, to_square, window_of
 
 DECODING_VERSION = 2  # of what files are decoded to; raising it makes new stores
 
@@ -23,6 +23,8 @@ def squares(files: str, geometry: Geometry, options: Decoding) -> dict[str, Any]
     return {
         "side": geometry.side,
         "decode": decode,
+        "pixels": functools.partial(decode_upright, options=options),
+        "window": functools.partial(window_of, geometry=geometry),
         "fingerprint": hashlib.sha256(shape.encode("utf-8", "surrogateescape")).hexdigest(),
     }
 

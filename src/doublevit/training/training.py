@@ -5,6 +5,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +13,16 @@ from accelerate import Accelerator
 from torch import nn
 
 from doublevit.augment import AugmentConfig
-from doublevit.augment.draws import draw_table
+from doublevit.augment.draws import Draws
 from doublevit.augment.mixing import Mixing, soft_labels
 from doublevit.augment.pixels import to_bytes
 from doublevit.augment.policies import Augmentation, make_augmentation
-from doublevit.data.batches import gather, steps_per_epoch, training_batches
+from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
 from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.sampling import EpochOrder, balanced, require_every_class, shuffled
 from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
+from doublevit.prefetch import prefetch
 from doublevit.runs.folder import RunFolder
 from doublevit.training.batch_norm import fewest_images, require_enough
 from doublevit.training.class_weights import class_weights
@@ -201,14 +203,20 @@ class TrainingBatch:
 
 
 def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[TrainingBatch]:
-    """Yield this process's part of the epoch's batches, from number `first` on."""
-    accelerator, samples = training.accelerator, epoch_order(training, epoch)
-    draws = draw_table(training.seed, epoch, len(samples.order), training.columns)
+    """Yield this process's part of the epoch's batches, from number `first` on.
+
+    A thread gathers samples in advance, since they may have to be decoded.
+    """
+    accelerator, numbered = training.accelerator, epoch_order(training, epoch)
     process = (accelerator.process_index, accelerator.num_processes)
-    batches = training_batches(samples.order, training.config.batch_size, training.smallest_batch, *process)
+    batches = training_batches(numbered.order, training.config.batch_size, training.smallest_batch, *process)
     batches, at_once = itertools.islice(batches, first, None), _batches_at_once(training)
-    while group := list(itertools.islice(batches, at_once)):
-        made = _augmented(training, np.concatenate([part.indices for part in group]), draws, samples.images)
+    groups = iter(lambda: list(itertools.islice(batches, at_once)), [])
+    draws = Draws(training.seed, epoch, training.columns)
+    indices = ((group, np.concatenate([part.indices for part in group])) for group in groups)
+    gathered = ((group, _gather(training, chosen, draws, numbered.images)) for group, chosen in indices)
+    for group, samples in prefetch(gathered):
+        made = _augmented(training, *samples)
         for part, batch in zip(group, made.split([len(part.indices) for part in group]), strict=True):
             yield dataclasses.replace(batch, step_size=part.size, weight=part.weight)
 
@@ -229,25 +237,41 @@ def _batches_at_once(training: Training) -> int:
     return max(1, PIXELS_AT_ONCE // (pixels * training.config.batch_size // training.accelerator.num_processes))
 
 
-def _augmented(training: Training, samples: np.ndarray, draws: np.ndarray, images_of: np.ndarray) -> TrainingBatch:
-    """Return samples, each the image that `images_of` (N,) has for it, augmented by its row of `draws` (N, columns)."""
-    chosen_draws = draws[samples]
-    labels, images = _views(training, images_of[samples], chosen_draws)
-    positions = torch.from_numpy(images_of[samples])
-    if training.mixing is None:
+class Samples(NamedTuple):
+    """Samples as they are stored, and the draws of each, float32 (B, columns)."""
+
+    batch: Batch
+    draws: np.ndarray
+
+
+def _gather(
+    training: Training, chosen: np.ndarray, draws: Draws, images_of: np.ndarray
+) -> tuple[Samples, Samples | None]:
+    """Gather samples, each the image that `images_of` (N,) has for it, and, if images are mixed, their partners."""
+    dataset, mixing = training.splits["train"], training.mixing
+    samples = Samples(gather(dataset, images_of[chosen]), draws.rows(chosen))
+    if mixing is None:
+        return samples, None
+    partners = mixing.partners(samples.draws[:, -mixing.columns :], len(images_of))
+    return samples, Samples(gather(dataset, images_of[partners]), draws.rows(partners))
+
+
+def _augmented(training: Training, samples: Samples, partners: Samples | None) -> TrainingBatch:
+    """Return samples, each augmented by its draws, and mixed with its partner if there are any."""
+    labels, images = _views(training, samples)
+    positions = samples.batch.indices
+    if training.mixing is None or partners is None:
         return TrainingBatch(images, labels, labels, positions)
-    mixing_draws = chosen_draws[:, -training.mixing.columns :]
-    partners = training.mixing.partners(mixing_draws, len(draws))
-    other_labels, others = _views(training, images_of[partners], draws[partners])
-    mixed, fraction = training.mixing(images[:, 0], others[:, 0], mixing_draws)
+    other_labels, others = _views(training, partners)
+    mixed, fraction = training.mixing(images[:, 0], others[:, 0], samples.draws[:, -training.mixing.columns :])
     targets = soft_labels(labels, other_labels, fraction, len(training.splits["train"].class_ids))
     return TrainingBatch(mixed[:, None], targets.argmax(dim=1), targets, positions)
 
 
-def _views(training: Training, indices: np.ndarray, draws: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _views(training: Training, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
     """Return labels (n,) and augmented views uint8 (n, views, 3, H, W), on the device of the training."""
-    batch = gather(training.splits["train"], indices).to(training.accelerator.device)
+    batch = samples.batch.to(training.accelerator.device)
     images = batch.images
     if training.augment.place == "input":
         images = to_bytes(training.model.resize(images))
-    return batch.labels, training.augmentation(images, draws[:, : training.augmentation.columns])
+    return batch.labels, training.augmentation(images, samples.draws[:, : training.augmentation.columns])
