@@ -1,9 +1,11 @@
 """How images become square: timm's own transform to the bit, the checkpoint's by default, older runs' as before."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import timm
@@ -11,18 +13,22 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
+import doublevit
 from conftest import random_image
 from doublevit import data
 from doublevit.augment import AugmentConfig
+from doublevit.cli import main
 from doublevit.data import DataConfig, geometry
 from doublevit.data.geometry import Geometry, to_square
 from doublevit.errors import UserError
 from doublevit.images import WithoutMargin, checksums
+from doublevit.jobs.export import export
 from doublevit.jobs.geometry import geometry_of_checkpoint, scaling_warning, with_geometry
 from doublevit.jobs.open_model import open_model
 from doublevit.jobs.wrap import wrap
 from doublevit.models.config import ModelConfig
 from doublevit.recipes import Recipe, from_dict, to_dict
+from doublevit.recipes.named import get_recipe
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.model_info import ModelInfo, Normalization, parse_info
 from doublevit.runs.training_data import count_trained_on, write_trained_images
@@ -245,3 +251,46 @@ def test_old_and_new_geometry_have_stores_of_their_own(image_folder, tmp_path):
         images = data.load(DataConfig("folder", image_folder, cache=tmp_path, size=32, **options))["val"].images
         buffers.append(images.tobytes())
     assert len(set(buffers)) == 5
+
+
+def test_data_are_prepared_as_a_run_of_the_model_wants_them(image_folder, tmp_path, capsys):
+    cache = ["--data", str(image_folder), "--data.cache", str(tmp_path / "cache")]
+    main(["data", "prepare", "--model", "test_vit", *cache])
+    assert "train: 12 images of 168 x 168, 2 classes\nval: 6 images of 160 x 160" in capsys.readouterr().out
+    stores = {path.name for path in (tmp_path / "cache").iterdir()}
+    recipe = dataclasses.replace(
+        get_recipe("test_vit"), data=DataConfig("folder", image_folder, cache=tmp_path / "cache")
+    )
+    data.load(with_geometry(recipe).data)
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == stores
+
+
+GEOMETRIES = (
+    Geometry(side=32, crop=0.8),
+    Geometry(side=32, fit="squash", crop=0.9, interpolation="bilinear"),
+    Geometry(side=32, fit="pad", fill=(128, 128, 128)),
+)
+
+
+@pytest.mark.parametrize("of", GEOMETRIES, ids=lambda of: of.fit)
+def test_a_network_exported_to_timm_sees_what_the_run_sees(of, tmp_path):
+    model = doublevit.train("digits-vit", epochs=0, name="tiny", output=tmp_path).model
+    model.info = msgspec.structs.replace(model.info, geometry=of)
+    export(model, tmp_path / "out", "timm")
+    network = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True)
+    transform = create_transform(**resolve_data_config({}, model=network))
+    for size in ((90, 40), (33, 57)):
+        image = random_image(np.random.default_rng(0), size)
+        expected = torch.from_numpy(model.prepare(np.asarray(image)).copy()).permute(2, 0, 1) / 127.5 - 1
+        assert torch.allclose(transform(image), expected, atol=1e-6)
+    if of.fit != "crop":
+        pytest.importorskip("transformers")
+        with pytest.raises(UserError, match=f"`format` hf: images are brought to the network by {of.fit}"):
+            export(model, tmp_path / "hf", "hf")
+
+
+def test_borders_that_timm_would_color_otherwise_are_not_exported(tmp_path):
+    model = doublevit.train("digits-vit", epochs=0, name="tiny", output=tmp_path).model
+    model.info = msgspec.structs.replace(model.info, geometry=Geometry(side=32, fit="pad", fill=(1, 2, 3)))
+    with pytest.raises(UserError, match=r"`format` timm: borders have the color \(1, 2, 3\)"):
+        export(model, tmp_path / "out", "timm")

@@ -1,6 +1,7 @@
 """Networks that were not trained here, as a `Model`: timm's, Hugging Face's, and any that takes normalized floats."""
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,12 @@ def _known_of_timm(network: nn.Module) -> dict[str, Any]:
     }
 
 
+def _crop(side: int, shorter: int) -> float:
+    """Return the crop by which a shorter side is resized to `shorter` pixels, and not to one less by rounding."""
+    crop = side / max(side, shorter)
+    return crop if math.floor(side / crop) >= shorter else math.nextafter(crop, 0)
+
+
 def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
     """What a Hugging Face image processor and its network's configuration say.
 
@@ -147,7 +154,7 @@ def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
         "std": std,
         "size": side,
         "interpolation": "bilinear" if int(getattr(processor, "resample", 3)) == 2 else "bicubic",
-        "crop": 1.0 if squashes else float(crop_pct) if crop_pct else min(1.0, side / shorter),
+        "crop": 1.0 if squashes else float(crop_pct) if crop_pct else _crop(side, shorter),
         "fit": "squash" if squashes else "crop",
         "name": Path(getattr(config, "_name_or_path", "") or "").name or None,
         "labels": [labels[index] for index in sorted(labels)] or None,
