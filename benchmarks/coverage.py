@@ -20,6 +20,7 @@ from rich.table import Table
 from scipy.stats import norm
 
 from doublevit import progress, statistics
+from doublevit.statistics import class_averages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ CLEAN = 1.2
 CELLS = np.array([0.9, 0.3, -0.2, 0.7, 0.2, -0.3])
 OTHER_CLEAN = 1.0
 OTHER_CELLS = CELLS - 0.25
+CLASS_FRACTIONS, RECALLS = np.array([0.3, 0.25, 0.2, 0.15, 0.1]), np.array([0.9, 0.85, 0.8, 0.6, 0.5])
 NAMES = ("snow", "snow", "snow", "fog", "fog", "fog")
 
 
@@ -114,6 +116,27 @@ def relative_error(random: np.random.Generator, count: int) -> bool:
     return covers(statistics.mean_corruption_error(cells, others, NAMES), true)
 
 
+def of_classes(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels and predictions of five classes, 30 to 10 % of the images, and the joint distribution (5, 5)."""
+    joint = np.diag(CLASS_FRACTIONS * RECALLS)
+    joint += (CLASS_FRACTIONS * (1 - RECALLS))[:, None] * (1 - np.eye(5)) / 4
+    drawn = random.choice(25, count, p=joint.ravel())
+    return drawn // 5, drawn % 5, joint
+
+
+def balanced_accuracy(random: np.random.Generator, count: int) -> bool:
+    """Simulate the mean recall over classes."""
+    labels, predicted, _ = of_classes(random, count)
+    return covers(class_averages.balanced_accuracy(labels, predicted), float(RECALLS.mean()))
+
+
+def macro_f1(random: np.random.Generator, count: int) -> bool:
+    """Simulate the mean F1 over classes."""
+    labels, predicted, joint = of_classes(random, count)
+    f1 = 2 * np.diag(joint) / (joint.sum(axis=0) + joint.sum(axis=1))
+    return covers(class_averages.macro_f1(labels, predicted), float(f1.mean()))
+
+
 def over_seeds(random: np.random.Generator, count: int) -> bool:
     """Simulate trainings whose accuracy is normally distributed."""
     return covers(statistics.over_seeds(random.normal(0.8, 0.01, count).tolist()), 0.8)
@@ -128,6 +151,8 @@ CASES: tuple[tuple[Case, int], ...] = (
     *((unmatched_change, count) for count in (150, 600)),
     *((change_difference, count) for count in (150, 600)),
     *((relative_error, count) for count in (150, 600)),
+    *((balanced_accuracy, count) for count in (150, 600)),
+    *((macro_f1, count) for count in (150, 600)),
     *((over_seeds, count) for count in (2, 3, 5)),
 )
 

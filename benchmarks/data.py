@@ -1,6 +1,7 @@
 """Measure how fast batches are loaded, against torchvision's ImageFolder with a DataLoader, in one run.
 
     python benchmarks/data.py --path FOLDER/tiny-imagenet-200 [--seconds 6]
+    python benchmarks/data.py --path CLASS_FOLDERS --only-decode
 
 Peers are set up as is usual: ToTensor, and for 224 pixels Resize((224, 224)) and Normalize, in 0, 1 and 2 workers.
 Ours are gathered from the decoded store, resized and normalized by the model's first layer. Prints images per second
@@ -21,6 +22,7 @@ from torchvision.datasets import ImageFolder
 
 from doublevit import data
 from doublevit.data.batches import gather, training_batches
+from doublevit.data.sampling import shuffled
 from doublevit.models.preprocess import Normalize, Resize
 
 BATCH = 32
@@ -32,7 +34,9 @@ class Options:
     """Options of the benchmark."""
 
     path: Path
-    """Unpacked Tiny ImageNet."""
+    """Unpacked Tiny ImageNet; with --only-decode, any folder of class folders too."""
+    only_decode: bool = False
+    """Measure only how fast files are decoded into a store and how fast it is opened again."""
     cache: Path = data.DataConfig().cache
     """Folder of the decoded data set."""
     seconds: float = 6.0
@@ -43,7 +47,7 @@ def ours(dataset: data.Dataset, size: int) -> Iterator[torch.Tensor]:
     """Yield our batches, as the training loop gathers them and the network's first layer transforms them."""
     resize, normalize = Resize(size, "bilinear"), Normalize(HALF, HALF)
     for epoch in itertools.count():
-        for part in training_batches(len(dataset), BATCH, 0, epoch):
+        for part in training_batches(shuffled(len(dataset), 0, epoch).order, BATCH):
             images = gather(dataset, part.indices).images
             yield normalize(resize(images)) if size != images.shape[-1] else images.float() / 255
 
@@ -78,7 +82,8 @@ def prepare_rates(options: Options) -> data.Splits:
     import shutil
     import tempfile
 
-    config = data.DataConfig("tiny-imagenet", options.path, cache=Path(tempfile.mkdtemp(dir=options.cache)))
+    source = data.source_at(options.path)
+    config = data.DataConfig(source, options.path, cache=Path(tempfile.mkdtemp(dir=options.cache)))
     for action in ("decoded", "opened again"):
         start = time.perf_counter()
         splits = data.load(config)
@@ -93,6 +98,8 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     options.cache.mkdir(parents=True, exist_ok=True)
     train = prepare_rates(options)["train"]
+    if options.only_decode:
+        return
     for size in (64, 224):
         our_rate = rate(ours(train, size), options.seconds)
         peers = {workers: rate(peer(options.path, size, workers), options.seconds) for workers in (0, 1, 2)}

@@ -166,7 +166,7 @@ def test_files_are_turned_upright_and_odd_ones_are_named(tmp_path):
     bomb[start + 5 : start + 9] = b"\xff\xff\xff\xff"  # height and width
     (tmp_path / "bomb.jpg").write_bytes(bomb)
     os.mkfifo(tmp_path / "pipe.jpg")
-    for name, words in (("bomb.jpg", r"cannot be read \(.*pixels"), ("pipe.jpg", "no file")):
+    for name, words in (("bomb.jpg", r"cannot be read \(.*pixels"), ("pipe.jpg", "no regular file")):
         with pytest.raises(UserError, match=words):
             model.predict(tmp_path / name)
     (tmp_path / "bomb.jpg").unlink()
@@ -181,9 +181,10 @@ def test_a_hugging_face_classifier_sees_what_its_processor_makes(tmp_path):
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
     model = doublevit.wrap(network, processor)
     assert (model.info.name, model.classes[:2]) == ("out", ("zero", "one"))
-    for size in ((64, 64), (90, 40)):  # it squashes what is not square
+    for size in ((64, 64), (90, 40)):  # of what is not square the center is cut, as by the run
         image = random_image(np.random.default_rng(0), size)
         expected = processor(image, return_tensors="pt").pixel_values[0]
+        assert np.array_equal(model.prepare(np.asarray(image)), run.model.prepare(np.asarray(image)))
         prepared = torch.from_numpy(model.prepare(np.asarray(image)).copy()).permute(2, 0, 1)
         assert (prepared / 127.5 - 1 - expected).abs().max() < 0.017  # two levels
     processor.do_normalize = False

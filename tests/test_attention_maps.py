@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+import doublevit
 from doublevit.cli import main
 from doublevit.cli.inspect import show
 from doublevit.errors import UserError
+from doublevit.jobs import attention
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.attention_maps import attention_maps, attention_rollout, recorded_attention
 from doublevit.models.classifier import build
@@ -219,6 +221,15 @@ def test_show_writes_a_picture(digits_run, image, tmp_path, capsys):
         first = np.asarray(picture.convert("RGB"))[:100, :100].astype(int)
     assert first.std() > 20
     assert "written" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_images_are_shown_as_the_network_gets_them(digits_run, image, tmp_path, monkeypatch):
+    seen = []
+    original = attention._row
+    monkeypatch.setattr(attention, "_row", lambda loaded, shown: seen.append(shown[0]) or original(loaded, shown))
+    show(["attention", str(digits_run), str(image), "--output", str(tmp_path / "maps.png")])
+    assert np.array_equal(seen[0], doublevit.load(digits_run).prepare(np.asarray(Image.open(image))))
 
 
 @pytest.mark.parametrize(

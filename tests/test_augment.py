@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode
 from doublevit.augment import POLICIES, AugmentConfig, AugMixConfig, describe
 from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.crops import Crop
-from doublevit.augment.draws import choose, draw_table
+from doublevit.augment.draws import Draws, choose, draw_table
 from doublevit.augment.mixing import Mixing, soft_labels
 from doublevit.augment.operations import NAMES, describe_step
 from doublevit.augment.policies import described_views, make_augmentation
@@ -289,7 +289,7 @@ def test_partners_are_spread_over_the_data_set():
 @pytest.mark.parametrize("config", CONFIGS, ids=list(POLICIES))
 def test_views_are_described_by_what_was_done(config):
     images = some_bytes(6).permute(0, 2, 3, 1).numpy()
-    rows = described_views(images[[4, 1]], np.array([4, 1]), len(images), config, 4)
+    rows = described_views(images[[4, 1]], np.array([4, 1]), config, 4)
     assert [len(row) for row in rows] == [4, 4]
     augmentation = make_augmentation(config)
     made, lines = [], []
@@ -395,3 +395,10 @@ def test_crops_as_large_as_the_padding_allows_are_made():
 
 def test_every_operation_has_a_reference():
     assert set(NAMES) == {*EXACT, *CLOSE}
+
+
+@pytest.mark.parametrize("columns", [1, 3, 5, 8, 51])
+def test_single_rows_of_draws_are_those_of_the_whole_table(columns):
+    table, draws = draw_table(3, 2, 1000, columns), Draws(3, 2, columns)
+    for chosen in (np.random.default_rng(1).permutation(1000)[:300], np.arange(7), np.array([999, 0, 0, 998])):
+        assert np.array_equal(draws.rows(chosen), table[chosen])

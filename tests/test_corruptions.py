@@ -185,16 +185,29 @@ def test_what_is_no_image(images, words):
         CorruptedImages(images, "fog", 1, 0, textures.generated())
 
 
-def test_images_larger_than_the_frost(small):
-    tiny_ice = Textures("small textures", tuple(np.zeros((60, 90, 3), np.uint8) for _ in range(5)))
-    with pytest.raises(UserError, match="too large for the small textures: expected less than 27 x 18"):
-        corrupt(small, "frost", 1, textures=tiny_ice)
-    with pytest.raises(UserError, match="too large for the small textures"):
-        CorruptedImages(small, "frost", 1, 0, tiny_ice)
-    assert corrupt(small, "fog", 1, textures=tiny_ice).shape == small.shape
-    same_size = Textures("textures of 64 pixels", tuple(np.zeros((213, 300, 3), np.uint8) for _ in range(5)))
-    with pytest.raises(UserError, match="expected less than 90 x 64"):
-        corrupt(small, "frost", 1, textures=same_size)
+def test_frost_is_enlarged_for_images_that_leave_it_no_room(small):
+    random = np.random.default_rng(0)
+    ice = Textures("small", tuple(random.integers(0, 256, (60, 90, 3), dtype=np.uint8) for _ in range(5)))
+    for side, least in ((17, 18), (18, 27), (64, 96), (40, 60)):  # 60 * 0.3 is 18, of which an image of 17 has room
+        pictures = ice.for_images(0.3, side, side)
+        assert min(picture.shape[0] for picture in pictures) == least
+        assert pictures == ice.scaled(0.3 * least / 18)
+    assert ice.for_images(0.3, 10, 54)[0].shape[:2] == (54, 81)  # 27 wide as published: by the width
+    made = corrupt(small, "frost", 1, textures=ice)
+    assert made.shape == small.shape
+    assert np.array_equal(made, CorruptedImages(small, "frost", 1, 0, ice)[np.arange(len(small))])
+    assert not np.array_equal(made, small)
+
+
+@pytest.mark.parametrize("side", [224, 359, 360, 384])
+def test_frost_at_the_sizes_of_networks(side):
+    """As published below 360 pixels of the generated textures; ice is as large in the image from there on."""
+    pictures = textures.generated().for_images(1, side, side)
+    assert pictures[0].shape == ((360, 540, 3) if side < 360 else (1.5 * side, 2.25 * side, 3))
+    images = np.full((2, side, side, 3), 90, np.uint8)
+    made = corrupt(images, "frost", 3)
+    assert made.std() > 10
+    assert not np.array_equal(made[0], made[1])
 
 
 def test_corrupted_images_are_as_good_as_an_array(small):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +17,7 @@ from conftest import random_image
 from doublevit.attacks.gradients import has_gradients
 from doublevit.cli import main
 from doublevit.data import DataConfig, load
-from doublevit.data.decode import resize_and_crop, resize_as_timm, squash
+from doublevit.data.geometry import Geometry, to_square
 from doublevit.errors import UserError
 from doublevit.jobs.onnx.config import OnnxConfig
 from doublevit.jobs.onnx.export import export_onnx
@@ -25,44 +26,49 @@ from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.predictor import OnnxPredictor
 from doublevit.jobs.onnx.verify import Parity, verify
+from doublevit.models import image_input
 from doublevit.models.config import _SMALL_PIT
-from doublevit.models.image_input import Geometry, ImageInput
+from doublevit.models.image_input import ImageInput, Layout
 from doublevit.models.preprocess import Resize
 from doublevit.runs.folder import METADATA, RunFolder
 from doublevit.serve import pictures
 
 SIZES = [(1, 1), (1, 9), (7, 3), (63, 65), (64, 64), (33, 97), (224, 224), (223, 501), (600, 350), (40, 900)]
+MEAN = (124, 116, 104)
 GEOMETRIES = {
-    "a run on Tiny ImageNet": Geometry(64, None, False, "bicubic", 224),
-    "a run on digits, bilinear": Geometry(32, None, False, "bilinear", 32),
-    "timm, crop 0.875": Geometry(224, 0.875, False, "bicubic", 224),
-    "timm, crop 0.9, bilinear": Geometry(96, 0.9, False, "bilinear", 96),
-    "timm, crop 1": Geometry(64, 1.0, False, "bicubic", 64),
-    "squashed, then smaller": Geometry(40, None, True, "bilinear", 20),
+    "an older run on Tiny ImageNet": (Geometry(side=64, fit="older"), 224),
+    "an older run on digits": (Geometry(side=32, fit="older"), 32),
+    "older, of an odd side": (Geometry(side=37, fit="older", interpolation="bilinear"), 64),
+    "timm, crop 0.875": (Geometry(side=224, crop=0.875), 224),
+    "timm, crop 0.9, bilinear": (Geometry(side=96, crop=0.9, interpolation="bilinear"), 96),
+    "timm, crop 1": (Geometry(side=64), 64),
+    "squashed, then smaller": (Geometry(side=40, fit="squash", interpolation="bilinear"), 20),
+    "squashed, crop 0.9": (Geometry(side=65, fit="squash", crop=0.9), 65),
+    "padded": (Geometry(side=64, fit="pad", fill=MEAN), 64),
+    "padded, crop 0.9": (Geometry(side=65, fit="pad", crop=0.9, fill=MEAN), 65),
+    "padded, then larger": (Geometry(side=48, fit="pad", interpolation="bilinear", fill=MEAN), 64),
 }
 
 
-def by_pillow(image: np.ndarray, geometry: Geometry) -> torch.Tensor:
+def input_of(geometry: Geometry, image_size: int, layout: Layout = "nchw") -> ImageInput:
+    return ImageInput(image_input.Geometry(**msgspec.structs.asdict(geometry), image_size=image_size), layout)
+
+
+def by_pillow(image: np.ndarray, geometry: Geometry, image_size: int) -> torch.Tensor:
     """What the product does without ONNX: levels (3, S, S)."""
-    if geometry.squash:
-        square = squash(image, geometry.side, geometry.interpolation)
-    elif geometry.crop is None:
-        square = resize_and_crop(image, geometry.side)
-    else:
-        square = resize_as_timm(image, geometry.side, geometry.crop, geometry.interpolation)
-    resize = Resize(geometry.image_size, geometry.interpolation)
-    return resize(torch.from_numpy(square.copy()).permute(2, 0, 1)[None])[0].float()
+    resize = Resize(image_size, geometry.interpolation)
+    return resize(torch.from_numpy(to_square(image, geometry).copy()).permute(2, 0, 1)[None])[0].float()
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_images_of_any_size_are_resized_as_pillow_does(geometry):
+@pytest.mark.parametrize(("geometry", "image_size"), GEOMETRIES.values(), ids=GEOMETRIES)
+def test_images_of_any_size_are_resized_as_pillow_does(geometry, image_size):
     generator, different, values = np.random.default_rng(0), 0, 0
-    nchw, nhwc = ImageInput(geometry), ImageInput(geometry, "nhwc")
+    nchw, nhwc = input_of(geometry, image_size), input_of(geometry, image_size, "nhwc")
     for height, width in SIZES:
         image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
         levels = nchw(torch.from_numpy(image).permute(2, 0, 1)[None])[0] * 255
         assert torch.equal(nhwc(torch.from_numpy(image)[None])[0] * 255, levels)
-        difference = (levels - by_pillow(image, geometry)).abs()
+        difference = (levels - by_pillow(image, geometry, image_size)).abs()
         assert difference.max() < 1.01, (height, width)
         different += int((difference > 0.5).sum())
         values += difference.numel()
@@ -107,6 +113,20 @@ def test_the_file_gives_the_models_logits_for_any_size_and_number(model, exporte
     assert expected.std() > 0.1
     np.testing.assert_allclose(logits, expected, atol=0.02)
     np.testing.assert_allclose(probabilities, torch.from_numpy(logits).softmax(1), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_file_of_a_model_that_pads_has_the_borders(tmp_path):
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten())
+    model = doublevit.wrap(network, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), size=32)
+    padded = msgspec.structs.replace(model.info.geometry, fit="pad", crop=0.9)
+    model.info = msgspec.structs.replace(model.info, geometry=padded)
+    export_onnx(model, tmp_path / "padded.onnx", OnnxConfig())
+    file = open_file(tmp_path / "padded.onnx")
+    assert file.info.geometry == padded
+    for size in ((71, 50), (1, 1), (20, 90), (35, 35)):
+        pixels = images(2, size)
+        np.testing.assert_allclose(file.run(pixels)[0], logits_of(model, pixels), atol=0.02)
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """Every command and every piece of Python in the README and in docs/ runs, on images in miniature."""
 
+import itertools
+import json
 import re
 import shlex
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,10 +118,44 @@ def prepare(arguments: list[str], workplace: Path, request: pytest.FixtureReques
         (workplace / "vit_tiny_patch16_224.safetensors").symlink_to(weights)
     if "--corrupted-set" in arguments:
         main(["data", "corrupt", "--corruptions", "fog", "--first", "9", "--workers", "1", "--output", "photos-c"])
+    make_sources(arguments)
     if "pets.onnx" in arguments and arguments[0] != "export":
         main(["export", "runs/pets", "--format", "onnx", "--output", "pets.onnx"])
     if "--name" in arguments:
         shutil.rmtree(workplace / "runs" / arguments[arguments.index("--name") + 1], ignore_errors=True)
+
+
+def make_sources(arguments: list[str]) -> None:
+    """Make the list, parquet, shards or test images that a command names, of the images in photos."""
+    files = sorted(file for file in Path("photos").rglob("*.*") if file.is_file())
+    if "labels.csv" in arguments:
+        lines = [f"{file.as_posix()},{file.parent.name},{file.parent.parent.name}" for file in files]
+        Path("labels.csv").write_text("\n".join(["path,label,split", *lines]))
+    if "test" in arguments:
+        shutil.copytree(Path("photos") / "val", Path("photos") / "test")
+        if "--data" not in arguments:  # a run's own images lie where the run was made
+            own = Path(json.loads(Path("runs/pets/recipe.json").read_text())["data"]["path"])
+            shutil.copytree(own / "val", own / "test", dirs_exist_ok=True)
+    if "parquet" in arguments:
+        datasets = pytest.importorskip("datasets")
+        images = [{"bytes": file.read_bytes()} for file in files]
+        rows = {"image": images, "label": [file.parent.name for file in files]}
+        Path("parquet").mkdir()
+        datasets.Dataset.from_dict(rows).to_parquet("parquet/0.parquet")
+    if any(argument.startswith("wds:") for argument in arguments):
+        Path("shards").mkdir()
+        for split, number in itertools.product(("train", "val"), range(2)):
+            of_split = [file for file in files if file.parts[1] == split]
+            make_shard(Path(f"shards/{split}-{number:03d}.tar"), of_split[number::2])
+
+
+def make_shard(path: Path, files: list[Path]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for file in files:
+            key = f"{file.parent.name}{file.stem}"
+            file.with_suffix(".cls").write_text(file.parent.name)
+            archive.add(file, f"{key}{file.suffix}")
+            archive.add(file.with_suffix(".cls"), f"{key}.cls")
 
 
 def quickly(arguments: list[str]) -> list[str]:

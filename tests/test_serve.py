@@ -126,8 +126,8 @@ REFUSALS = {
     "postscript": ({"files": as_form(POSTSCRIPT)}, 422, "no_image", "cannot be read"),
     "empty file": ({"files": as_form(b"")}, 422, "no_image", "cannot be read"),
     "the second of two": ({"files": as_form(FILES[0], b"nothing")}, 422, "no_image", "image 1: "),
-    "a PNG bomb": ({"files": as_form(png_claiming(50_000, 50_000))}, 413, "too_many_pixels", "2500000000 pixels"),
-    "a JPEG bomb": ({"files": as_form(jpeg_claiming(60_000, 60_000))}, 413, "too_many_pixels", "3600000000 pixels"),
+    "a PNG bomb": ({"files": as_form(png_claiming(50_000, 50_000))}, 413, "too_many_pixels", "50,000 x 50,000"),
+    "a JPEG bomb": ({"files": as_form(jpeg_claiming(60_000, 60_000))}, 413, "too_many_pixels", "60,000 x 60,000"),
     "a little too many pixels": ({"files": as_form(image_file(0, "PNG", (1000, 501)))}, 413, "too_many_pixels", "501"),
     "too many images": ({"files": as_form(*FILES, FILES[0])}, 413, "too_many_images", "at most 3 images, found 4"),
     "too many files": ({"files": as_form(*FILES, *FILES)}, 400, "no_form", "Too many files"),
@@ -153,7 +153,6 @@ REFUSALS = {
     "two framings": (
         {"files": as_form(FILES[0]), "headers": {"transfer-encoding": "chunked"}}, 400, "framing", "found both"
     ),
-    "too oblong": ({"files": as_form(image_file(0, "PNG", (101, 1)))}, 422, "too_oblong", "found 101 x 1 pixels"),
     "another page": (
         {"files": as_form(FILES[0]), "headers": {"origin": "http://evil.example"}}, 403, "origin", "other hosts"
     ),

@@ -12,10 +12,7 @@ from PIL import Image
 import doublevit
 from conftest import random_image
 from doublevit.cli import main
-from doublevit.data import DataConfig
-from doublevit.data.archive import FolderFiles
-from doublevit.data.image_folder import classes_in
-from doublevit.data.split import split_classes
+from doublevit.data import DataConfig, image_folder
 from doublevit.errors import UserError
 from doublevit.jobs.load import load_run
 from doublevit.jobs.options import EvalOptions
@@ -124,9 +121,7 @@ def test_one_more_image_moves_no_other(place):
     config = DataConfig("folder", place / "images", cache=place / "cache", split_seed=1)
 
     def split() -> dict[str, set[str]]:
-        files = FolderFiles(place / "images")
-        splits = split_classes(classes_in(place / "images", files), files, config)
-        return {name: {file for members in classes.values() for file in members} for name, classes in splits.items()}
+        return {name: set(entries.names) for name, entries in image_folder.listing(config).splits.items()}
 
     before = split()
     for name in CLASSES:

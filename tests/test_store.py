@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -129,7 +130,7 @@ def test_truncated_store_is_refused(config, name):
 def test_space_is_asked_for_first(config, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 1000))
     with pytest.raises(UserError, match="no space left: decoding 42 images"):
-        data.load(config)
+        data.load(dataclasses.replace(config, store="decoded"))
     assert stores(config) == []
 
 

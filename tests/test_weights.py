@@ -131,3 +131,50 @@ def test_a_folder_of_weights_gives_each_network_its_own(tmp_path):
     assert torch.equal(made.blocks[3].mlp.fc1.weight, named.blocks[3].mlp.fc1.weight)
     with pytest.raises(UserError, match=r"no weights at .*deit_tiny_patch16_224.fb_in1k.safetensors .* folder"):
         create("deit-ti16", str(folder))
+
+
+PREFIXES = ("", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "model._orig_mod.")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_prefixes_of_wrappers_are_removed_in_any_order_and_format(tmp_path, prefix, suffix):
+    path = tmp_path / f"w{suffix}"
+    state = {"a.weight": torch.rand(2, 3), "a.bias": torch.rand(2)}
+    named = {prefix + name: tensor for name, tensor in state.items()}
+    safetensors.torch.save_file(named, path) if suffix == ".safetensors" else torch.save(named, path)
+    read = read_state(path)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], state[name]) for name in state)
+
+
+def test_torchs_compiled_averaged_model_gives_the_networks_names(tmp_path):
+    network = torch.nn.Linear(2, 3)
+    averaged = torch.optim.swa_utils.AveragedModel(torch.compile(network))
+    torch.save(averaged.state_dict(), tmp_path / "w.pth")
+    assert read_state(tmp_path / "w.pth").keys() == network.state_dict().keys()
+
+
+KEYS = (
+    (("state_dict", "state_dict_ema"), "state_dict_ema, not state_dict"),
+    (("model", "model_ema"), "model_ema, not model"),
+    (("state_dict_ema",), "state_dict_ema, the only ones in it"),
+    (("state_dict",), ""),
+)
+
+
+@pytest.mark.parametrize(("keys", "said"), KEYS)
+def test_averaged_weights_are_taken_as_timm_does_and_said(tmp_path, capsys, keys, said):
+    states = {key: {"module.a": torch.full((2,), float(number))} for number, key in enumerate(keys)}
+    torch.save({"epoch": 3, "arch": "vit", **states}, tmp_path / "w.pth")
+    theirs, ours = timm.models.load_state_dict(str(tmp_path / "w.pth")), read_state(tmp_path / "w.pth")
+    assert theirs.keys() == ours.keys()
+    assert torch.equal(theirs["a"], ours["a"])
+    printed = " ".join(capsys.readouterr().err.split())
+    assert (said in printed) if said else not printed
+
+
+def test_a_file_without_weights_is_said_to_hold_what_it_holds(tmp_path):
+    torch.save({"epoch": 3, "optimizer": {"lr": 1.0}}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds no weights: expected tensors by name, found a dict of epoch, optimizer"):
+        read_state(tmp_path / "w.pth")

@@ -1,8 +1,10 @@
 """Atomic writing of files and folders, locks, checksums, and checks of permissions and free space."""
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -12,6 +14,24 @@ from typing import BinaryIO
 import filelock
 
 from doublevit.errors import UserError
+
+MAX_BYTES = 1 << 31  # of a file that is read whole
+
+
+def read_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a whole file, if it is a regular one: a pipe or a device might never end.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `limit` bytes.
+    """
+    # A pipe that nobody writes to would block already when it is opened.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than the {limit:,} that are read", str(path))
+        return file.read(status.st_size + 1)
 
 
 @contextlib.contextmanager
@@ -131,6 +151,16 @@ def writable_folder(path: Path, purpose: str) -> Path:
             return path
     except OSError as error:
         raise UserError(f"cannot write to {path} ({purpose}): {error.strerror}; choose another folder") from error
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Take `size` bytes of the disk for an open file now: a mapped file on a full disk would end the process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:

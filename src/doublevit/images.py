@@ -34,6 +34,8 @@ def chunks(images: Images, length: int) -> Iterator[np.ndarray]:
 
 def checksums(images: Images) -> np.ndarray:
     """Return the CRC-32 of each image, int64 (N,)."""
+    if isinstance(images, LazyImages) and (known := images.checksums()) is not None:
+        return known
     return np.array([zlib.crc32(image.tobytes()) for chunk in chunks(images, CHUNK) for image in chunk], np.int64)
 
 
@@ -52,9 +54,36 @@ class LazyImages:
         """Make the images at `indices` (n,): uint8 (n, H, W, 3)."""
         raise NotImplementedError
 
+    def part(self, indices: np.ndarray) -> Images:
+        """Return the images at `indices` (n,) as images of their own: made now, if not overridden."""
+        return self.make(indices)
+
+    def checksums(self, margin: int = 0) -> np.ndarray | None:
+        """Return the CRC-32 of each image without its margin, int64 (N,), where it is known without making them."""
+        return None
+
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: np.ndarray | slice | int) -> np.ndarray:
         indices = np.arange(len(self))[key]
         return self.make(indices) if np.ndim(indices) else self.make(indices[None])[0]
+
+
+class WithoutMargin(LazyImages):
+    """The middle of images, without `margin` pixels on each side."""
+
+    def __init__(self, images: Images, margin: int) -> None:
+        self._images, self._margin = images, margin
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count, height, width, channels = self._images.shape
+        return count, height - 2 * self._margin, width - 2 * self._margin, channels
+
+    def checksums(self, margin: int = 0) -> np.ndarray | None:
+        return self._images.checksums(self._margin + margin) if isinstance(self._images, LazyImages) else None
+
+    def make(self, indices: np.ndarray) -> np.ndarray:
+        inner = slice(self._margin, -self._margin or None)
+        return np.ascontiguousarray(self._images[indices][:, inner, inner])

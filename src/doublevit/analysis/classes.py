@@ -28,6 +28,11 @@ class ClassResult:
         """The fraction that is correct; a class without images has none."""
         return self.correct / self.images
 
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of accuracy and precision, 0 where no image is correct; a class without images has none."""
+        return 2 * self.correct / (self.images + self.predicted)
+
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:

@@ -17,6 +17,7 @@ from doublevit.analysis.costs import Costs, costs
 from doublevit.analysis.descriptions import images_key
 from doublevit.analysis.differences import Difference, Differences, compare_clean, differences, negated
 from doublevit.analysis.evaluated import EvaluatedModel, Method
+from doublevit.analysis.imagenet_c import alexnet_score
 from doublevit.analysis.scores import Score, ScoreColumn, choose_comparable, row_score, same_seeds, shared_options
 from doublevit.runs.conditions import Clean, CorruptionMean, Transfer
 from doublevit.runs.row import Row
@@ -83,6 +84,12 @@ class CorruptedComparison:
             for seeds in self.scores
         ]
         return ScoreColumn(tuple(errors), higher_is_better=False, duplicates=self.duplicates)
+
+    @functools.cached_property
+    def alexnet_relative_error(self) -> ScoreColumn:
+        """Mean corruption error relative to AlexNet's published errors, where these are of the same kind of images."""
+        column = self._column(alexnet_score)
+        return ScoreColumn(column.scores, higher_is_better=False, duplicates=self.duplicates)
 
     def _column(self, read: Callable[[CorruptedScores], Score | None]) -> ScoreColumn:
         column = [tuple(score for scores in seeds if (score := read(scores))) for seeds in self.scores]

@@ -13,6 +13,7 @@ from doublevit.analysis.saved_predictions import condition_words, matches
 from doublevit.attacks.config import AttackConfig
 from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.corruptions import SEVERITIES
+from doublevit.data import DataConfig
 from doublevit.errors import UserError, unknown
 from doublevit.jobs.eval_data import Data, load_for
 from doublevit.jobs.judge import external_run, judge, plain_name
@@ -130,6 +131,7 @@ def evaluate(
     samples: int | None = None,
     seed: int = 0,
     split: str = "",
+    label_column: str = "",
     batch_size: int = 100,
     cache: str | Path | None = None,
 ) -> Evaluation:
@@ -137,8 +139,9 @@ def evaluate(
 
     Args:
         model: what `load` or `wrap` made, a timm network, or a name: a run's folder, timm:NAME, hf:REPO_OR_FOLDER.
-        data: a folder of class folders, a CSV file of labels or a flat folder with one, Tiny ImageNet's zip or folder,
-            "digits", a `Dataset`, or (images uint8 (N, H, W, 3), labels).
+        data: whatever `doublevit.train` takes (a folder of class folders, labels.csv, "hf:USER/SET", parquet,
+            "wds:shard-{000..099}.tar", Tiny ImageNet's zip or folder), "digits", a `Dataset`, or (images uint8
+            (N, H, W, 3), labels).
         corruptions: names, or "common", "validation", "paper", "all".
         severities: 1 (weakest) to 5.
         attacks: names, such as "pgd" or "autoattack".
@@ -146,7 +149,8 @@ def evaluate(
         epsilons: sizes in units of the pixel range, as "1/255"; the norm's usual ones if not given.
         samples: only so many images, of each class in proportion.
         seed: decides which, and every draw.
-        split: the part of a folder, such as "test".
+        split: the part of the data, such as "test"; if not given, its val, else its test, or all.
+        label_column: the column of the data that holds the labels, if not a usual one.
         batch_size: images at a time.
         cache: where decoded images are kept.
 
@@ -165,7 +169,7 @@ def evaluate(
     opened = open_model(model) if isinstance(model, str | Path) else model
     judged = opened if isinstance(opened, Model) else wrap(opened)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
-    dataset = load_for(judged, data, split, Path(cache) if cache else None)
+    dataset = load_for(judged, data, split, Path(cache) if cache else None, DataConfig(label_column=label_column))
     run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
     options = Evaluate(
         run.path,

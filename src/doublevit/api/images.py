@@ -47,7 +47,7 @@ def corrupt(images: Any, name: str, severity: int = 1, seed: int = 0) -> np.ndar
     pixels = np.asarray(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]
     textures = generated()
-    require_fit(batch, name, textures)
+    require_fit(batch)
     corrupted = CorruptedImages(batch, name, severity, seed, textures)[np.arange(len(batch))]
     return corrupted if pixels.ndim == 4 else corrupted[0]
 

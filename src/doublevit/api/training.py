@@ -54,7 +54,8 @@ def train(
 
     Args:
         recipe: a recipe's name, or that of any timm network.
-        data: a folder of class folders, or Tiny ImageNet's zip or folder; if not given, as the recipe says.
+        data: a folder of class folders, labels.csv, "hf:USER/SET", parquet, "wds:shard-{000..099}.tar", or Tiny
+            ImageNet's zip or folder; if not given, as the recipe says.
         name: of the run's folder; recipe and time if not given.
         output: the folder that holds all runs.
         log: trackers that the run is logged to: tensorboard, wandb, mlflow, or objects of accelerate's class

@@ -12,7 +12,7 @@ from doublevit.augment.augmix import AugMix
 from doublevit.augment.classic import ColorJitter, Cutout, Placement
 from doublevit.augment.config import AugmentConfig
 from doublevit.augment.crops import Crop
-from doublevit.augment.draws import draw_table
+from doublevit.augment.draws import Draws
 from doublevit.augment.pixels import to_bytes
 from doublevit.augment.sequences import RandAugment, TrivialAugment
 
@@ -131,15 +131,12 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
     }[config.policy]
 
 
-def described_views(
-    originals: np.ndarray, chosen: np.ndarray, total: int, config: AugmentConfig, count: int
-) -> list[list[View]]:
+def described_views(originals: np.ndarray, chosen: np.ndarray, config: AugmentConfig, count: int) -> list[list[View]]:
     """Return the first `count` views that training with this policy and seed 0 makes of each chosen image.
 
     Args:
         originals: the chosen images, uint8 (n, H, W, 3).
         chosen: their indices in the data set, int64 (n,).
-        total: how many images the data set has.
         config: the policy; Mixup and CutMix are left out.
         count: views of each image; a policy makes one or more in an epoch.
     """
@@ -147,7 +144,7 @@ def described_views(
     images, size = torch.from_numpy(originals).permute(0, 3, 1, 2), (originals.shape[1], originals.shape[2])
     views: list[list[View]] = [[] for _ in chosen]
     for epoch in range(-(-count // len(augmentation.views))):
-        draws = draw_table(0, epoch, total, augmentation.columns)[chosen]
+        draws = Draws(0, epoch, augmentation.columns).rows(chosen)
         made = augmentation(images, draws).permute(0, 1, 3, 4, 2).numpy()
         for number, row in enumerate(draws):
             views[number] += zip(made[number], augmentation.describe(row[None], size), strict=True)

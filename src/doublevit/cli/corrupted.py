@@ -1,7 +1,6 @@
 """`doublevit data corrupt`, and what `data verify` and `data show` do with corruptions."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +11,7 @@ from doublevit.cli.parse import parse, with_source
 from doublevit.cli.terminal import fail, say
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import DataConfig, Dataset, load
+from doublevit.data.stores.choice import threads
 from doublevit.errors import UserError
 from doublevit.progress import console
 
@@ -62,7 +62,7 @@ def corrupt(arguments: Sequence[str]) -> None:
         frost=textures.name,
         kept_as=options.format,
     )
-    workers = options.data.workers or os.cpu_count() or 1
+    workers = threads(options.data.workers)
     made = write(clean, manifest, textures, options.output, config.cells, workers)
     say(f"{options.output}: {len(config.cells)} cells of {len(clean):,} images, {made} of them made now")
     say(f"constants {manifest.constants}, seed {manifest.seed}, frost: {manifest.frost}")

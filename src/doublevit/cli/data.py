@@ -13,6 +13,7 @@ from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.data import SOURCES, DataConfig, load, verify
 from doublevit.errors import UserError, unknown
 from doublevit.files import whole_file
+from doublevit.recipes.named import get_recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,15 @@ class DataOptions:
     """Options that say which images."""
 
     data: DataConfig = DataConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepare(DataOptions):
+    """Check images and store them in the cache, decoded or encoded, unless they are there already."""
+
+    model: str | None = None
+    """Network or recipe, as `doublevit run` takes it: images are stored as its run wants them; if not given, as --data
+    options say, at 224 pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +87,13 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    """Decode images into the cache, unless they are there already."""
-    options = parse(DataOptions, "doublevit data prepare", arguments, description=_prepare.__doc__)
-    splits = load(with_source(options.data, arguments))
+    options = parse(Prepare, "doublevit data prepare", arguments)
+    config = with_source(options.data, arguments)
+    if options.model is not None:
+        from doublevit.jobs.geometry import with_geometry
+
+        config = with_geometry(dataclasses.replace(get_recipe(options.model), data=config)).data
+    splits = load(config, quiet=False)
     for split, dataset in splits.items():
         height, width = dataset.images.shape[1:3]
         say(f"{split}: {len(dataset):,} images of {height} x {width}, {len(dataset.class_ids)} classes")
@@ -103,7 +117,7 @@ def _show(arguments: Sequence[str]) -> None:
     options = parse(Show, "doublevit data show", arguments, RENAMED | {"--photos": "--images"})
     config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
-    dataset = load(with_source(options.data, arguments))[options.split]
+    dataset = load(with_source(options.data, arguments), quiet=False)[options.split]
     from doublevit.data.sheet import contact_sheet
 
     if options.corruption:

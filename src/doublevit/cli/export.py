@@ -70,6 +70,7 @@ def export(arguments: Sequence[str]) -> None:
 
 
 def _export_onnx(options: Export) -> None:
+    from doublevit.data.decode import Decoding
     from doublevit.jobs.onnx.export import export_onnx
     from doublevit.jobs.onnx.images import mixed_images
     from doublevit.jobs.onnx.verify import table_path, verify
@@ -78,7 +79,9 @@ def _export_onnx(options: Export) -> None:
 
     path = options.output or (Path(options.run) if Path(options.run).is_dir() else Path()) / "model.onnx"
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
-    images = None if options.verify is None else mixed_images(options.verify, options.split)  # before it takes long
+    images = None
+    if options.verify is not None:  # before it takes long
+        images = mixed_images(options.verify, options.split, Decoding(model.info.bits))
     export_onnx(model, path, OnnxConfig(options.opset, options.precision, options.layout))
     say(f"written: {path}")
     if images is None:

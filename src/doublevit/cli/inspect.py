@@ -66,6 +66,11 @@ def _show_measurement(analysis: "ErrorAnalysis") -> None:
         f"{analysis.title}: {row.value:.1%} of {row.count:,} images right (95 % interval {row.low:.1%} to"
         f" {row.high:.1%}), expected calibration error {error.value:.1%} ({error.low:.1%} to {error.high:.1%})"
     )
+    averages = (
+        f"{name} {average.value:.1%} ({average.low:.1%} to {average.high:.1%})"
+        for name, average in analysis.averages.items()
+    )
+    say(f"  over classes, a rare one counting as much as a frequent one: {', '.join(averages)}")
     newest = f"; newest of {analysis.fitting} that fit" if analysis.fitting > 1 else ""
     say(f"  measured on {row.dataset}; {row.checkpoint}; {row.precision}{newest}")
     if row.metric != "top-1":

@@ -38,7 +38,8 @@ USAGE = """usage: {prog} RECIPE [options]
        {prog} --model NAME --data PATH [options]
        {prog} --resume RUN
 
-NAME is any network of timm, PATH a folder of class folders, or Tiny ImageNet's zip or folder.
+NAME is any network of timm, PATH a folder of class folders, labels.csv, hf:USER/SET, a folder of parquet,
+"wds:shard-{{000..099}}.tar", or Tiny ImageNet's zip or folder.
 All options: {prog} RECIPE --help
 """
 RESULTS = ("accuracy", "robustness", "cells", "means", "attacks", "parts")

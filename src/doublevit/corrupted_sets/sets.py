@@ -92,8 +92,7 @@ def on_the_fly(clean: Dataset, config: CorruptionConfig, cache: Path) -> OnTheFl
         UserError: the textures are missing, or a corruption cannot work on images of this size.
     """
     frost_textures = textures.find(config.frost_textures, cache, download=config.download_frost_textures)
-    for name in config.names:
-        require_fit(clean.images, name, frost_textures)  # fail now, not hours later
+    require_fit(clean.images)  # fail now, not hours later
     return OnTheFly(clean, config.corruption_seed, frost_textures)
 
 

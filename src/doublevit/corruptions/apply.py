@@ -9,7 +9,6 @@ from doublevit.corruptions import blur, digital, elastic, noise, spatter, weathe
 from doublevit.corruptions.config import require_known, table_for
 from doublevit.corruptions.draws import CorruptionDraws
 from doublevit.corruptions.textures import Textures, generated
-from doublevit.corruptions.weather import require_room
 from doublevit.errors import UserError
 from doublevit.images import Images, LazyImages
 
@@ -87,7 +86,7 @@ def corrupt(
     require_known([name], [severity])
     if textures is None and CORRUPTIONS[name].wants_textures:
         textures = generated()
-    require_fit(images, name, textures)
+    require_fit(images)
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
     if seed < 0 or (len(indices) and indices.min() < 0):
         raise ValueError(f"expected a seed and indices of 0 or more, found {seed} and {indices.min(initial=0)}")
@@ -100,8 +99,8 @@ def corrupt(
     return out
 
 
-def require_fit(images: Images, name: str, textures: Textures | None) -> None:
-    """Raise `UserError` unless these are images uint8 (N, H, W, 3) of a size that the corruption can work on."""
+def require_fit(images: Images) -> None:
+    """Raise `UserError` unless these are images uint8 (N, H, W, 3) of a size that all corruptions can work on."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(f"corruptions want images as uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
     height, width = images.shape[1:3]
@@ -110,8 +109,6 @@ def require_fit(images: Images, name: str, textures: Textures | None) -> None:
             f"images of {width} x {height} pixels are smaller than the corruptions' kernels: expected at least"
             f" {MIN_SIDE} x {MIN_SIDE}"
         )
-    if textures is not None and CORRUPTIONS[name].wants_textures:
-        require_room(textures, table_for(height, width).constants[name][0][-1], height, width)
 
 
 def _corrupt_piece(images: np.ndarray, draws: CorruptionDraws, textures: Textures | None) -> np.ndarray:
@@ -138,7 +135,7 @@ class CorruptedImages(LazyImages):
 
     def __post_init__(self) -> None:
         require_known([self.name], [self.severity])
-        require_fit(self.images, self.name, self.textures)
+        require_fit(self.images)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
+from doublevit.image_files import BadImage, open_image
 
 ADDRESS = "https://raw.githubusercontent.com/hendrycks/robustness/master/ImageNet-C/create_c/"
 PUBLISHED = {
@@ -23,6 +24,7 @@ PUBLISHED = {
 """The md5 of each file. There is a sixth texture, which the published generator never draws."""
 GENERATED = "generated textures"
 GENERATED_SIZE = (360, 540)
+ROOM = 1.5  # sides of the smallest texture, in those of an image that needs larger ones
 DARK, LIGHT = np.array([85, 130, 150]), np.array([225, 232, 240])
 
 
@@ -37,6 +39,18 @@ class Textures:
     def scaled(self, scale: float) -> tuple[np.ndarray, ...]:
         """Return the pictures, resized by the factor `scale`."""
         return self.pictures if scale == 1 else tuple(_resize(picture, scale) for picture in self.pictures)
+
+    def for_images(self, scale: float, height: int, width: int) -> tuple[np.ndarray, ...]:
+        """Return the pictures resized by `scale` as published, or, where images are not smaller than those, by more.
+
+        Crops of an image's size need room to move in every picture. Where there is none, all pictures are enlarged by
+        the same factor, so that the image has two thirds of a side of the smallest, about as an image of 224 pixels
+        has of the generated ones: ice keeps its size relative to the image. No published image is so large.
+        """
+        least = np.min([picture.shape[:2] for picture in self.scaled(scale)], axis=0)
+        if height < least[0] and width < least[1]:
+            return self.scaled(scale)
+        return self.scaled(scale * max(ROOM * height / least[0], ROOM * width / least[1]))
 
 
 def find(folder: Path | None, cache: Path, *, download: bool) -> Textures:
@@ -81,7 +95,7 @@ def _load(folder: Path) -> Textures:
             f"{folder}: expected the frost textures {', '.join(PUBLISHED)}, found no {missing[0]}; pass the folder"
             " that holds them, or `download_frost_textures=True`"
         )
-    sums = [hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in PUBLISHED]
+    sums = [hashlib.md5(read_bytes(folder / name), usedforsecurity=False).hexdigest() for name in PUBLISHED]
     # Other textures are named by their contents, not their path, so that results with them can be found again.
     digest = hashlib.md5(repr(sums).encode(), usedforsecurity=False).hexdigest()[:8]
     name = "published textures" if sums == list(PUBLISHED.values()) else f"textures {digest} from {folder.name}"
@@ -90,9 +104,9 @@ def _load(folder: Path) -> Textures:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with open_image(path) as picture:
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, BadImage) as error:
         raise UserError(f"{path} is no readable picture ({error}); expected a frost texture") from error
 
 

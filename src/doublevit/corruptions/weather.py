@@ -7,7 +7,6 @@ from doublevit.corruptions.config import Constants
 from doublevit.corruptions.draws import CorruptionDraws, to_normal, to_range, to_uniform
 from doublevit.corruptions.levels import clip_levels, to_levels
 from doublevit.corruptions.textures import Textures
-from doublevit.errors import UserError
 
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in the luma (ITU-R BT.601)."""
@@ -40,22 +39,12 @@ def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np
     return clip_levels(values)
 
 
-def require_room(textures: Textures, scale: float, height: int, width: int) -> None:
-    """Raise `UserError` unless crops of this size have more than one position in every scaled texture."""
-    least = np.min([picture.shape[:2] for picture in textures.scaled(scale)], axis=0)
-    if height >= least[0] or width >= least[1]:
-        raise UserError(
-            f"frost: images of {width} x {height} are too large for the {textures.name}: expected less than"
-            f" {least[1]} x {least[0]}; leave frost out, or prepare smaller images (`data.size`)"
-        )
-
-
 def draw_crops(
     draws: CorruptionDraws, images: np.ndarray, constants: Constants, textures: Textures
 ) -> dict[str, np.ndarray]:
     """Draw the index of a `texture`, and `row` and `column` of a crop of it after scaling: int (N,) each."""
     uniform = to_uniform(draws.words(3)).astype(np.float64)
-    pictures = textures.scaled(constants[2])
+    pictures = textures.for_images(constants[2], *images.shape[1:3])
     texture = (uniform[:, 0] * len(pictures)).astype(int)
     # As published, the last row and the last column that would fit are never the first of a crop.
     room = np.array([picture.shape[:2] for picture in pictures]) - images.shape[1:3]
@@ -73,8 +62,8 @@ def frost(
 ) -> np.ndarray:
     """Blend images with crops of frost textures."""
     of_image, of_ice, scale = constants
-    pictures, ice = textures.scaled(scale), np.empty_like(images)
     height, width = images.shape[1:3]
+    pictures, ice = textures.for_images(scale, height, width), np.empty_like(images)
     for crop, number, top, left in zip(ice, texture.tolist(), row.tolist(), column.tolist(), strict=True):
         crop[:] = pictures[number][top : top + height, left : left + width]
     values = images * np.float64(of_image)

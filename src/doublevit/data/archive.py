@@ -1,18 +1,17 @@
 """The files of a data set, whether they lie in a folder or, never unpacked, in a zip or a tar."""
 
+import functools
 import hashlib
 import os
-import re
-import tarfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
-from doublevit import progress
+from doublevit.data.tar_index import members_of, read_member
+from doublevit.data.walk import Links, walk
 from doublevit.errors import UserError
-
-PROGRESS_STEP = 1 << 24  # bytes between two updates of the progress bar
+from doublevit.files import MAX_BYTES, read_bytes
 
 
 class Files(Protocol):
@@ -21,27 +20,40 @@ class Files(Protocol):
     `names` are relative paths with forward slashes; `fingerprint` changes when a file is added, removed or altered.
     """
 
-    names: frozenset[str]
     fingerprint: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names."""
 
     def read(self, name: str) -> bytes:
         """Return the contents of one file."""
 
 
 class FolderFiles:
-    """Every file below a folder, except hidden files and those that desktop systems leave behind."""
+    """Every file below a folder, except hidden files and those that desktop systems leave behind.
 
-    def __init__(self, root: Path) -> None:
+    Names are those below `root`, of all files or of those in its folder `part` alone; `ordered` has them sorted, and
+    `links` says where links led.
+    """
+
+    def __init__(self, root: Path, part: str = "") -> None:
         self._root = f"{root}/"
-        listing = sorted(_walk(str(root), ""))
-        self.names = frozenset(name for name, _, _ in listing)
-        self.fingerprint = hashlib.sha256(repr(listing).encode()).hexdigest()
+        self.links = Links(self._root)
+        self.ordered: list[str] = []
+        digest = hashlib.sha256(b"[")
+        for entry in walk(f"{root}/{part}".rstrip("/"), part, self.links):  # no list of entries: there may be millions
+            digest.update(b", " * bool(self.ordered) + repr(entry).encode())
+            self.ordered.append(entry[0])
+        digest.update(b"]")
+        self.fingerprint = digest.hexdigest()
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.ordered)
 
     def read(self, name: str) -> bytes:
-        with open(
-            self._root + name, "rb", buffering=0
-        ) as file:  # plain strings, since building 110,000 Path objects is slow
-            return file.read()
+        return read_bytes(self._root + name)  # plain strings, since building 110,000 Path objects is slow
 
 
 class ZipFiles:
@@ -67,6 +79,8 @@ class ZipFiles:
 
     def read(self, name: str) -> bytes:
         try:
+            if self._zip.getinfo(self._root + name).file_size > MAX_BYTES:
+                raise UserError(f"{self._zip.filename}: {name} has more than the {MAX_BYTES:,} bytes that are read")
             return self._zip.read(self._root + name)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error
@@ -80,77 +94,12 @@ class TarFiles:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._positions: dict[str, tuple[int, int]] = {}
-        try:
-            self._index(path)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise UserError(
-                f"{path} is no whole tar ({error}); download it again, or unpack it and pass the folder"
-            ) from error
+        self._positions = {name: (start, size) for name, start, size in members_of(path)}
         self._file = os.open(path, os.O_RDONLY)
         self.names = frozenset(self._positions)
         status = path.stat()
         self.fingerprint = hashlib.sha256(repr((status.st_size, status.st_mtime_ns)).encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
-        """Return the contents of one file; `pread` has no shared position, so threads do not disturb each other."""
-        offset, size = self._positions[name]
-        return os.pread(self._file, size, offset)
-
-    def _index(self, path: Path) -> None:
-        size = path.stat().st_size
-        with tarfile.open(path, "r:") as archive, progress.bar(f"reading {path.name}", size, "bytes") as bar:
-            done = 0
-            while member := archive.next():
-                archive.members = []  # type: ignore[attr-defined]  # forget members as we go: 750,000 would fill a gigabyte
-                if member.size < 0 or member.issparse():
-                    raise tarfile.ReadError(f"{member.name} claims an impossible size")
-                self._add(member)
-                if archive.offset - done > PROGRESS_STEP:
-                    bar.advance(archive.offset - done)
-                    done = archive.offset
-            end = archive.offset
-        with path.open("rb") as file:  # tarfile takes a truncated header for the end; a whole tar ends in zeros
-            file.seek(end)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("it ends too early")
-
-    def _add(self, member: tarfile.TarInfo) -> None:
-        if member.isdir():
-            return
-        name = PurePosixPath(member.name)
-        if name.is_absolute() or ".." in name.parts:
-            raise UserError(
-                f"{self._path} holds a path outside its folder ({member.name}); it is not safe, and not read"
-            )
-        if any(is_hidden(part) for part in name.parts):
-            return
-        if not member.isfile():
-            raise UserError(f"{self._path} holds a link or a device ({member.name}); expected files only")
-        self._positions[str(name)] = (member.offset_data, member.size)
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Return a sort key that orders numbers by value (val_10 after val_9), without ties (1.jpg and 01.jpg)."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is hidden, or made by the operating system and not by the user."""
-    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
-
-
-def _walk(folder: str, prefix: str) -> list[tuple[str, int, int]]:
-    files = []
-    for entry in os.scandir(folder):
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir():
-            files += _walk(entry.path, f"{prefix}{entry.name}/")
-        else:
-            if not entry.is_file() and not entry.is_symlink():
-                continue  # reading a pipe or a device might never end
-            status = entry.stat(follow_symlinks=entry.is_file())  # a broken link is reported when it is read
-            files.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
-    return files
+        """Return the contents of one file."""
+        return read_member(self._file, name, *self._positions[name])

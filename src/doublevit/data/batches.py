@@ -1,7 +1,8 @@
-"""Batches of sample indices, a function of (seed, epoch) alone, and the gathering of samples into tensors.
+"""Batches of an epoch's samples, and the gathering of samples into tensors.
 
-A batch is the same whatever the number of processes: each process takes its part of it. There are no worker processes,
-since gathering from the decoded store is far faster than any network.
+A batch is the same whatever the number of processes: each process takes its part of it. There are no worker processes:
+gathering from the decoded store is far faster than any network, and images that are stored encoded are decoded in
+threads, a batch ahead.
 """
 
 import dataclasses
@@ -35,9 +36,13 @@ def gather(dataset: Dataset, indices: np.ndarray) -> Batch:
     return Batch(images, torch.from_numpy(dataset.labels[indices]), torch.from_numpy(indices))
 
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return the number of batches in an epoch; the last one may be smaller."""
-    return -(-count // batch_size)
+def steps_per_epoch(count: int, batch_size: int, smallest: int = 1) -> int:
+    """Return the number of batches in an epoch.
+
+    The last one may be smaller than the others; one of fewer than `smallest` samples is added to the one before.
+    """
+    full, rest = divmod(count, batch_size)
+    return max(full + (rest >= smallest), min(count, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +60,16 @@ class BatchPart:
 
 
 def training_batches(
-    count: int, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1
+    order: np.ndarray, batch_size: int, smallest: int = 1, rank: int = 0, world: int = 1
 ) -> Iterator[BatchPart]:
-    """Yield this process's part of each batch of an epoch, shuffled by (seed, epoch).
+    """Yield this process's part of each batch of an epoch, whose samples are `order`, int64 (N,).
 
-    `batch_size` is that of all `world` processes together. Every sample comes once in an epoch; where a batch cannot
-    be divided evenly, the first processes have one sample more.
+    `batch_size` is that of all `world` processes together, and `smallest` as in `steps_per_epoch`. Every sample comes
+    once in an epoch; where a batch cannot be divided evenly, the first processes have one sample more.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    for start in range(0, count, batch_size):
-        batch = order[start : start + batch_size]
+    steps = steps_per_epoch(len(order), batch_size, smallest)
+    for step in range(steps):
+        batch = order[step * batch_size : (step + 1) * batch_size if step < steps - 1 else None]
         part = batch[rank::world]
         yield BatchPart(part if len(part) else batch[:1], len(batch), len(part) * world / len(batch))
 

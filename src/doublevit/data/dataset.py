@@ -9,7 +9,7 @@ import numpy as np
 
 from doublevit.data.identity import DatasetId, Subset
 from doublevit.errors import UserError
-from doublevit.images import Images
+from doublevit.images import Images, LazyImages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +43,12 @@ class Dataset:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray) -> "Dataset":
-        """Return the samples at `indices`, copied into memory; their `id` stays that of the whole."""
-        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+        """Return the samples at `indices`, copied into memory unless they are stored encoded; their `id` stays."""
+        images = self.images.part(indices) if isinstance(self.images, LazyImages) else self.images[indices]
+        return dataclasses.replace(self, images=images, labels=self.labels[indices])
 
     def first(self, count: int) -> "Dataset":
-        """Return the first `count` samples, copied into memory; the `id` records the subset.
+        """Return the first `count` samples, as `subset` does; the `id` records the subset.
 
         Raises:
             UserError: there are fewer samples.

@@ -1,38 +1,51 @@
-"""Folders of images: `train/<class>/...` with `val/<class>/...`, or `<class>/...` to be split at random."""
+"""Folders of images: `train/<class>/...` with `val/<class>/...` or the like, or `<class>/...` to be split at random."""
 
-import functools
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import FolderFiles, is_hidden, natural_key
+from doublevit.data.archive import FolderFiles
 from doublevit.data.config import DataConfig
-from doublevit.data.decode import BadImage, decode, resize_and_crop
-from doublevit.data.listing import Entries, Listing
-from doublevit.data.split import Classes, split_classes
+from doublevit.data.layout import places_in
+from doublevit.data.listing import Listing
+from doublevit.data.names import is_no_image, listed, natural_key, printable, same_name
+from doublevit.data.parts import Part, Parts
+from doublevit.data.training_parts import training_listing
+from doublevit.data.walk import folders_in
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
 
 
 def listing(config: DataConfig) -> Listing:
-    """List the images to decode, each to be stored at `config.size`.
+    """List the images to train and validate on.
 
     Raises:
         UserError: the folder is missing or has another layout.
     """
-    root = _require_folder(config.path)
-    files = FolderFiles(root)
-    splits = _splits(root, files, config)
-    class_ids = tuple(splits["train"])
-    return Listing(
+    return training_listing(read(config), config)
+
+
+def read(config: DataConfig) -> Parts:
+    """Return the parts of the folder `config.path`.
+
+    Raises:
+        UserError: the folder is missing or has another layout.
+    """
+    root, exact = _require_folder(config.path), config.names == "exact"
+    places, notes = places_in(root, exact=exact)
+    return Parts(
         name=f"folder-{root.resolve().name}",
-        source=f"image folder {root}",
-        side=config.size,
-        class_ids=class_ids,
-        class_names=class_ids,
-        splits={split: entries_of(classes) for split, classes in splits.items()},
-        read=files.read,
-        decode=functools.partial(_decode, size=config.size),
-        fingerprint=files.fingerprint,
+        source=f"image folder {printable(str(root))}",
+        places=places,
+        part=lambda name: _part(root, places.get(name, f"{name}/"), exact=exact),
+        read=lambda name: read_bytes(f"{root}/{name}"),  # plain strings: building 110,000 Path objects is slow
+        hashed=os.path.basename,
+        notes=tuple(notes),
+        nested=frozenset(folders_in(str(root))),
     )
 
 
@@ -49,50 +62,60 @@ def _require_folder(path: Path | None) -> Path:
     return path
 
 
-def _splits(root: Path, files: FolderFiles, config: DataConfig) -> dict[str, Classes]:
-    if not (root / "train").is_dir():
-        return split_classes(classes_in(root, files), files, config)
-    if not (root / "val").is_dir():
-        return split_classes(classes_in(root / "train", files, "train/"), files, config)
-    splits = {split: classes_in(root / split, files, f"{split}/") for split in ("train", "val")}
-    if splits["train"].keys() != splits["val"].keys():
-        only = sorted(splits["train"].keys() ^ splits["val"].keys())
+def _part(root: Path, place: str, *, exact: bool) -> Part:
+    """List the class folders in `root`/`place`, class by class, both in natural order."""
+    files = FolderFiles(root, place)
+    folders = [name for name in folders_in(f"{root}/{place}") if place + name not in files.links.loops]
+    members: dict[str, list[str]] = {name: [] for name in sorted(folders, key=natural_key)}
+    left_out: Counter[str] = Counter()
+    beside = 0
+    for name in files.ordered:
+        folder, slash, _ = name[len(place) :].partition("/")
+        if not slash:
+            beside += not is_no_image(name)
+        elif not exact and is_no_image(name):
+            left_out[os.path.splitext(name)[1].lower()] += 1  # noqa: PTH122
+        else:
+            members[folder].append(name)
+    if not exact:
+        _require_names(root / place, list(members))
+    return Part(
+        names=[name for of_class in members.values() for name in sorted(of_class, key=natural_key)],
+        labels=np.repeat(np.arange(len(members)), [len(of_class) for of_class in members.values()]),
+        class_ids=tuple(map(printable, members)),
+        source=f"images in {printable(str(root / place))}",
+        place=printable(place),
+        fingerprint=files.fingerprint,
+        notes=(*files.links.notes(), *_notes(place, list(members), left_out, beside)),
+    )
+
+
+def _require_names(folder: Path, names: list[str]) -> None:
+    """Raise `UserError` if two folders have one name for people: with é in one piece, and as e with an accent."""
+    composed = Counter(map(_composed, names))
+    twice = [name for name in names if composed[_composed(name)] > 1]
+    if twice:
         raise UserError(
-            f"{root}: train and val have different classes: {', '.join(only[:5])}{' ...' if len(only) > 5 else ''}"
-            f" in one only ({len(splits['train'])} against {len(splits['val'])}); give both the same folders"
+            f"{printable(str(folder))} has {len(twice)} folders named {printable(_composed(twice[0]))}, once with"
+            " composed letters and once with separate accents: expected one; move the images into one of them"
         )
-    return splits
 
 
-def classes_in(folder: Path, files: FolderFiles, prefix: str = "") -> Classes:
-    """Return the class folders in `folder`, with the files of each, whose names begin with `prefix`.
-
-    Raises:
-        UserError: there are fewer than two classes, or one has no file.
-    """
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
-    classes: Classes = {name: [] for name in sorted(names, key=natural_key)}
-    for name in sorted(files.names, key=natural_key):
-        of_class, _, rest = name.removeprefix(prefix).partition("/")
-        if name.startswith(prefix) and rest:
-            classes[of_class].append(name)
-    if len(classes) < 2:
-        found = f"one class ({next(iter(classes))})" if classes else "no folder"
-        raise UserError(f"{folder}: expected a folder for each of at least two classes, found {found}")
-    empty = next((name for name, members in classes.items() if not members), None)
-    if empty is not None:
-        raise UserError(f"{folder / empty} holds no image: add images of the class or remove the folder")
-    return classes
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
-def entries_of(classes: Classes) -> Entries:
-    """Return the files of all classes, class by class, with their labels."""
-    names = [name for members in classes.values() for name in members]
-    return Entries(names, np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]))
-
-
-def _decode(data: bytes, size: int) -> np.ndarray:
-    try:
-        return resize_and_crop(decode(data), size)
-    except (ValueError, MemoryError) as error:  # a strip so narrow that its other side would become enormous
-        raise BadImage(str(error) or "too narrow") from error
+def _notes(place: str, names: list[str], left_out: Counter[str], beside: int) -> Iterator[str]:
+    where = f" in {printable(place)}" if place else ""
+    if left_out:
+        kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in left_out.most_common(5))
+        yield f"left out {left_out.total():,} files{where} that are no images by their names: {kinds}"
+    if beside:
+        yield f"left out {beside:,} files{where} that lie beside the class folders, so of no class"
+    folded = Counter(map(same_name, names))
+    alike = [name for name in names if folded[same_name(name)] > 1]
+    if alike:
+        yield f"classes that differ in upper and lower case alone are kept apart: {listed(alike)}"
+    if any(printable(name) != name for name in names):
+        escaped = [printable(name) for name in names if printable(name) != name]
+        yield f"folders whose names are no text in UTF-8, or have unprintable characters, are classes {listed(escaped)}"

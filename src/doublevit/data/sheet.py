@@ -1,11 +1,10 @@
 """Contact sheets: pictures of the images of a data set, to look at before training on them."""
 
-import textwrap
-
 import numpy as np
 from PIL import Image, ImageDraw
 
 from doublevit.data.dataset import Dataset
+from doublevit.fonts import draw_text, wrap
 
 TILE = 96  # pixels, as all sizes here
 CAPTION = 14
@@ -22,7 +21,7 @@ def contact_sheet(dataset: Dataset, classes: int = 10, images_per_class: int = 8
     draw = ImageDraw.Draw(sheet)
     for row, label in enumerate(shown):
         top = row * (TILE + CAPTION)
-        draw.text((2, top), f"{label}  {dataset.class_names[label]}  ({dataset.class_ids[label]})", fill=INK)
+        draw_text(draw, (2, top), f"{label}  {dataset.class_names[label]}  ({dataset.class_ids[label]})", fill=INK)
         for column, index in enumerate(np.flatnonzero(dataset.labels == label)[:images_per_class]):
             sheet.paste(_tile(dataset.images[index]), (column * TILE, top + CAPTION))
     return sheet
@@ -33,9 +32,9 @@ def grid_sheet(rows: dict[str, list[np.ndarray]], columns: list[str]) -> Image.I
     sheet = Image.new("RGB", (NAME + len(columns) * TILE, CAPTION + len(rows) * TILE), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, name in enumerate(columns):
-        draw.text((NAME + column * TILE + TILE // 2, 1), name, fill=INK, anchor="ma")
+        draw_text(draw, (NAME + column * TILE + TILE // 2, 1), name, fill=INK, anchor="ma")
     for row, (name, images) in enumerate(rows.items()):
-        draw.text((4, CAPTION + row * TILE + TILE // 2), name.replace("_", " "), fill=INK, anchor="lm", font_size=9)
+        draw_text(draw, (4, CAPTION + row * TILE + TILE // 2), name.replace("_", " "), 9, fill=INK, anchor="lm")
         for column, image in enumerate(images):
             sheet.paste(_tile(image), (NAME + column * TILE, CAPTION + row * TILE))
     return sheet
@@ -59,7 +58,7 @@ def first_of_classes(dataset: Dataset, count: int) -> np.ndarray:
 
 def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Image:
     """Draw rows of images, uint8 (H, W, 3) of any size, each with its lines of text below; long lines are wrapped."""
-    texts = [[[part for line in lines for part in textwrap.wrap(line, LETTERS)] for _, lines in row] for row in rows]
+    texts = [[[part for line in lines for part in wrap(line, LETTERS)] for _, lines in row] for row in rows]
     heights = [WIDE_TILE + LINE * max(map(len, row)) + LINE for row in texts]
     sheet = Image.new("RGB", (WIDE_TILE * max(map(len, rows)), sum(heights)), PAPER)
     draw, top = ImageDraw.Draw(sheet), 0
@@ -67,7 +66,7 @@ def captioned_sheet(rows: list[list[tuple[np.ndarray, list[str]]]]) -> Image.Ima
         for column, ((image, _), lines) in enumerate(zip(row, row_texts, strict=True)):
             left = column * WIDE_TILE
             sheet.paste(_tile(image, WIDE_TILE), (left, top))
-            draw.multiline_text((left + 2, top + WIDE_TILE), "\n".join(lines), fill=INK, font_size=LINE - 3, spacing=3)
+            draw_text(draw, (left + 2, top + WIDE_TILE), "\n".join(lines), LINE - 3, fill=INK, spacing=3)
         top += height
     return sheet
 

@@ -1,49 +1,54 @@
-"""Drawing validation images from a folder that has none set apart."""
+"""Drawing validation images from a source that has none set apart."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from doublevit import progress
-from doublevit.data.archive import FolderFiles
 from doublevit.data.config import DataConfig
+from doublevit.data.groups import val_by_group
+from doublevit.data.names import printable
+from doublevit.data.parts import Part, Parts
 from doublevit.errors import UserError
 from doublevit.files import whole_file
 
-Classes = dict[str, list[str]]
-"""Class name to file names, both in natural order."""
 
+def draw_val(part: Part, parts: Parts, config: DataConfig) -> tuple[Part, Part]:
+    """Split a part by `val_fraction` and `split_seed` into one to train on and one to validate on.
 
-def split_classes(classes: Classes, files: FolderFiles, config: DataConfig) -> dict[str, Classes]:
-    """Split each class into "train" and "val" by `val_fraction` and `split_seed`; both get at least one image of it.
-
-    By "hash", an image's side depends on its own name and contents alone, so that more or fewer images move no other;
-    by "count", as runs were split before, on how many images its class has.
+    Both get at least one image of each class. By "hash", an image's side depends on its own name and contents alone, so
+    that more or fewer images move no other; by "count", as runs were split before, on how many images its class has.
+    Where there are groups, it depends on the group alone.
 
     Raises:
-        UserError: a class has one image only.
+        UserError: a class has one image only, or one group.
     """
-    for name, members in classes.items():
-        if len(members) < 2:
-            raise UserError(
-                f"class {name!r} has one image: expected at least 2, to train on one and validate with the other"
-            )
-    if config.split == "count":
-        in_val = [_by_count(len(members), label, config) for label, members in enumerate(classes.values())]
+    few = np.flatnonzero(part.counts < 2)
+    if len(few):
+        name = part.class_ids[int(few[0])]
+        raise UserError(
+            f"class {printable(name)!r} has one image: expected at least 2, to train on one and validate with the other"
+        )
+    if part.groups is not None:
+        in_val = val_by_group(part.groups, part, config)
+    elif config.split == "count":
+        in_val = _by_class(part, lambda label, rows: _by_count(len(rows), label, config))
     else:
-        hashes = _hashes(files, [name for members in classes.values() for name in members], config)
-        in_val = [_by_hash(np.array([hashes[name] for name in members]), config) for members in classes.values()]
-    chosen = list(zip(classes.items(), in_val, strict=True))
-    return {
-        split: {
-            name: [member for member, is_val in zip(members, mask, strict=True) if is_val == (split == "val")]
-            for (name, members), mask in chosen
-        }
-        for split in ("train", "val")
-    }
+        hashes = _hashes(part, parts, config)
+        in_val = _by_class(part, lambda label, rows: _by_hash(hashes[rows], config))
+    return part.keep(~in_val), part.keep(in_val)
+
+
+def _by_class(part: Part, choose: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Choose images for validation class by class, bool (N,); `choose` is given a label and its rows."""
+    order = np.argsort(part.labels, kind="stable")
+    in_val = np.zeros(len(order), dtype=bool)
+    for label, rows in enumerate(np.split(order, np.cumsum(part.counts)[:-1])):
+        in_val[rows] = choose(label, rows)
+    return in_val
 
 
 def _by_count(count: int, label: int, config: DataConfig) -> np.ndarray:
@@ -64,21 +69,23 @@ def _by_hash(hashes: np.ndarray, config: DataConfig) -> np.ndarray:
     return mask
 
 
-def _hashes(files: FolderFiles, names: list[str], config: DataConfig) -> Mapping[str, int]:
-    """Hash every file's name and contents with the seed; kept in the cache for as long as no file changes."""
-    key = hashlib.sha256(f"{files.fingerprint} {config.split_seed} {names}".encode()).hexdigest()[:16]
-    path = config.cache / f"hashes-{key}.npy"
-    hashes = _read(path, len(names))
+def _hashes(part: Part, parts: Parts, config: DataConfig) -> np.ndarray:
+    """Hash every file's name and contents with the seed, uint64 (N,); kept in the cache for as long as none changes."""
+    digest = hashlib.sha256(f"{part.fingerprint} {config.split_seed}".encode())
+    for name in part.names:
+        digest.update(f"\n{name}".encode("utf-8", "surrogateescape"))
+    path = config.cache / f"hashes-{digest.hexdigest()[:16]}.npy"
+    hashes = _read(path, len(part.names))
     if hashes is None:
-        hashes = _hash_all(files, names, config)
+        hashes = _hash_all(part.names, parts, config)
         _keep(path, hashes)
-    return dict(zip(names, hashes, strict=True))
+    return hashes
 
 
-def _hash_all(files: FolderFiles, names: list[str], config: DataConfig) -> np.ndarray:
+def _hash_all(names: list[str], parts: Parts, config: DataConfig) -> np.ndarray:
     def hashed(name: str) -> int:
-        of_file = hashlib.sha256(f"{config.split_seed} {Path(name).name} ".encode())
-        of_file.update(files.read(name))
+        of_file = hashlib.sha256(f"{config.split_seed} {parts.hashed(name)} ".encode("utf-8", "surrogateescape"))
+        of_file.update(parts.read(name))
         return int.from_bytes(of_file.digest()[:8], "big")
 
     hashes = np.empty(len(names), dtype=np.uint64)

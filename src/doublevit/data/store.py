@@ -19,8 +19,9 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.decode import BadImage
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import STORE_VERSION, Listing, decode_split
+from doublevit.data.names import printable
 from doublevit.errors import UserError
-from doublevit.files import crc32, require_space, whole_folder, writable_folder, write_text
+from doublevit.files import crc32, require_space, whole_folder, write_text
 
 
 class StoredSplit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,23 +46,6 @@ def folder_of(listing: Listing, cache: Path, skip_bad: bool) -> Path:
     return cache / listing.key(skip_bad)
 
 
-def prepare(listing: Listing, cache: Path, skip_bad: bool, workers: int | None = None) -> Path:
-    """Return the folder of the listing's store, decoding it first if the cache has none.
-
-    `workers` threads decode, one for each core if not given; a second process waits for the one that decodes.
-
-    Raises:
-        UserError: the cache is not writable or too small, or a file is bad and `skip_bad` is false.
-    """
-    folder = folder_of(listing, cache, skip_bad)
-    if not folder.exists():
-        writable_folder(cache, "the cache; `data.cache` sets another")
-        with _store_lock(folder):
-            if not folder.exists():
-                _decode_all(listing, folder, skip_bad, workers)
-    return folder
-
-
 def open_store(folder: Path, source: str) -> Splits:
     """Return the splits of a prepared store, memory-mapped; `source` becomes that of their ids.
 
@@ -78,14 +62,14 @@ def read_all(listing: Listing, skip_bad: bool) -> None:
     Raises:
         UserError: a file cannot be read and `skip_bad` is false.
     """
-    names = [name for entries in listing.splits.values() for name in entries.names]
+    names = [(split, name) for split, entries in listing.splits.items() for name in entries.names]
     with progress.bar(f"reading {listing.name}", len(names)) as bar:
-        for name in names:
+        for split, name in names:
             try:
-                listing.decode(listing.read(name))
+                listing.decode_file(split, name)
             except (BadImage, OSError, UserError) as error:
                 if not skip_bad:
-                    _stop_at_bad(f"{name} ({error})")
+                    stop_at_bad(f"{name} ({error})")
             bar.advance(1)
 
 
@@ -123,7 +107,8 @@ def _open_split(folder: Path, split: str, meta: StoreMeta, source: str) -> Datas
 
 
 @contextlib.contextmanager
-def _store_lock(folder: Path) -> Iterator[None]:
+def store_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a store while it is made; a second process waits for the first."""
     lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(timeout=1)
@@ -136,25 +121,37 @@ def _store_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | None) -> None:
+def decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | None) -> None:
+    """Make the store of a listing, whose lock is held.
+
+    Raises:
+        UserError: there is too little space, or a file is bad and `skip_bad` is false.
+    """
     total = sum(len(entries.names) for entries in listing.splits.values())
-    for stale in folder.parent.glob(f".{folder.name}-*"):  # left by a killed process: we hold the lock
-        shutil.rmtree(stale, ignore_errors=True)
-    require_space(folder.parent, total * listing.side**2 * 3, f"decoding {total:,} images")
+    remove_stale(folder)
+    require_space(folder.parent, listing.nbytes(), f"decoding {total:,} images")
     skipped: list[str] = []
     with whole_folder(folder) as part, progress.bar(f"decoding {listing.name}", total) as bar:
-        on_bad = skipped.append if skip_bad else _stop_at_bad
+        on_bad = skipped.append if skip_bad else stop_at_bad
         splits = {split: _write_split(listing, split, part, bar, on_bad, workers) for split in listing.splits}
         meta = StoreMeta(STORE_VERSION, listing.class_ids, listing.class_names, splits, tuple(skipped))
         write_text(part / "meta.json", strict_json.pretty(meta))
-    _report_skipped(skipped)
+    report_skipped(skipped)
 
 
-def _stop_at_bad(description: str) -> None:
-    raise UserError(f"cannot read {description}; mend or remove the file, or pass `data.skip_bad=True`")
+def remove_stale(folder: Path) -> None:
+    """Remove what a killed process left of a store of this name, whose lock is held."""
+    for stale in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
 
 
-def _report_skipped(skipped: list[str]) -> None:
+def stop_at_bad(description: str) -> None:
+    """Raise `UserError` for the file of this description, and reason."""
+    raise UserError(f"cannot read {printable(description)}; mend or remove the file, or pass `data.skip_bad=True`")
+
+
+def report_skipped(skipped: list[str]) -> None:
+    """Print which files were left out, and why."""
     for description in skipped[:10]:
         progress.console.print(f"left out {description}", markup=False, highlight=False, soft_wrap=True)
     if len(skipped) > 10:

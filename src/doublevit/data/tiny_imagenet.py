@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, ZipFiles, natural_key
+from doublevit.data.archive import Files, FolderFiles, ZipFiles
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.listing import Entries, Listing
+from doublevit.data.names import natural_key
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
 
@@ -41,7 +42,7 @@ def listing(config: DataConfig) -> Listing:
         side=SIDE,
         class_ids=class_ids,
         class_names=tuple(names.get(wnid, wnid).split(",")[0].strip() for wnid in class_ids),
-        splits={"train": _train(files, class_ids, path), "val": _val(files, class_ids, path)},
+        splits={"train": _train(files, class_ids, path), "val": _val_entries(files, class_ids, path)},
         read=files.read,
         decode=_decode,
         fingerprint=files.fingerprint,
@@ -75,7 +76,7 @@ def _lines(files: Files, name: str) -> list[str]:
     if name not in files.names:
         raise UserError(f"Tiny ImageNet without {name}: the folder is not whole; unpack the zip again")
     try:
-        return [line for line in files.read(name).decode().splitlines() if line.strip()]
+        return [line for line in files.read(name).decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is no text: it is damaged; unpack the zip again") from error
 
@@ -97,6 +98,26 @@ def _train(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
     names = [name for wnid in class_ids for name in sorted(names_by_class[wnid], key=natural_key)]
     labels = np.repeat(np.arange(len(class_ids)), [len(names_by_class[wnid]) for wnid in class_ids])
     return Entries(names, labels)
+
+
+def _val_entries(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:
+    """List the val images in their official order, whether they lie in val/images or were sorted into class folders."""
+    if any(name.startswith("val/images/") for name in files.names):
+        return _val(files, class_ids, path)
+    rank = {wnid: label for label, wnid in enumerate(class_ids)}
+    parts = [name.split("/") for name in files.names if name.startswith("val/") and name.count("/") >= 2]
+    sorted_names = sorted((natural_key(part[-1]), "/".join(part), part[1]) for part in parts if part[1] in rank)
+    strange = next((part[1] for part in parts if part[1] not in rank), None)
+    if strange is not None:
+        raise UserError(f"{path}: val has a folder {strange}, which wnids.txt has not; unpack the zip again")
+    labels = np.array([rank[wnid] for _, _, wnid in sorted_names], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(class_ids))
+    if not counts.min() == counts.max() > 0:
+        raise UserError(
+            f"{path}: val has {counts.min()} to {counts.max()} images of a class, {class_ids[int(counts.argmin())]} the"
+            " fewest; expected as many of each, in val/images or in a folder for each class"
+        )
+    return Entries([name for _, name, _ in sorted_names], labels)
 
 
 def _val(files: Files, class_ids: tuple[str, ...], path: Path) -> Entries:

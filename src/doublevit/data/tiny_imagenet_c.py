@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, TarFiles, natural_key
+from doublevit.data.archive import Files, FolderFiles, TarFiles
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.identity import Cell
+from doublevit.data.names import natural_key
 from doublevit.download import Download, fetch
 from doublevit.errors import UserError
 from doublevit.images import LazyImages

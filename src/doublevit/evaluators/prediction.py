@@ -21,12 +21,11 @@ from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import EvalResult, Expected
 from doublevit.runs.row import ResultKey, Row
 from doublevit.statistics import Estimate, wilson_interval
-from doublevit.statistics.class_averages import balanced_accuracy, macro_f1
+from doublevit.statistics.class_averages import CLASS_AVERAGES
 
 SAVED_CLASSES = 5  # the most probable classes of each image, in saved predictions
 BATCH_SIZE = 100
 TOP_K = (1, 3, 5)
-CLASS_AVERAGES = {"balanced accuracy": balanced_accuracy, "macro-F1": macro_f1}
 
 
 @dataclasses.dataclass(frozen=True)

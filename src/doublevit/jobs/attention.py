@@ -7,12 +7,14 @@ import torch
 from PIL.Image import Image
 
 from doublevit.data.dataset import Dataset
-from doublevit.data.decode import BadImage, decode, resize_and_crop
+from doublevit.data.decode import BadImage, decode_upright
 from doublevit.data.sheet import LETTERS, captioned_sheet, first_name, first_of_classes
 from doublevit.device import device_of
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
 from doublevit.jobs.load import LoadedModel, load_model, own_images
 from doublevit.jobs.options import AttentionOptions, EvalOptions
+from doublevit.jobs.prediction import decoded, prepared
 from doublevit.models.attention_maps import attention_maps
 from doublevit.progress import bar
 from doublevit.report.sheets import beside_overlays, headed, overlay
@@ -28,8 +30,9 @@ def attention_sheet(options: AttentionOptions) -> Image:
     Raises:
         UserError: an image cannot be read, or the network has no attention that can be shown.
     """
-    given = [(_read(path), path.name) for path in options.images]  # a bad file is found before anything slow
+    files = [(_read(path), path.name) for path in options.images]  # a bad file is found before anything slow
     loaded = load_model(options.run, EvalOptions(checkpoint=options.checkpoint, top_k=options.top_k))
+    given = [(prepared(loaded.info, decoded(loaded.info, content)), name) for content, name in files]
     images = given or _examples(own_images(loaded.run, loaded.recipe, loaded.info))
     rows = []
     with bar("looking", len(images)) as progress:
@@ -73,12 +76,13 @@ def _examples(dataset: Dataset) -> list[CaptionedImage]:
     return [(image, f"true: {name}") for image, name in zip(dataset.images[indices], names, strict=True)]
 
 
-def _read(path: Path) -> np.ndarray:
-    """Read an image file and return its center square at full resolution, uint8 (side, side, 3)."""
+def _read(path: Path) -> bytes:
+    """Read an image file that can be decoded."""
     try:
-        image = decode(path.read_bytes())
+        content = read_bytes(path)
+        decode_upright(content)
+        return content
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected an image file") from error
     except BadImage as error:
         raise UserError(f"{path} is no image that can be read ({error}); expected a JPEG, PNG or the like") from error
-    return resize_and_crop(image, min(image.shape[:2]))

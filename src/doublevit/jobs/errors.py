@@ -27,6 +27,8 @@ from doublevit.runs.folder import RunFolder
 from doublevit.runs.model_info import FILE as MODEL
 from doublevit.runs.model_info import read_info
 from doublevit.runs.predictions import Predictions
+from doublevit.statistics import Estimate
+from doublevit.statistics.class_averages import CLASS_AVERAGES
 
 FILES = {
     "classes.csv": "every class: accuracy with its interval, how often it was the answer",
@@ -53,6 +55,7 @@ class ErrorAnalysis:
     classes: list[ClassResult]
     confusions: list[Confusion]
     calibration: Calibration
+    averages: dict[str, Estimate]
     measured: EvaluatedImages
     folder: Path
 
@@ -92,6 +95,7 @@ def analyze(path: Path, condition: Sequence[str], worst: int, shown: int) -> Err
         classes=class_results(labels, answers, len(measured.class_ids)),
         confusions=confusions(labels, answers),
         calibration=calibration(predictions),
+        averages={name: average(labels, answers) for name, average in CLASS_AVERAGES.items()},
         measured=measured,
         folder=writable_folder(run.path / "errors" / measurement.folder_name, "what is found of errors"),
     )

@@ -1,5 +1,6 @@
 """The images that a model is evaluated on, from a path, arrays or a data set."""
 
+import dataclasses
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,26 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from doublevit.data import DataConfig, load, source_at
+from doublevit.data import DataConfig, load, read_parts, source_at, tell
 from doublevit.data.dataset import Dataset, of_split
+from doublevit.data.decode import Decoding
 from doublevit.data.identity import DatasetId
 from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
 
 Data = str | Path | Dataset | tuple[Any, Any]
-"""A folder of class folders, a CSV file or a flat folder with one, Tiny ImageNet, a `Dataset`, or (images, labels)."""
+"""What `DataConfig.path` may be, "digits", a `Dataset`, or (images, labels)."""
 
 
-def load_for(model: Model, data: Data, split: str = "", cache: Path | None = None) -> Dataset:
+def load_for(
+    model: Model, data: Data, split: str = "", cache: Path | None = None, options: DataConfig | None = None
+) -> Dataset:
     """Load the images to evaluate a model on, at the size that it wants, with the classes that the data have.
 
     Args:
         model: its size and transform decide how files are stored.
         data: see `Data`; arrays are images uint8 (N, H, W, 3) and labels (N,): names, ids, or indices of the model's
             own classes.
-        split: the part of a folder, such as "val" or "test"; "" for the folder itself, or its val if it has one.
+        split: the part of the data, such as "val" or "test"; "" for its val, its test if it has no val, or all of it.
         cache: where decoded images are kept; the user's cache if not given.
+        options: how a source is read, such as which column holds labels; its path and source are those of `data`.
 
     Raises:
         UserError: the images cannot be had, or arrays are not as they should be.
@@ -35,14 +40,17 @@ def load_for(model: Model, data: Data, split: str = "", cache: Path | None = Non
         return data
     if isinstance(data, tuple):
         return _from_arrays(model, *_pair(data))
-    path, cache = Path(data), cache or DataConfig().cache
+    options = options or DataConfig()
+    path, cache = Path(data), cache or options.cache
     if str(data) == "digits" and not path.exists():
         return of_split(load(DataConfig("digits")), split or "val")
-    if source_at(path) == "tiny-imagenet":
-        return of_split(load(DataConfig("tiny-imagenet", path, cache=cache)), split or "val")
-    info = model.info
-    geometry = f"{info.side} {info.crop} {info.squash} {info.interpolation if info.crop else ''}"
-    return load_labeled(path, info.side, model.prepare, geometry, cache, split=split)
+    config = dataclasses.replace(options, source=source_at(path), path=path, cache=cache)
+    if config.source == "tiny-imagenet":
+        return of_split(load(config), split or "val")
+    parts = read_parts(config)
+    part = parts.to_evaluate(split)
+    tell((*parts.notes, *part.notes))
+    return load_labeled(parts, part, model.info.geometry, cache, Decoding(model.info.bits, config.max_pixels))
 
 
 def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:

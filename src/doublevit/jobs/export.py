@@ -19,7 +19,7 @@ from doublevit.models.top_k import recorded
 from doublevit.models.weights import State
 from doublevit.runs.conditions import Transfer
 from doublevit.runs.folder import METADATA, RunFolder
-from doublevit.runs.model_info import write_info
+from doublevit.runs.model_info import ModelInfo, write_info
 from doublevit.runs.row import Row
 
 WEIGHTS = "model.safetensors"
@@ -88,9 +88,7 @@ def _to_timm(model: Model, folder: Path) -> None:
             "custom_load": False,
             "input_size": [3, side, side],
             "fixed_input_size": pretrained.fixed_input_size,
-            "interpolation": network.resize.mode,
-            "crop_pct": 1.0,
-            "crop_mode": "center",
+            **_timm_geometry(info),
             "mean": list(normalization.mean),
             "std": list(normalization.std),
             "num_classes": len(info.class_ids),
@@ -103,6 +101,29 @@ def _to_timm(model: Model, folder: Path) -> None:
     }
     write_text(folder / "config.json", json.dumps(content, indent=2) + "\n")
     safetensors.torch.save_file(state, folder / WEIGHTS, metadata={"format": "pt", METADATA: info.to_json()})
+
+
+CROP_MODES = {"crop": "center", "older": "center", "squash": "squash", "pad": "border"}
+
+
+def _timm_geometry(info: ModelInfo) -> dict[str, Any]:
+    """How images are brought to the network in timm's words; of its two resizings the first, where there are two.
+
+    Raises:
+        UserError: borders have a color that timm would not give them.
+    """
+    geometry, [normalization] = info.geometry, info.normalization.values()
+    mean = tuple(round(255 * value) for value in normalization.mean)
+    if geometry.fit == "pad" and geometry.fill != mean:
+        raise UserError(
+            f"`format` timm: borders have the color {geometry.fill}, and timm's always that of the mean, {mean};"
+            " `format=doublevit` exports it"
+        )
+    return {
+        "interpolation": "bicubic" if geometry.fit == "older" else geometry.interpolation,
+        "crop_pct": geometry.crop,
+        "crop_mode": CROP_MODES[geometry.fit],
+    }
 
 
 def _single(network: Any, library: str) -> SingleBackbone:

@@ -1,5 +1,6 @@
 """A ViT or DeiT of timm as an image classifier of Hugging Face's transformers."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,32 @@ def to_hugging_face(info: ModelInfo, resize: Resize, network: Any, state: State,
     config.save_pretrained(folder)
     # Under the names of the weights on the hub, which every version of transformers reads.
     safetensors.torch.save_file(renamed(state), folder / "model.safetensors", metadata={"format": "pt"})
-    [normalization] = info.normalization.values()
-    processor = transformers.ViTImageProcessor(
-        size={"height": resize.size, "width": resize.size},
-        resample=2 if resize.mode == "bilinear" else 3,
-        image_mean=list(normalization.mean),
-        image_std=list(normalization.std),
-    )
-    processor.save_pretrained(folder)
+    _processor(transformers, info, resize.size).save_pretrained(folder)
     _require_same(transformers.ViTForImageClassification.from_pretrained(folder), resize, network, state)
+
+
+def _processor(transformers: Any, info: ModelInfo, side: int) -> Any:
+    """Return the image processor that does what the model's geometry says, at the side of the network's input.
+
+    Raises:
+        UserError: transformers has none.
+    """
+    geometry, [normalization] = info.geometry, info.normalization.values()
+    bilinear = geometry.interpolation == "bilinear" and geometry.fit != "older"
+    common = {
+        "resample": 2 if bilinear else 3,
+        "image_mean": list(normalization.mean),
+        "image_std": list(normalization.std),
+    }
+    if geometry.fit in ("crop", "older"):
+        shorter, cut = {"shortest_edge": math.floor(side / geometry.crop)}, {"height": side, "width": side}
+        return transformers.CLIPImageProcessor(size=shorter, crop_size=cut, **common)
+    if geometry.fit == "squash" and geometry.crop == 1:
+        return transformers.ViTImageProcessor(size={"height": side, "width": side}, **common)
+    raise UserError(
+        f"`format` hf: images are brought to the network by {geometry.fit}, crop {geometry.crop:g}, which no image"
+        " processor of transformers does; `format=timm` or `format=doublevit` exports it"
+    )
 
 
 def renamed(state: State) -> State:

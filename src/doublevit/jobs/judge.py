@@ -10,6 +10,7 @@ import torch
 from doublevit import data
 from doublevit.attacks.gradients import has_gradients, require_gradients
 from doublevit.data.dataset import Dataset
+from doublevit.data.names import split_of
 from doublevit.device import choose_dtype, this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import open_results
@@ -44,13 +45,14 @@ def evaluate_model(options: EvaluateModel) -> Evaluated:
     if own is not None:
         return evaluate(own)
     require_model(options.run)
-    if options.data is None:
-        raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
-    model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
-    dataset = load_for(model, options.data, options.split)
-    name = options.name or _folder_name(model, options.data, options.split)
     is_run = (options.run / "recipe.json").is_file()
     recipe = from_dict(RunFolder(options.run).recipe()) if is_run else None
+    images = options.data or _own_place(recipe)
+    if not images:
+        raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
+    model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
+    dataset = load_for(model, images, options.split, options=_reading(options, recipe))
+    name = options.name or _folder_name(model, images, options.split)
     run = made_by_first(lambda: external_run(model, dataset, options.runs, name, recipe))
     return judge(model, dataset, options, run)
 
@@ -60,10 +62,26 @@ def own_data(options: EvaluateModel) -> EvaluateModel | None:
     if not (options.run / "recipe.json").is_file():
         return None
     run = RunFolder(options.run)
-    if options.data is None or (not options.split and _is_own(Path(options.data), run)):
+    is_own = options.data is None or _is_own(Path(options.data), run)
+    if is_own and split_of(options.split or "val") == "val":
         return options  # whatever became of the images: `own_images` looks at that
-    moved = Path(options.data).absolute()
-    return dataclasses.replace(options, moved_data=moved) if not options.split and _are_own(moved, run) else None
+    if options.split or options.data is None:
+        return None
+    moved = data.absolute(Path(options.data))
+    return dataclasses.replace(options, moved_data=moved) if _are_own(moved, run) else None
+
+
+def _own_place(recipe: Recipe | None) -> str:
+    """Return where a run's own data set is, "" if nobody knows."""
+    if recipe is None:
+        return ""
+    return "digits" if recipe.data.source == "digits" else str(recipe.data.path or "")
+
+
+def _reading(options: EvaluateModel, recipe: Recipe | None) -> data.DataConfig:
+    """Return how images are read: as a run's own were, but with the column of labels that is asked for."""
+    config = dataclasses.replace(recipe.data, names="usual") if recipe else data.DataConfig()
+    return dataclasses.replace(config, label_column=options.label_column or config.label_column)
 
 
 def _are_own(path: Path, run: RunFolder) -> bool:
@@ -79,7 +97,7 @@ def _are_own(path: Path, run: RunFolder) -> bool:
 
 def _is_own(path: Path, run: RunFolder) -> bool:
     own = from_dict(run.recipe()).data.path
-    return own is not None and own.resolve() == path.resolve()
+    return own is not None and data.absolute(own).resolve() == data.absolute(path).resolve()
 
 
 def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cache: Path | None = None) -> Evaluated:

@@ -61,7 +61,7 @@ class Trained:
 
 def load_data_and_model(recipe: Recipe, *, from_scratch: bool = False) -> tuple[Splits, Classifier]:
     """Load data and model; `from_scratch` fetches no pretrained weights, for a model that a checkpoint will fill."""
-    splits = data.load(recipe.data)
+    splits = data.load(recipe.data, quiet=False)
     torch.manual_seed(recipe.seed)
     return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch)
 

@@ -12,7 +12,7 @@ from torch import nn
 from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import EvalModel
-from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, prepared
+from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, decoded, prepared
 from doublevit.jobs.read import each_image, read_batches
 from doublevit.runs.conditions import CheckpointId, ModelId
 from doublevit.runs.model_info import ModelInfo
@@ -137,6 +137,14 @@ class Model(nn.Module):
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) of any size to uint8 (side, side, 3)."""
         return prepared(self.info, image)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3).
+
+        Raises:
+            BadImage: they are no image, or a damaged one.
+        """
+        return decoded(self.info, data)
 
     def model_id(self, precision: str = "float32") -> ModelId:
         """Return how rows of results name this model."""

@@ -39,10 +39,18 @@ def model_card(model: Model, format: str, rows: list[Row]) -> str:  # noqa: A002
     return "\n\n".join(parts) + "\n"
 
 
+WAYS = {
+    "crop": "shorter side resized, then the center",
+    "older": "shorter side resized, then the center",
+    "squash": "both sides resized",
+    "pad": "longer side resized, then borders",
+}
+
+
 def _input(model: Model) -> str:
     info = model.info
     return (
-        f"Images are brought to {info.side} x {info.side} pixels (shorter side resized, then the center), resized to"
+        f"Images are brought to {info.side} x {info.side} pixels ({WAYS[info.geometry.fit]}), resized to"
         f" {info.image_size} x {info.image_size} ({info.interpolation}) and normalized."
         " model.json has all of it, and the classes."
     )

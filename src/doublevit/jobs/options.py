@@ -101,10 +101,12 @@ class EvaluateModel(Evaluate):
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """The model."""
     data: str | None = None
-    """Images to measure on: a folder of class folders, a CSV file with columns path,label or a flat folder with one,
-    Tiny ImageNet's zip or folder, or digits; if not given, the run's own validation images."""
+    """Images to measure on: what `doublevit run` takes (a folder of class folders, labels.csv, hf:USER/SET, parquet,
+    "wds:shard-{000..099}.tar", Tiny ImageNet), or digits; if not given, the run's own validation images."""
     split: str = ""
-    """The part of `data`, such as test; if not given, its val, or all of it."""
+    """The part of `data`, or of the run's own data set, such as test; if not given, its val, else its test, or all."""
+    label_column: str = ""
+    """Column of `data` that holds the labels; if not given, as the run's own or a usual one."""
     model: str | None = None
     """The timm network that a file of weights belongs to."""
     weights: str = "hub"

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from doublevit.data.decode import resize_and_crop, resize_as_timm, squash
+from doublevit.data.decode import Decoding, decode_upright
+from doublevit.data.geometry import to_square
 from doublevit.runs.model_info import ModelInfo
 
 TOP = 5
@@ -30,6 +31,9 @@ class Predicts(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
+
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) to the size that `predict_arrays` takes."""
 
@@ -39,11 +43,16 @@ class Predicts(Protocol):
 
 def prepared(info: ModelInfo, image: np.ndarray) -> np.ndarray:
     """Bring an image uint8 (H, W, 3) of any size to uint8 (side, side, 3), as a model's description says."""
-    if info.squash:
-        return squash(image, info.side, info.interpolation)
-    if info.crop is None:
-        return resize_and_crop(image, info.side)
-    return resize_as_timm(image, info.side, info.crop, info.interpolation)
+    return to_square(image, info.geometry)
+
+
+def decoded(info: ModelInfo, data: bytes) -> np.ndarray:
+    """Decode the bytes of an image file to uint8 (H, W, 3), as a model's description says.
+
+    Raises:
+        BadImage: they are no image, or a damaged one.
+    """
+    return decode_upright(data, Decoding(info.bits))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,10 @@ class Preparation:
     """Brings images to the size that a model's description names."""
 
     info: ModelInfo
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
+        return decoded(self.info, data)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) to uint8 (side, side, 3)."""

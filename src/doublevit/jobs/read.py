@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Image
 
-from doublevit.data.archive import is_hidden, natural_key
-from doublevit.data.decode import BadImage, as_rgb, decode_upright
+from doublevit.data.decode import BadImage
+from doublevit.data.names import is_hidden, natural_key
+from doublevit.data.pixels import as_rgb
 from doublevit.errors import UserError
+from doublevit.files import read_bytes
+from doublevit.image_files import suffixes
 
 AHEAD = 4  # images that each thread may be ahead of the model: enough to keep it busy, little memory
-SUFFIXES = frozenset(Image.registered_extensions())
 
 
 class Prepares(Protocol):
     """What brings an image to a model."""
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring uint8 (H, W, 3) to the size that the model takes."""
@@ -35,8 +40,8 @@ def each_image(images: Any) -> Iterator[Path | np.ndarray]:
     if isinstance(images, str | Path):
         path = Path(images)
         yield from files_in(path) if path.is_dir() else [path]
-    elif isinstance(images, Image.Image):
-        yield as_rgb(images)
+    elif isinstance(images, Image):
+        yield _of_pillow(images)
     elif isinstance(images, np.ndarray):
         yield from _arrays(images)
     elif isinstance(images, Iterable):
@@ -52,12 +57,13 @@ def files_in(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
+    known = suffixes()
     files = [
         Path(root) / name
         for root, _, names in os.walk(folder)
         for name in names
         if not any(map(is_hidden, (Path(root) / name).relative_to(folder).parts))
-        and Path(name).suffix.lower() in SUFFIXES
+        and Path(name).suffix.lower() in known
         and (Path(root) / name).is_file()
     ]
     if not files:
@@ -124,10 +130,10 @@ def _good(
 
 
 def _prepared(model: Prepares, source: Path | np.ndarray) -> np.ndarray:
-    return model.prepare(_pixels(source))
+    return model.prepare(_pixels(model, source))
 
 
-def _pixels(source: Path | np.ndarray) -> np.ndarray:
+def _pixels(model: Prepares, source: Path | np.ndarray) -> np.ndarray:
     """Decode a file, turned upright; an array is returned as it is.
 
     Raises:
@@ -136,9 +142,7 @@ def _pixels(source: Path | np.ndarray) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return source
     try:
-        if source.exists() and not source.is_file():
-            raise BadImage("no file")  # a pipe would never end
-        return decode_upright(source.read_bytes())
+        return model.decode(read_bytes(source))
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         raise BadImage(getattr(error, "strerror", None) or str(error)) from error
 
@@ -147,3 +151,10 @@ def _arrays(images: np.ndarray) -> Iterator[np.ndarray]:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
         raise UserError(f"expected arrays uint8 (H, W, 3) or (N, H, W, 3), found {images.dtype} {images.shape}")
     yield from images if images.ndim == 4 else [images]
+
+
+def _of_pillow(image: Image) -> np.ndarray:
+    try:
+        return as_rgb(image)
+    except BadImage as error:
+        raise UserError(f"a PIL image of mode {image.mode} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ def views_sheet(dataset: Dataset, augment: AugmentConfig, classes: int = 10, vie
     """Draw the first image of each of some classes, followed by views of it by a policy, with captions."""
     chosen = first_of_classes(dataset, classes)
     images = dataset.images[chosen]
-    made = described_views(images, chosen, len(dataset), augment, views)
+    made = described_views(images, chosen, augment, views)
     names = [dataset.class_names[label] for label in dataset.labels[chosen]]
     originals = zip(images, names, strict=True)
     return captioned_sheet([[(image, [name]), *row] for (image, name), row in zip(originals, made, strict=True)])

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import torch
 
+from doublevit import data
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
+from doublevit.data.geometry import Geometry, geometry_of
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
+from doublevit.jobs.geometry import scaling_warning, with_geometry
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.jobs.shared import made_by_first
 from doublevit.jobs.trackers import Trackers, require_known, tracked
@@ -23,8 +26,9 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
+from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.summary import describe_batch, freeze_table, leak_warning
-from doublevit.training.training import prepare
+from doublevit.training.training import prepare, require_trainable
 
 
 def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> Trained:
@@ -36,9 +40,13 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     """
     require_known(log)
     _check_early(recipe, runs, name)
-    recipe = with_absolute_paths(recipe)
+    recipe = with_geometry(with_absolute_paths(recipe))
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
+    warning = scaling_warning(recipe, model.resize.size)
+    if warning and this_process().is_main_process:
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
@@ -68,6 +76,7 @@ def resume(
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
+    require_trainable(model, splits["train"], recipe.train)
     return Trained(run, model, _train(recipe, run, model, splits, log))
 
 
@@ -82,17 +91,18 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
         name=run.name,
         class_ids=train.class_ids,
         class_names=train.class_names,
-        side=train.images.shape[1],
+        geometry=_geometry(recipe, splits),
         image_size=model.resize.size,
         interpolation=model.resize.mode,
         normalization=normalization,
+        bits=recipe.data.bits,
         model=dataclasses.replace(recipe.model, weights="none", coarse_weights=None),
         seed=recipe.seed,
     )
     write_info(run.path, info)
     write_training_data(run.path, record_data(splits))
-    if recipe.train.epochs and recipe.data.source == "folder":
-        write_trained_images(run.path, train)
+    if recipe.train.epochs and recipe.data.source in data.READERS:
+        write_trained_images(run.path, train, recipe.data.margin or 0)
 
 
 def upgrade(path: Path, data_path: Path | None = None) -> None:
@@ -107,6 +117,12 @@ def upgrade(path: Path, data_path: Path | None = None) -> None:
     splits, model = load_data_and_model(recipe, from_scratch=True)
     checkpoint.load_weights(run.checkpoints, "last", model)
     describe_run(run, recipe, splits, model)
+
+
+def _geometry(recipe: Recipe, splits: Splits) -> Geometry:
+    if recipe.data.source in data.READERS:
+        return geometry_of(recipe.data)
+    return Geometry(side=splits["val"].images.shape[1])
 
 
 def _numbers(values: torch.Tensor) -> tuple[float, ...]:
@@ -171,5 +187,6 @@ def _train(
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(model), end="")
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
+        console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):
         return loop.train(training, predict)

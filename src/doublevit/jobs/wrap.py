@@ -1,6 +1,7 @@
 """Networks that were not trained here, as a `Model`: timm's, Hugging Face's, and any that takes normalized floats."""
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import timm.data
 import torch
 from torch import nn
 
+from doublevit.data.geometry import MAX_SIDE, Geometry
 from doublevit.errors import UserError
+from doublevit.jobs.geometry import timm_geometry
 from doublevit.jobs.model import Model
 from doublevit.jobs.onnx.network import OnnxNetwork, open_foreign
 from doublevit.models.wrapped import Wrapped, count_outputs
-from doublevit.runs.model_info import MAX_SIDE, ModelInfo, Normalization
+from doublevit.runs.model_info import ModelInfo, Normalization
 
 Channels = Sequence[float]
 CONVNEXT_SQUASHES = 384  # pixels from which transformers' ConvNeXt processor resizes both sides, and cuts nothing
@@ -79,18 +82,25 @@ def wrap(
         name=name or known.get("name") or type(network).__name__,
         class_ids=ids,
         class_names=names,
-        side=side,
+        geometry=_geometry(side, known, means),
         image_size=side,
         interpolation=known.get("interpolation", "bicubic"),
         normalization={"network": Normalization(means, stds)},
-        crop=known.get("crop", 1.0),
-        squash=known.get("squash", False),
     )
     return Model(module, info)
 
 
+def _geometry(side: int, known: dict[str, Any], means: tuple[float, ...]) -> Geometry:
+    names = ("fit", "crop", "interpolation")
+    red, green, blue = (min(255, max(0, round(255 * mean))) for mean in means)
+    return Geometry(side=side, fill=(red, green, blue), **{name: known[name] for name in names if name in known})
+
+
 def _known_of_timm(network: nn.Module) -> dict[str, Any]:
-    """What a timm network's configuration says, or the input of an ONNX graph; nothing for other networks."""
+    """What a timm network's configuration says of its evaluation, which may be at another size than its training was.
+
+    Or what the input of an ONNX graph says; nothing for other networks.
+    """
     if isinstance(network, OnnxNetwork):
         return {"size": network.size[0]} if network.size[0] else {}
     config = getattr(network, "pretrained_cfg", None)
@@ -100,13 +110,17 @@ def _known_of_timm(network: nn.Module) -> dict[str, Any]:
     return {
         "mean": config["mean"],
         "std": config["std"],
-        "size": config["input_size"][-1],
-        "interpolation": config.get("interpolation", "bicubic"),
-        "crop": config.get("crop_pct") or 0.875,
-        "squash": config.get("crop_mode") == "squash",
+        "size": (config.get("test_input_size") or config["input_size"])[-1],
+        **timm_geometry(config | {"crop_pct": config.get("test_crop_pct") or config.get("crop_pct")}),
         "name": f"{config['architecture']}{tag}" if config.get("architecture") else None,
         "labels": config.get("label_names"),
     }
+
+
+def _crop(side: int, shorter: int) -> float:
+    """Return the crop by which a shorter side is resized to `shorter` pixels, and not to one less by rounding."""
+    crop = side / max(side, shorter)
+    return crop if math.floor(side / crop) >= shorter else math.nextafter(crop, 0)
 
 
 def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
@@ -132,6 +146,7 @@ def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
     cuts = getattr(processor, "do_center_crop", False) or _entry(getattr(processor, "size", None), "shortest_edge")
     crop_pct = getattr(processor, "crop_pct", None)
     shorter = _entry(getattr(processor, "size", None), "shortest_edge") or side
+    squashes = not cuts or bool(crop_pct and side >= CONVNEXT_SQUASHES)
     config = getattr(network, "config", None)
     labels = getattr(config, "id2label", None) or {}
     return {
@@ -139,8 +154,8 @@ def _known_of_processor(network: nn.Module, processor: Any) -> dict[str, Any]:
         "std": std,
         "size": side,
         "interpolation": "bilinear" if int(getattr(processor, "resample", 3)) == 2 else "bicubic",
-        "crop": float(crop_pct) if crop_pct else min(1.0, side / shorter),
-        "squash": not cuts or bool(crop_pct and side >= CONVNEXT_SQUASHES),
+        "crop": 1.0 if squashes else float(crop_pct) if crop_pct else _crop(side, shorter),
+        "fit": "squash" if squashes else "crop",
         "name": Path(getattr(config, "_name_or_path", "") or "").name or None,
         "labels": [labels[index] for index in sorted(labels)] or None,
     }

@@ -1,6 +1,7 @@
 """What brings an image of any size to a network, as tensor operations: what Pillow does, inside an exported model."""
 
 import dataclasses
+import math
 from typing import Literal
 
 import torch
@@ -14,12 +15,13 @@ Layout = Literal["nchw", "nhwc"]
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """How an image is brought to a network: the fields of `ModelInfo` that say so."""
+    """How an image is brought to a network: the fields of `data.geometry.Geometry`, and the side of its input."""
 
     side: int
-    crop: float | None
-    squash: bool
+    fit: str
+    crop: float
     interpolation: str
+    fill: tuple[int, int, int]
     image_size: int
 
 
@@ -32,6 +34,7 @@ class ImageInput(nn.Module):
     """
 
     second: torch.Tensor | None
+    fill: torch.Tensor
 
     def __init__(self, geometry: Geometry, layout: Layout = "nchw") -> None:
         super().__init__()
@@ -40,11 +43,14 @@ class ImageInput(nn.Module):
         fixed = geometry.side != geometry.image_size
         weights = byte_weights(geometry.side, geometry.image_size, geometry.interpolation) if fixed else None
         self.register_buffer("second", weights, persistent=False)
+        self.register_buffer("fill", torch.tensor(geometry.fill).float()[:, None, None], persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         levels = (images.permute(0, 3, 1, 2) if self.layout == "nhwc" else images).float()
         rows, columns = resize_weights(levels.shape[2], levels.shape[3], self.geometry)
         levels = resample(levels, rows, columns)
+        if self.geometry.fit == "pad":  # where no pixel has a weight there is a border
+            levels = torch.where((rows.sum(dim=1)[:, None] > 0.5) & (columns.sum(dim=1) > 0.5), levels, self.fill)
         if self.second is not None:
             levels = resample(levels, self.second, self.second)
         return levels / 255
@@ -60,42 +66,62 @@ def _rounded(levels: torch.Tensor) -> torch.Tensor:
 
 
 def resize_weights(height: int, width: int, geometry: Geometry) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return weights float32 (side, height) and (side, width), by which Pillow resizes, and the crop keeps."""
+    """Return weights float32 (side, height) and (side, width), by which Pillow resizes, and the crop keeps.
+
+    They are 0 for pixels of a border.
+    """
     old_height, old_width = (torch.scalar_tensor(value, dtype=torch.float64) for value in (height, width))
-    new_height, new_width, top, left = _target(old_height, old_width, geometry)
-    stored = not geometry.squash and geometry.crop is None  # by `resize_and_crop`, which is always bicubic
-    mode = "bicubic" if stored else geometry.interpolation
-    rows = _axis_weights(height, old_height / new_height, top, geometry.side, mode)
-    return rows, _axis_weights(width, old_width / new_width, left, geometry.side, mode)
+    new_height, new_width = _resized(old_height, old_width, geometry)
+    return (
+        _axis_weights(height, old_height, new_height, geometry),
+        _axis_weights(width, old_width, new_width, geometry),
+    )
 
 
-def _target(height: torch.Tensor, width: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, ...]:
-    """Return the size to resize to, and where the crop of `side` pixels begins, as data/decode.py does.
+def _resized(height: torch.Tensor, width: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return height and width of the whole image, resized, as data/geometry.py does.
 
     Everything is float64, as Python's own numbers are, in the same order of operations.
     """
-    side = torch.scalar_tensor(geometry.side, dtype=torch.float64)
-    zero = torch.zeros_like(side)
-    if geometry.squash:
-        return side, side, zero, zero
-    shortest = torch.minimum(height, width)
-    if geometry.crop is None:
-        scale = side / shortest
-        new_height, new_width = (torch.maximum(side, (each * scale).round()) for each in (height, width))
-        return new_height, new_width, ((new_height - side) / 2).floor(), ((new_width - side) / 2).floor()
-    shorter = torch.scalar_tensor(int(geometry.side / geometry.crop), dtype=torch.float64)
-    new_width = torch.where(width <= height, shorter, (shorter * width / height).floor())
-    new_height = torch.where(height <= width, shorter, (shorter * height / width).floor())
-    return new_height, new_width, ((new_height - side) / 2).round(), ((new_width - side) / 2).round()
+    side, one = (torch.scalar_tensor(value, dtype=torch.float64) for value in (geometry.side, 1))
+    target = torch.scalar_tensor(math.floor(geometry.side / geometry.crop), dtype=torch.float64)
+    if geometry.fit == "squash":
+        return target, target
+    if geometry.fit == "pad":
+        ratio = torch.maximum(height / target, width / target)
+        return torch.maximum(one, (height / ratio).round()), torch.maximum(one, (width / ratio).round())
+    if geometry.fit == "older":
+        scale = side / torch.minimum(height, width)
+        return torch.maximum(side, (height * scale).round()), torch.maximum(side, (width * scale).round())
+    return (
+        torch.where(height <= width, target, (target * height / width).floor()),
+        torch.where(width <= height, target, (target * width / height).floor()),
+    )
 
 
-def _axis_weights(old: int, scale: torch.Tensor, first: torch.Tensor, count: int, mode: str) -> torch.Tensor:
-    """Return Pillow's weights (count, old), float32, of the pixels `first` .. `first` + count - 1 of a resized axis."""
+def _start(length: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Return the first row or column of the square in a resized image; negative where there is a border."""
+    half = (length - geometry.side) / 2
+    if geometry.fit == "older":
+        return half.floor()
+    return torch.where(half < 0, half.ceil(), half.round())
+
+
+def _axis_weights(old: int, length: torch.Tensor, new: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Return Pillow's weights (side, old), float32, of the pixels that are kept of an axis resized to `new`."""
+    scale = length / new
     stretch = torch.maximum(scale, torch.ones_like(scale))  # the kernel is as wide as a new pixel: antialiasing
-    centers = (torch.arange(count, dtype=torch.float64) + first + 0.5) * scale
+    pixels = torch.arange(geometry.side, dtype=torch.float64) + _start(new, geometry)
     places = torch.arange(old, dtype=torch.float64) + 0.5
-    weights = _kernel(((places[None] - centers[:, None]) / stretch).abs(), mode)
-    return _fixed_point(weights / weights.sum(dim=1, keepdim=True), PILLOW_BITS).float()
+    distances = (places[None] - (pixels[:, None] + 0.5) * scale) / stretch
+    weights = _kernel(distances.abs(), "bicubic" if geometry.fit == "older" else geometry.interpolation)
+    if geometry.fit == "pad":
+        inside = ((pixels >= 0) & (pixels < new))[:, None]
+        weights = torch.where(inside, weights, torch.zeros_like(weights))
+        total = torch.where(inside, weights.sum(dim=1, keepdim=True), torch.ones_like(scale))
+    else:
+        total = weights.sum(dim=1, keepdim=True)
+    return _fixed_point(weights / total, PILLOW_BITS).float()
 
 
 def _fixed_point(weights: torch.Tensor, bits: int) -> torch.Tensor:

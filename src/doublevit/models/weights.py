@@ -21,19 +21,19 @@ from huggingface_hub.constants import ENDPOINT
 from torch import nn
 
 from doublevit.errors import UserError, first_line
+from doublevit.models.unwrap import unwrap, without_prefixes
 
 State = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pth")
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Keys under which training scripts save weights; averaged ones (EMA) first, as timm chooses."""
-PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
-LIGHTNING = "model."  # before every name, where a LightningModule calls its network so
 FILE_NAME = "model.safetensors"
 CONNECT_TIMEOUT = 5.0  # seconds; the hub's client would try for most of a minute before giving up
 
 
 def read_state(path: Path) -> State:
     """Read the tensors of a .safetensors file or of a PyTorch file that holds nothing else.
+
+    Prefixes of wrappers (`module.`, `_orig_mod.`) are removed. Where a file holds averaged weights too, these are taken
+    and a line says so.
 
     Raises:
         UserError: the file is missing, damaged, or would run code when loaded.
@@ -42,7 +42,7 @@ def read_state(path: Path) -> State:
         raise UserError(f"no weights at {path}: expected a .safetensors or .pth file, or hub, or none")
     try:
         if path.suffix.lower() == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
+            return without_prefixes(safetensors.torch.load_file(path))
         # timm keeps its command line beside the weights, as an argparse.Namespace: data, not code. Warnings are
         # about old pickles, which are checked below.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
@@ -57,7 +57,7 @@ def read_state(path: Path) -> State:
             f"{path} is no readable weight file ({type(error).__name__}: {first_line(error)});"
             " expected a .safetensors or .pth file; fetch or save it again"
         ) from error
-    return _unwrap(content, path)
+    return unwrap(content, path)
 
 
 def weight_file(path: Path, timm_name: str) -> Path:
@@ -93,26 +93,6 @@ def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[st
     if problems:
         raise UserError(f"{path} does not fit the network: {'; '.join(problems)}; is it another model's file?")
     network.load_state_dict({name: state[name] for name in wanted})
-
-
-def _unwrap(content: object, path: Path) -> State:
-    for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
-    ):
-        raise UserError(f"{path} holds no weights: expected tensors by name, found {type(content).__name__}")
-    return _without_prefixes(content)
-
-
-def _without_prefixes(state: State) -> State:
-    """Return the tensors without what wrappers of the network have put before their names."""
-    for prefix in (*PREFIXES, *PREFIXES):  # in either order
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    if state and all(name.startswith(LIGHTNING) for name in state):
-        state = {name.removeprefix(LIGHTNING): tensor for name, tensor in state.items()}
-    return state
 
 
 def _missing(wanted: State, state: State) -> list[str]:

@@ -18,7 +18,7 @@ from doublevit.files import write_text
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate
 
-CLASS_COLUMNS = ("class", "id", "name", "images", "correct", "accuracy", "low", "high", "predicted", "precision")
+CLASS_COLUMNS = ("class", "id", "name", "images", "correct", "accuracy", "low", "high", "predicted", "precision", "f1")
 PAIR_COLUMNS = (
     "true",
     "true_id",
@@ -63,8 +63,19 @@ def write_calibration(path: Path, calibration: Calibration, row: Row) -> None:
 def _class_cells(result: ClassResult, ids: Sequence[str], names: Sequence[str]) -> list[object]:
     fractions = (result.accuracy, result.low, result.high) if result.images else ("", "", "")
     of_answered = result.correct / result.predicted if result.predicted else ""
+    f1 = result.f1 if result.images else ""
     label = result.label
-    return [label, ids[label], names[label], result.images, result.correct, *fractions, result.predicted, of_answered]
+    return [
+        label,
+        ids[label],
+        names[label],
+        result.images,
+        result.correct,
+        *fractions,
+        result.predicted,
+        of_answered,
+        f1,
+    ]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

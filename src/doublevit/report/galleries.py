@@ -17,6 +17,7 @@ from doublevit.corruptions import SEVERITIES
 from doublevit.data.dataset import Dataset
 from doublevit.data.sheet import contact_sheet
 from doublevit.errors import UserError
+from doublevit.image_files import BadImage, open_image
 from doublevit.report.page.content import Picture
 from doublevit.report.sheets import corruption_sheet, mistakes_sheet
 
@@ -105,7 +106,7 @@ def picture(sheet: Image.Image, caption: str, description: str) -> Picture:
 
 def _file(path: Path, caption: str, description: str) -> Iterator[Picture]:
     try:
-        with Image.open(path) as sheet:
+        with open_image(path) as sheet:
             yield picture(sheet, caption, description)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, BadImage):
         return  # damaged, being written, or no sheet of ours

@@ -1,7 +1,5 @@
 """Sheets of images: corruptions, most confident mistakes, attention laid over images."""
 
-import textwrap
-
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
@@ -9,6 +7,7 @@ from PIL import Image, ImageDraw
 from doublevit.corrupted_sets.config import CorruptionConfig
 from doublevit.corrupted_sets.sets import OnTheFly
 from doublevit.data.sheet import INK, LETTERS, LINE, PAPER, WIDE_TILE, captioned_sheet, first_name, grid_sheet
+from doublevit.fonts import draw_text, wrap
 from doublevit.images import Images
 from doublevit.runs.predictions import Predictions
 
@@ -46,11 +45,11 @@ def _caption(predictions: Predictions, index: int, class_names: tuple[str, ...])
 
 def headed(sheet: Image.Image, heading: str, letters: int) -> Image.Image:
     """Draw a sheet with a heading above it, whose lines are broken after `letters` letters."""
-    lines = [part for line in heading.splitlines() for part in textwrap.wrap(line, letters)]
+    lines = [part for line in heading.splitlines() for part in wrap(line, letters)]
     top = (LINE + 3) * len(lines) + LINE
     whole = Image.new("RGB", (sheet.width, sheet.height + top), PAPER)
     draw = ImageDraw.Draw(whole)
-    draw.multiline_text((4, LINE // 2), "\n".join(lines), fill=INK, font_size=LINE - 1, spacing=3)
+    draw_text(draw, (4, LINE // 2), "\n".join(lines), LINE - 1, fill=INK, spacing=3)
     whole.paste(sheet, (0, top))
     return whole
 

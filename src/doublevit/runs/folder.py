@@ -160,10 +160,20 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
     train, augment = recipe["train"], recipe["augment"]
     if "optimiser" in train:
         recipe["train"] = {"optimizer" if key == "optimiser" else key: value for key, value in train.items()}
-    recipe["data"].setdefault("split", "count")
+    recipe["data"] = _older_data(recipe["data"])
     if augment.get("place") == "photo":
         recipe["augment"] = augment | {"place": "image"}
     return recipe
+
+
+def _older_data(data: dict[str, Any]) -> dict[str, Any]:
+    """Options of the data, with what older runs did where theirs do not say: they knew no split, no geometry."""
+    data = {"split": "count", "names": "exact"} | data
+    if "fit" in data:
+        return data
+    if data.get("source") == "folder":
+        return data | {"fit": "older"}
+    return {key: value for key, value in data.items() if key != "size"}  # which other sources never had
 
 
 def read_predictions(path: Path, row: Row) -> Predictions:

@@ -1,10 +1,12 @@
 """What a model is, kept beside its weights, so that it can be used where its training images are not."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from doublevit import __version__, strict_json
+from doublevit.data.geometry import MAX_SIDE, Geometry
 from doublevit.errors import UserError
 from doublevit.files import write_text
 from doublevit.models.config import ModelConfig
@@ -12,8 +14,7 @@ from doublevit.runs.conditions import Record
 from doublevit.runs.folder import METADATA
 
 FILE = "model.json"
-VERSION = 1
-MAX_SIDE = 4096  # pixels
+VERSION = 2
 
 
 class Normalization(Record, frozen=True):
@@ -26,21 +27,20 @@ class Normalization(Record, frozen=True):
 class ModelInfo(Record, frozen=True, kw_only=True):
     """A model's classes, in the order of its logits, and what becomes of an image before the network sees it.
 
-    An image of any size is brought to the square of `side` pixels: as the training images were stored; or, where `crop`
-    is given, by timm's evaluation transform with that crop and `interpolation` ("bicubic" or "bilinear"); or, with
-    `squash`, whatever its shape. The model itself resizes that to `image_size` and normalizes, each branch by its own
-    `normalization`. `model` is the recipe's part, None for a network that was not built here.
+    An image file of any size is decoded, integer levels having `bits` where files do not say so, and brought to a
+    square by `geometry`. The model itself resizes that to `image_size` by `interpolation` ("bicubic" or "bilinear") and
+    normalizes, each branch by its own `normalization`. `model` is the recipe's part, None for a network that was not
+    built here.
     """
 
     name: str
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
-    side: int
+    geometry: Geometry
     image_size: int
     interpolation: str
     normalization: dict[str, Normalization]
-    crop: float | None = None
-    squash: bool = False
+    bits: int | None = None
     model: ModelConfig | None = None
     seed: int = 0
     doublevit: str = __version__
@@ -49,10 +49,15 @@ class ModelInfo(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.class_ids) != len(self.class_names) or len(set(self.class_ids)) != len(self.class_ids):
             raise ValueError("expected different class_ids, and a name for each")
-        if not (1 <= self.side <= MAX_SIDE and 1 <= self.image_size <= MAX_SIDE and 0.05 <= (self.crop or 1) <= 1):
-            raise ValueError(f"expected side and image_size of 1 to {MAX_SIDE}, and crop of 0.05 to 1")
+        if not (1 <= self.image_size <= MAX_SIDE and 8 <= (self.bits or 8) <= 16):
+            raise ValueError(f"expected image_size of 1 to {MAX_SIDE}, and bits of 8 to 16")
         if self.interpolation not in ("bicubic", "bilinear"):
             raise ValueError(f"interpolation {self.interpolation!r}: expected bicubic or bilinear")
+
+    @property
+    def side(self) -> int:
+        """The side in pixels of the square that images are brought to."""
+        return self.geometry.side
 
     def to_json(self) -> str:
         """Return the text of model.json."""
@@ -106,9 +111,23 @@ def parse_info(text: str | bytes, path: Path) -> ModelInfo:
         UserError: the text is damaged or of another version.
     """
     try:
-        version = strict_json.decode(text, dict).get("version")
-        if version != VERSION:
-            raise ValueError(f"version {version}, and this doublevit ({__version__}) reads version {VERSION}")
-        return strict_json.decode(text, ModelInfo)
+        entries: dict[str, Any] = strict_json.decode(text, dict)
+        version = entries.get("version")
+        if version == 1:
+            entries = _of_version_1(entries)
+        elif version != VERSION:
+            raise ValueError(f"version {version}, and this doublevit ({__version__}) reads versions 1 to {VERSION}")
+        return strict_json.convert(entries, ModelInfo)
     except (ValueError, msgspec.MsgspecError) as error:
         raise UserError(f"{path} does not describe a model that can be read ({error})") from error
+
+
+def _of_version_1(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return what version 1 says in the fields of this one: a geometry was `side`, and `squash` or timm's `crop`."""
+    rest = {key: value for key, value in entries.items() if key not in ("side", "crop", "squash")}
+    geometry: dict[str, Any] = {"side": entries.get("side"), "fit": "older"}
+    if entries.get("squash"):
+        geometry |= {"fit": "squash", "interpolation": entries.get("interpolation")}
+    elif entries.get("crop") is not None:
+        geometry |= {"fit": "crop", "crop": entries["crop"], "interpolation": entries.get("interpolation")}
+    return rest | {"geometry": geometry, "version": VERSION}

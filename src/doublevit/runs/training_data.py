@@ -9,7 +9,7 @@ from doublevit import strict_json
 from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
-from doublevit.images import checksums
+from doublevit.images import Images, WithoutMargin, checksums
 from doublevit.runs.conditions import Record
 
 FILE, IMAGES = "data.json", "trained.npy"
@@ -54,10 +54,13 @@ def write_training_data(folder: Path, data: TrainingData) -> None:
     write_text(folder / FILE, strict_json.pretty(data))
 
 
-def write_trained_images(folder: Path, train: Dataset) -> None:
-    """Keep the CRC-32 of every training image, so that none is ever taken for one to validate on."""
+def write_trained_images(folder: Path, train: Dataset, margin: int = 0) -> None:
+    """Keep the CRC-32 of every training image, so that none is ever taken for one to validate on.
+
+    Images with a `margin` are kept without it: as they would be stored for validation.
+    """
     with whole_file(folder / IMAGES) as file:
-        np.save(file, _checksums(train))
+        np.save(file, _checksums(train.images, margin))
 
 
 def count_trained_on(folder: Path, dataset: Dataset) -> int:
@@ -66,12 +69,12 @@ def count_trained_on(folder: Path, dataset: Dataset) -> int:
         trained = np.load(folder / IMAGES, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return 0
-    return int(np.isin(_checksums(dataset), trained).sum())
+    return int(np.isin(_checksums(dataset.images), trained).sum())
 
 
-def _checksums(dataset: Dataset) -> np.ndarray:
-    """CRC-32 of each image, uint32 (N,)."""
-    return checksums(dataset.images).astype(np.uint32)
+def _checksums(images: Images, margin: int = 0) -> np.ndarray:
+    """CRC-32 of each image without its margin in pixels, uint32 (N,)."""
+    return checksums(WithoutMargin(images, margin) if margin else images).astype(np.uint32)
 
 
 def read_training_data(folder: Path) -> TrainingData | None:

@@ -42,7 +42,7 @@ def make_api(predictors: Sequence[Predictor], limits: Limits, pool: ThreadPoolEx
         loop = asyncio.get_running_loop()
 
         def prepared(read: Read) -> Any:
-            return predictor.model.prepare(decode_upload(read(), limits))
+            return predictor.model.prepare(decode_upload(read(), limits, predictor.model.info.bits))
 
         try:
             asked, reads = await _parse(request, limits)

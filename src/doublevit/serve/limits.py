@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from doublevit.data.decode import BadImage, TooManyPixels, decode_upright, read_size
+from doublevit.data.decode import BadImage, Decoding, decode_upright
+from doublevit.image_files import TooManyPixels
 from doublevit.serve.options import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded; Pillow knows formats too that start other programs."""
 RETRY_SECONDS = 1
-MOST_OBLONG = 100  # times as long as wide: to make the shorter side fit the network enlarges the longer one too
 
 
 @dataclasses.dataclass
@@ -36,24 +36,17 @@ class Refused(Exception):  # noqa: N818  # named after what became of the reques
         return retry | ({"connection": "close"} if self.status in (408, 413, 431) or self.code == "framing" else {})
 
 
-def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
-    """Decode an image that somebody sent to uint8 (H, W, 3).
+def decode_upload(data: bytes, limits: Limits, bits: int | None = None) -> np.ndarray:
+    """Decode an image that somebody sent to uint8 (H, W, 3); `bits` are a model's, see `Decoding`.
 
     Raises:
-        Refused: it is no image, or has more pixels than `limits` allow, or is too oblong; no memory is taken for it
-            then.
+        Refused: it is no image, or has more pixels than `limits` allow; no memory is taken for it then.
     """
     try:
-        width, height = read_size(data, FORMATS)
-        if width * height > limits.pixels:
-            found = f"{width:,} x {height:,} pixels"
-            raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels, found {found}")
-        if max(width, height) > MOST_OBLONG * min(width, height):
-            found = f"{width:,} x {height:,} pixels"
-            raise Refused(422, "too_oblong", f"expected at most {MOST_OBLONG} times as long as wide, found {found}")
-        return decode_upright(data, FORMATS)
-    except TooManyPixels as error:  # so many that Pillow does not tell how many
-        raise Refused(413, "too_many_pixels", f"expected at most {limits.pixels:,} pixels ({error})") from error
+        return decode_upright(data, Decoding(bits, limits.pixels, FORMATS))
+    except TooManyPixels as error:
+        detail = f"expected at most {limits.pixels:,} pixels, found {error.found}"
+        raise Refused(413, "too_many_pixels", detail) from error
     except BadImage as error:
         known = ", ".join(FORMATS)
         raise Refused(422, "no_image", f"cannot be read ({error}); expected an image: {known}") from error

@@ -62,10 +62,12 @@ class Panels:
         if path is None:
             return EMPTY
         try:
-            image = decode_upload(Path(path).read_bytes(), self.limits)
+            data = Path(path).read_bytes()
+            images = [decode_upload(data, self.limits, each.model.info.bits) for each in self.predictors]
         except (Refused, OSError) as error:
             return markup.message(str(error))
-        return markup.result((each.name, _shown(show, each, each.model.prepare(image))) for each in self.predictors)
+        pairs = zip(self.predictors, images, strict=True)
+        return markup.result((each.name, _shown(show, each, each.model.prepare(image))) for each, image in pairs)
 
     def _predict(self, predictor: Predictor, pixels: np.ndarray) -> str:
         return markup.bars(predictor.model, predictor.submit(pixels, TOP).result())

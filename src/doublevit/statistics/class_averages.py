@@ -30,6 +30,10 @@ def macro_f1(labels: np.ndarray, predicted: np.ndarray, seed: int = 0) -> Estima
     return _estimate(labels, predicted, _mean_f1, seed)
 
 
+CLASS_AVERAGES = {"balanced accuracy": balanced_accuracy, "macro-F1": macro_f1}
+"""By the name of their metric in rows."""
+
+
 def _mean_recall(correct: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     present = true > 0
     return np.where(present, correct / np.where(present, true, 1), 0).sum(axis=1) / present.sum(axis=1)

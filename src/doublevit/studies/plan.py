@@ -12,6 +12,7 @@ from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError, unknown
 from doublevit.evaluators.evaluator import Evaluator, is_done
 from doublevit.jobs.evaluate import evaluate, make_evaluators
+from doublevit.jobs.geometry import with_geometry
 from doublevit.jobs.load import model_id_for
 from doublevit.jobs.options import EvalOptions, Evaluate, SpeedOptions
 from doublevit.jobs.speed import make_speed_evaluator, measure_speed
@@ -196,7 +197,7 @@ def _planned(request: StudyRequest, bare: PlannedCell, before: list[PlannedCell]
     """Return the cell with its recipe, or with the problem that the recipe has."""
     base = dataclasses.replace(request.recipe, seed=bare.seed)
     try:
-        recipe = with_absolute_paths(request.study.recipe_of(bare.cell, base))
+        recipe = with_geometry(with_absolute_paths(request.study.recipe_of(bare.cell, base)))
     except UserError as error:
         return dataclasses.replace(bare, problem=str(error))
     equal = [other.run for other in before if other.recipe and not differences(other.recipe, recipe)]

@@ -35,6 +35,12 @@ class TrainConfig:
     """Epochs over which the rates first rise from zero."""
     label_smoothing: float = 0.0
     """Fraction of the target spread over all classes."""
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    """Weights of classes in the loss: balanced (inverse to their images), or effective (by Cui et al. 2019)."""
+    class_weights_beta: float = 0.999
+    """How far the weights called effective go: from 0, all equal, to balanced as it nears 1."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """What an epoch holds: every image once, or as many images in which every class comes equally often."""
     consistency: float = 12.0
     """Weight of the Jensen-Shannon divergence between the views of an image, where the policy makes several."""
     clip_norm: float | None = None
@@ -56,8 +62,20 @@ class TrainConfig:
             raise UserError(
                 f"`train.label_smoothing`: expected 0 or more and less than 1, found {self.label_smoothing}"
             )
+        self._check_balance()
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"`train.clip_norm`: expected more than 0, found {self.clip_norm}")
+
+    def _check_balance(self) -> None:
+        if not 0 <= self.class_weights_beta < 1:
+            raise UserError(
+                f"`train.class_weights_beta`: expected 0 or more and less than 1, found {self.class_weights_beta}"
+            )
+        if self.class_weights != "none" and self.sampling == "balanced":
+            raise UserError(
+                f"`train.class_weights={self.class_weights}` and `train.sampling=balanced`: expected one of them; both"
+                " would count rare classes twice over"
+            )
 
 
 def _at_least(name: str, value: float, least: float) -> None:

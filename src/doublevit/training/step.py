@@ -11,6 +11,8 @@ from accelerate.utils import reduce
 
 from doublevit.device import autocast
 from doublevit.errors import UserError
+from doublevit.training.batch_norm import part_sizes
+from doublevit.training.class_weights import image_weights
 from doublevit.training.training import Training, TrainingBatch, rate_factor, set_rates
 
 
@@ -59,7 +61,7 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     factor = rate_factor(number, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimizer, factor)
     _narrow(training, number)
-    parts = batch.split(-(-len(batch) // config.accumulate))
+    parts = batch.split(part_sizes(len(batch), config.accumulate, training.fewest))
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
             loss, correct = _loss(training, part)
@@ -84,10 +86,11 @@ def _loss(training: Training, batch: TrainingBatch) -> tuple[torch.Tensor, torch
     config, views = training.config, batch.images.shape[1]
     with autocast(training.accelerator.device, training.dtype):
         logits = training.wrapped(batch.images.flatten(0, 1), every_head=True).float()
-    logits = logits.unflatten(1, (-1, views))  # (heads, B, views, classes)
-    loss = classification_loss(logits[:, :, 0], batch.targets, config.label_smoothing)
+    logits, weights = logits.unflatten(1, (-1, views)), training.class_weights  # (heads, B, views, classes)
+    loss = classification_loss(logits[:, :, 0], batch.targets, config.label_smoothing, weights)
     if views > 1:
-        loss = loss + config.consistency * jensen_shannon(logits)
+        of_images = None if weights is None else image_weights(batch.targets, weights)
+        loss = loss + config.consistency * jensen_shannon(logits, of_images)
     return loss, (logits[:, :, 0].detach().mean(dim=0).argmax(dim=1) == batch.labels).sum()
 
 
@@ -96,29 +99,45 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
-def classification_loss(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+def classification_loss(
+    logits: torch.Tensor, targets: torch.Tensor, smoothing: float, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the cross-entropy, averaged over images and over the model's heads.
+
+    With class weights, an image's loss counts as often as its class's weight says; of blended images, each class's
+    part does. The mean is over images, not over their weights, so that parts of a batch and processes add up to the
+    whole. torch's own weights are the same for unsmoothed targets, but they weigh the smoothing by its classes too,
+    which drives every image towards rare classes: it is the image that is weighed here.
 
     Args:
         logits: float32 (heads, B, classes).
         targets: classes int64 (B,), or class probabilities float32 (B, classes).
         smoothing: fraction of the target that is spread over all classes.
+        weights: of classes, float32 (classes,), with mean 1 over the training images; None for none.
     """
     repeated = targets.expand(len(logits), *targets.shape).flatten(0, 1)  # once for each head
-    return F.cross_entropy(logits.flatten(0, 1), repeated, label_smoothing=smoothing)
+    if weights is None:
+        return F.cross_entropy(logits.flatten(0, 1), repeated, label_smoothing=smoothing)
+    losses = -logits.flatten(0, 1).log_softmax(dim=1)  # of each class, were it the image's
+    losses = torch.lerp(losses, losses.mean(dim=1, keepdim=True), smoothing)
+    if repeated.ndim == 1:
+        return (weights[repeated] * losses.gather(1, repeated[:, None])[:, 0]).mean()
+    return (repeated * weights * losses).sum(dim=1).mean()
 
 
-def jensen_shannon(logits: torch.Tensor) -> torch.Tensor:
+def jensen_shannon(logits: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Return the Jensen-Shannon divergence of the predictions for several views, in nats, averaged over images.
 
     It is the mean over views of KL(view || mean of the views); AugMix (Hendrycks et al. 2020) adds 12 times that.
 
     Args:
         logits: float32 (..., B, views, classes).
+        weights: how often each image counts, float32 (B,); None: once.
     """
     log_p = logits.log_softmax(dim=-1)
     log_mean = log_p.logsumexp(dim=-2, keepdim=True) - math.log(logits.shape[-2])
-    return (log_p.exp() * (log_p - log_mean)).sum(dim=-1).mean()
+    divergence = (log_p.exp() * (log_p - log_mean)).sum(dim=-1)  # (..., B, views)
+    return divergence.mean() if weights is None else (divergence * weights[:, None]).mean()
 
 
 def diverged() -> UserError:

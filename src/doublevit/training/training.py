@@ -5,6 +5,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +13,19 @@ from accelerate import Accelerator
 from torch import nn
 
 from doublevit.augment import AugmentConfig
-from doublevit.augment.draws import draw_table
+from doublevit.augment.draws import Draws
 from doublevit.augment.mixing import Mixing, soft_labels
 from doublevit.augment.pixels import to_bytes
 from doublevit.augment.policies import Augmentation, make_augmentation
-from doublevit.data.batches import gather, steps_per_epoch, training_batches
-from doublevit.data.dataset import Splits
+from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batches
+from doublevit.data.dataset import Dataset, Splits
+from doublevit.data.sampling import EpochOrder, balanced, require_every_class, shuffled
 from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
+from doublevit.prefetch import prefetch
 from doublevit.runs.folder import RunFolder
+from doublevit.training.batch_norm import fewest_images, require_enough
+from doublevit.training.class_weights import class_weights
 from doublevit.training.config import TrainConfig
 from doublevit.training.log import TrainingLog
 from doublevit.training.time_left import TimeLeft
@@ -45,11 +50,18 @@ class Training:
     run: RunFolder
     seed: int
     log: TrainingLog
+    class_weights: torch.Tensor | None = None  # float32 (classes,)
+    fewest: int = 1  # images that the network can be trained on at a time, in each process
 
     @property
     def per_epoch(self) -> int:
         """Number of steps in an epoch."""
-        return steps_per_epoch(len(self.splits["train"]), self.config.batch_size)
+        return steps_per_epoch(len(self.splits["train"]), self.config.batch_size, self.smallest_batch)
+
+    @property
+    def smallest_batch(self) -> int:
+        """As the function `smallest_batch`."""
+        return smallest_batch(self.fewest, self.accelerator.num_processes)
 
     @property
     def columns(self) -> int:
@@ -62,19 +74,32 @@ class Training:
         return choose_dtype(self.config.precision, self.accelerator.device)
 
 
+def smallest_batch(fewest: int, processes: int) -> int:
+    """Return the images of a last batch, over all processes, below which they are added to the batch before."""
+    return fewest * processes if fewest > 1 else 1
+
+
 def prepare(
     model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
-    """Put the model on its device, and distribute it over the processes that were launched."""
+    """Put the model on its device, and distribute it over the processes that were launched.
+
+    Raises:
+        UserError: classes are to be balanced and one has no image, or batches are too small for batch norm.
+    """
     this_process()  # the group of processes is ours, not made by accelerate
+    require_trainable(model, splits["train"], config)
     accelerator = Accelerator(cpu=on_cpu())
     # Of a parameter with one row: its gradient is copied in another order, the same numbers.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
+    weights = class_weights(config, splits["train"])
     train, val = (len(splits[name]) if name in splits else 0 for name in ("train", "val"))  # timing has no val
-    left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size), train, val)
+    fewest = fewest_images(model)
+    smallest = smallest_batch(fewest, accelerator.num_processes)
+    left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size, smallest), train, val)
     return Training(
         model=model,
         wrapped=wrapped,
@@ -88,7 +113,17 @@ def prepare(
         run=run,
         seed=seed,
         log=TrainingLog(run, accelerator, left),
+        class_weights=None if weights is None else weights.to(accelerator.device),
+        fewest=fewest,
     )
+
+
+def require_trainable(model: Classifier, train: Dataset, config: TrainConfig) -> None:
+    """Raise `UserError` if the training would fail: batches too small for batch norm, or classes without images."""
+    if config.sampling == "balanced":
+        require_every_class(train, "`train.sampling=balanced`")
+    class_weights(config, train)
+    require_enough(config, fewest_images(model), this_process().num_processes, len(train))
 
 
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
@@ -150,8 +185,8 @@ class TrainingBatch:
     step_size: int = 0
     weight: float = 1.0
 
-    def split(self, sizes: int | list[int]) -> "list[TrainingBatch]":
-        """Return parts of so many images each; with one size for all the last part may be smaller."""
+    def split(self, sizes: list[int]) -> "list[TrainingBatch]":
+        """Return parts of so many images each."""
         columns = (tensor.split(sizes) for tensor in (self.images, self.labels, self.targets, self.indices))
         return [
             TrainingBatch(images, labels, targets, indices, self.step_size, self.weight)
@@ -168,16 +203,30 @@ class TrainingBatch:
 
 
 def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[TrainingBatch]:
-    """Yield this process's part of the epoch's batches, from number `first` on."""
-    dataset, accelerator = training.splits["train"], training.accelerator
-    draws = draw_table(training.seed, epoch, len(dataset), training.columns)
+    """Yield this process's part of the epoch's batches, from number `first` on.
+
+    A thread gathers samples in advance, since they may have to be decoded.
+    """
+    accelerator, numbered = training.accelerator, epoch_order(training, epoch)
     process = (accelerator.process_index, accelerator.num_processes)
-    batches = training_batches(len(dataset), training.config.batch_size, training.seed, epoch, *process)
+    batches = training_batches(numbered.order, training.config.batch_size, training.smallest_batch, *process)
     batches, at_once = itertools.islice(batches, first, None), _batches_at_once(training)
-    while group := list(itertools.islice(batches, at_once)):
-        made = _augmented(training, np.concatenate([part.indices for part in group]), draws)
+    groups = iter(lambda: list(itertools.islice(batches, at_once)), [])
+    draws = Draws(training.seed, epoch, training.columns)
+    indices = ((group, np.concatenate([part.indices for part in group])) for group in groups)
+    gathered = ((group, _gather(training, chosen, draws, numbered.images)) for group, chosen in indices)
+    for group, samples in prefetch(gathered):
+        made = _augmented(training, *samples)
         for part, batch in zip(group, made.split([len(part.indices) for part in group]), strict=True):
             yield dataclasses.replace(batch, step_size=part.size, weight=part.weight)
+
+
+def epoch_order(training: Training, epoch: int) -> EpochOrder:
+    """Return which images an epoch holds, in which order."""
+    train = training.splits["train"]
+    if training.config.sampling == "balanced":
+        return balanced(train.labels, training.seed, epoch)
+    return shuffled(len(train), training.seed, epoch)
 
 
 def _batches_at_once(training: Training) -> int:
@@ -188,25 +237,41 @@ def _batches_at_once(training: Training) -> int:
     return max(1, PIXELS_AT_ONCE // (pixels * training.config.batch_size // training.accelerator.num_processes))
 
 
-def _augmented(training: Training, indices: np.ndarray, draws: np.ndarray) -> TrainingBatch:
-    """Return the samples at `indices`, each augmented by its row of `draws`, float (N, columns)."""
-    chosen_draws = draws[indices]
-    labels, images = _views(training, indices, chosen_draws)
-    positions = torch.from_numpy(indices)
-    if training.mixing is None:
+class Samples(NamedTuple):
+    """Samples as they are stored, and the draws of each, float32 (B, columns)."""
+
+    batch: Batch
+    draws: np.ndarray
+
+
+def _gather(
+    training: Training, chosen: np.ndarray, draws: Draws, images_of: np.ndarray
+) -> tuple[Samples, Samples | None]:
+    """Gather samples, each the image that `images_of` (N,) has for it, and, if images are mixed, their partners."""
+    dataset, mixing = training.splits["train"], training.mixing
+    samples = Samples(gather(dataset, images_of[chosen]), draws.rows(chosen))
+    if mixing is None:
+        return samples, None
+    partners = mixing.partners(samples.draws[:, -mixing.columns :], len(images_of))
+    return samples, Samples(gather(dataset, images_of[partners]), draws.rows(partners))
+
+
+def _augmented(training: Training, samples: Samples, partners: Samples | None) -> TrainingBatch:
+    """Return samples, each augmented by its draws, and mixed with its partner if there are any."""
+    labels, images = _views(training, samples)
+    positions = samples.batch.indices
+    if training.mixing is None or partners is None:
         return TrainingBatch(images, labels, labels, positions)
-    mixing_draws = chosen_draws[:, -training.mixing.columns :]
-    partners = training.mixing.partners(mixing_draws, len(draws))
-    other_labels, others = _views(training, partners, draws[partners])
-    mixed, fraction = training.mixing(images[:, 0], others[:, 0], mixing_draws)
+    other_labels, others = _views(training, partners)
+    mixed, fraction = training.mixing(images[:, 0], others[:, 0], samples.draws[:, -training.mixing.columns :])
     targets = soft_labels(labels, other_labels, fraction, len(training.splits["train"].class_ids))
     return TrainingBatch(mixed[:, None], targets.argmax(dim=1), targets, positions)
 
 
-def _views(training: Training, indices: np.ndarray, draws: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _views(training: Training, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
     """Return labels (n,) and augmented views uint8 (n, views, 3, H, W), on the device of the training."""
-    batch = gather(training.splits["train"], indices).to(training.accelerator.device)
+    batch = samples.batch.to(training.accelerator.device)
     images = batch.images
     if training.augment.place == "input":
         images = to_bytes(training.model.resize(images))
-    return batch.labels, training.augmentation(images, draws[:, : training.augmentation.columns])
+    return batch.labels, training.augmentation(images, samples.draws[:, : training.augmentation.columns])

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import io
 import logging
 import re
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -60,7 +60,7 @@ class ExportedModel(nn.Module):
 
 def geometry_of(info: ModelInfo) -> Geometry:
     """Return how a model's images are brought to it, as tensor operations want it."""
-    return Geometry(**{field.name: getattr(info, field.name) for field in dataclasses.fields(Geometry)})
+    return Geometry(**msgspec.structs.asdict(info.geometry), image_size=info.image_size)
 
 
 def _halve(network: nn.Module) -> None:

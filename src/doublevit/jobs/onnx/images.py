@@ -1,18 +1,17 @@
 """Labeled images as they are, of mixed sizes, for what resizes them by itself."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from doublevit.data import LISTINGS, DataConfig, load, source_at
-from doublevit.data.archive import FolderFiles
+from doublevit.data import LISTINGS, DataConfig, load, read_parts, source_at
 from doublevit.data.dataset import of_split
-from doublevit.data.decode import BadImage, decode
+from doublevit.data.decode import DECODING, BadImage, Decoding, decode_upright
 from doublevit.data.identity import DatasetId
-from doublevit.data.labeled import labeled_files
 from doublevit.data.listing import Entries
+from doublevit.data.parts import require_images
 from doublevit.errors import UserError
 
 
@@ -30,8 +29,8 @@ class MixedImages:
         return len(self.labels)
 
 
-def mixed_images(data: str, split: str = "") -> MixedImages:
-    """Open what `doublevit evaluate --data` names, without resizing: class folders, CSV, Tiny ImageNet, or digits.
+def mixed_images(data: str, split: str = "", options: Decoding = DECODING) -> MixedImages:
+    """Open what `doublevit evaluate --data` names, without resizing; `options` are those of decoding.
 
     Raises:
         UserError: the images cannot be had.
@@ -46,21 +45,31 @@ def mixed_images(data: str, split: str = "") -> MixedImages:
             dataset.id,
             lambda index: np.ascontiguousarray(dataset.images[np.array([index])][0]),
         )
-    if source_at(path) == "tiny-imagenet":
-        listing = LISTINGS["tiny-imagenet"](DataConfig("tiny-imagenet", path))
+    config = DataConfig(source_at(path), path)
+    if config.source == "tiny-imagenet":
+        listing = LISTINGS["tiny-imagenet"](config)
         entries = of_split(listing.splits, split or "val")
-        return _of_files(entries, listing.class_ids, listing.class_names, listing.source, listing.read)
-    root, entries, class_ids = labeled_files(path, split)
-    return _of_files(entries, class_ids, class_ids, f"images in {root}", FolderFiles(root).read)
+        read = _decoding(listing.read, entries, listing.source, options)
+        return _of_files(entries, (listing.class_ids, listing.class_names), listing.source, read)
+    parts = read_parts(config)
+    part = require_images(parts.to_evaluate(split))
+    read = _decoding(parts.read, part.entries, part.source, options)
+    return _of_files(part.entries, (part.class_ids, part.class_ids), part.source, read)
 
 
 def _of_files(
-    entries: Entries, ids: Sequence[str], names: Sequence[str], source: str, read: Callable[[str], bytes]
+    entries: Entries, classes: tuple[tuple[str, ...], tuple[str, ...]], source: str, read: Callable[[int], np.ndarray]
 ) -> MixedImages:
+    return MixedImages(entries.labels, *classes, DatasetId(source, ""), read)
+
+
+def _decoding(
+    read: Callable[[str], bytes], entries: Entries, source: str, options: Decoding
+) -> Callable[[int], np.ndarray]:
     def decoded(index: int) -> np.ndarray:
         try:
-            return decode(read(entries.names[index]))
+            return decode_upright(read(entries.names[index]), options)
         except BadImage as error:
             raise UserError(f"{entries.names[index]} in {source} cannot be read ({error}); leave it out") from error
 
-    return MixedImages(entries.labels, tuple(ids), tuple(names), DatasetId(source, ""), decoded)
+    return decoded

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from doublevit.jobs.onnx.file import MAX_PIXELS, OnnxFile, open_file
-from doublevit.jobs.prediction import TOP, Prediction
+from doublevit.jobs.prediction import TOP, Prediction, decoded
 from doublevit.runs.model_info import ModelInfo
 
 
@@ -32,6 +32,10 @@ class OnnxPredictor:
     def info(self) -> ModelInfo:
         """The model's description."""
         return self.file.info
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
+        return decoded(self.info, data)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return an image as it is."""

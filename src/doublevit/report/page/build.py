@@ -33,7 +33,7 @@ TITLES = {
     "paper": "The paper's arithmetic",
 }
 """Sections of the page that hold results, in their order."""
-FOLDED = {"robustness": ("cells",)}
+FOLDED = {"robustness": ("cells",), "errors": ("classes",)}
 """Groups of tables that are folded, by the section of the page that holds them."""
 UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's

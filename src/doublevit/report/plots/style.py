@@ -14,10 +14,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from doublevit.data.sheet import first_name
 from doublevit.files import whole_file
+from doublevit.fonts import families, readable, wrap
 from doublevit.statistics import Estimate
 
 BLUE, ORANGE, DARK, GRAY, LIGHT = "#0072B2", "#D55E00", "#222222", "#999999", "#D9D9D9"
@@ -45,6 +47,7 @@ def look(number: int) -> dict[str, Any]:
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as .png and .svg, the same bytes for the same figure; `path` has no suffix."""
     written = []
+    use_every_font(figure)
     with reproducible():
         for ending in FORMATS:
             written.append(path.with_name(f"{path.name}.{ending}"))
@@ -60,6 +63,13 @@ def reproducible() -> Iterator[None]:
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "doublevit", "svg.fonttype": "path"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
+
+
+def use_every_font(figure: Figure) -> None:
+    """Let all texts of a figure take letters that one font lacks from the next."""
+    if len(families()) > 1:  # DejaVu Sans alone is matplotlib's default
+        for text in figure.findobj(Text):
+            text.set_fontfamily(list(families()))
 
 
 def columns(estimates: Sequence[Estimate | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,12 +116,12 @@ def percent(fraction: float) -> str:
 
 def wrapped(title: str, letters: int) -> str:
     """Break a title into lines of at most `letters` letters."""
-    return "\n".join(textwrap.wrap(title, letters))
+    return "\n".join(wrap(title, letters))
 
 
 def short(name: str) -> str:
     """Return the first of a class's names, cut off if it is long."""
-    return textwrap.shorten(first_name(name), LETTERS, placeholder=" …") if len(name) > LETTERS else name
+    return readable(textwrap.shorten(first_name(name), LETTERS, placeholder=" …") if len(name) > LETTERS else name)
 
 
 @dataclasses.dataclass(frozen=True)

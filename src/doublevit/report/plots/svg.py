@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from doublevit.report.plots.style import DARK, reproducible
+from doublevit.report.plots.style import DARK, reproducible, use_every_font
 
 INK = {"black", "#000000", DARK.lower()}  # axes and text, in the color of the page
 PAPER = {"white", "#ffffff"}  # gaps and hollow markers, which become transparent
@@ -25,6 +25,7 @@ def inline_svg(figure: Figure, label: str) -> str:
         label: the text for those who cannot see it.
     """
     buffer = io.StringIO()
+    use_every_font(figure)
     with reproducible():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 (it is our own)

@@ -8,6 +8,7 @@ from doublevit.report.table import Table
 from doublevit.report.tables import SECTIONS
 from doublevit.report.tables.accuracy import accuracy_table, class_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables
+from doublevit.report.tables.classes import tables_by_class
 from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.paper import check_table, with_paper
 from doublevit.report.tables.robustness import cell_tables, mean_table, robustness_table, severity_table
@@ -51,6 +52,7 @@ def _if_any(make: Callable[[Comparison], Table | None]) -> Callable[[Comparison]
 MAKERS: dict[str, Callable[[Comparison], Iterable[Table]]] = {
     "runs": _if_any(run_table),
     "accuracy": _accuracy,
+    "classes": lambda comparison: list(tables_by_class(comparison)),
     "robustness": _robustness,
     "cells": cell_tables,
     "means": _if_any(mean_table),

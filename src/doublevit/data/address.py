@@ -1,0 +1,47 @@
+"""What `--data` may name, and which source reads it: folders, lists, tars, and `hf:` and `wds:` before a name."""
+
+from pathlib import Path
+
+from doublevit.data.names import is_hidden
+
+HUB, SHARDS = "hf:", "wds:"
+LISTS = (".csv", ".tsv")
+SAVED = ("dataset_dict.json", "state.json")
+"""Files that Hugging Face's `save_to_disk` leaves."""
+
+
+def source_at(path: Path) -> str:
+    """Return the name of the source that reads `path`; "folder" where nothing speaks for another."""
+    if str(path).startswith((HUB, SHARDS)):
+        return "hf" if str(path).startswith(HUB) else "wds"
+    suffix = path.suffix.lower()
+    if any((root / "wnids.txt").exists() for root in (path, path / "tiny-imagenet-200")) or suffix == ".zip":
+        return "tiny-imagenet"
+    if path.is_dir():
+        return _source_of_folder(path)
+    return "list" if suffix in LISTS else {".parquet": "hf", ".tar": "wds"}.get(suffix, "folder")
+
+
+def _source_of_folder(path: Path) -> str:
+    if any((path / name).is_file() for name in SAVED) or _holds(path, "*.parquet") or _holds(path, "data/*.parquet"):
+        return "hf"
+    if any(entry.is_dir() and not is_hidden(entry.name) for entry in path.iterdir()):
+        return "folder"
+    if any(_holds(path, f"*{suffix}") for suffix in LISTS):
+        return "list"
+    return "wds" if _holds(path, "*.tar") else "folder"
+
+
+def _holds(path: Path, pattern: str) -> bool:
+    return any(not is_hidden(found.name) for found in path.glob(pattern))
+
+
+def absolute(path: Path) -> Path:
+    """Return `path` so that it names the same from any folder; a name on the hub stays as it is."""
+    text = str(path)
+    if text.startswith(SHARDS):
+        return Path(SHARDS + str(Path(text.removeprefix(SHARDS)).absolute()))
+    if text.startswith(HUB):
+        local = Path(text.removeprefix(HUB))
+        return Path(HUB + str(local.absolute())) if local.exists() else path
+    return path.absolute()

@@ -1,0 +1,72 @@
+"""Images that are stored encoded and decoded, a batch at a time, in threads."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from doublevit.data.decode import BadImage
+from doublevit.errors import UserError
+from doublevit.images import LazyImages
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredImages(LazyImages):
+    """Images that are read and decoded as they are indexed.
+
+    `rows` int64 (N,) are their places in the store; `read` returns the bytes at one of them, `decode` turns these into
+    uint8 (side, side, 3); `crc32` uint32 (N,) are the checksums of the images as they are decoded exactly, and
+    `inner_crc32` those without the `margin` that they have.
+
+    Raises:
+        UserError: on indexing, if an image can no longer be read.
+    """
+
+    rows: np.ndarray
+    side: int
+    read: Callable[[int], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    crc32: np.ndarray
+    inner_crc32: np.ndarray
+    margin: int
+    threads: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.rows), self.side, self.side, 3
+
+    def make(self, indices: np.ndarray) -> np.ndarray:
+        rows = self.rows[indices].tolist()
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), 2 * self.threads)))
+
+        def fill(positions: np.ndarray) -> None:
+            for position in positions.tolist():
+                images[position] = self._image(rows[position])
+
+        for _ in _pool(self.threads).map(fill, parts):
+            pass  # its error is raised here
+        return images
+
+    def part(self, indices: np.ndarray) -> "StoredImages":
+        return dataclasses.replace(
+            self, rows=self.rows[indices], crc32=self.crc32[indices], inner_crc32=self.inner_crc32[indices]
+        )
+
+    def checksums(self, margin: int = 0) -> np.ndarray | None:
+        known = {self.margin: self.inner_crc32, 0: self.crc32}.get(margin)
+        return None if known is None else known.astype(np.int64)
+
+    def _image(self, row: int) -> np.ndarray:
+        try:
+            return self.decode(self.read(row))
+        except (BadImage, OSError) as error:
+            raise UserError(f"image {row:,} can no longer be read ({error}); prepare the data again") from error
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return the threads that all stores share."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="decode")

@@ -1,0 +1,87 @@
+"""Walking through a folder: every file with its size and time, links followed once."""
+
+import os
+from collections.abc import Iterator
+
+from doublevit.data.names import is_hidden, printable
+from doublevit.errors import UserError
+
+Entry = tuple[str, int, int]
+"""A file's name below the folder, its size in bytes, and when it was changed, in nanoseconds."""
+
+
+class Links:
+    """Collects where links lead that do not stay in the folder `root`, or go in circles."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.realpath(root) + os.sep
+        self.outside: list[str] = []
+        self.count_outside = 0
+        self.loops: list[str] = []
+
+    def add(self, path: str, name: str) -> None:
+        """Note a link at `path`, `name` below the root, if it leads outside."""
+        target = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH120
+        if not (os.path.normpath(target) + os.sep).startswith((self._root, self._root_as_given(path, name))):
+            self.count_outside += 1
+            self.outside = self.outside or [name]
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for what the user should know."""
+        if self.count_outside:
+            more = f", and {self.count_outside - 1:,} more" if self.count_outside > 1 else ""
+            yield f"followed a link out of the folder: {printable(self.outside[0])}{more}"
+        for name in self.loops[:3]:
+            yield f"not followed: the link {printable(name)}, which leads back to a folder that it lies in"
+        if len(self.loops) > 3:
+            yield f"not followed: {len(self.loops) - 3:,} more such links"
+
+    def _root_as_given(self, path: str, name: str) -> str:
+        return os.path.normpath(path.removesuffix(name)) + os.sep
+
+
+def walk(folder: str, prefix: str, links: Links, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Entry]:
+    """Yield the files below a folder that are not hidden, sorted by name; names begin with `prefix`.
+
+    Links to folders are followed, but not into a folder `above`, by device and inode. Pipes and devices are left out,
+    since reading one might never end; a link to nowhere is a file, so that reading it tells.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    status = os.stat(folder)  # noqa: PTH116
+    inside = above | {(status.st_dev, status.st_ino)}
+    for entry in _sorted(folder):
+        name = prefix + entry.name
+        if entry.is_symlink():
+            links.add(entry.path, name)
+        if entry.is_dir():
+            if entry.is_symlink() and _identity(entry) in inside:
+                links.loops.append(name)
+            else:
+                yield from walk(entry.path, f"{name}/", links, inside)
+        elif entry.is_file() or entry.is_symlink():
+            status = entry.stat(follow_symlinks=entry.is_file())
+            yield name, status.st_size, status.st_mtime_ns
+
+
+def folders_in(folder: str) -> list[str]:
+    """Return the names of the folders in a folder that are not hidden, sorted."""
+    return [entry.name for entry in _sorted(folder) if entry.is_dir()]
+
+
+def _sorted(folder: str) -> list["os.DirEntry[str]"]:
+    """Entries in the order that whole names have: a folder's files come where "folder/" does."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        raise UserError(
+            f"{printable(folder)} cannot be read ({error.strerror}); expected a folder of images"
+        ) from error
+    return sorted(seen, key=lambda entry: f"{entry.name}/" if entry.is_dir() else entry.name)
+
+
+def _identity(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    status = entry.stat()
+    return status.st_dev, status.st_ino
