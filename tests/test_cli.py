@@ -164,7 +164,7 @@ def test_help(arguments, words, capsys):
 
 def test_data_commands(tmp_path: Path, capsys, tiny_folder):
     where = ["--data.source", "tiny-imagenet", "--data.path", str(tiny_folder), "--data.cache", str(tmp_path / "cache")]
-    assert "not decoded yet" in outcome(["data", "verify", *where], capsys)[1]
+    assert "not stored yet" in outcome(["data", "verify", *where], capsys)[1]
     assert "train: 36 images of 64 x 64, 3 classes" in outcome(["data", "prepare", *where], capsys)[1]
     assert "as it was written" in outcome(["data", "verify", *where], capsys)[1]
     outcome(["data", "show", *where, "--output", str(tmp_path / "sheet.png"), "--images", "4"], capsys)
