@@ -131,6 +131,10 @@ def make_sources(arguments: list[str]) -> None:
     if "labels.csv" in arguments:
         lines = [f"{file.as_posix()},{file.parent.name},{file.parent.parent.name}" for file in files]
         Path("labels.csv").write_text("\n".join(["path,label,split", *lines]))
+    for place in {"imagenet-a", "imagenet-sketch", "imagenet/val"} & {*arguments}:
+        for wnid, file in zip(("n02123045", "n02109961"), files, strict=False):
+            (Path(place) / wnid).mkdir(parents=True)
+            shutil.copy(file, Path(place) / wnid)
     if "test" in arguments:
         shutil.copytree(Path("photos") / "val", Path("photos") / "test")
         if "--data" not in arguments:  # a run's own images lie where the run was made

@@ -128,7 +128,7 @@ class PublishedSet:
     """A published set: other images of the classes of `clean`, of each cell the first `count`, or all.
 
     Tiny-ImageNet-C's have the size of the clean images. ImageNet-C's are shown as they are, whole and of 224 pixels, as
-    its authors do (CenterCrop(224) in hendrycks/robustness, ImageNet-C/test.py); a network of another size resizes them.
+    its authors do (CenterCrop(224) in hendrycks/robustness, ImageNet-C/test.py); other networks resize them.
     """
 
     files: PublishedFiles
@@ -164,7 +164,8 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | Non
         _require_shared_classes(files, clean)
         _require_none(problems_of_published(files, cells, clean.class_ids))
         if files.is_imagenet_c:
-            tell([f"ImageNet-C, {len(files.class_ids):,} classes: images of 224 pixels as published, not resized or cut"])
+            classes = f"{len(files.class_ids):,} classes"
+            tell([f"ImageNet-C, {classes}: images of 224 pixels as published, not resized or cut"])
         return PublishedSet(files, clean, count)
     _require_same_images(manifest, clean, path)
     require_finished(path, cells)

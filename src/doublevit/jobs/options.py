@@ -125,7 +125,7 @@ class EvaluateModel(Evaluate):
         if self.clean and not self.data:
             raise UserError("`clean` stands beside other images: expected `data`, such as imagenet-a")
         if self.name and len(self.data) > 1:
-            raise UserError(f"`name` is that of one folder, and each of {len(self.data)} sets has its own: leave it out")
+            raise UserError(f"`name` is that of one folder, and {len(self.data)} sets have one each: leave it out")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,9 +51,16 @@ def _of_clean(options: EvaluateModel, evaluated: Evaluated) -> Evaluated:
     """Measure accuracy on the clean images of the classes of a set."""
     if not evaluated.class_ids:
         raise UserError(f"`clean`: expected other images than the run's own, found {options.data[0]}")
-    changes = {"robustness": RobustnessConfig(), "attack": AttackConfig(), "adapt": AdaptConfig(), "strict": False}
-    folder = f"{evaluated.run.path.name}-clean"
-    plain = dataclasses.replace(options, data=(str(options.clean),), split="", name=folder, **changes)
+    plain = dataclasses.replace(
+        options,
+        data=(str(options.clean),),
+        split="",
+        name=f"{evaluated.run.path.name}-clean",
+        robustness=RobustnessConfig(),
+        attack=AttackConfig(),
+        adapt=AdaptConfig(),
+        strict=False,
+    )
     return evaluate_model(plain, evaluated.class_ids)
 
 
