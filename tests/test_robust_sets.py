@@ -198,7 +198,10 @@ def test_objectnets_classes_are_the_best_of_several_of_imagenets(reader, objectn
     assert row.model == "reader, among 4 merged from 7 of 1,000 classes"
     assert row.dataset.source.startswith("ObjectNet (4 classes, which are 7 of ImageNet's 1,000, each the best of its")
     assert "1 folders that are no class of ImageNet left out; border of 2 pixels cut off" in capsys.readouterr().err
-    _, images = fit(reader, load_for(reader, str(objectnet)))
+    among, images = fit(reader, load_for(reader, str(objectnet)))
+    pixels = torch.from_numpy(np.array(images.images[:])).permute(0, 3, 1, 2)
+    expected = [reader(pixels)[:, list(indices)].amax(dim=1) for _, indices in sorted(CLOCKS.items())]
+    assert torch.equal(among(pixels), torch.stack(expected, dim=1))
     assert images.class_ids[0] == f"{imagenet_ids()[409]}+{imagenet_ids()[530]}"
     assert images.class_names[0] == "analog clock or digital clock"
 
