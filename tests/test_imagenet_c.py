@@ -10,6 +10,7 @@ from doublevit.analysis.compare import compare_runs
 from doublevit.corruptions import COMMON
 from doublevit.report.tables.robustness import robustness_table
 from doublevit.runs.conditions import CorruptionSource
+from doublevit.runs.model_info import AMONG
 from doublevit.statistics.imagenet_c import ALEXNET_ERRORS, alexnet_relative_error, corruption_errors
 from made_runs import corruption, make_run, measure, right
 
@@ -60,17 +61,19 @@ def measured(tmp_path, monkeypatch):
     """A function that makes a run with all cells, and returns the columns of its table and its caption."""
     imagenet_c._is_imagenet.cache_clear()
 
-    def make(classes: int = 1000, side: int = 224, constants: str = "imagenet"):
+    def make(
+        classes: int = 1000, side: int = 224, constants: str | None = "imagenet", kind: str = "home-made", **of: str
+    ):
         info = SimpleNamespace(side=side, class_ids=tuple(f"n{number:08}" for number in range(classes)))
         monkeypatch.setattr(imagenet_c, "read_info", lambda path: info)
-        run = make_run(tmp_path, f"run-{classes}-{side}-{constants}")
+        run = make_run(tmp_path, f"run-{classes}-{side}-{constants}-{kind}-{len(of)}")
         (run.path / "model.json").write_text("{}")
-        source = CorruptionSource(kind="home-made", constants=constants, seed=0, version=1)
-        measure(run, right(40, 50))
+        source = CorruptionSource(kind=kind, constants=constants, seed=0, version=1)
+        measure(run, right(40, 50), **of)
         for name, severity in CELLS:
-            measure(run, right(45 - 5 * severity, 50), corruption(name, severity, source))
+            measure(run, right(45 - 5 * severity, 50), corruption(name, severity, source), **of)
         comparison = compare_runs([run.path])
-        table = robustness_table(comparison, next(c for c in comparison.corrupted if c.group.name == "common"))
+        table = robustness_table(comparison, next(c for c in comparison.corrupted if c.group.name.startswith("common")))
         return {column.name: cell for column, cell in zip(table.columns, table.rows[0], strict=True)}, table.caption
 
     return make
@@ -81,7 +84,9 @@ def test_the_column_stands_beside_imagenets_classes_at_224_pixels_only(measured)
     expected = np.mean([0.4 / error for error in ALEXNET_ERRORS.values()])  # 40 to 20 of 50 are right: 60 %
     assert cells["mce"].value == pytest.approx(expected)
     assert "AlexNet's on ImageNet-C as published" in caption
-    for other in ({"classes": 200}, {"side": 64}, {"constants": "tiny"}):
+    assert measured(kind="published")[0]["mce"].value == pytest.approx(expected)  # ImageNet-C itself
+    tiny_c, some = {"kind": "published", "constants": None}, {"model": f"vit{AMONG}200 of 1,000 classes"}
+    for other in ({"classes": 200}, {"side": 64}, {"constants": "tiny"}, tiny_c, some):
         cells, caption = measured(**other)
         assert "mce" not in cells
         assert "AlexNet" not in caption

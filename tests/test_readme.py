@@ -131,6 +131,7 @@ def make_sources(arguments: list[str]) -> None:
     if "labels.csv" in arguments:
         lines = [f"{file.as_posix()},{file.parent.name},{file.parent.parent.name}" for file in files]
         Path("labels.csv").write_text("\n".join(["path,label,split", *lines]))
+    make_imagenets(arguments, files)
     if "test" in arguments:
         shutil.copytree(Path("photos") / "val", Path("photos") / "test")
         if "--data" not in arguments:  # a run's own images lie where the run was made
@@ -147,6 +148,14 @@ def make_sources(arguments: list[str]) -> None:
         for split, number in itertools.product(("train", "val"), range(2)):
             of_split = [file for file in files if file.parts[1] == split]
             make_shard(Path(f"shards/{split}-{number:03d}.tar"), of_split[number::2])
+
+
+def make_imagenets(arguments: list[str], files: list[Path]) -> None:
+    """Make those of the sets of ImageNet's classes that a command names, of two wnids."""
+    for place in {"imagenet-a", "imagenet-sketch", "imagenet/val"} & {*arguments}:
+        for wnid, file in zip(("n02123045", "n02109961"), files, strict=False):
+            (Path(place) / wnid).mkdir(parents=True)
+            shutil.copy(file, Path(place) / wnid)
 
 
 def make_shard(path: Path, files: list[Path]) -> None:

@@ -27,11 +27,12 @@ from doublevit.corrupted_sets.verify import (
 )
 from doublevit.corruptions import textures
 from doublevit.corruptions.apply import CorruptedImages, require_fit
-from doublevit.corruptions.config import table_for
+from doublevit.corruptions.config import IMAGENET, table_for
 from doublevit.corruptions.textures import Textures
+from doublevit.data import tell
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import Cell, DatasetId, Subset
-from doublevit.data.tiny_imagenet_c import PublishedFiles, open_published
+from doublevit.data.tiny_imagenet_c import IMAGENET_SIDE, PublishedFiles, open_published
 from doublevit.errors import UserError
 from doublevit.images import Images
 from doublevit.runs.conditions import Corruption, CorruptionSource, frost_of
@@ -124,21 +125,29 @@ class WrittenSet:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedSet:
-    """The published set: other images of the classes of `clean`, of each cell the first `count`, or all."""
+    """A published set: other images of the classes of `clean`, of each cell the first `count`, or all.
+
+    Tiny-ImageNet-C's have the size of the clean images. ImageNet-C's are shown as they are, whole and of 224 pixels, as
+    its authors do (CenterCrop(224) in hendrycks/robustness, ImageNet-C/test.py); other networks resize them.
+    """
 
     files: PublishedFiles
     clean: Dataset
     count: int | None
     matched = False
-    source = CorruptionSource(kind="published")
     frost = None
 
+    @property
+    def source(self) -> CorruptionSource:
+        return CorruptionSource(kind="published", constants=IMAGENET.name if self.files.is_imagenet_c else None)
+
     def cell(self, cell: Cell) -> Dataset:
-        images = self.files.images(cell, self.clean.images.shape[1:3], self.count)
+        side = IMAGENET_SIDE if self.files.is_imagenet_c else self.clean.images.shape[1:3]
+        images = self.files.images(cell, side, self.count)
         labels = self.files.labels(cell, self.clean.class_ids)[: self.count]
         subset = Subset("first", self.count) if self.count else None
         # The id holds no path, since another archive may be there later.
-        identity = DatasetId("Tiny-ImageNet-C", self.files.files.fingerprint[:8], subset=subset)
+        identity = DatasetId(self.files.name, self.files.files.fingerprint[:8], subset=subset)
         return dataclasses.replace(self.clean, images=images, labels=labels, id=identity)
 
 
@@ -154,6 +163,9 @@ def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | Non
         require_no_manifest(files)
         _require_shared_classes(files, clean)
         _require_none(problems_of_published(files, cells, clean.class_ids))
+        if files.is_imagenet_c:
+            classes = f"{len(files.class_ids):,} classes"
+            tell([f"ImageNet-C, {classes}: images of 224 pixels as published, not resized or cut"])
         return PublishedSet(files, clean, count)
     _require_same_images(manifest, clean, path)
     require_finished(path, cells)
@@ -175,7 +187,7 @@ def _require_shared_classes(files: PublishedFiles, clean: Dataset) -> None:
     if not set(files.class_ids) & set(clean.class_ids):
         raise UserError(
             f"{files.path} shows other classes ({', '.join(files.class_ids[:2])} ...) than the network was made for"
-            f" ({', '.join(clean.class_ids[:2])} ...); evaluate a run on Tiny ImageNet with it"
+            f" ({', '.join(clean.class_ids[:2])} ...); evaluate a model of these with it"
         )
 
 

@@ -26,6 +26,7 @@ from doublevit.images import chunks
 TINY_IMAGES, TINY_CLASSES = 10_000, 200  # in each cell of the published set
 DEFECTIVE_CLASSES = 1000  # in the cells of frost in a defective archive
 PUBLISHED_ADVICE = "fetch the repaired archive, Zenodo 8206060"
+IMAGENET_ADVICE = "fetch its archive again, Zenodo 2235448"
 WRITTEN_ADVICE = "delete that folder, if it is there, and give doublevit data corrupt again"
 STEP = 500  # images decoded at a time
 
@@ -33,11 +34,12 @@ STEP = 500  # images decoded at a time
 def problems_of_published(files: PublishedFiles, cells: Iterable[Cell], class_ids: Iterable[str]) -> list[str]:
     """Describe the problems of the requested cells of a published set, a line each, with advice.
 
-    A cell should have 10,000 images of 200 classes; with other classes, as many images as most cells.
+    A cell of Tiny-ImageNet-C should have 10,000 images of 200 classes; all others as many images as most cells.
     """
     usual = collections.Counter(map(_file_names, files.cells.values())).most_common(1)[0][0]
-    count = TINY_IMAGES if len(classes := frozenset(class_ids)) == TINY_CLASSES else len(usual)
-    return _lines(files, cells, usual, classes, count, PUBLISHED_ADVICE)
+    is_tiny = len(classes := frozenset(class_ids)) == TINY_CLASSES and not files.is_imagenet_c
+    count, advice = TINY_IMAGES if is_tiny else len(usual), IMAGENET_ADVICE if files.is_imagenet_c else PUBLISHED_ADVICE
+    return _lines(files, cells, usual, classes, count, advice)
 
 
 def problems_of_written(files: PublishedFiles, cells: Iterable[Cell], manifest: Manifest, root: Path) -> list[str]:

@@ -18,11 +18,15 @@ __all__ = ["BadImage", "Decoding", "decode", "decode_jpeg", "decode_upright"]
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
-    """What files do not say themselves: the `bits` of their levels (see `as_rgb`), the most pixels, the formats."""
+    """What files do not say themselves: the `bits` of their levels (see `as_rgb`), the most pixels, the formats.
+
+    `decode_upright` cuts off a `border` of so many pixels.
+    """
 
     bits: int | None = None
     max_pixels: int = MAX_PIXELS
     formats: tuple[str, ...] = FORMATS
+    border: int = 0
 
 
 DECODING = Decoding()
@@ -65,8 +69,15 @@ def decode_upright(data: bytes, options: Decoding = DECODING) -> np.ndarray:
     """Decode as `decode` does, and as fast as `decode_jpeg` where a JPEG file says nothing of being turned.
 
     Raises:
-        BadImage: as `decode`.
+        BadImage: as `decode`, or nothing is left within the border.
     """
+    image, border = _upright(data, options), options.border
+    if border and min(image.shape[:2]) <= 2 * border:
+        raise BadImage(f"nothing within a border of {border} pixels")
+    return image[border : image.shape[0] - border, border : image.shape[1] - border] if border else image
+
+
+def _upright(data: bytes, options: Decoding) -> np.ndarray:
     if data.startswith(JPEG_START) and not any(mark in data for mark in TURNING_MARKS):
         with contextlib.suppress(ValueError):  # of damage: Pillow will read it, or say why not
             height, width, colors, _ = simplejpeg.decode_jpeg_header(data)

@@ -19,6 +19,7 @@ def squares(files: str, geometry: Geometry, options: Decoding) -> dict[str, Any]
     Its fingerprint differs from that of other files, and of the same by another geometry or decoding.
     """
     shape = f"{files} {DECODING_VERSION} {geometry} {options.bits} {options.max_pixels}"
+    shape += f" border {options.border}" if options.border else ""
     decode: Callable[..., np.ndarray] = functools.partial(decode_to, geometry=geometry, options=options)
     return {
         "side": geometry.side,

@@ -1,7 +1,8 @@
-"""Tiny-ImageNet-C as published: `<corruption>/<severity>/<wnid>/test_N.JPEG`, in a folder or in a tar.
+"""Tiny-ImageNet-C as published: `<corruption>/<severity>/<wnid>/test_N.JPEG`, in a folder or in a tar; and ImageNet-C.
 
-Its images are crops other than those of Tiny ImageNet's val images (hendrycks/robustness, issue 39), so accuracy on val
-is no matched clean reference.
+Tiny-ImageNet-C's images are crops other than those of Tiny ImageNet's val images (hendrycks/robustness, issue 39), so
+accuracy on val is no matched clean reference. ImageNet-C (Zenodo 2235448) has ImageNet's validation images by their own
+names, cut to 224 pixels, in folders of corruptions or of the archives that these came in (blur, noise ...).
 """
 
 import collections
@@ -25,6 +26,9 @@ VALIDATION_ARCHIVE = Download(
     f"{REPAIRED}Tiny-ImageNet-C-extra.tar", "0db0588d243cf403ef93449ec52b70eb", "Tiny-ImageNet-C-extra.tar"
 )
 SEVERITY_FOLDERS = ("1", "2", "3", "4", "5")
+ARCHIVES = ("blur", "digital", "extra", "noise", "weather")
+"""ImageNet-C's archives, one folder each where they were unpacked apart."""
+IMAGENET_NAMES, IMAGENET_SIDE = "ILSVRC2012_val_", (224, 224)
 IMAGE_NAMES = (".jpeg", ".jpg", ".png")
 
 
@@ -71,6 +75,16 @@ class PublishedFiles:
     cells: dict[Cell, list[str]]
 
     @functools.cached_property
+    def is_imagenet_c(self) -> bool:
+        """Whether the images are ImageNet-C's, by their names."""
+        return next(iter(self.cells.values()))[0].rpartition("/")[2].startswith(IMAGENET_NAMES)
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        return "ImageNet-C" if self.is_imagenet_c else "Tiny-ImageNet-C"
+
+    @functools.cached_property
     def class_ids(self) -> tuple[str, ...]:
         """The most frequent set of classes among the cells, sorted."""
         counts = collections.Counter(frozenset(map(class_of, names)) for names in self.cells.values())
@@ -106,7 +120,7 @@ def open_published(path: Path) -> PublishedFiles:
         UserError: the path is missing, has another layout, or holds more than one set.
     """
     if not path.exists():
-        raise UserError(f"{path} does not exist: expected Tiny-ImageNet-C, as a folder or as its tar")
+        raise UserError(f"{path} does not exist: expected Tiny-ImageNet-C, as a folder or as its tar, or ImageNet-C")
     files: Files = FolderFiles(path) if path.is_dir() else TarFiles(path)
     cells: dict[Cell, list[str]] = collections.defaultdict(list)
     roots = set()
@@ -114,7 +128,7 @@ def open_published(path: Path) -> PublishedFiles:
         parts = name.split("/")
         if len(parts) >= 4 and parts[-3] in SEVERITY_FOLDERS and name.lower().endswith(IMAGE_NAMES):
             cells[parts[-4], int(parts[-3])].append(name)
-            roots.add("/".join(parts[:-4]))
+            roots.add("/".join(parts[: -5 if parts[-5:-4] and parts[-5] in ARCHIVES else -4]))
     if len(roots) != 1:
         found = (
             f"{len(files.names)} other files" if not roots else f"sets in {' and '.join(sorted(roots)[:2])}; pass one"

@@ -8,20 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from doublevit.data import DataConfig, load, read_parts, source_at, tell
+from doublevit.data import DataConfig, load, source_at, tell
 from doublevit.data.dataset import Dataset, of_split
 from doublevit.data.decode import Decoding
 from doublevit.data.identity import DatasetId
+from doublevit.data.imagenet_sets import only_classes
 from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
+from doublevit.jobs.published import read_published
 
 Data = str | Path | Dataset | tuple[Any, Any]
 """What `DataConfig.path` may be, "digits", a `Dataset`, or (images, labels)."""
 
 
 def load_for(
-    model: Model, data: Data, split: str = "", cache: Path | None = None, options: DataConfig | None = None
+    model: Model,
+    data: Data,
+    split: str = "",
+    cache: Path | None = None,
+    options: DataConfig | None = None,
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Load the images to evaluate a model on, at the size that it wants, with the classes that the data have.
 
@@ -32,6 +39,7 @@ def load_for(
         split: the part of the data, such as "val" or "test"; "" for its val, its test if it has no val, or all of it.
         cache: where decoded images are kept; the user's cache if not given.
         options: how a source is read, such as which column holds labels; its path and source are those of `data`.
+        classes: only images of these, of a source of files; all, if none is given.
 
     Raises:
         UserError: the images cannot be had, or arrays are not as they should be.
@@ -47,10 +55,11 @@ def load_for(
     config = dataclasses.replace(options, source=source_at(path), path=path, cache=cache)
     if config.source == "tiny-imagenet":
         return of_split(load(config), split or "val")
-    parts = read_parts(config)
-    part = parts.to_evaluate(split)
+    parts, part, border = read_published(config, split, model.info)
+    part = only_classes(part, classes) if classes else part
     tell((*parts.notes, *part.notes))
-    return load_labeled(parts, part, model.info.geometry, cache, Decoding(model.info.bits, config.max_pixels))
+    decoding = Decoding(model.info.bits, config.max_pixels, border=border)
+    return load_labeled(parts, part, model.info.geometry, cache, decoding)
 
 
 def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:

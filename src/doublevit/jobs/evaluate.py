@@ -34,11 +34,15 @@ from doublevit.runs.row import Row
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Holds every row that was asked for, measured now or before, and the findings of the checks of attacks."""
+    """Holds every row that was asked for, measured now or before, and the findings of the checks of attacks.
+
+    `class_ids` are those of the images, where these are others than a run's own.
+    """
 
     run: RunFolder
     rows: list[Row]
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    class_ids: tuple[str, ...] = ()
 
     def of_kind(self, kind: type) -> list[Row]:
         """Return the rows whose condition is of a kind, such as `Corruption`."""

@@ -12,42 +12,65 @@ from torch import nn
 
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
+from doublevit.data.imagenet_sets import wnids_of
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
-from doublevit.runs.model_info import ModelInfo
+from doublevit.jobs.published import knows_imagenet
+from doublevit.runs.model_info import AMONG, ModelInfo
 
 NAMED = 5  # classes that an error names
 
 
 class Among(nn.Module):
-    """The logits of some of a model's classes: images (B, 3, H, W) -> (B, len(indices))."""
+    """The logits of some of a model's classes: images (B, 3, H, W) -> (B, len(groups)), the largest of each group."""
 
     indices: torch.Tensor
 
-    def __init__(self, model: nn.Module, indices: Sequence[int]) -> None:
+    def __init__(self, model: nn.Module, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("indices", torch.tensor(indices), persistent=False)
+        longest = max(map(len, groups))
+        padded = [[*group, *[group[0]] * (longest - len(group))] for group in groups]
+        self.register_buffer("indices", torch.tensor(padded), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(images)
-        return logits[:, self.indices]
+        return logits[:, self.indices].amax(dim=2) if self.indices.shape[1] > 1 else logits[:, self.indices[:, 0]]
 
 
 def fit(model: Model, dataset: Dataset) -> tuple[Model, Dataset]:
     """Return a model and a data set with the same classes in the same order.
 
     A model that was trained here keeps all its classes, and labels are those of the model. One with a head of its own,
-    such as ImageNet's, is asked which of the data set's classes an image shows, as is usual for subsets of ImageNet;
-    its name then says so.
+    or any with ImageNet's thousand classes, is asked which of the data set's classes an image shows, as is usual for
+    subsets of ImageNet; its name then says so. A class that is several of the model's has the largest of their logits.
 
     Raises:
         UserError: the model does not know a class of the data set.
     """
+    if any(len(wnids_of(class_id)) > 1 for class_id in dataset.class_ids):
+        groups = [[*map(ranks_of(model.info), wnids_of(class_id))] for class_id in dataset.class_ids]
+        return _among(model, dataset, groups)
     indices = class_indices(model.info, dataset)
-    if model.info.model is None and len(indices) < len(model.classes):
-        return _among(model, dataset, indices), dataset
+    if len(indices) < len(model.classes) and (model.info.model is None or knows_imagenet(model.info)):
+        return _among(model, dataset, [[index] for index in indices])
     return model, with_classes_of(model.info, dataset)
+
+
+def ranks_of(info: ModelInfo) -> Callable[[str], int]:
+    """Return a function that returns the index of a model's class by its id.
+
+    Raises:
+        UserError: by that function, there is no such class.
+    """
+    ranks = {class_id: index for index, class_id in enumerate(info.class_ids)}
+
+    def rank(class_id: str) -> int:
+        if class_id not in ranks:
+            raise UserError(f"{info.name} does not know the class {class_id}")
+        return ranks[class_id]
+
+    return rank
 
 
 def with_classes_of(info: ModelInfo, dataset: Dataset) -> Dataset:
@@ -121,9 +144,13 @@ def _unique_ranks(names: tuple[str, ...], fold: Callable[[str], str]) -> dict[st
     return {name: index for index, name in enumerate(folded) if counts[name] == 1}
 
 
-def _among(model: Model, dataset: Dataset, indices: Sequence[int]) -> Model:
-    info = model.info
-    name = f"{info.name}, among {len(indices)} of {len(model.classes):,} classes"
-    chosen = {"class_ids": dataset.class_ids, "class_names": tuple(info.class_names[index] for index in indices)}
+def _among(model: Model, dataset: Dataset, groups: Sequence[Sequence[int]]) -> tuple[Model, Dataset]:
+    info, count = model.info, sum(map(len, groups))
+    merged = f"{len(groups)} merged from " if count > len(groups) else ""
+    name = f"{info.name}{AMONG}{merged}{count} of {len(model.classes):,} classes"
+    names = tuple(" or ".join(info.class_names[index] for index in group) for group in groups)
+    chosen = {"class_ids": dataset.class_ids, "class_names": names}
     values = {field: getattr(info, field) for field in info.__struct_fields__} | chosen | {"name": name}
-    return Model(Among(model.network, indices), ModelInfo(**values), model.checkpoint)
+    among = Model(Among(model.network, groups), ModelInfo(**values), model.checkpoint)
+    among.top_k = model.top_k
+    return among, dataclasses.replace(dataset, class_names=names) if merged else dataset

@@ -34,24 +34,28 @@ from doublevit.runs.training_data import read_training_data
 from doublevit.training.config import TrainConfig
 
 
-def evaluate_model(options: EvaluateModel) -> Evaluated:
+def evaluate_model(options: EvaluateModel, classes: tuple[str, ...] = ()) -> Evaluated:
     """Measure what `options` name: a run on its own images, or any model on any images.
+
+    Args:
+        options: they name one set of images at most.
+        classes: only images of these; of all, if none is given.
 
     Raises:
         UserError: there is no such model, its images cannot be had, or options do not fit.
     """
     this_process()  # joins the others before any work, which may take some longer
-    own = own_data(options)
+    own = None if classes else own_data(options)
     if own is not None:
         return evaluate(own)
     require_model(options.run)
     is_run = (options.run / "recipe.json").is_file()
     recipe = from_dict(RunFolder(options.run).recipe()) if is_run else None
-    images = options.data or _own_place(recipe)
+    images = options.data[0] if options.data else _own_place(recipe)
     if not images:
         raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
-    dataset = load_for(model, images, options.split, options=_reading(options, recipe))
+    dataset = load_for(model, images, options.split, options=_reading(options, recipe), classes=classes)
     name = options.name or _folder_name(model, images, options.split)
     run = made_by_first(lambda: external_run(model, dataset, options.runs, name, recipe))
     return judge(model, dataset, options, run)
@@ -62,12 +66,12 @@ def own_data(options: EvaluateModel) -> EvaluateModel | None:
     if not (options.run / "recipe.json").is_file():
         return None
     run = RunFolder(options.run)
-    is_own = options.data is None or _is_own(Path(options.data), run)
+    is_own = not options.data or _is_own(Path(options.data[0]), run)
     if is_own and split_of(options.split or "val") == "val":
         return options  # whatever became of the images: `own_images` looks at that
-    if options.split or options.data is None:
+    if options.split or not options.data:
         return None
-    moved = data.absolute(Path(options.data))
+    moved = data.absolute(Path(options.data[0]))
     return dataclasses.replace(options, moved_data=moved) if _are_own(moved, run) else None
 
 
@@ -131,7 +135,7 @@ def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cac
         evaluated = dataclasses.replace(evaluated, id=identity)
     cache = cache or data.DataConfig().cache
     result = run_evaluators(options, evaluated, images, run, open_results(run), cache)
-    return dataclasses.replace(result, findings=[*findings, *result.findings])
+    return dataclasses.replace(result, findings=[*findings, *result.findings], class_ids=images.class_ids)
 
 
 def external_run(
@@ -165,7 +169,7 @@ def _without_version(info: ModelInfo) -> ModelInfo:
 
 
 def _folder_name(model: Model, images: str, split: str) -> str:
-    """A plain name of model and images: vit_tiny-on-photos-val."""
+    """Return a plain name of model and images: vit_tiny-on-photos-val."""
     return plain_name("-".join([model.info.name, "on", *Path(images).parts[-2:], *filter(None, [split])]))
 
 

@@ -100,9 +100,13 @@ class EvaluateModel(Evaluate):
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """The model."""
-    data: str | None = None
-    """Images to measure on: what `doublevit run` takes (a folder of class folders, labels.csv, hf:USER/SET, parquet,
-    "wds:shard-{000..099}.tar", Tiny ImageNet), or digits; if not given, the run's own validation images."""
+    data: tuple[str, ...] = ()
+    """Images to measure on, of one set or several: what `doublevit run` takes (a folder of class folders, labels.csv,
+    hf:USER/SET, parquet, "wds:shard-{000..099}.tar", Tiny ImageNet), or digits; ImageNet-A, -R, -V2, -Sketch and
+    ObjectNet as they are published. If not given, the run's own validation images."""
+    clean: str | None = None
+    """Clean images, such as imagenet/val: of those of the classes of each set in `data`, accuracy is measured too, and
+    the gap told."""
     split: str = ""
     """The part of `data`, or of the run's own data set, such as test; if not given, its val, else its test, or all."""
     label_column: str = ""
@@ -115,6 +119,13 @@ class EvaluateModel(Evaluate):
     """Name of the run's folder for a model that is no run; if not given, the model's and the images'."""
     runs: Annotated[Path, tyro.conf.arg(aliases=("--output",))] = Path("runs")
     """Folder that holds it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clean and not self.data:
+            raise UserError("`clean` stands beside other images: expected `data`, such as imagenet-a")
+        if self.name and len(self.data) > 1:
+            raise UserError(f"`name` is that of one folder, and {len(self.data)} sets have one each: leave it out")
 
 
 @dataclasses.dataclass(frozen=True)

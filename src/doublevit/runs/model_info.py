@@ -15,6 +15,8 @@ from doublevit.runs.folder import METADATA
 
 FILE = "model.json"
 VERSION = 2
+AMONG = ", among "
+"""What follows the name of a model that is asked for some of its classes only, before their number."""
 
 
 class Normalization(Record, frozen=True):

@@ -80,6 +80,21 @@ def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> Estimat
     return Estimate((won - lost) / count, max(-1.0, more - less - half), min(1.0, more - less + half))
 
 
+def independent_difference(correct: int, count: int, other_correct: int, other_count: int) -> Estimate:
+    """Estimate an accuracy minus another one on other samples, with its 95 % interval.
+
+    The interval is Newcombe's (1998, method 10), made of both Wilson intervals: it stays inside -1..1 and keeps its
+    coverage near 0 and 1.
+
+    Raises:
+        ValueError: as `wilson_interval`.
+    """
+    (low, high), (other_low, other_high) = wilson_interval(correct, count), wilson_interval(other_correct, other_count)
+    value, other = correct / count, other_correct / other_count
+    below, above = math.hypot(value - low, other_high - other), math.hypot(high - value, other - other_low)
+    return Estimate(value - other, value - other - below, value - other + above)
+
+
 def sample_differences(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return `scores - others` for each sample, float64 (N,), of bool or float (N,) each.
 
