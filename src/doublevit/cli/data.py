@@ -1,4 +1,4 @@
-"""`doublevit data prepare`, `verify`, `corrupt` and `show`."""
+"""`doublevit data check`, `prepare`, `verify`, `corrupt` and `show`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from doublevit.augment import AugmentConfig
+from doublevit.cli.check import check
 from doublevit.cli.corrupted import corrupt, show_corruptions, verify_set
 from doublevit.cli.parse import RENAMED, asks_help, parse, with_source
 from doublevit.cli.terminal import say
@@ -77,7 +78,7 @@ class Show(DataOptions):
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Prepare, verify, corrupt or show images: `data prepare|verify|corrupt|show [options]`."""
+    """Check, prepare, verify, corrupt or show images: `data check|prepare|verify|corrupt|show [options]`."""
     if asks_help(arguments):
         say(f"usage: doublevit data {'|'.join(ACTIONS)} [options]\n\nsources: {', '.join(SOURCES)}")
     elif arguments[0] not in ACTIONS:
@@ -134,6 +135,7 @@ def _show(arguments: Sequence[str]) -> None:
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
+    "check": check,
     "prepare": _prepare,
     "verify": _verify,
     "corrupt": corrupt,

@@ -38,7 +38,30 @@ class Picture:
     @property
     def source(self) -> str:
         """The image as a data URL."""
-        return f"data:image/webp;base64,{base64.b64encode(self.image).decode()}"
+        return _data_url(self.image)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """Holds a small image of a gallery as the bytes of a WebP image, and the lines of text below it."""
+
+    image: bytes
+    lines: tuple[str, ...]
+    width: int
+    height: int
+
+    @property
+    def source(self) -> str:
+        """The image as a data URL."""
+        return _data_url(self.image)
+
+
+@dataclasses.dataclass(frozen=True)
+class TileGroup:
+    """Holds images that belong together, and what joins them; "" where they only stand in a row."""
+
+    tiles: tuple[Tile, ...]
+    caption: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +78,13 @@ class Section:
     points: tuple[str, ...] = ()
     """Items of a list."""
     commands: tuple[str, ...] = ()
+    groups: tuple[TileGroup, ...] = ()
+    """Small images, in as many columns as the window has room for."""
 
     @property
     def empty(self) -> bool:
         """Whether the section has nothing but paragraphs."""
-        parts = (self.tables, self.figures, self.pictures, self.folded, self.points, self.commands)
+        parts = (self.tables, self.figures, self.pictures, self.folded, self.points, self.commands, self.groups)
         return not any(parts)
 
 
@@ -73,9 +98,14 @@ class Page:
     sections: tuple[Section, ...]
     note: str = ""
     remarks: tuple[str, ...] = ()
+    brand: str = "doublevit report"
 
 
 def render(page: Page) -> str:
     """Return a self-contained HTML document: style and script are inside, nothing is fetched."""
     sections = [section for section in page.sections if not section.empty]
     return TEMPLATES.get_template("page.html").render(page=page, sections=sections, letter=letter)
+
+
+def _data_url(image: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(image).decode()}"
