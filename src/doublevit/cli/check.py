@@ -33,8 +33,10 @@ class Check:
     path: tyro.conf.Positional[Path | None] = None
     """The images, as for --data."""
     data: DataConfig = DataConfig()
-    model: Path | None = None
-    """Folder of a run, or an ONNX file, of a model of the same classes."""
+    model: str | None = None
+    """A model that knows the classes: a run's folder, an exported folder or .onnx, timm:NAME or hf:NAME."""
+    weights: str = "hub"
+    """Of timm:NAME: hub, a file, or a folder of files that bear timm's names."""
     output: Path | None = None
     """Folder for the page (index.html) and the list of files (findings.csv); if not given, data-check-NAME here."""
 
@@ -43,12 +45,13 @@ def check(arguments: Sequence[str]) -> None:
     """Print findings, write the page, and end with `FOUND` if there is an error among them."""
     options = parse(Check, "doublevit data check", arguments)
     config = with_source(_config(options), arguments)
-    from doublevit.jobs.check import check as look, write_check
+    from doublevit.jobs.check import check as look
+    from doublevit.jobs.check import write_check
     from doublevit.report.data_check.page import result_sentence
     from doublevit.report.formats import print_tables
     from doublevit.report.tables.data_check import MOST_CLASSES, class_table, finding_table, kind_table, size_table
 
-    findings = look(config, options.model)
+    findings = look(config, options.model, options.weights)
     scan = findings.scan
     for note in scan.source.notes:
         say(as_options(note))

@@ -20,14 +20,16 @@ from doublevit.runs.model_info import FILE, read_info
 PAGE, FILES = "index.html", "findings.csv"
 
 
-def check(config: DataConfig, model: Path | None = None) -> Findings:
+def check(config: DataConfig, model: str | Path | None = None, weights: str = "hub") -> Findings:
     """Look at every image of a source, and judge labels by a trained model, if one is given.
+
+    `model` and `weights` are as `open_model` takes them.
 
     Raises:
         UserError: the source or the model cannot be opened, or the model does not know the source's classes.
     """
-    if model is not None and not model.exists():
-        raise UserError(f"`model` {model}: expected the folder of a run, or an ONNX file; found nothing there")
+    if model is not None and not str(model).startswith(("timm:", "hf:")) and not Path(model).exists():
+        raise UserError(f"`model` {model}: expected the folder of a run, or another model; found nothing there")
     source, options = open_source(config), _decoding(config)
     workers = config.workers or os.cpu_count() or 1
     seen = scan(source, options, workers)
@@ -36,7 +38,7 @@ def check(config: DataConfig, model: Path | None = None) -> Findings:
     if model is not None:
         from doublevit.jobs.contradictions import contradicted_labels
 
-        more = [finding for finding in [contradicted_labels(seen, model, workers)] if finding]
+        more = [finding for finding in [contradicted_labels(seen, model, weights, workers)] if finding]
     return find(seen, exact, near, _input_side(config, model, source.side), more)
 
 
@@ -60,8 +62,8 @@ def _decoding(config: DataConfig) -> Decoding:
     return Decoding(config.bits, config.max_pixels)
 
 
-def _input_side(config: DataConfig, model: Path | None, side: int | None) -> int:
+def _input_side(config: DataConfig, model: str | Path | None, side: int | None) -> int:
     """Return the side in pixels that images are resized to: what is asked for, the model's, the source's, or 224."""
-    if config.size is None and model is not None and (model / FILE).is_file():
-        return read_info(model).side
+    if config.size is None and model is not None and (Path(model) / FILE).is_file():
+        return read_info(Path(model)).side
     return config.size or side or SIDE

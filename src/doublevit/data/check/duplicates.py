@@ -10,7 +10,7 @@ from doublevit.data.check.hashes import correlation, near_pairs
 from doublevit.data.check.scan import Scan, thumbnails_of
 from doublevit.data.decode import Decoding
 
-SIMILAR = 0.95
+SIMILAR = 0.85
 """The least correlation of two images in gray, 32 x 32, that are near-duplicates."""
 CHUNK = 4096  # pairs that are correlated at once
 

@@ -54,7 +54,9 @@ class Findings:
         return next((finding for finding in self.found if finding.name == name), None)
 
 
-def find(scan: Scan, exact: Sequence[Group], near: Sequence[Group], input_side: int, more: Iterable[Finding]) -> Findings:
+def find(
+    scan: Scan, exact: Sequence[Group], near: Sequence[Group], input_side: int, more: Iterable[Finding]
+) -> Findings:
     """Judge what was seen, and the duplicates among it; `more` are findings of others, such as of a model."""
     every = [*_files(scan), *_classes(scan), *_of_exact(scan, exact), *_of_near(scan, near)]
     every += [*more, *_pixels(scan), *_sizes(scan, input_side)]
@@ -88,7 +90,7 @@ def _of_exact(scan: Scan, exact: Sequence[Group]) -> Iterator[Finding]:
     """Yield equal files, each group once: those of two splits, those of two classes, and the others."""
     splits, classes, same = _by_kind(scan, exact)
     if splits:
-        advice = "What is validated on is known from training: remove them from one split, or give `group`s."
+        advice = "What is validated on is known from training: remove them from one of the splits."
         worst = sum(UNDER_DIFFERENT in group.detail for group in splits)
         title = f"the same file in two splits{f', {worst:,} of them under different classes' if worst else ''}"
         yield Finding("same-file-in-splits", "error", title, advice, splits)
@@ -114,7 +116,7 @@ def _of_near(scan: Scan, near: Sequence[Group]) -> Iterator[Finding]:
 
 def _by_kind(scan: Scan, groups: Sequence[Group]) -> tuple[tuple[Group, ...], tuple[Group, ...], tuple[Group, ...]]:
     """Sort groups into those in two splits, those of the rest under two classes, and the rest, details added."""
-    splits, classes, same = [], [], []
+    splits, classes, same = list[Group](), list[Group](), list[Group]()
     for group in groups:
         rows = list(group.indices)
         labels_differ = len(set(scan.source.labels[rows].tolist())) > 1

@@ -20,7 +20,11 @@ def _rows(findings: Findings) -> Iterator[list[object]]:
     for finding in findings.found:
         for number, group in enumerate(finding.groups, 1):
             for index in group.indices:
-                place = (_harmless(_text(source.names[index])), source.split_of(index), _harmless(source.class_of(index)))
+                place = (
+                    _harmless(_text(source.names[index])),
+                    source.split_of(index),
+                    _harmless(source.class_of(index)),
+                )
                 yield [finding.name, finding.level, number, *place, group.detail]
 
 

@@ -42,18 +42,20 @@ def check_page(findings: Findings, options: Decoding, words: Callable[[str], str
 def result_sentence(findings: Findings) -> str:
     """Return what was looked at and found in one sentence."""
     scan = findings.scan
-    splits = " and ".join(f"{split} {(scan.source.splits == i).sum():,}" for i, split in enumerate(scan.source.split_names))
+    splits = " and ".join(
+        f"{split} {(scan.source.splits == i).sum():,}" for i, split in enumerate(scan.source.split_names)
+    )
     counts = {level: sum(each.level == level for each in findings.found) for level in LEVELS}
     told = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
     return f"{len(scan.source):,} files ({splits}) of {len(scan.source.class_ids):,} classes: {told}."
 
 
 def _section(finding: Finding, groups: tuple[TileGroup, ...], words: Callable[[str], str]) -> Section:
-    number = f"{finding.images:,} " if finding.groups else ""
+    number = f" ({finding.images:,})" if finding.groups else ""
     more = len(finding.groups) - len(groups)
     paragraphs = [words(finding.advice)]
     if groups and more > 0:
         paragraphs.append(f"Shown are the first {len(groups):,} of {len(finding.groups):,}; findings.csv names all.")
-    title = f"{LEVELS[finding.level]}: {number}{finding.title}"
+    title = f"{LEVELS[finding.level]}: {finding.title}{number}"
     points = () if groups else (words(finding.advice),)
     return Section(finding.name, title, tuple(paragraphs) if groups else (), points=points, groups=groups)

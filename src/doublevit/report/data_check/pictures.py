@@ -21,9 +21,7 @@ QUALITY = 80
 CROSS = (150, 150, 150)
 
 
-def galleries(
-    scan: Scan, shown: Mapping[str, Sequence[Group]], options: Decoding
-) -> dict[str, tuple[TileGroup, ...]]:
+def galleries(scan: Scan, shown: Mapping[str, Sequence[Group]], options: Decoding) -> dict[str, tuple[TileGroup, ...]]:
     """Return the pictures of groups, by the name of their finding."""
     total = sum(len(groups) for groups in shown.values())
     made: dict[str, tuple[TileGroup, ...]] = {}

@@ -9,28 +9,32 @@ from doublevit.report.table import Cell, Column, Table, number_cell, text_cell, 
 
 MOST_CLASSES = 20
 """Classes that are all listed in the terminal."""
-FINDING_COLUMNS = (text_column("level"), text_column("found"), Column("images", "images"), Column("groups", "groups"))
+FINDING_COLUMNS = (text_column("found"), Column("images", "images"), Column("groups", "groups"))
+LEVELS = {
+    "error": "Errors: mend them before training",
+    "warning": "Warnings: look at them",
+    "note": "Notes: good to know",
+}
 
 
 def finding_table(findings: Findings) -> Table:
     """Return a row for each finding; groups are told where several images belong together."""
     rows = tuple(
         (
-            text_cell(each.level),
             text_cell(each.title),
             number_cell(each.images) if each.groups else Cell(),
             number_cell(len(each.groups)) if each.images > len(each.groups) else Cell(),
         )
         for each in findings.found
     )
-    caption = "Error: mend it before training. Warning: look at it. Note: good to know."
-    return Table("findings", "Findings", FINDING_COLUMNS, rows, caption if rows else "Nothing was found.")
+    headings = tuple(LEVELS[each.level] for each in findings.found)
+    return Table("findings", "Findings", FINDING_COLUMNS, rows, "" if rows else "Nothing was found.", headings)
 
 
 def class_table(scan: Scan, most: int | None = None) -> Table:
     """Return the readable images of each class in each split; of more than `most` classes, the fewest and the most."""
     source, counts = scan.source, class_counts(scan)
-    order, title = range(len(source.class_ids)), "Images by class"
+    order, title = list(range(len(source.class_ids))), "Images by class"
     if most is not None and len(order) > most:
         ranks = np.argsort(counts.sum(axis=0), kind="stable")
         order = [*ranks[: most // 4].tolist(), *ranks[-(most // 4) :].tolist()]
