@@ -37,7 +37,7 @@ HELP = (
     "tables --help",
     "show attention --help",
     "study digits --help",
-    *(f"data {command} --help" for command in ("prepare", "verify", "corrupt", "show")),
+    *(f"data {command} --help" for command in ("check", "prepare", "verify", "corrupt", "show")),
 )
 LAUNCHERS = {"--nproc_per_node", "--local_addr", "--rdzv_conf", "--max-restarts", "--cpu", "--signal"}
 VIEWERS = {"--logdir", "--backend-store-uri"}  # of TensorBoard and MLflow
