@@ -331,7 +331,7 @@ def test_a_model_names_a_wrong_label_and_says_what_it_was_trained_on(tmp_path, m
                 Image.fromarray(pixels).save(root / split / name / f"{i}.png")
     small = ["--model", "test_vit", "--weights", "none", "--model.image-size", "32", "--data.size", "32"]
     where = ["--data", str(root), "--data.cache", str(tmp_path / "cache"), "--output", str(tmp_path), "--name", "run"]
-    main(["train", *small, *where, "--epochs", "0"])
+    main(["train", *small, *where, "--epochs", "1"])
     monkeypatch.setattr(contradictions, "open_model", lambda path, weights: Model(BlueOrRed(), read_info(path)))
     shutil.move(root / "val/red/0.png", root / "val/blue/wrong.png")
     config = DataConfig("folder", root, cache=tmp_path / "cache")

@@ -54,7 +54,7 @@ def contradicted_labels(scan: Scan, name: str | Path, weights: str, workers: int
     rows, others = contradictions(probabilities, labels)
     if not len(rows):
         return None
-    names = source.class_names
+    names = [model.info.class_names[index] for index in indices]  # a folder's are often ids
     groups = []
     for row, other in zip(rows.tolist(), others.tolist(), strict=True):
         (more, less), label = probabilities[row, [other, labels[row]]], labels[row]
