@@ -263,7 +263,8 @@ def test_the_search_finds_what_comparing_all_finds(distance):
     hashes = generator.integers(0, 1 << 64, 300, dtype=np.uint64)
     copies = np.repeat(hashes, 4)
     for _ in range(9):  # up to nine bits changed
-        copies[generator.random(len(copies)) < 0.5] ^= np.uint64(1) << generator.integers(0, 64, dtype=np.uint64)
+        bits = np.uint64(1) << generator.integers(0, 64, len(copies), dtype=np.uint64)
+        copies ^= np.where(generator.random(len(copies)) < 0.3, bits, np.uint64(0))
     every = np.stack(np.triu_indices(len(copies), 1), axis=1)
     near = np.bitwise_count(copies[every[:, 0]] ^ copies[every[:, 1]]) <= distance
     assert near.sum() > (0 if distance else -1)
@@ -425,3 +426,12 @@ def test_findings_count_images_of_all_groups():
     from doublevit.data.check.duplicates import Group
 
     assert Finding("near", "note", "", "", (Group((1, 2, 3)), Group((4, 5)))).images == 5
+
+
+def test_images_with_near_hashes_that_do_not_correlate_are_no_duplicates():
+    from doublevit.data.check.duplicates import _groups
+
+    thumbnails = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    thumbnails[2] = thumbnails[0] // 2
+    [group] = _groups(np.array([5, 7, 9]), np.array([[0, 1], [0, 2]]), thumbnails)
+    assert group.indices == (5, 9)
