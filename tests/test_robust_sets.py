@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,27 +23,27 @@ from doublevit.errors import UserError
 from doublevit.jobs import judge as judging
 from doublevit.jobs.eval_data import load_for
 from doublevit.jobs.fit import fit
-from doublevit.jobs.wrap import imagenet_ids, imagenet_names
+from doublevit.jobs.wrap import imagenet_ids
 from doublevit.runs.folder import RunFolder
 from doublevit.statistics import independent_difference
 
 OF_A = """
-6 11 13 15 17 22 23 27 30 37 39 42 47 50 57 70 71 76 79 89 90 94 96 97 99 105 107 108 110 113 124 125 130 132
-143 144 150 151 207 234 235 254 277 283 287 291 295 298 301 306 307 308 309 310 311 313 314 315 317 319 323 324
-326 327 330 334 335 336 347 361 363 372 378 386 397 400 401 402 404 407 411 416 417 420 425 428 430 437 438 445
-456 457 461 462 470 472 483 486 488 492 496 514 516 528 530 539 542 543 549 552 557 561 562 569 572 573 575 579
-589 606 607 609 614 626 627 640 641 642 643 658 668 677 682 684 687 701 704 719 736 746 749 752 758 763 765 768
-773 774 776 779 780 786 792 797 802 803 804 813 815 820 823 831 833 835 839 845 847 850 859 862 870 879 880 888
-890 897 900 907 913 924 932 933 934 937 943 945 947 951 954 956 957 959 971 972 980 981 984 986 987 988
+6 11 13 15 17 22 23 27 30 37 39 42 47 50 57 70 71 76 79 89 90 94 96 97 99 105 107 108 110 113 124 125 130 132 143 144
+150 151 207 234 235 254 277 283 287 291 295 298 301 306 307 308 309 310 311 313 314 315 317 319 323 324 326 327 330 334
+335 336 347 361 363 372 378 386 397 400 401 402 404 407 411 416 417 420 425 428 430 437 438 445 456 457 461 462 470 472
+483 486 488 492 496 514 516 528 530 539 542 543 549 552 557 561 562 569 572 573 575 579 589 606 607 609 614 626 627 640
+641 642 643 658 668 677 682 684 687 701 704 719 736 746 749 752 758 763 765 768 773 774 776 779 780 786 792 797 802 803
+804 813 815 820 823 831 833 835 839 845 847 850 859 862 870 879 880 888 890 897 900 907 913 924 932 933 934 937 943 945
+947 951 954 956 957 959 971 972 980 981 984 986 987 988
 """
 OF_R = """
-1 2 4 6 8 9 11 13 22 23 26 29 31 39 47 63 71 76 79 84 90 94 96 97 99 100 105 107 113 122 125 130 132 144 145 147
-148 150 151 155 160 161 162 163 171 172 178 187 195 199 203 207 208 219 231 232 234 235 242 245 247 250 251 254
-259 260 263 265 267 269 276 277 281 288 289 291 292 293 296 299 301 308 309 310 311 314 315 319 323 327 330 334
-335 337 338 340 341 344 347 353 355 361 362 365 366 367 368 372 388 390 393 397 401 407 413 414 425 428 430 435
-437 441 447 448 457 462 463 469 470 471 472 476 483 487 515 546 555 558 570 579 583 587 593 594 596 609 613 617
-621 629 637 657 658 701 717 724 763 768 774 776 779 780 787 805 812 815 820 824 833 847 852 866 875 883 889 895
-907 928 931 932 933 934 936 937 943 945 947 948 949 951 953 954 957 963 965 967 980 981 983 988
+1 2 4 6 8 9 11 13 22 23 26 29 31 39 47 63 71 76 79 84 90 94 96 97 99 100 105 107 113 122 125 130 132 144 145 147 148 150
+151 155 160 161 162 163 171 172 178 187 195 199 203 207 208 219 231 232 234 235 242 245 247 250 251 254 259 260 263 265
+267 269 276 277 281 288 289 291 292 293 296 299 301 308 309 310 311 314 315 319 323 327 330 334 335 337 338 340 341 344
+347 353 355 361 362 365 366 367 368 372 388 390 393 397 401 407 413 414 425 428 430 435 437 441 447 448 457 462 463 469
+470 471 472 476 483 487 515 546 555 558 570 579 583 587 593 594 596 609 613 617 621 629 637 657 658 701 717 724 763 768
+774 776 779 780 787 805 812 815 820 824 833 847 852 866 875 883 889 895 907 928 931 932 933 934 936 937 943 945 947 948
+949 951 953 954 957 963 965 967 980 981 983 988
 """
 """Of ImageNet's thousand: thousand_k_to_200 in eval.py of hendrycks/natural-adv-examples, and imagenet_r_mask."""
 STEP = 8  # levels between the colors of two classes
@@ -54,12 +55,15 @@ def color(index: int) -> tuple[int, int, int]:
 
 
 class Reads(nn.Module):
-    """ImageNet's thousand logits from an image's mean color; class 0 is always the first of all."""
+    """ImageNet's thousand logits from an image's mean color; class 0 is the first of all where it is `biased`."""
+
+    biased = True
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         codes = torch.tensor([color(index) for index in range(1000)])
         logits = -torch.cdist(255 * images.mean(dim=(2, 3)), codes.float())
-        logits[:, 0] = torch.where(images[:, 2].mean(dim=(1, 2)) > 0, 10.0, logits[:, 0])
+        if self.biased:
+            logits[:, 0] = 10
         return logits
 
 
@@ -106,21 +110,16 @@ def test_two_hundred_classes_are_scored_among_themselves(reader, tmp_path, capsy
     assert row.model == "reader, among 200 of 1,000 classes"
     assert row.dataset.source.startswith(f"{name} (200 of 1,000 classes, sub-set {subset}, by wnid), images in ")
     assert f"{name}: 200 of 1,000 classes, sub-set {subset}" in capsys.readouterr().err
-    (folder / imagenet_ids()[indices_of(indices)[-1]] / "0.png").unlink()
-    (folder / imagenet_ids()[indices_of(indices)[-1]]).rmdir()
+    shutil.rmtree(folder / imagenet_ids()[indices_of(indices)[-1]])
     other = doublevit.evaluate(reader, folder)["clean", "top-1"].dataset.source
     assert other.startswith("classes of ImageNet (199 of 1,000 classes, sub-set ")
     assert subset not in other
 
 
 def test_v2s_folders_are_numbers_and_sketchs_are_wnids(tmp_path):
-    class Whole(Reads):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            logits = super().forward(images)
-            logits[:, 0] = -torch.cdist(255 * images.mean(dim=(2, 3)), torch.tensor([color(0)]).float())[:, 0]
-            return logits
-
-    model = doublevit.wrap(Whole(), mean=(0,) * 3, std=(1,) * 3, size=32)
+    network = Reads()
+    network.biased = False
+    model = doublevit.wrap(network, mean=(0,) * 3, std=(1,) * 3, size=32)
     numbers = {str(index): index for index in range(1000)}
     row = doublevit.evaluate(model, write(tmp_path / "frequency", numbers))["clean", "top-1"]
     assert (row.value, row.count) == (1, 1000)  # sorted as text, 2 classes in 1,000 would be right
@@ -161,8 +160,8 @@ def test_logits_are_those_of_timms_transform_and_plain_indexing(shared, tmp_path
     assert images.class_ids == tuple(wnids)
     assert images.labels.tolist() == list(range(75))
     assert (found - expected).abs().max() < 1e-4
-    accuracy = (expected.argmax(1) == torch.arange(75)).float().mean().item()
-    assert doublevit.evaluate(model, root)["clean", "top-1"].value == pytest.approx(accuracy)
+    accuracy = doublevit.evaluate(model, root)["clean", "top-1"].value
+    assert accuracy == pytest.approx((expected.argmax(1) == torch.arange(75)).float().mean().item())
 
 
 CLOCKS = {"alarm_clock": (409, 530), "backpack": (414,), "tie": (457, 906), "still_camera": (732, 759)}
@@ -277,20 +276,15 @@ def test_several_sets_have_rows_of_their_own_beside_their_clean_images(reader, t
     assert "top-1 75.0%, n = 8; clean images of the same classes 100.0%, n = 4: gap -25.0 points" in output
     assert "top-1 100.0%, n = 8; clean images of the same classes 100.0%, n = 7: gap +0.0 points" in output
     folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert [name.endswith("-clean") for name in folders] == [False, True, False, True]
+    assert [name.endswith("-clean") for name in folders] == 2 * [False, True]
     row = RunFolder(tmp_path / "runs" / folders[1]).rows()[0]
     assert row.model == "reader, among 4 of 1,000 classes"
     assert ", of 4 classes, sub-set " in row.dataset.source
     with pytest.raises(SystemExit):
         main(["evaluate", "timm:reader", "--data", str(hard), "--clean", str(objectnet / "images"), *where[2:]])
     assert "lacks 4 of the classes of the other set" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["evaluate", "timm:reader", "--data", str(hard), str(objectnet), "--name", "x"])
-    assert "--name is that of one folder" in capsys.readouterr().err
 
 
 def test_the_gaps_interval_is_newcombes():
     gap = independent_difference(56, 70, 48, 80)  # Newcombe (1998), Table II, method 10, example (a)
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    assert independent_difference(0, 10, 10, 10).low == pytest.approx(-1)
-    assert imagenet_names()[409] == "analog clock"

@@ -48,8 +48,7 @@ class RobustnessConfig(CorruptionConfig):
     """Which corruptions to evaluate, on which images, and relative to which other run."""
 
     corrupted_set: Path | None = None
-    """Published Tiny-ImageNet-C (folder or tar) or ImageNet-C (folder), or a set that `data corrupt` wrote; if not
-    given, made on the fly."""
+    """Tiny-ImageNet-C, ImageNet-C, or a set that `data corrupt` wrote; if not given, made on the fly."""
     download_corrupted_set: bool = False
     """Fetch the published set (the repaired archive, Zenodo 8206060) into the cache, and use that."""
     relative_to: Path | None = None

@@ -101,12 +101,10 @@ class EvaluateModel(Evaluate):
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """The model."""
     data: tuple[str, ...] = ()
-    """Images to measure on, of one set or several: what `doublevit run` takes (a folder of class folders, labels.csv,
-    hf:USER/SET, parquet, "wds:shard-{000..099}.tar", Tiny ImageNet), or digits; ImageNet-A, -R, -V2, -Sketch and
-    ObjectNet as they are published. If not given, the run's own validation images."""
+    """Sets of images to measure on: class folders, labels.csv, hf:USER/SET, parquet, shards (wds:), Tiny ImageNet,
+    digits; if not given, the run's own."""
     clean: str | None = None
-    """Clean images, such as imagenet/val: of those of the classes of each set in `data`, accuracy is measured too, and
-    the gap told."""
+    """Clean images: those of each set's classes are measured too."""
     split: str = ""
     """The part of `data`, or of the run's own data set, such as test; if not given, its val, else its test, or all."""
     label_column: str = ""
