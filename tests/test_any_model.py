@@ -426,7 +426,8 @@ def test_predicting_files_at_the_command_line(colors, tmp_path, capsys, monkeypa
         assert words in capsys.readouterr().err
 
 
-def test_evaluating_a_foreign_model_at_the_command_line(colors, tmp_path, capsys):
+def test_evaluating_a_foreign_model_at_the_command_line(colors, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     network = timm.create_model("test_vit", num_classes=1000)
     torch.save(network.state_dict(), tmp_path / "weights.pth")

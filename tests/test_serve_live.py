@@ -224,11 +224,11 @@ def test_upload_answer_attention_corruption_attack(tab, picture, digits_run):
     tab.get_by_role("button", name="Show attention").click()
     tab.wait_for_selector("#attention-result figure")
     titles = tab.locator("#attention-result figcaption").all_inner_texts()
-    assert titles[:3] == ["image", "rollout, fine patches", "rollout, coarse patches"]
+    assert titles[:3] == ["input, 32 x 32", "rollout, fine patches", "rollout, coarse patches"]
     tab.get_by_role("tab", name="Corruption").click()
     tab.get_by_role("button", name="Corrupt image").click()
     tab.wait_for_selector("#corruption-result figure")
-    assert tab.locator("#corruption-result figcaption").all_inner_texts() == ["image", "fog, severity 3"]
+    assert tab.locator("#corruption-result figcaption").all_inner_texts() == ["input, 32 x 32", "fog, severity 3"]
     assert len(names(tab, "#corruption-result")) == 10
     tab.get_by_role("tab", name="Attack").click()
     tab.get_by_role("button", name="Attack image").click()

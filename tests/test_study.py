@@ -682,7 +682,7 @@ def block(log: Path) -> None:
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize(("spoil", "words"), [(damage, "line 1 is damaged"), (block, "Is a directory")])
+@pytest.mark.parametrize(("spoil", "words"), [(damage, "line 1 is damaged"), (block, "expected a file")])
 def test_a_page_that_cannot_be_made_hides_no_failure(done, spoil, words, capsys):
     (done / "report.html").unlink()
     spoil(done / "base" / "log.jsonl")  # which the page alone is made of
