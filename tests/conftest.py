@@ -232,3 +232,20 @@ def in_two_processes(arguments: list[str]) -> None:
     command = [*TORCHRUN, "--nproc_per_node", "2", "-m", "doublevit", *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
     assert result.returncode == 0, result.stderr.decode()
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for the tests that look at a page."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium, to look at the page in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

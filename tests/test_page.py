@@ -23,8 +23,6 @@ from doublevit.runs.study_record import StudyEntry, StudyRecord, write_record
 from made_runs import SPEED, corruption, entry_of, make_run, measure, pgd, right
 
 HOSTILE = "a-run+with.marks_and-a-very-long-name-that-has-no-place-to-break-at-all-in-it"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 OVERFLOWING = """() => [...document.querySelectorAll('body *')]
     .filter(e => !e.closest('.scroll, pre, .skip, .same') && e.getBoundingClientRect().right > innerWidth + 1)
     .map(e => e.outerHTML.slice(0, 80))"""
@@ -55,18 +53,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def page(runs: list[Path]) -> Path:
     return write_report(runs, runs[0].parent / "report.html", paper=True).page
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt-get install chromium, to look at the page in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

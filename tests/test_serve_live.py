@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,8 +20,6 @@ from doublevit.cli import main
 from test_serve import POSTSCRIPT, image_file, jpeg_claiming, png_claiming
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SECONDS = 3  # that a body, or headers, may take
 OVERFLOWING = """() => [...document.querySelectorAll('body *')]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
@@ -172,18 +169,6 @@ def test_a_missing_extra_is_named(tmp_path):
     assert done.returncode == 2
     assert "pip install 'doublevit[serve]'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt-get install chromium, to look at the page in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -31,8 +31,9 @@ from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
 from doublevit.training import TrainConfig
 from doublevit.training.interrupt import Stopped
+from doublevit.training.optimizer import make_optimizer, rate_factor
 from doublevit.training.step import _loss
-from doublevit.training.training import Training, TrainingBatch, epoch_batches, make_optimizer, prepare, rate_factor
+from doublevit.training.training import Training, TrainingBatch, epoch_batches, prepare
 from moments import after_step, at_batch, at_file, ctrl_c
 
 

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 import msgspec
@@ -52,7 +53,7 @@ def open_store(folder: Path, source: str) -> Splits:
     Raises:
         UserError: files are missing, damaged, or of unexpected shape.
     """
-    meta = read_meta(folder)
+    meta = read_meta(folder, StoreMeta)
     return {split: _open_split(folder, split, meta, source) for split in meta.splits}
 
 
@@ -79,19 +80,22 @@ def verify(folder: Path) -> None:
     Raises:
         UserError: a split differs.
     """
-    for split, stored in read_meta(folder).splits.items():
+    for split, stored in read_meta(folder, StoreMeta).splits.items():
         if _checksum(folder, split) != stored.crc32:
             raise UserError(f"{folder}: {split} has changed since it was written; delete the folder and prepare again")
 
 
-def read_meta(folder: Path) -> StoreMeta:
-    """Read the meta.json of a store.
+Meta = TypeVar("Meta", bound=msgspec.Struct)
+
+
+def read_meta(folder: Path, kind: type[Meta]) -> Meta:
+    """Read the meta.json of a store, whose contents are of a kind: `StoreMeta`, or `EncodedMeta`.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     try:
-        return strict_json.decode((folder / "meta.json").read_bytes(), StoreMeta)
+        return strict_json.decode((folder / "meta.json").read_bytes(), kind)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no prepared data ({error}); delete it and prepare again") from error
 

@@ -13,7 +13,8 @@ from doublevit.device import autocast
 from doublevit.errors import UserError
 from doublevit.training.batch_norm import part_sizes
 from doublevit.training.class_weights import image_weights
-from doublevit.training.training import Training, TrainingBatch, rate_factor, set_rates
+from doublevit.training.optimizer import rate_factor, set_rates
+from doublevit.training.training import Training, TrainingBatch
 
 
 class Meter:

@@ -21,6 +21,7 @@ from doublevit.data.geometry import Window
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import Listing, report_flat, require_all_classes
 from doublevit.data.names import printable
+from doublevit.data.store import read_meta
 from doublevit.data.stores.checksum import array_checksum
 from doublevit.data.stores.images import StoredImages
 from doublevit.data.stores.packed import PackedFiles, Packer, Shard
@@ -131,7 +132,7 @@ def open_encoded(folder: Path, listing: Listing, threads: int) -> Splits:
     Raises:
         UserError: files are missing, damaged, or of unexpected size.
     """
-    meta = read_encoded_meta(folder)
+    meta = read_meta(folder, EncodedMeta)
     return {split: _open_split(folder, split, meta, listing, threads) for split in meta.splits}
 
 
@@ -182,18 +183,6 @@ def _decoder(listing: Listing, split: str) -> Callable[[bytes], np.ndarray]:
 
 def _plan(height: int, width: int, window: Callable[[int, int, int], Window], margin: int) -> Window:
     return window(height, width, margin)
-
-
-def read_encoded_meta(folder: Path) -> EncodedMeta:
-    """Read the meta.json of a store.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    try:
-        return strict_json.decode((folder / "meta.json").read_bytes(), EncodedMeta)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is no prepared data ({error}); delete it and prepare again") from error
 
 
 def _arrays(kind: Kind) -> tuple[str, str, str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from doublevit.data.listing import Listing
-from doublevit.data.stores.encoded import index_checksum, open_encoded, read_encoded_meta
+from doublevit.data.store import read_meta
+from doublevit.data.stores.encoded import EncodedMeta, index_checksum, open_encoded
 from doublevit.data.stores.images import StoredImages
 from doublevit.data.stores.packed import changed_shard
 from doublevit.errors import UserError
@@ -19,7 +20,7 @@ def verify_encoded(folder: Path, listing: Listing) -> None:
     Raises:
         UserError: a split differs.
     """
-    meta = read_encoded_meta(folder)
+    meta = read_meta(folder, EncodedMeta)
     for split, dataset in open_encoded(folder, listing, 1).items():
         stored = meta.splits[split]
         changed = changed_shard(folder, split, stored.shards)
