@@ -16,7 +16,7 @@ from PIL import Image
 from conftest import make_tiny_imagenet, random_image
 from doublevit.cli import main
 from doublevit.data import DataConfig, source_at
-from doublevit.data.check.findings import Finding, Findings, class_counts
+from doublevit.data.check.findings import DataFinding, Findings, class_counts
 from doublevit.data.check.hashes import DISTANCE, correlation, near_pairs, perceptual_hashes
 from doublevit.data.check.look import look_at
 from doublevit.data.decode import BadImage
@@ -425,7 +425,7 @@ def test_it_needs_no_torch(folder, tmp_path):
 def test_findings_count_images_of_all_groups():
     from doublevit.data.check.duplicates import Group
 
-    assert Finding("near", "note", "", "", (Group((1, 2, 3)), Group((4, 5)))).images == 5
+    assert DataFinding("near", "note", "", "", (Group((1, 2, 3)), Group((4, 5)))).images == 5
 
 
 def test_images_with_near_hashes_that_do_not_correlate_are_no_duplicates():

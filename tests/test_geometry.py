@@ -19,8 +19,8 @@ from doublevit import data
 from doublevit.augment import AugmentConfig
 from doublevit.cli import main
 from doublevit.data import DataConfig, geometry
-from doublevit.data.geometry import Geometry, to_square
 from doublevit.errors import UserError
+from doublevit.geometry import Geometry, to_square
 from doublevit.images import WithoutMargin, checksums
 from doublevit.jobs.export import export
 from doublevit.jobs.geometry import geometry_of_checkpoint, scaling_warning, with_geometry

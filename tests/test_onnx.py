@@ -17,8 +17,8 @@ from conftest import random_image
 from doublevit.attacks.gradients import has_gradients
 from doublevit.cli import main
 from doublevit.data import DataConfig, load
-from doublevit.data.geometry import Geometry, to_square
 from doublevit.errors import UserError
+from doublevit.geometry import Geometry, to_square
 from doublevit.jobs.onnx.config import OnnxConfig
 from doublevit.jobs.onnx.export import export_onnx
 from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, checksum_entry, open_file
@@ -26,7 +26,6 @@ from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.predictor import OnnxPredictor
 from doublevit.jobs.onnx.verify import Parity, verify
-from doublevit.models import image_input
 from doublevit.models.config import _SMALL_PIT
 from doublevit.models.image_input import ImageInput, Layout
 from doublevit.models.preprocess import Resize
@@ -51,7 +50,7 @@ GEOMETRIES = {
 
 
 def input_of(geometry: Geometry, image_size: int, layout: Layout = "nchw") -> ImageInput:
-    return ImageInput(image_input.Geometry(**msgspec.structs.asdict(geometry), image_size=image_size), layout)
+    return ImageInput(geometry, image_size, layout)
 
 
 def by_pillow(image: np.ndarray, geometry: Geometry, image_size: int) -> torch.Tensor:

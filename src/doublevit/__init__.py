@@ -9,7 +9,7 @@ Nothing is imported before it is used: `import doublevit` needs neither torch no
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from doublevit.version import __version__
 
 if TYPE_CHECKING:
     from doublevit.api.evaluation import Evaluation, evaluate

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from doublevit import __version__
 from doublevit.cli.data import data
 from doublevit.cli.export import export
 from doublevit.cli.inspect import errors, show
@@ -21,6 +20,7 @@ from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, fail_if_lost, say
 from doublevit.errors import UserError, unknown
 from doublevit.processes import launch
+from doublevit.version import __version__
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,

@@ -22,7 +22,7 @@ NAMED = 3  # groups of files that the terminal names of a finding
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
+class CheckOptions:
     """Look at every image before an evening is spent on training: print what is wrong, and write a page with pictures.
 
     Files that cannot be read, the same or nearly the same image twice (in train and val, under two classes), classes
@@ -43,7 +43,7 @@ class Check:
 
 def check(arguments: Sequence[str]) -> None:
     """Print findings, write the page, and end with `FOUND` if there is an error among them."""
-    options = parse(Check, "doublevit data check", arguments)
+    options = parse(CheckOptions, "doublevit data check", arguments)
     config = with_source(_config(options), arguments)
     from doublevit.jobs.check import check as look
     from doublevit.jobs.check import write_check
@@ -65,7 +65,7 @@ def check(arguments: Sequence[str]) -> None:
         raise SystemExit(FOUND)
 
 
-def _config(options: Check) -> DataConfig:
+def _config(options: CheckOptions) -> DataConfig:
     if options.path is not None and options.data.path is not None:
         raise UserError(f"{options.path} and --data {options.data.path}: expected one of them")
     path = options.path or options.data.path

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from doublevit.data.dataset import Dataset
 from doublevit.data.decode import DECODING, Decoding
-from doublevit.data.geometry import Geometry
 from doublevit.data.listing import Listing
 from doublevit.data.parts import Part, Parts, require_images
 from doublevit.data.squares import squares
 from doublevit.data.stores import load_stored
+from doublevit.geometry import Geometry
 
 SPLIT = "all"
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from doublevit import progress
 from doublevit.data.decode import BadImage, decode_upright
-from doublevit.data.geometry import Window
 from doublevit.data.names import printable
 from doublevit.errors import UserError
 from doublevit.files import reserve
+from doublevit.geometry import Window
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
 FLAT = 17  # levels of 256: 12-bit data in 16 bits have 16

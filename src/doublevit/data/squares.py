@@ -7,10 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from doublevit.data.config import DataConfig
 from doublevit.data.decode import Decoding, decode_upright
-from doublevit.data.geometry import Geometry, to_square, window_of
+from doublevit.geometry import SIDE, Geometry, to_square, window_of
 
 DECODING_VERSION = 2  # of what files are decoded to; raising it makes new stores
+
+
+def geometry_of(config: DataConfig) -> Geometry:
+    """Return the geometry that a data set's options ask for; those not given are a plain center crop's."""
+    return Geometry(
+        side=config.size or SIDE,
+        fit=config.fit or "crop",
+        crop=config.crop or 1.0,
+        interpolation=config.interpolation or "bicubic",
+        fill=config.fill or (0, 0, 0),
+    )
 
 
 def squares(files: str, geometry: Geometry, options: Decoding) -> dict[str, Any]:

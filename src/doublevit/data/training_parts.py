@@ -6,12 +6,11 @@ import numpy as np
 
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import Decoding
-from doublevit.data.geometry import geometry_of
 from doublevit.data.listing import Listing
 from doublevit.data.names import listed, same_name
 from doublevit.data.parts import WHOLE, Part, Parts, require_images
 from doublevit.data.split import draw_val
-from doublevit.data.squares import squares
+from doublevit.data.squares import geometry_of, squares
 from doublevit.data.summary import summary
 from doublevit.errors import UserError
 

@@ -10,9 +10,9 @@ from doublevit.data.check.scan import scan
 from doublevit.data.check.source import open_source
 from doublevit.data.config import DataConfig
 from doublevit.data.decode import Decoding
-from doublevit.data.geometry import SIDE
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
+from doublevit.geometry import SIDE
 from doublevit.report.data_check.files import write_findings
 from doublevit.report.data_check.page import check_page
 from doublevit.runs.model_info import FILE, read_info

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from doublevit.data.check.duplicates import Group
-from doublevit.data.check.findings import Finding
+from doublevit.data.check.findings import DataFinding
 from doublevit.data.check.scan import Scan
 from doublevit.data.check.source import Source
 from doublevit.data.decode import BadImage
@@ -40,7 +40,7 @@ class _Classes:
     id: DatasetId
 
 
-def contradicted_labels(scan: Scan, name: str | Path, weights: str, workers: int) -> Finding | None:
+def contradicted_labels(scan: Scan, name: str | Path, weights: str, workers: int) -> DataFinding | None:
     """Predict every image that can be read with the model `name`; None if it contradicts no label.
 
     Raises:
@@ -64,7 +64,7 @@ def contradicted_labels(scan: Scan, name: str | Path, weights: str, workers: int
         f"Look at them: the label has {LABEL_MOST:.0%} at most by {model.info.name}, another class {OTHER_LEAST:.0%} at"
         f" least.{remark}"
     )
-    return Finding("contradicted", "warning", "labels that the model surely contradicts", advice, tuple(groups))
+    return DataFinding("contradicted", "warning", "labels that the model surely contradicts", advice, tuple(groups))
 
 
 def contradictions(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

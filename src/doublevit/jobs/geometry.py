@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from doublevit.data import READERS
-from doublevit.data.geometry import SIDE, Geometry, geometry_of
+from doublevit.data.squares import geometry_of
+from doublevit.geometry import SIDE, Geometry
 from doublevit.models.config import ModelConfig
 from doublevit.recipes import Recipe
 from doublevit.recipes.recipe import with_changes

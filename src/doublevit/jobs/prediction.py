@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from doublevit.data.decode import Decoding, decode_upright
-from doublevit.data.geometry import to_square
+from doublevit.geometry import to_square
 from doublevit.runs.model_info import ModelInfo
 
 TOP = 5

@@ -8,11 +8,12 @@ import torch
 from doublevit import data
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
-from doublevit.data.geometry import Geometry, geometry_of
+from doublevit.data.squares import geometry_of
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
+from doublevit.geometry import Geometry
 from doublevit.jobs.geometry import scaling_warning, with_geometry
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.jobs.shared import made_by_first

@@ -10,8 +10,8 @@ import timm.data
 import torch
 from torch import nn
 
-from doublevit.data.geometry import MAX_SIDE, Geometry
 from doublevit.errors import UserError
+from doublevit.geometry import MAX_SIDE, Geometry
 from doublevit.jobs.geometry import timm_geometry
 from doublevit.jobs.model import Model
 from doublevit.jobs.onnx.network import OnnxNetwork, open_foreign

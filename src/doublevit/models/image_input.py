@@ -1,32 +1,22 @@
 """What brings an image of any size to a network, as tensor operations: what Pillow does, inside an exported model."""
 
-import dataclasses
-import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from doublevit.geometry import Geometry
+
 CUBIC = -0.5  # Pillow's parameter of the bicubic kernel
 PILLOW_BITS = 22  # after the binary point, of Pillow's weights
 Layout = Literal["nchw", "nhwc"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """How an image is brought to a network: the fields of `data.geometry.Geometry`, and the side of its input."""
-
-    side: int
-    fit: str
-    crop: float
-    interpolation: str
-    fill: tuple[int, int, int]
-    image_size: int
-
-
 class ImageInput(nn.Module):
     """Images uint8 (N, 3, H, W), or (N, H, W, 3) with the layout "nhwc" -> float (N, 3, S, S) in [0, 1].
+
+    The geometry makes squares of its own side, which are then resized to S, `image_size`, if that is another.
 
     It does what `Model.prepare` does with Pillow and `models.preprocess.Resize` with torch, rounding included: levels
     differ by at most one, where a sum lies next to a half. H and W may be symbols of an export: the weights of both
@@ -36,12 +26,12 @@ class ImageInput(nn.Module):
     second: torch.Tensor | None
     fill: torch.Tensor
 
-    def __init__(self, geometry: Geometry, layout: Layout = "nchw") -> None:
+    def __init__(self, geometry: Geometry, image_size: int, layout: Layout = "nchw") -> None:
         super().__init__()
         self.geometry = geometry
         self.layout = layout
-        fixed = geometry.side != geometry.image_size
-        weights = byte_weights(geometry.side, geometry.image_size, geometry.interpolation) if fixed else None
+        resizes = geometry.side != image_size
+        weights = byte_weights(geometry.side, image_size, geometry.interpolation) if resizes else None
         self.register_buffer("second", weights, persistent=False)
         self.register_buffer("fill", torch.tensor(geometry.fill).float()[:, None, None], persistent=False)
 
@@ -79,12 +69,12 @@ def resize_weights(height: int, width: int, geometry: Geometry) -> tuple[torch.T
 
 
 def _resized(height: torch.Tensor, width: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return height and width of the whole image, resized, as data/geometry.py does.
+    """Return height and width of the whole image, resized, as doublevit.geometry does.
 
     Everything is float64, as Python's own numbers are, in the same order of operations.
     """
     side, one = (torch.scalar_tensor(value, dtype=torch.float64) for value in (geometry.side, 1))
-    target = torch.scalar_tensor(math.floor(geometry.side / geometry.crop), dtype=torch.float64)
+    target = torch.scalar_tensor(geometry.resized, dtype=torch.float64)
     if geometry.fit == "squash":
         return target, target
     if geometry.fit == "pad":

@@ -19,7 +19,7 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 MOST_DIGITS = 9  # of a number of processes
 
 
-class Group(Protocol):
+class ProcessGroup(Protocol):
     """The processes of a command, once they have joined."""
 
     def leave(self, failure: str = "") -> bool:
@@ -32,7 +32,7 @@ class Group(Protocol):
         """Return which process was lost and how, as soon as that is known; "" if none is after some `seconds`."""
 
 
-_joined: list[Group] = []
+_joined: list[ProcessGroup] = []
 
 
 def count() -> int:
@@ -86,13 +86,13 @@ def leave_word(line: str) -> None:
             Path(path).write_text(json.dumps({"message": {"message": line, "extraInfo": extra}}))
 
 
-def set_group(group: Group) -> None:
+def set_group(group: ProcessGroup) -> None:
     """Remember the group that this process has joined."""
     _joined[:] = [group]
 
 
 def leave(failure: str = "") -> bool:
-    """Leave the group, if this process has joined one; return whether everything is closed (see `Group.leave`)."""
+    """Leave the group, if this process has joined one; return whether all is closed (see `ProcessGroup.leave`)."""
     return _joined.pop().leave(failure) if _joined else True
 
 

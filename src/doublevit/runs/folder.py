@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from doublevit import __version__, strict_json
+from doublevit import strict_json
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.jsonl import append_lines, read_lines
 from doublevit.runs.conditions import Attack, Corruption, Transfer
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import ROW_VERSION, OtherVersion, Row, row_from
+from doublevit.version import __version__
 
 COMMANDS = "commands.jsonl"
 METADATA = "doublevit"  # the key of model.json's text in the metadata of a safetensors file

@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
-from doublevit import __version__, strict_json
-from doublevit.data.geometry import MAX_SIDE, Geometry
+from doublevit import strict_json
 from doublevit.errors import UserError
 from doublevit.files import write_text
+from doublevit.geometry import MAX_SIDE, Geometry
 from doublevit.models.config import ModelConfig
 from doublevit.runs.conditions import Record
 from doublevit.runs.folder import METADATA
+from doublevit.version import __version__
 
 FILE = "model.json"
 VERSION = 2

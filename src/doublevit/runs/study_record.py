@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 
-from doublevit import __version__, strict_json
+from doublevit import strict_json
 from doublevit.errors import UserError
 from doublevit.files import write_text
 from doublevit.runs.conditions import Record
+from doublevit.version import __version__
 
 FILE = "study.json"
 VERSION = 2

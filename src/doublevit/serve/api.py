@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from doublevit import __version__
 from doublevit.serve import schema
 from doublevit.serve.limits import Refused, decode_base64, decode_upload
 from doublevit.serve.metrics import CONTENT_TYPE, Metrics
 from doublevit.serve.options import Limits
 from doublevit.serve.predictor import Answer, Predictor
+from doublevit.version import __version__
 
 Read = Callable[[], bytes]
 """Reads the bytes of one image of a request; called in a thread."""

@@ -193,7 +193,7 @@ def _batches_at_once(training: Training) -> int:
     return max(1, PIXELS_AT_ONCE // (pixels * training.config.batch_size // training.accelerator.num_processes))
 
 
-class Samples(NamedTuple):
+class RawSamples(NamedTuple):
     """Samples as they are stored, and the draws of each, float32 (B, columns)."""
 
     batch: Batch
@@ -202,17 +202,17 @@ class Samples(NamedTuple):
 
 def _gather(
     training: Training, chosen: np.ndarray, draws: Draws, images_of: np.ndarray
-) -> tuple[Samples, Samples | None]:
+) -> tuple[RawSamples, RawSamples | None]:
     """Gather samples, each the image that `images_of` (N,) has for it, and, if images are mixed, their partners."""
     dataset, mixing = training.splits["train"], training.mixing
-    samples = Samples(gather(dataset, images_of[chosen]), draws.rows(chosen))
+    samples = RawSamples(gather(dataset, images_of[chosen]), draws.rows(chosen))
     if mixing is None:
         return samples, None
     partners = mixing.partners(samples.draws[:, -mixing.columns :], len(images_of))
-    return samples, Samples(gather(dataset, images_of[partners]), draws.rows(partners))
+    return samples, RawSamples(gather(dataset, images_of[partners]), draws.rows(partners))
 
 
-def _augmented(training: Training, samples: Samples, partners: Samples | None) -> TrainingBatch:
+def _augmented(training: Training, samples: RawSamples, partners: RawSamples | None) -> TrainingBatch:
     """Return samples, each augmented by its draws, and mixed with its partner if there are any."""
     labels, images = _views(training, samples)
     positions = samples.batch.indices
@@ -224,7 +224,7 @@ def _augmented(training: Training, samples: Samples, partners: Samples | None) -
     return TrainingBatch(mixed[:, None], targets.argmax(dim=1), targets, positions)
 
 
-def _views(training: Training, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+def _views(training: Training, samples: RawSamples) -> tuple[torch.Tensor, torch.Tensor]:
     """Return labels (n,) and augmented views uint8 (n, views, 3, H, W), on the device of the training."""
     batch = samples.batch.to(training.accelerator.device)
     images = batch.images

@@ -17,7 +17,6 @@ import numpy as np
 
 from doublevit import progress, strict_json
 from doublevit.data.dataset import Dataset, Splits
-from doublevit.data.geometry import Window
 from doublevit.data.identity import DatasetId
 from doublevit.data.listing import Listing, report_flat, require_all_classes
 from doublevit.data.names import printable
@@ -28,6 +27,7 @@ from doublevit.data.stores.packed import PackedFiles, Packer, Shard
 from doublevit.data.stores.reading import read_files
 from doublevit.errors import UserError
 from doublevit.files import crc32, write_text
+from doublevit.geometry import Window
 
 VERSION = 1
 PLACES = {"encoded": "offsets", "none": "rows"}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from doublevit.data.decode import JPEG_START, SAME_AS_PILLOW, TURNING_MARKS
-from doublevit.data.geometry import Window
+from doublevit.geometry import Window
 
 SPARE = 2.0  # an image is decoded no smaller than this many times what it is resized to
 FACTORS = (8, 4, 2)

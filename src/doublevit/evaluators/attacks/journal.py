@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from doublevit import __version__, strict_json
+from doublevit import strict_json
 from doublevit.attacks.config import AttackConfig
 from doublevit.data.dataset import Dataset
 from doublevit.device import this_process
@@ -21,6 +21,7 @@ from doublevit.jsonl import append_lines, read_lines
 from doublevit.progress import console
 from doublevit.runs.conditions import Record
 from doublevit.runs.predictions import Predictions
+from doublevit.version import __version__
 
 BatchKey = tuple[int, int, int]
 """Indices of chain, stage and repetition; in a transfer, of source model and attack, epsilon, and target model."""

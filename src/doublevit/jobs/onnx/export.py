@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from torch import nn
 
-from doublevit import __version__, strict_json
+from doublevit import strict_json
 from doublevit.errors import UserError, first_line
 from doublevit.files import require_space, whole_file
 from doublevit.jobs.model import Model
@@ -31,11 +30,11 @@ from doublevit.jobs.onnx.file import (
     package,
 )
 from doublevit.jobs.onnx.network import OnnxNetwork
-from doublevit.models.image_input import Geometry, ImageInput
+from doublevit.models.image_input import ImageInput
 from doublevit.models.preprocess import Normalize
 from doublevit.progress import console
 from doublevit.runs.folder import METADATA
-from doublevit.runs.model_info import ModelInfo
+from doublevit.version import __version__
 
 TRACED = (2, 300, 260)  # images, height and width of the example; the graph takes any
 LARGEST = 2_000_000_000  # bytes of one file of protocol buffers
@@ -46,7 +45,7 @@ class ExportedModel(nn.Module):
 
     def __init__(self, model: Model, config: OnnxConfig) -> None:
         super().__init__()
-        self.input = ImageInput(geometry_of(model.info), config.layout)
+        self.input = ImageInput(model.info.geometry, model.info.image_size, config.layout)
         self.network = copy.deepcopy(model.network).cpu().requires_grad_(False)
         if config.precision == "float16":
             _halve(self.network)
@@ -56,11 +55,6 @@ class ExportedModel(nn.Module):
         pixels = self.input(images)
         logits = self.network(pixels).float()
         return logits.softmax(dim=1), logits, pixels
-
-
-def geometry_of(info: ModelInfo) -> Geometry:
-    """Return how a model's images are brought to it, as tensor operations want it."""
-    return Geometry(**msgspec.structs.asdict(info.geometry), image_size=info.image_size)
 
 
 def _halve(network: nn.Module) -> None:

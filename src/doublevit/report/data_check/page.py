@@ -3,13 +3,13 @@
 import datetime
 from collections.abc import Callable
 
-from doublevit import __version__
-from doublevit.data.check.findings import Finding, Findings
+from doublevit.data.check.findings import DataFinding, Findings
 from doublevit.data.decode import Decoding
 from doublevit.data.names import printable
 from doublevit.report.data_check.pictures import galleries
 from doublevit.report.page.content import Page, Section, TileGroup, render
 from doublevit.report.tables.data_check import class_table, finding_table, kind_table, size_table
+from doublevit.version import __version__
 
 SHOWN = 24
 """Groups of images that a gallery shows of a finding."""
@@ -50,7 +50,7 @@ def result_sentence(findings: Findings) -> str:
     return f"{len(scan.source):,} files ({splits}) of {len(scan.source.class_ids):,} classes: {told}."
 
 
-def _section(finding: Finding, groups: tuple[TileGroup, ...], words: Callable[[str], str]) -> Section:
+def _section(finding: DataFinding, groups: tuple[TileGroup, ...], words: Callable[[str], str]) -> Section:
     number = f" ({finding.images:,})" if finding.groups else ""
     more = len(finding.groups) - len(groups)
     paragraphs = [words(finding.advice)]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from doublevit import __version__
 from doublevit.analysis.comparison import MAX_DETAILED_RUNS, Comparison
 from doublevit.analysis.evaluated import EvaluatedModel
 from doublevit.jsonl import read_lines
@@ -19,6 +18,7 @@ from doublevit.report.plots.style import Plot
 from doublevit.report.table import Table, text_cell, text_column
 from doublevit.runs.conditions import Clean
 from doublevit.runs.folder import COMMANDS, RunFolder
+from doublevit.version import __version__
 
 TITLES = {
     "accuracy": "Clean accuracy",

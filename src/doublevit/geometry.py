@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from doublevit.data.config import DataConfig
 from doublevit.image_files import BadImage
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -64,17 +63,6 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def resized(self) -> int:
         """What the side that `fit` names becomes before the center is cut, in pixels."""
         return math.floor(self.side / self.crop)
-
-
-def geometry_of(config: DataConfig) -> Geometry:
-    """Return the geometry that a data set's options ask for; those not given are a plain center crop's."""
-    return Geometry(
-        side=config.size or SIDE,
-        fit=config.fit or "crop",
-        crop=config.crop or 1.0,
-        interpolation=config.interpolation or "bicubic",
-        fill=config.fill or (0, 0, 0),
-    )
 
 
 def to_square(image: np.ndarray, geometry: Geometry, margin: int = 0) -> np.ndarray:
