@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from doublevit.jobs.onnx.predictor import OnnxPredictor
+from doublevit.jobs.onnx.file import OnnxPredictor
 from doublevit.jobs.open_model import open_model
 from doublevit.jobs.predict import predict_files
 from doublevit.jobs.read import files_in

@@ -18,7 +18,7 @@ from doublevit.cli import main
 from doublevit.data import DataConfig, source_at
 from doublevit.data.check.findings import DataFinding, Findings, class_counts
 from doublevit.data.check.hashes import DISTANCE, correlation, near_pairs, perceptual_hashes
-from doublevit.data.check.look import look_at
+from doublevit.data.check.scan import look_at
 from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
 from doublevit.jobs import contradictions

@@ -69,7 +69,7 @@ def test_names_and_options_need_no_torch():
     import subprocess
     import sys
 
-    modules = ("cli", "recipes", "runs.predictions", "jobs.predict", "jobs.onnx.predictor")  # predict on an .onnx
+    modules = ("cli", "recipes", "runs.predictions", "jobs.predict", "jobs.onnx.file")  # predict on an .onnx
     names = ", ".join(f"doublevit.{name}" for name in modules)
     code = f"import {names}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,10 +15,10 @@ from timm.data import create_transform, resolve_data_config
 
 import doublevit
 from conftest import random_image
-from doublevit import data
+from doublevit import data, geometry
 from doublevit.augment import AugmentConfig
 from doublevit.cli import main
-from doublevit.data import DataConfig, geometry
+from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.geometry import Geometry, to_square
 from doublevit.images import WithoutMargin, checksums

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from doublevit.analysis import imagenet_c
+from doublevit.analysis import corrupted
 from doublevit.analysis.compare import compare_runs
 from doublevit.corruptions import COMMON
 from doublevit.report.tables.robustness import robustness_table
@@ -59,13 +59,13 @@ def test_the_estimate_is_the_formula_and_its_interval_that_of_a_mean():
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     """A function that makes a run with all cells, and returns the columns of its table and its caption."""
-    imagenet_c._is_imagenet.cache_clear()
+    corrupted._is_imagenet.cache_clear()
 
     def make(
         classes: int = 1000, side: int = 224, constants: str | None = "imagenet", kind: str = "home-made", **of: str
     ):
         info = SimpleNamespace(side=side, class_ids=tuple(f"n{number:08}" for number in range(classes)))
-        monkeypatch.setattr(imagenet_c, "read_info", lambda path: info)
+        monkeypatch.setattr(corrupted, "read_info", lambda path: info)
         run = make_run(tmp_path, f"run-{classes}-{side}-{constants}-{kind}-{len(of)}")
         (run.path / "model.json").write_text("{}")
         source = CorruptionSource(kind=kind, constants=constants, seed=0, version=1)

@@ -21,10 +21,9 @@ from doublevit.errors import UserError
 from doublevit.geometry import Geometry, to_square
 from doublevit.jobs.onnx.config import OnnxConfig
 from doublevit.jobs.onnx.export import export_onnx
-from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, checksum_entry, open_file
+from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, OnnxPredictor, checksum_entry, open_file
 from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
-from doublevit.jobs.onnx.predictor import OnnxPredictor
 from doublevit.jobs.onnx.verify import Parity, verify
 from doublevit.models.config import _SMALL_PIT
 from doublevit.models.image_input import ImageInput, Layout

@@ -12,12 +12,17 @@ from doublevit.analysis.attacked import (
     measured_attacks,
     transfer_matrices,
 )
-from doublevit.analysis.corrupted import CorruptedScores, CorruptionGroup, corrupted_scores, measured_groups
+from doublevit.analysis.corrupted import (
+    CorruptedScores,
+    CorruptionGroup,
+    alexnet_score,
+    corrupted_scores,
+    measured_groups,
+)
 from doublevit.analysis.costs import Costs, costs
 from doublevit.analysis.descriptions import images_key
 from doublevit.analysis.differences import Difference, Differences, compare_clean, differences, negated
 from doublevit.analysis.evaluated import EvaluatedModel, Method
-from doublevit.analysis.imagenet_c import alexnet_score
 from doublevit.analysis.scores import Score, ScoreColumn, choose_comparable, row_score, same_seeds, shared_options
 from doublevit.runs.conditions import Clean, CorruptionMean, Transfer
 from doublevit.runs.row import Row

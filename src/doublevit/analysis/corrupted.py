@@ -1,7 +1,9 @@
 """Accuracy of models on groups of corruptions."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,10 +18,16 @@ from doublevit.analysis.descriptions import (
 from doublevit.analysis.evaluated import EvaluatedModel, Method
 from doublevit.analysis.scores import Options, Score, row_score, shared_options
 from doublevit.corrupted_sets.config import GROUPS
+from doublevit.corruptions import SEVERITIES
+from doublevit.corruptions.config import IMAGENET
+from doublevit.data.imagenet_sets import CLASSES, WNID
 from doublevit.runs.conditions import Clean, Corruption, CorruptionSource
+from doublevit.runs.model_info import AMONG, FILE, read_info
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate, mean_accuracy, relative_change
+from doublevit.statistics.imagenet_c import ALEXNET_ERRORS, alexnet_relative_error
 
+ALEXNET_SIDE = 224  # pixels of the images that AlexNet was measured on
 TITLES = {
     "paper": "the paper's five corruptions",
     "common": "the fifteen common corruptions",
@@ -216,3 +224,31 @@ def _clean_row(model: EvaluatedModel, cell: Row) -> Row | None:
     if is_published(cell):
         return max(rows, key=lambda row: row.count, default=None)
     return next((row for row in reversed(rows) if images_key(row) == images_key(cell)), None)
+
+
+def alexnet_score(scores: CorruptedScores) -> Score | None:
+    """Return the mCE relative to AlexNet; None where AlexNet was measured on something else, or predictions miss.
+
+    It was measured on the fifteen common corruptions at five severities, on images of 224 pixels of ImageNet's thousand
+    classes, all of which it was asked for. Images that were corrupted here, by the same constants, are close to
+    ImageNet-C's but not the same.
+    """
+    if {name for name, _ in scores.cells} != {*ALEXNET_ERRORS} or scores.severities != SEVERITIES:
+        return None
+    if scores.source.constants != IMAGENET.name or not _is_imagenet(scores.model.run.path):
+        return None
+    if AMONG in scores.first.model:
+        return None
+    correct = scores.correct()
+    if correct is None:
+        return None
+    return scores.score(alexnet_relative_error(correct, [name for name, _ in scores.cells]))
+
+
+@functools.cache
+def _is_imagenet(run: Path) -> bool:
+    """Return whether a run's model tells ImageNet's thousand classes apart, on images of 224 pixels."""
+    if not (run / FILE).is_file():
+        return False
+    info = read_info(run)
+    return info.side == ALEXNET_SIDE and len(info.class_ids) == CLASSES and all(map(WNID.fullmatch, info.class_ids))

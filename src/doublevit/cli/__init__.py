@@ -11,11 +11,9 @@ from doublevit.cli.export import export
 from doublevit.cli.inspect import errors, show
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.parse import asks_help
-from doublevit.cli.predict import predict, upgrade
-from doublevit.cli.report import report, tables
+from doublevit.cli.predict import predict, serve, upgrade
+from doublevit.cli.report import report, status, tables
 from doublevit.cli.runs import evaluate, run, speed, train, transfer
-from doublevit.cli.serve import serve
-from doublevit.cli.status import status
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, fail_if_lost, say
 from doublevit.errors import UserError, unknown

@@ -47,7 +47,7 @@ def check(arguments: Sequence[str]) -> None:
     config = with_source(_config(options), arguments)
     from doublevit.jobs.check import check as look
     from doublevit.jobs.check import write_check
-    from doublevit.report.data_check.page import result_sentence
+    from doublevit.report.data_check import result_sentence
     from doublevit.report.formats import print_tables
     from doublevit.report.tables.data_check import MOST_CLASSES, class_table, finding_table, kind_table, size_table
 

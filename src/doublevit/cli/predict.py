@@ -1,4 +1,4 @@
-"""`doublevit predict` and `doublevit upgrade`: using a trained model."""
+"""`doublevit predict`, `doublevit serve` and `doublevit upgrade`: using a trained model."""
 
 import csv
 import dataclasses
@@ -19,6 +19,7 @@ from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
 from doublevit.jobs.onnx.config import is_onnx
 from doublevit.jobs.options import DeviceOptions
+from doublevit.serve.options import ServeOptions, is_loopback
 
 if TYPE_CHECKING:
     from doublevit.jobs.prediction import Prediction, Predicts
@@ -90,7 +91,7 @@ def predict(arguments: Sequence[str]) -> None:
 def _open(options: Predict) -> "Predicts":
     """Open the model; an ONNX file needs onnxruntime, and no torch."""
     if is_onnx(options.source):
-        from doublevit.jobs.onnx.predictor import OnnxPredictor
+        from doublevit.jobs.onnx.file import OnnxPredictor
 
         if options.device not in ("auto", "cpu"):
             raise UserError(f"`device` {options.device}: ONNX files are computed on the cpu here")
@@ -168,3 +169,13 @@ def _json(predictions: "Sequence[Prediction]") -> str:
         for each in predictions
     ]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """A model, or two, as a page in the browser and an API on this machine: `serve MODEL [MODEL] [--port 7860]`."""
+    options = parse(ServeOptions, "doublevit serve", arguments)
+    from doublevit.serve.server import serve as run
+
+    if not is_loopback(options.host):
+        warn(f"everyone who reaches {options.host} can use this server, and it asks for no password")
+    run(options, lambda address: say(f"serving {' and '.join(options.models)} at {address} (Ctrl-C ends it)"))

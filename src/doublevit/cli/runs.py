@@ -1,19 +1,21 @@
 """`doublevit run`, `train`, `evaluate`, `transfer` and `speed`. What is slow to import is imported after parsing."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
+from doublevit.attacks.config import AttackConfig
+from doublevit.attacks.hyperparameters import Hyperparameters
 from doublevit.augment import describe
-from doublevit.cli.attack_help import parse_evaluation
 from doublevit.cli.names import print_recipes
 from doublevit.cli.parse import RENAMED, asks_help, parse, value_of, with_source
 from doublevit.cli.terminal import INTERRUPTED, STOPPED, fail, out, say
 from doublevit.errors import UserError
-from doublevit.jobs.options import DeviceOptions, EvaluateModel, SpeedOptions, TransferOptions
+from doublevit.jobs.options import DeviceOptions, EvalOptions, EvaluateModel, SpeedOptions, TransferOptions
 from doublevit.models.config import ELSEWHERE
 from doublevit.progress import is_main_process
 from doublevit.recipes import Recipe, fine_tuning, from_dict, get_recipe
@@ -45,6 +47,8 @@ All options: {prog} RECIPE --help
 """
 RESULTS = ("accuracy", "robustness", "cells", "means", "attacks", "parts")
 """The tables of rows that were just measured, in the order in which they are printed."""
+Options = TypeVar("Options", bound=EvalOptions)
+HINT = "The hyperparameters of each attack, such as --attack.pgd.steps: {prog} --help-attacks."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,3 +221,30 @@ def _show_transfer(rows: "Sequence[Row]") -> None:
     from doublevit.report.tables.attacks import transfer_tables
 
     print_tables(transfer_tables(transfer_matrices(((row.model, row) for row in rows), {})), out)
+
+
+def parse_evaluation(kind: type[Options], prog: str, arguments: Sequence[str]) -> Options:
+    """Fill an instance of `kind` from `arguments`, as `parse` does, with a shorter `--help`."""
+    if "--help-attacks" in arguments:
+        return parse(kind, prog, ["--help"])
+    if {"--help", "-h"} & {*arguments}:
+        return parse(
+            _without_hyperparameters(kind),
+            prog,
+            ["--help"],
+            description=f"{inspect.cleandoc(kind.__doc__ or '')}\n\n{HINT.format(prog=prog)}",
+        )
+    return parse(kind, prog, arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class _AttackConfig(AttackConfig):
+    parameters: tyro.conf.Suppress[Hyperparameters] = Hyperparameters()
+
+
+_AttackConfig.__doc__ = AttackConfig.__doc__
+
+
+def _without_hyperparameters(kind: type[Options]) -> type[Options]:
+    attack = ("attack", _AttackConfig, dataclasses.field(default=_AttackConfig()))
+    return dataclasses.make_dataclass(kind.__name__, [attack], bases=(kind,), frozen=True, kw_only=True)

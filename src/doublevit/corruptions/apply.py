@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from doublevit.corruptions import blur, digital, elastic, noise, spatter, weather
+from doublevit.corruptions import blur, digital, noise, weather
 from doublevit.corruptions.config import require_known, table_for
 from doublevit.corruptions.draws import CorruptionDraws
 from doublevit.corruptions.textures import Textures, generated
@@ -47,12 +47,12 @@ CORRUPTIONS: dict[str, CorruptionFunctions] = {
     "fog": CorruptionFunctions(weather.fog, weather.draw_plasma),
     "brightness": CorruptionFunctions(digital.brightness),
     "contrast": CorruptionFunctions(digital.contrast),
-    "elastic_transform": CorruptionFunctions(elastic.elastic_transform, elastic.draw_displacements),
+    "elastic_transform": CorruptionFunctions(digital.elastic_transform, digital.draw_displacements),
     "pixelate": CorruptionFunctions(digital.pixelate),
     "jpeg_compression": CorruptionFunctions(digital.jpeg_compression),
     "speckle_noise": CorruptionFunctions(noise.speckle_noise, noise.draw_normal),
     "gaussian_blur": CorruptionFunctions(blur.gaussian_blur),
-    "spatter": CorruptionFunctions(spatter.spatter, spatter.draw_liquid),
+    "spatter": CorruptionFunctions(weather.spatter, weather.draw_liquid),
     "saturate": CorruptionFunctions(digital.saturate),
 }
 

@@ -13,8 +13,7 @@ from doublevit.data.decode import Decoding
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.geometry import SIDE
-from doublevit.report.data_check.files import write_findings
-from doublevit.report.data_check.page import check_page
+from doublevit.report.data_check import check_page, write_findings
 from doublevit.runs.model_info import FILE, read_info
 
 PAGE, FILES = "index.html", "findings.csv"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import timm
 import torch
 from torch import nn
@@ -12,12 +13,14 @@ from doublevit.errors import UserError, first_line
 from doublevit.jobs.load import load_weights
 from doublevit.jobs.model import Model
 from doublevit.jobs.onnx.config import is_onnx
-from doublevit.jobs.onnx.model import open_onnx
+from doublevit.jobs.onnx.file import open_file
+from doublevit.jobs.onnx.network import OnnxClassifier
 from doublevit.jobs.wrap import wrap
 from doublevit.models.backbones import create, resolve
 from doublevit.models.classifier import Classifier, build
 from doublevit.models.weights import fit_state, read_state
 from doublevit.runs import checkpoint
+from doublevit.runs.conditions import CheckpointId
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.model_info import FILE as INFO
 from doublevit.runs.model_info import ModelInfo, read_info, require_same_info
@@ -183,3 +186,16 @@ def from_file(path: Path, name: str | None) -> Model:
     network: nn.Module = timm.create_model(backbone.timm_name, pretrained=False, **backbone.options, **options)
     fit_state(network, state, path)
     return wrap(network, name=path.name.partition(".")[0])
+
+
+def open_onnx(path: Path) -> Model:
+    """Open a file that `doublevit export --format onnx` wrote; rows name it as ONNX, by its own checksum.
+
+    Raises:
+        UserError: see `open_file`.
+    """
+    file = open_file(path)
+    kind = "ONNX" if file.record.precision == "float32" else f"ONNX, {file.record.precision}"
+    info = msgspec.structs.replace(file.info, name=f"{file.info.name} ({kind})")
+    checkpoint = CheckpointId(which=file.record.checkpoint.which, name=path.name, digest=file.digest)
+    return Model(OnnxClassifier(file), info, checkpoint)

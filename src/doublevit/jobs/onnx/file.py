@@ -9,13 +9,16 @@ import hashlib
 import importlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import numpy as np
 
 from doublevit import strict_json
 from doublevit.errors import UserError, first_line
+from doublevit.jobs.prediction import TOP, Prediction, decoded
 from doublevit.runs.conditions import CheckpointId, Record
 from doublevit.runs.folder import METADATA
 from doublevit.runs.model_info import ModelInfo, parse_info
@@ -209,3 +212,44 @@ def _threads() -> int:
 def _reason(error: Exception) -> str:
     """Return the first line of what onnxruntime raised, without its codes."""
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", first_line(error))
+
+
+class OnnxPredictor:
+    """An exported model as `doublevit.jobs.predict` uses it; its own graph resizes and normalizes."""
+
+    def __init__(self, file: OnnxFile) -> None:
+        self.file = file
+
+    @classmethod
+    def open(cls, path: Path) -> "OnnxPredictor":
+        """Open a file that `doublevit export --format onnx` wrote.
+
+        Raises:
+            UserError: see `open_file`.
+        """
+        return cls(open_file(path))
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's description."""
+        return self.file.info
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the bytes of an image file to uint8 (H, W, 3), or raise `BadImage`."""
+        return decoded(self.info, data)
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Return an image as it is."""
+        return image
+
+    def predict_arrays(self, images: np.ndarray, paths: Sequence[Path | None], top: int = TOP) -> list[Prediction]:
+        """Predict for images of one size, uint8 (B, H, W, 3), as many at a time as memory allows."""
+        step = max(1, MAX_PIXELS // (images.shape[1] * images.shape[2]))
+        parts = [self.file.run(images[start : start + step])[1] for start in range(0, len(images), step)]
+        rows = zip(np.concatenate(parts), paths, strict=True)
+        return [self._prediction(probabilities, path, top) for probabilities, path in rows]
+
+    def _prediction(self, probabilities: np.ndarray, path: Path | None, top: int) -> Prediction:
+        best = np.argsort(-probabilities, kind="stable")[:top].tolist()
+        pairs = tuple((self.info.class_names[index], float(probabilities[index])) for index in best)
+        return Prediction(*pairs[0], pairs, path)
