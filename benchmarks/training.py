@@ -30,7 +30,7 @@ from doublevit.models.weights import read_state
 from doublevit.recipes import get_recipe
 from doublevit.runs.folder import RunFolder
 from doublevit.training.step import Meter, train_step
-from doublevit.training.training import Training, epoch_batches, prepare
+from doublevit.training.training import Training, epoch_batches, prepare, require_trainable
 
 BATCH, EVALUATION_BATCH = 32, 100
 
@@ -94,7 +94,8 @@ def make_ours(options: Options) -> Training:
         model=dataclasses.replace(recipe.model, weights=str(options.weights)),
     )
     splits, model = load_data_and_model(recipe)
-    return prepare(model, splits, recipe.train, recipe.augment, RunFolder(Path()), recipe.seed)
+    trainable = require_trainable(model, splits["train"], recipe.train)
+    return prepare(trainable, splits, recipe.train, recipe.augment, RunFolder(Path()), recipe.seed)
 
 
 def timed(work: Callable[[], object]) -> float:

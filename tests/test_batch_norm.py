@@ -13,7 +13,8 @@ from doublevit.jobs import train as jobs
 from doublevit.models import ModelConfig
 from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import Recipe, get_recipe
-from doublevit.training import TrainConfig
+from doublevit.recipes.recipe import with_changes
+from doublevit.training import TrainConfig, training
 from doublevit.training.batch_norm import fewest_images, part_sizes, require_enough
 from doublevit.training.step import Meter, train_step
 from doublevit.training.training import epoch_batches
@@ -95,7 +96,14 @@ def test_one_image_left_over_is_trained_with_the_batch_before_and_a_stopped_run_
 def test_accumulation_has_no_part_of_one_image(one_image_left):
     splits, model = jobs.load_data_and_model(pooled())
     config = dataclasses.replace(pooled().train, accumulate=16)
-    training = jobs.prepare(model, splits, config, AugmentConfig("none"), jobs.RunFolder("."), seed=0)
+    training = jobs.prepare(
+        jobs.require_trainable(model, splits["train"], config),
+        splits,
+        config,
+        AugmentConfig("none"),
+        jobs.RunFolder("."),
+        seed=0,
+    )
     (batch,) = epoch_batches(training, 0, 0)
     train_step(training, batch, 0, Meter(torch.device("cpu")))
     assert len(batch) == 33
@@ -126,3 +134,10 @@ def test_single_images_are_refused_at_once(options, processes, count, complaint)
         require_enough(config, 2, processes, count)
     require_enough(config, 1, processes, count)
     require_enough(dataclasses.replace(config, epochs=0), 2, processes, count)
+
+
+def test_the_trial_of_one_image_is_made_once(tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(training, "fewest_images", lambda model: tried.append(model) or 1)
+    trained = jobs.start(with_changes(get_recipe("digits-vit"), {"train.epochs": 0}), tmp_path, "run")
+    assert tried == [trained.model]

@@ -11,7 +11,7 @@ from doublevit.corruptions import COMMON
 from doublevit.report.tables.robustness import robustness_table
 from doublevit.runs.conditions import CorruptionSource
 from doublevit.runs.model_info import AMONG
-from doublevit.statistics.imagenet_c import ALEXNET_ERRORS, alexnet_relative_error, corruption_errors
+from doublevit.statistics.robustness import ALEXNET_ERRORS, alexnet_relative_error, corruption_errors
 from made_runs import corruption, make_run, measure, right
 
 RESNET_50 = {

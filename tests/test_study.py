@@ -33,8 +33,7 @@ from doublevit.models.top_k import show
 from doublevit.recipes import Recipe, get_recipe, to_dict
 from doublevit.recipes.recipe import differences, with_absolute_paths, with_changes
 from doublevit.report.formats.terminal import fitted
-from doublevit.report.tables.accuracy import accuracy_table
-from doublevit.report.tables.differences import difference_table
+from doublevit.report.tables.accuracy import accuracy_table, difference_table
 from doublevit.runs.conditions import Clean
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.predictions import Predictions

@@ -24,10 +24,9 @@ from doublevit.jobs.report import write_report
 from doublevit.report.formats import FORMATS, fitted, terminal
 from doublevit.report.page.sentence import result_sentence
 from doublevit.report.table import Cell, Column, Table, letter
-from doublevit.report.tables.accuracy import accuracy_table
+from doublevit.report.tables.accuracy import accuracy_table, difference_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables
 from doublevit.report.tables.cells import score_cells
-from doublevit.report.tables.differences import difference_table
 from doublevit.report.tables.every import every_table, result_tables
 from doublevit.report.tables.robustness import robustness_table, severity_table
 from doublevit.report.tables.runs import speed_table

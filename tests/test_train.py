@@ -33,7 +33,7 @@ from doublevit.training import TrainConfig
 from doublevit.training.interrupt import Stopped
 from doublevit.training.optimizer import make_optimizer, rate_factor
 from doublevit.training.step import _loss
-from doublevit.training.training import Training, TrainingBatch, epoch_batches, prepare
+from doublevit.training.training import Training, TrainingBatch, epoch_batches, prepare, require_trainable
 from moments import after_step, at_batch, at_file, ctrl_c
 
 
@@ -284,7 +284,8 @@ def training_of(config: AugmentConfig, **train: object) -> Training:
     """On six digits a class."""
     splits, model = load_data_and_model(recipe())
     options = dataclasses.replace(recipe().train, **train)
-    return prepare(model, splits, options, config, RunFolder(Path()), seed=3)
+    trainable = require_trainable(model, splits["train"], options)
+    return prepare(trainable, splits, options, config, RunFolder(Path()), seed=3)
 
 
 def batches(config: AugmentConfig, epoch: int = 0, first: int = 0, batch_size: int = 16) -> list[TrainingBatch]:
@@ -373,7 +374,8 @@ def test_at_the_networks_input_size_images_are_resized_first():
     train = load_data_and_model(recipe())[0]["train"]
     model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
     config = AugmentConfig("augmix", place="input")
-    training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
+    trainable = require_trainable(model, train, recipe().train)
+    training = prepare(trainable, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
     made = in_order(list(epoch_batches(training, 0, 0)), "images")
     resized = model.resize(torch.from_numpy(train.images).permute(0, 3, 1, 2))
     augmentation = training.augmentation

@@ -25,7 +25,7 @@ from doublevit.runs.conditions import Clean, Corruption, CorruptionSource
 from doublevit.runs.model_info import AMONG, FILE, read_info
 from doublevit.runs.row import Row
 from doublevit.statistics import Estimate, mean_accuracy, relative_change
-from doublevit.statistics.imagenet_c import ALEXNET_ERRORS, alexnet_relative_error
+from doublevit.statistics.robustness import ALEXNET_ERRORS, alexnet_relative_error
 
 ALEXNET_SIDE = 224  # pixels of the images that AlexNet was measured on
 TITLES = {

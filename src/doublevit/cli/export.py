@@ -63,9 +63,13 @@ def export(arguments: Sequence[str]) -> None:
     if options.format == "onnx":
         _export_onnx(options)
         return
-    from doublevit.jobs.export import export_run
+    from doublevit.jobs.export import export as export_folder
+    from doublevit.jobs.export import rows_of
+    from doublevit.jobs.open_model import load
+    from doublevit.runs.folder import RunFolder
 
-    export_run(Path(options.run), options.output or Path(), options.format, options.checkpoint)
+    model, run = load(options.run, options.checkpoint), RunFolder.open(Path(options.run))
+    export_folder(model, options.output or Path(), options.format, rows_of(model, run))
     say(f"written: {options.output}")
 
 

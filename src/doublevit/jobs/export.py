@@ -50,15 +50,11 @@ def export(model: Model, folder: Path, format: str, rows: list[Row] | None = Non
         write_text(part / "README.md", model_card(model, format, rows or []))
 
 
-def export_run(path: Path, folder: Path, format: str, which: str) -> None:  # noqa: A002  # the option
-    """Export the "last" or "best" weights of a run; see `export`."""
-    from doublevit.jobs.open_model import load
-
-    model, run = load(path, which), RunFolder.open(path)
+def rows_of(model: Model, run: RunFolder) -> list[Row]:
+    """Return what was measured in a run of the very weights of a model, as they were trained, for its card."""
     top_k = recorded(model.info.model.top_k) if model.info.model else None
     rows = [row for row in run.rows() if model.checkpoint.weights == row.checkpoint.weights]
-    rows = [row for row in rows if row.top_k == top_k and not row.adapted and not isinstance(row.condition, Transfer)]
-    export(model, folder, format, rows)
+    return [row for row in rows if row.top_k == top_k and not row.adapted and not isinstance(row.condition, Transfer)]
 
 
 def _to_doublevit(model: Model, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A model as people use it: pixels to logits, with its classes; predictions for files, arrays and tensors."""
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import torch
 from torch import nn
 
 from doublevit.device import device_of
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, decoded, prepared
 from doublevit.jobs.read import each_image, read_batches
 from doublevit.runs.conditions import CheckpointId, ModelId
 from doublevit.runs.model_info import ModelInfo
 
+HUB_FILES = ("*.json", "*.safetensors", "*.md")
+"""What is downloaded of a model on the hub: never code, never pickles."""
 Source = str | Path | np.ndarray | torch.Tensor | Any
 """An image: a path, an array uint8 (H, W, 3), a tensor (3, H, W) uint8 or float in [0, 1], or a PIL image."""
 
@@ -114,10 +117,9 @@ class Model(nn.Module):
 
         `options` are those of `huggingface_hub.snapshot_download`, such as revision and token.
         """
-        from doublevit.jobs.hub import download
         from doublevit.jobs.open_model import load
 
-        return load(name if Path(name).is_dir() else download(str(name), **options))
+        return load(name if Path(name).is_dir() else _download(str(name), **options))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model and its card into a new folder, for `from_pretrained`."""
@@ -130,9 +132,9 @@ class Model(nn.Module):
 
         `options` are those of `huggingface_hub.create_repo`, such as private and token; returns the address.
         """
-        from doublevit.jobs.hub import upload
-
-        return upload(self, name, **options)
+        with tempfile.TemporaryDirectory() as place:
+            self.save_pretrained(Path(place) / "model")
+            return _upload(Path(place) / "model", name, **options)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Bring an image uint8 (H, W, 3) of any size to uint8 (side, side, 3)."""
@@ -180,3 +182,28 @@ def digest_of(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:8]
+
+
+def _download(name: str, **options: Any) -> Path:
+    """Download an exported model, and return the folder in the hub's cache.
+
+    Raises:
+        UserError: there is no such repository, or the hub cannot be reached.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(HUB_FILES), **options))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"{name} is no folder, and cannot be fetched from the hub ({first_line(error)})") from error
+
+
+def _upload(folder: Path, name: str, **options: Any) -> str:
+    """Upload an exported model to a repository, made if there is none, and return its address."""
+    import huggingface_hub
+
+    address = huggingface_hub.create_repo(name, exist_ok=True, **options)
+    token = {"token": options["token"]} if "token" in options else {}
+    huggingface_hub.upload_folder(repo_id=address.repo_id, folder_path=folder, **token)
+    return str(address)

@@ -28,7 +28,7 @@ from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.row import Row
 from doublevit.training.step import Meter, train_step
-from doublevit.training.training import TrainingBatch, prepare
+from doublevit.training.training import TrainingBatch, prepare, require_trainable
 
 
 def measure_speed(options: SpeedOptions) -> list[Row]:
@@ -126,9 +126,8 @@ def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFo
         sampling="shuffled",
         precision="bfloat16" if model.dtype == torch.bfloat16 else "float32",
     )
-    training = prepare(
-        cast(Classifier, model.network), {"train": dataset}, config, AugmentConfig("none"), run, recipe.seed
-    )
+    trainable = require_trainable(cast(Classifier, model.network), dataset, config)
+    training = prepare(trainable, {"train": dataset}, config, AugmentConfig("none"), run, recipe.seed)
     targets = torch.zeros(batch_size, dtype=torch.int64, device=images.device)
     batch, meter = TrainingBatch(images[:, None], targets, targets, targets), Meter(images.device)
     return TrainingWork(lambda: train_step(training, batch, 0, meter), training.optimizer)

@@ -29,7 +29,7 @@ from doublevit.runs.training_data import read_training_data, record_data, write_
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.summary import describe_batch, freeze_table, leak_warning
-from doublevit.training.training import prepare, require_trainable
+from doublevit.training.training import Trainable, prepare, require_trainable
 
 
 def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> Trained:
@@ -44,14 +44,14 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     recipe = with_geometry(with_absolute_paths(recipe))
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
-    require_trainable(model, splits["train"], recipe.train)
+    trainable = require_trainable(model, splits["train"], recipe.train)
     warning = scaling_warning(recipe, model.resize.size)
     if warning and this_process().is_main_process:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
     run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
-    return Trained(run, model, _train(recipe, run, model, splits, log))
+    return Trained(run, model, _train(recipe, run, trainable, splits, log))
 
 
 def resume(
@@ -77,8 +77,8 @@ def resume(
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
-    require_trainable(model, splits["train"], recipe.train)
-    return Trained(run, model, _train(recipe, run, model, splits, log))
+    trainable = require_trainable(model, splits["train"], recipe.train)
+    return Trained(run, model, _train(recipe, run, trainable, splits, log))
 
 
 def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifier) -> None:
@@ -179,14 +179,14 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
 
 
 def _train(
-    recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits, log: Trackers | None
+    recipe: Recipe, run: RunFolder, trainable: Trainable, splits: Splits, log: Trackers | None
 ) -> PredictionResult | None:
-    training = prepare(model, splits, recipe.train, recipe.augment, run, recipe.seed)
+    training = prepare(trainable, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
-        console.print(freeze_table(model, recipe.train))
-        tell_attention(model)
+        console.print(freeze_table(training.model, recipe.train))
+        tell_attention(training.model)
         console.print(f"augmentation: {describe(recipe.augment)}")
-        console.print(leak_warning(model), end="")
+        console.print(leak_warning(training.model), end="")
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):

@@ -79,24 +79,18 @@ def smallest_batch(fewest: int, processes: int) -> int:
 
 
 def prepare(
-    model: Classifier, splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
+    trainable: "Trainable", splits: Splits, config: TrainConfig, augment: AugmentConfig, run: RunFolder, seed: int
 ) -> Training:
-    """Put the model on its device, and distribute it over the processes that were launched.
-
-    Raises:
-        UserError: classes are to be balanced and one has no image, or batches are too small for batch norm.
-    """
+    """Put a model on its device, and distribute it over the processes that were launched."""
     this_process()  # the group of processes is ours, not made by accelerate
-    require_trainable(model, splits["train"], config)
+    model, weights, fewest = trainable
     accelerator = Accelerator(cpu=on_cpu())
     # Of a parameter with one row: its gradient is copied in another order, the same numbers.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, config))
     augmentation = make_augmentation(augment)
     mixing = Mixing(augment.mixup, augment.cutmix) if augment.mixup or augment.cutmix else None
-    weights = class_weights(config, splits["train"])
     train, val = (len(splits[name]) if name in splits else 0 for name in ("train", "val"))  # timing has no val
-    fewest = fewest_images(model)
     smallest = smallest_batch(fewest, accelerator.num_processes)
     left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size, smallest), train, val)
     return Training(
@@ -117,12 +111,25 @@ def prepare(
     )
 
 
-def require_trainable(model: Classifier, train: Dataset, config: TrainConfig) -> None:
-    """Raise `UserError` if the training would fail: batches too small for batch norm, or classes without images."""
+class Trainable(NamedTuple):
+    """A model that can be trained as asked, and what showed it: see the fields of `Training`."""
+
+    model: Classifier
+    class_weights: torch.Tensor | None
+    fewest: int
+
+
+def require_trainable(model: Classifier, train: Dataset, config: TrainConfig) -> Trainable:
+    """Return what `prepare` takes, or refuse what would fail.
+
+    Raises:
+        UserError: classes are to be balanced and one has no image, or batches are too small for batch norm.
+    """
     if config.sampling == "balanced":
         require_every_class(train, "`train.sampling=balanced`")
-    class_weights(config, train)
-    require_enough(config, fewest_images(model), this_process().num_processes, len(train))
+    weights, fewest = class_weights(config, train), fewest_images(model)
+    require_enough(config, fewest, this_process().num_processes, len(train))
+    return Trainable(model, weights, fewest)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from doublevit.analysis.comparison import Comparison
 from doublevit.report.table import Table
 from doublevit.report.tables import SECTIONS
-from doublevit.report.tables.accuracy import accuracy_table, class_table
+from doublevit.report.tables.accuracy import accuracy_table, class_table, difference_table
 from doublevit.report.tables.attacks import attack_tables, transfer_tables
-from doublevit.report.tables.classes import tables_by_class
-from doublevit.report.tables.differences import difference_table
+from doublevit.report.tables.errors import tables_by_class
 from doublevit.report.tables.paper import check_table, with_paper
 from doublevit.report.tables.robustness import cell_tables, mean_table, robustness_table, severity_table
 from doublevit.report.tables.runs import run_table, speed_table
