@@ -434,6 +434,7 @@ def test_evaluating_a_foreign_model_at_the_command_line(colors, tmp_path, capsys
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["evaluate", str(tmp_path / "weights.pth"), "--model", "test_vit", "--data", str(colors)])
     assert "knows none of the classes" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()  # no folder is left where nothing can be measured
     for wnid, name in zip(("n01443537", "n02124075", "n03444034"), COLORS, strict=True):
         (colors / name).rename(colors / wnid)
     arguments = ["evaluate", "timm:test_vit", "--weights", str(tmp_path / "weights.pth"), "--data", str(colors)]

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from doublevit.attacks.balls import norm_of, project, require_inside
-from doublevit.attacks.catalogue import FOOLBOX_ATTACKS, LEFT_OUT, repeatable
+from doublevit.attacks.catalogue import FOOLBOX_ATTACKS, repeatable
+from doublevit.attacks.config import LEFT_OUT
 from doublevit.attacks.draws import AttackDraws
 from doublevit.attacks.foolbox_attack import foolbox_arguments, import_foolbox, make_foolbox, seeded
 from doublevit.attacks.foolbox_hyperparameters import (
@@ -234,7 +235,7 @@ def test_images_are_foolboxs_own(name: str, norm: str, victim: Victim, samples: 
     for images, epsilon in zip(attack(victim, samples, epsilons), epsilons, strict=True):
         with seeded(samples.draws.batch_seed(name), samples.images.device):
             raw, cut, success = directly(model, samples.images, samples.labels, epsilons=epsilon)
-        if FOOLBOX_ATTACKS[name].one_run and name != "fgsm":
+        if FOOLBOX_ATTACKS[name].single_run and name != "fgsm":
             assert fooled(victim, raw, samples).sum() >= 8  # what is not found is the image here, black there
             cut = torch.where(fooled(victim, raw, samples).view(-1, 1, 1, 1), cut, images)
         torch.testing.assert_close(images, cut, atol=1e-6, rtol=0)

@@ -421,6 +421,10 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch, capfd):
     with pytest.raises(SystemExit):
         main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "image.png")])
     assert "pip install 'doublevit[export]'" in capfd.readouterr().err
+    for option, value in (("--checkpoint", "best"), ("--weights", "none"), ("--model", "test_vit")):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "image.png"), option, value])
+        assert f"{option} {value}: an ONNX file holds the weights of one network" in capfd.readouterr().err
 
 
 @pytest.mark.slow

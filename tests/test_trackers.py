@@ -21,7 +21,7 @@ from doublevit.jobs.report import write_report
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import RunFolder
-from doublevit.runs.trackers import read_trackers
+from doublevit.runs.trackers import TrackerRecord, read_trackers, write_trackers
 from doublevit.training.interrupt import Stopped
 from doublevit.training.log import memory, numbers
 from doublevit.training.time_left import TimeLeft
@@ -160,6 +160,16 @@ def test_a_resumed_run_takes_another_tracker_which_gets_the_log_from_its_beginni
     jobs.resume(tmp_path / "late", log=["tensorboard"])
     assert list(read_trackers(tmp_path / "late")) == ["tensorboard"]
     assert [event.step for event in events(tmp_path / "late").Scalars("loss")] == STEPS
+
+
+def test_a_finished_run_keeps_the_tracker_that_has_all_of_it_beside_a_new_one(tmp_path):
+    pytest.importorskip("tensorboard")
+    run = jobs.start(with_changes(recipe(), {"train.epochs": 0}), tmp_path, "finished").run
+    old = TrackerRecord(id="all-of-it")
+    write_trackers(run.path, {"mlflow": old})
+    jobs.resume(run.path, log=["tensorboard"])
+    assert set(read_trackers(run.path)) == {"mlflow", "tensorboard"}
+    assert read_trackers(run.path)["mlflow"] == old
 
 
 @pytest.mark.slow

@@ -166,21 +166,27 @@ def evaluate(
         >>> 0 <= results["fog 3", "top-1"].value <= 1
         True
     """
-    opened = open_model(model) if isinstance(model, str | Path) else model
-    judged = opened if isinstance(opened, Model) else wrap(opened)
+    measured = _as_model(model)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
-    dataset = load_for(judged, data, split, Path(cache) if cache else None, DataConfig(label_column=label_column))
-    run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
+    dataset = load_for(measured, data, split, Path(cache) if cache else None, DataConfig(label_column=label_column))
     options = Evaluate(
-        run.path,
+        Path(place.name),
         samples=samples,
         seed=seed,
         batch_size=batch_size,
         robustness=RobustnessConfig(_several(corruptions), _several(severities) if corruptions else SEVERITIES),
         attack=AttackConfig(_several(attacks), norm=norm, epsilons=tuple(map(str, _several(epsilons)))),  # type: ignore[arg-type]
     )
-    evaluated = judge(judged, dataset, options, run)
-    return Evaluation(run, [str(finding) for finding in evaluated.findings], place)
+    name = plain_name(measured.info.name)
+    evaluated = judge(measured, dataset, options, lambda: external_run(measured, dataset, options.run, name))
+    return Evaluation(evaluated.run, [str(finding) for finding in evaluated.findings], place)
+
+
+def _as_model(model: nn.Module | str | Path) -> Model:
+    """Return a model that is named, or given as a network, as a `Model`."""
+    if isinstance(model, str | Path):
+        return open_model(model)
+    return model if isinstance(model, Model) else wrap(model)
 
 
 def _several(values: Any) -> tuple[Any, ...]:

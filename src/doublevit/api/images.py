@@ -87,21 +87,29 @@ def attack(
         >>> bool((perturbed - images).abs().max() <= 2 / 255 + 1e-6)
         True
     """
-    targets = torch.as_tensor(labels)
+    targets, config = torch.as_tensor(labels), _attack_config(name, norm, epsilon)
     if targets.is_floating_point() or targets.ndim != 1 or (len(targets) and targets.min() < 0):
         raise UserError(f"expected labels as whole numbers from 0, (B,), found {targets.dtype} {tuple(targets.shape)}")
-    config = AttackConfig((name,), norm=norm, epsilons=(str(epsilon),))  # type: ignore[arg-type]  # checked there
-    if len(parts_of(name)) > 1:
-        raise UserError(f"{name} is several attacks in a row: choose one of {', '.join(parts_of(name))}, or evaluate")
     if len(labels) != len(images) or images.ndim != 4:
         raise UserError(
             f"expected images (B, 3, H, W) and a label for each, found {tuple(images.shape)}, {len(labels)}"
         )
     device = device_of(model)
     pixels = (images.float() / 255 if images.dtype == torch.uint8 else images).to(device)
-    draws = AttackDraws(seed, np.arange(len(pixels)))
-    samples = Samples(pixels, targets.to(device), draws)
+    samples = Samples(pixels, targets.to(device), AttackDraws(seed, np.arange(len(pixels))))
     run, size = make_attack(name, norm, config.parameters), parse_epsilon(str(epsilon), norm)
     with frozen(model.eval()):
         (perturbed,) = run(Victim(model), samples, [size])
     return perturbed
+
+
+def _attack_config(name: str, norm: str, epsilon: float | str) -> AttackConfig:
+    """Return the options of a single attack.
+
+    Raises:
+        UserError: there is no such attack, norm or epsilon, or it is an ensemble.
+    """
+    config = AttackConfig((name,), norm=norm, epsilons=(str(epsilon),))  # type: ignore[arg-type]  # checked there
+    if len(parts_of(name)) > 1:
+        raise UserError(f"{name} is several attacks in a row: choose one of {', '.join(parts_of(name))}, or evaluate")
+    return config

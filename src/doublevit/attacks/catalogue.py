@@ -35,7 +35,7 @@ class AttackSpec:
         kind: what it asks of the model: gradients ("white-box"), predictions ("black-box"), predictions on noise, or
             predictions on transformations of the whole image.
         class_names: the class of `foolbox.attacks` for each norm, or the one that serves all; none for our own attacks.
-        one_run: a single run serves all epsilons: its result is projected into each ball.
+        single_run: a single run serves all epsilons: its result is projected into each ball.
         random: it draws random numbers, so that repeating it can break more images; see `repeatable`.
         min_classes: the fewest classes that it works with.
         arguments: Foolbox's names for hyperparameters, where this attack's differ from `FOOLBOX_ARGUMENTS`.
@@ -49,7 +49,7 @@ class AttackSpec:
     norms: tuple[str, ...]
     kind: Literal["white-box", "black-box", "noise", "transformation"]
     class_names: tuple[str, ...] = ()
-    one_run: bool = False
+    single_run: bool = False
     random: bool = False
     min_classes: int = 2
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -81,7 +81,7 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ALL_NORMS,
         "white-box",
         _per_norm("FastGradientAttack"),
-        one_run=True,
+        single_run=True,
         single_step=True,
     ),
     "pgd": AttackSpec(
@@ -120,7 +120,7 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ("l2",),
         "white-box",
         ("L2CarliniWagnerAttack",),
-        one_run=True,
+        single_run=True,
         black_on_failure=True,
     ),
     "ead": AttackSpec(
@@ -128,7 +128,7 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ("l1",),
         "white-box",
         ("EADAttack",),
-        one_run=True,
+        single_run=True,
         black_on_failure=True,
         arguments={"step": "initial_stepsize"},
     ),
@@ -137,18 +137,20 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         LINF_L2,
         "white-box",
         ("LinfDeepFoolAttack", "L2DeepFoolAttack"),
-        one_run=True,
+        single_run=True,
     ),
     "fmn": AttackSpec(
-        "fast minimum norm", ALL_NORMS, "white-box", ("LInfFMNAttack", "L2FMNAttack", "L1FMNAttack"), one_run=True
+        "fast minimum norm", ALL_NORMS, "white-box", ("LInfFMNAttack", "L2FMNAttack", "L1FMNAttack"), single_run=True
     ),
-    "ddn": AttackSpec("decoupled direction and norm: smallest L2", ("l2",), "white-box", ("DDNAttack",), one_run=True),
+    "ddn": AttackSpec(
+        "decoupled direction and norm: smallest L2", ("l2",), "white-box", ("DDNAttack",), single_run=True
+    ),
     "hopskipjump": AttackSpec(
         "HopSkipJump, from decisions only",
         LINF_L2,
         "black-box",
         ("HopSkipJumpAttack",),
-        one_run=True,
+        single_run=True,
         random=True,
         needs_starting_points=True,
         norm_argument="constraint",
@@ -158,7 +160,7 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ("l2",),
         "black-box",
         ("BoundaryAttack",),
-        one_run=True,
+        single_run=True,
         random=True,
         needs_starting_points=True,
     ),
@@ -181,7 +183,7 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ALL_NORMS,
         "noise",
         ("SaltAndPepperNoiseAttack",),
-        one_run=True,
+        single_run=True,
         random=True,
     ),
     "blended-noise": AttackSpec(
@@ -189,22 +191,22 @@ FOOLBOX_ATTACKS: dict[str, AttackSpec] = {
         ALL_NORMS,
         "noise",
         ("LinearSearchBlendedUniformNoiseAttack",),
-        one_run=True,
+        single_run=True,
         random=True,
     ),
     "gaussian-blur": AttackSpec(
-        "as little blur as fools", ALL_NORMS, "transformation", ("GaussianBlurAttack",), one_run=True
+        "as little blur as fools", ALL_NORMS, "transformation", ("GaussianBlurAttack",), single_run=True
     ),
     "contrast-reduction": AttackSpec(
         "as little loss of contrast as fools",
         ALL_NORMS,
         "transformation",
         ("BinarySearchContrastReductionAttack",),
-        one_run=True,
+        single_run=True,
     ),
-    "inversion": AttackSpec("the negative", ALL_NORMS, "transformation", ("InversionAttack",), one_run=True),
+    "inversion": AttackSpec("the negative", ALL_NORMS, "transformation", ("InversionAttack",), single_run=True),
     "spatial": AttackSpec(
-        "shifts and turns; no ball", (), "transformation", ("SpatialAttack",), one_run=True, random=True
+        "shifts and turns; no ball", (), "transformation", ("SpatialAttack",), single_run=True, random=True
     ),
 }
 """The attacks that Foolbox runs, by name."""
@@ -217,7 +219,9 @@ AUTOATTACK_PARTS: dict[str, AttackSpec] = {
     "apgd-dlr-t": AttackSpec(
         "the same, towards the nine likeliest classes in turn", LINF_L2, "white-box", random=True, min_classes=4
     ),
-    "fab-t": AttackSpec("FAB: the nearest boundary, towards nine classes in turn", LINF_L2, "white-box", one_run=True),
+    "fab-t": AttackSpec(
+        "FAB: the nearest boundary, towards nine classes in turn", LINF_L2, "white-box", single_run=True
+    ),
     "square": AttackSpec("squares that are kept where they help; by logits only", LINF_L2, "black-box", random=True),
     "apgd-ce-eot": AttackSpec("apgd-ce, each gradient a mean over passes", LINF_L2, "white-box", random=True),
     "apgd-dlr-eot": AttackSpec(
@@ -232,42 +236,10 @@ ENSEMBLES: dict[str, tuple[str, ...]] = {
 }
 """The parts of each ensemble: each attacks what those before it have not broken; `-rand` is for random models."""
 
-_NO_L0 = "its ball of changed pixels is none of our norms, and Foolbox cannot cut to it either"
-_NUMBA = "needs numba, which Foolbox does not bring and takes half a minute to compile it"
-_AS_BIM = "Foolbox forgets Adam in this norm: it is bim to the bit"
-_UNAWARE = "smaller than epsilon once it is cut to [0, 1]; the noise attacks here are not"
-_ONCE = "as {} with `attack.{}.repeats=1`"
-
-LEFT_OUT: dict[str, str] = {
-    "Attack": "the base class",
-    "BinarizationRefinementAttack": "needs another attack's images and a model that binarizes",
-    "DatasetAttack": "needs images of a data set to start from",
-    "GenAttack": "targeted only: ValueError, unsupported criterion",
-    "PointwiseAttack": "broken: AttributeError, no attribute _distance",
-    "NewtonFoolAttack": "broken: NaN for most images, since it divides by the gradient's norm to the fourth power",
-    "L0FMNAttack": _NO_L0,
-    "L0BrendelBethgeAttack": _NO_L0,
-    "L1BrendelBethgeAttack": _NUMBA,
-    "L2BrendelBethgeAttack": _NUMBA,
-    "LinfinityBrendelBethgeAttack": _NUMBA,
-    "L1AdamBasicIterativeAttack": _AS_BIM,
-    "L2AdamBasicIterativeAttack": _AS_BIM,
-    "L2AdditiveGaussianNoiseAttack": _UNAWARE,
-    "L2AdditiveUniformNoiseAttack": _UNAWARE,
-    "L2RepeatedAdditiveGaussianNoiseAttack": _UNAWARE,
-    "L2RepeatedAdditiveUniformNoiseAttack": _UNAWARE,
-    "L2ClippingAwareAdditiveGaussianNoiseAttack": _ONCE.format("gaussian-noise", "gaussian-noise"),
-    "L2ClippingAwareAdditiveUniformNoiseAttack": _ONCE.format("uniform-noise", "uniform-noise"),
-    "LinfAdditiveUniformNoiseAttack": _ONCE.format("uniform-noise", "uniform-noise"),
-    "L2ContrastReductionAttack": "contrast-reduction finds the least change on the same line",
-    "LinearSearchContrastReductionAttack": "as contrast-reduction, with 1,000 queries instead of 15",
-}
-"""Classes of `foolbox.attacks` that have no name here, and why; errors are those of Foolbox 3.3.4."""
-
 ATTACKS: dict[str, AttackSpec] = FOOLBOX_ATTACKS | AUTOATTACK_PARTS
 
 TRANSFERABLE = tuple(
-    name for name, spec in FOOLBOX_ATTACKS.items() if spec.needs_gradients and (spec.single_step or not spec.one_run)
+    name for name, spec in FOOLBOX_ATTACKS.items() if spec.needs_gradients and (spec.single_step or not spec.single_run)
 )
 """Attacks that use the whole ball, and so transfer; others stop just beyond the boundary of their own model."""
 

@@ -5,10 +5,42 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX_ATTACKS, LEFT_OUT, parts_of, repeatable, spec_of
+from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES, FOOLBOX_ATTACKS, parts_of, repeatable, spec_of
 from doublevit.attacks.epsilons import parse_epsilons
 from doublevit.attacks.hyperparameters import Hyperparameters, field_name
 from doublevit.errors import UserError, unknown
+
+_NO_L0 = "its ball of changed pixels is none of our norms, and Foolbox cannot cut to it either"
+_NUMBA = "needs numba, which Foolbox does not bring and takes half a minute to compile it"
+_AS_BIM = "Foolbox forgets Adam in this norm: it is bim to the bit"
+_UNAWARE = "smaller than epsilon once it is cut to [0, 1]; the noise attacks here are not"
+_ONCE = "as {} with `attack.{}.repeats=1`"
+
+LEFT_OUT: dict[str, str] = {
+    "Attack": "the base class",
+    "BinarizationRefinementAttack": "needs another attack's images and a model that binarizes",
+    "DatasetAttack": "needs images of a data set to start from",
+    "GenAttack": "targeted only: ValueError, unsupported criterion",
+    "PointwiseAttack": "broken: AttributeError, no attribute _distance",
+    "NewtonFoolAttack": "broken: NaN for most images, since it divides by the gradient's norm to the fourth power",
+    "L0FMNAttack": _NO_L0,
+    "L0BrendelBethgeAttack": _NO_L0,
+    "L1BrendelBethgeAttack": _NUMBA,
+    "L2BrendelBethgeAttack": _NUMBA,
+    "LinfinityBrendelBethgeAttack": _NUMBA,
+    "L1AdamBasicIterativeAttack": _AS_BIM,
+    "L2AdamBasicIterativeAttack": _AS_BIM,
+    "L2AdditiveGaussianNoiseAttack": _UNAWARE,
+    "L2AdditiveUniformNoiseAttack": _UNAWARE,
+    "L2RepeatedAdditiveGaussianNoiseAttack": _UNAWARE,
+    "L2RepeatedAdditiveUniformNoiseAttack": _UNAWARE,
+    "L2ClippingAwareAdditiveGaussianNoiseAttack": _ONCE.format("gaussian-noise", "gaussian-noise"),
+    "L2ClippingAwareAdditiveUniformNoiseAttack": _ONCE.format("uniform-noise", "uniform-noise"),
+    "LinfAdditiveUniformNoiseAttack": _ONCE.format("uniform-noise", "uniform-noise"),
+    "L2ContrastReductionAttack": "contrast-reduction finds the least change on the same line",
+    "LinearSearchContrastReductionAttack": "as contrast-reduction, with 1,000 queries instead of 15",
+}
+"""Classes of `foolbox.attacks` that have no name here, and why; errors are those of Foolbox 3.3.4."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ class FoolboxAttack:
                 return [run(samples).clamp(0, 1)] * len(epsilons)
             if FOOLBOX_ATTACKS[self.name].single_step:
                 run.reuse_gradient(samples)
-            elif FOOLBOX_ATTACKS[self.name].one_run:
+            elif FOOLBOX_ATTACKS[self.name].single_run:
                 adversarial = run(samples)
                 return [project(adversarial, samples.images, self.norm, epsilon) for epsilon in epsilons]
             return [self._run_within(run, samples, epsilon) for epsilon in epsilons]

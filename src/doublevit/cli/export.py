@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import fail, out, say
+from doublevit.cli.terminal import fail, out, remark, say
 from doublevit.errors import UserError
 from doublevit.jobs.onnx.config import OPSET, OnnxConfig
 
@@ -74,6 +74,7 @@ def export(arguments: Sequence[str]) -> None:
 
 
 def _export_onnx(options: Export) -> None:
+    remark(f"loading {options.run}")
     from doublevit.data.decode import Decoding
     from doublevit.jobs.onnx.export import export_onnx
     from doublevit.jobs.onnx.images import mixed_images

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from doublevit.cli.parse import parse
-from doublevit.cli.terminal import fail, out, say, warn
+from doublevit.cli.terminal import STOPPED, fail, out, remark, say, warn
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
 from doublevit.jobs.onnx.config import is_onnx
@@ -24,6 +24,7 @@ from doublevit.serve.options import ServeOptions, is_loopback
 if TYPE_CHECKING:
     from doublevit.jobs.prediction import Prediction, Predicts
 
+NOT_FOR_ONNX = ("checkpoint", "weights", "model")
 NAMED = 10  # unreadable files that are named
 
 
@@ -95,6 +96,9 @@ def _open(options: Predict) -> "Predicts":
 
         if options.device not in ("auto", "cpu"):
             raise UserError(f"`device` {options.device}: ONNX files are computed on the cpu here")
+        for name in NOT_FOR_ONNX:
+            if (found := getattr(options, name)) != getattr(Predict, name):
+                raise UserError(f"`{name}` {found}: an ONNX file holds the weights of one network; leave it out")
         return OnnxPredictor.open(Path(options.source))
     from doublevit.device import this_process
     from doublevit.jobs.open_model import open_model
@@ -174,8 +178,13 @@ def _json(predictions: "Sequence[Prediction]") -> str:
 def serve(arguments: Sequence[str]) -> None:
     """A model, or two, as a page in the browser and an API on this machine: `serve MODEL [MODEL] [--port 7860]`."""
     options = parse(ServeOptions, "doublevit serve", arguments)
-    from doublevit.serve.server import serve as run
+    names = " and ".join(options.models)
+    remark(f"loading {names}")
+    try:
+        from doublevit.serve.server import serve as run
 
-    if not is_loopback(options.host):
-        warn(f"everyone who reaches {options.host} can use this server, and it asks for no password")
-    run(options, lambda address: say(f"serving {' and '.join(options.models)} at {address} (Ctrl-C ends it)"))
+        if not is_loopback(options.host):
+            warn(f"everyone who reaches {options.host} can use this server, and it asks for no password")
+        run(options, lambda address: say(f"serving {names} at {address} (Ctrl-C ends it)"))
+    except KeyboardInterrupt:
+        fail("stopped", STOPPED)

@@ -34,9 +34,14 @@ def as_options(text: str) -> str:
     return _ARGUMENT.sub(option, text)
 
 
+def remark(line: str) -> None:
+    """Print a line on standard error, such as what takes a while."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def warn(line: str) -> None:
     """Print a warning on standard error; the command goes on."""
-    console.print(f"warning: {as_options(line)}", markup=False, highlight=False, soft_wrap=True)
+    remark(f"warning: {as_options(line)}")
 
 
 def fail(line: str, code: int) -> NoReturn:

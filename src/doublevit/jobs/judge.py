@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -55,10 +56,14 @@ def evaluate_model(options: EvaluateModel, classes: tuple[str, ...] = ()) -> Eva
     if not images:
         raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
-    dataset = load_for(model, images, options.split, options=_reading(options, recipe), classes=classes)
+    dataset = load_for(model, images, options.split, options=_data_config(options, recipe), classes=classes)
     name = options.name or _folder_name(model, images, options.split)
-    run = made_by_first(lambda: external_run(model, dataset, options.runs, name, recipe))
-    return judge(model, dataset, options, run)
+    return judge(
+        model,
+        dataset,
+        options,
+        lambda: made_by_first(lambda: external_run(model, dataset, options.runs, name, recipe)),
+    )
 
 
 def own_data(options: EvaluateModel) -> EvaluateModel | None:
@@ -82,7 +87,7 @@ def _own_place(recipe: Recipe | None) -> str:
     return "digits" if recipe.data.source == "digits" else str(recipe.data.path or "")
 
 
-def _reading(options: EvaluateModel, recipe: Recipe | None) -> data.DataConfig:
+def _data_config(options: EvaluateModel, recipe: Recipe | None) -> data.DataConfig:
     """Return how images are read: as a run's own were, but with the column of labels that is asked for."""
     config = dataclasses.replace(recipe.data, names="usual") if recipe else data.DataConfig()
     return dataclasses.replace(config, label_column=options.label_column or config.label_column)
@@ -104,8 +109,8 @@ def _is_own(path: Path, run: RunFolder) -> bool:
     return own is not None and data.absolute(own).resolve() == data.absolute(path).resolve()
 
 
-def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cache: Path | None = None) -> Evaluated:
-    """Measure a model on a data set as `options` ask for, in a run's folder.
+def judge(model: Model, dataset: Dataset, options: Evaluate, make_run: Callable[[], RunFolder]) -> Evaluated:
+    """Measure a model on a data set as `options` ask for; a run's folder is made once nothing speaks against it.
 
     Raises:
         UserError: the model does not know the data set's classes, or something that is asked for does not fit.
@@ -133,8 +138,8 @@ def judge(model: Model, dataset: Dataset, options: Evaluate, run: RunFolder, cac
     if exported:
         identity = msgspec.structs.replace(evaluated.id, precision=exported.precision)
         evaluated = dataclasses.replace(evaluated, id=identity)
-    cache = cache or data.DataConfig().cache
-    result = run_evaluators(options, evaluated, images, run, open_results(run), cache)
+    run = make_run()
+    result = run_evaluators(options, evaluated, images, run, open_results(run), data.DataConfig().cache)
     return dataclasses.replace(result, findings=[*findings, *result.findings], class_ids=images.class_ids)
 
 

@@ -1,7 +1,7 @@
 """Which trackers a training is logged to, from the first step to the last, and what they get besides the log."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from accelerate.tracking import GeneralTracker
@@ -60,14 +60,18 @@ def _trackers(run: RunFolder, recipe: Recipe, log: Trackers | None) -> list[Safe
     """Make the trackers that have something to get, each with what it has already; they are not started."""
     records, last = read_trackers(run.path), position(run)
     records = {name: TrackerRecord(id=record.id, logged=max(record.logged, last)) for name, record in records.items()}
-    folder = run.checkpoints
-    is_done = checkpoint.exists(folder) and checkpoint.epochs_of(folder) >= recipe.train.epochs
+    is_done = _is_done(run, recipe)
     chosen = tuple(records) if log is None else dict.fromkeys(log)
     return [
         make_tracker(tracker, run.path, records.get(tracker)) if isinstance(tracker, str) else SafeTracker(tracker)
         for tracker in chosen
         if not (is_done and tracker in records)
     ]
+
+
+def _is_done(run: RunFolder, recipe: Recipe) -> bool:
+    """Return whether a run is trained to its end, so that the trackers that it has get nothing more."""
+    return checkpoint.exists(run.checkpoints) and checkpoint.epochs_of(run.checkpoints) >= recipe.train.epochs
 
 
 def _begin(training: Training, trackers: Sequence[SafeTracker], recipe: Recipe) -> None:
@@ -82,10 +86,16 @@ def _begin(training: Training, trackers: Sequence[SafeTracker], recipe: Recipe) 
         tracker.log_image("training images", training.run.path / SHEET, np.asarray(sheet.convert("RGB")))
         for entry in read_lines(training.run.path / "log.jsonl"):
             tracker.log(numbers(entry), step=entry["step"])
-    _note(training.run, trackers)
+    _note(training.run, trackers, read_trackers(training.run.path) if _is_done(training.run, recipe) else {})
 
 
-def _note(run: RunFolder, trackers: Sequence[SafeTracker]) -> None:
-    """Note which trackers the run has now; those given as objects are not known to a later command."""
+def _note(run: RunFolder, trackers: Sequence[SafeTracker], complete: Mapping[str, TrackerRecord]) -> None:
+    """Note which trackers the run has now, beside those that have all of it.
+
+    Those given as objects are not known to a later command.
+    """
     named = {tracker.name: tracker for tracker in trackers if tracker.name in PACKAGES and tracker.works}
-    write_trackers(run.path, {name: TrackerRecord(id=each.id, logged=each.logged) for name, each in named.items()})
+    write_trackers(
+        run.path,
+        {**complete, **{name: TrackerRecord(id=each.id, logged=each.logged) for name, each in named.items()}},
+    )

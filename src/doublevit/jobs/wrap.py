@@ -63,19 +63,7 @@ def wrap(
     known = _known_of_processor(network, processor) if processor is not None else _known_of_timm(network)
     given = {"mean": mean, "std": std, "size": size}
     known |= {key: value for key, value in given.items() if value is not None}
-    missing = [key for key in given if key not in known]
-    if missing:
-        raise UserError(
-            f"{type(network).__name__} does not say how it wants its input; pass `{missing[0]}`: expected mean and std"
-            " of each channel, of pixels in [0, 1], and size, the side of its input in pixels"
-        )
-    means, stds, side = _three(known["mean"], "mean"), _three(known["std"], "std"), int(known["size"])
-    if not all(-1 <= value <= 2 for value in means):
-        raise UserError(f"`mean`: expected three numbers for pixels in [0, 1], found {means}; divide by 255?")
-    if not 1 <= side <= MAX_SIDE:
-        raise UserError(f"`size`: expected 1 to {MAX_SIDE} pixels, found {side}")
-    if not all(value > 0 for value in stds):
-        raise UserError(f"`std`: expected three numbers above 0, found {stds}")
+    means, stds, side = _required_input(network, known)
     module = Wrapped(network, side, known.get("interpolation", "bicubic"), means, stds)
     ids, names = _class_names(count_outputs(module, side), classes, known)
     info = ModelInfo(
@@ -88,6 +76,28 @@ def wrap(
         normalization={"network": Normalization(means, stds)},
     )
     return Model(module, info)
+
+
+def _required_input(network: nn.Module, known: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    """Return mean and std of each channel, and the side of the input in pixels.
+
+    Raises:
+        UserError: one of them is not known, or cannot be.
+    """
+    missing = [key for key in ("mean", "std", "size") if key not in known]
+    if missing:
+        raise UserError(
+            f"{type(network).__name__} does not say how it wants its input; pass `{missing[0]}`: expected mean and std"
+            " of each channel, of pixels in [0, 1], and size, the side of its input in pixels"
+        )
+    means, stds, side = _three(known["mean"], "mean"), _three(known["std"], "std"), int(known["size"])
+    if not all(-1 <= value <= 2 for value in means):
+        raise UserError(f"`mean`: expected three numbers for pixels in [0, 1], found {means}; divide by 255?")
+    if not 1 <= side <= MAX_SIDE:
+        raise UserError(f"`size`: expected 1 to {MAX_SIDE} pixels, found {side}")
+    if not all(value > 0 for value in stds):
+        raise UserError(f"`std`: expected three numbers above 0, found {stds}")
+    return means, stds, side
 
 
 def _geometry(side: int, known: dict[str, Any], means: tuple[float, ...]) -> Geometry:

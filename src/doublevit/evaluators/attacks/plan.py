@@ -107,5 +107,5 @@ def _chain(names: tuple[str, ...], epsilons: tuple[float, ...], config: AttackCo
 
 def _stages(attack: str, requested: str, epsilons: tuple[float, ...], config: AttackConfig) -> Iterator[Stage]:
     nonzero = tuple(epsilon for epsilon in epsilons if epsilon)  # a ball of radius 0 holds nothing to attack with
-    for at_once in [nonzero] if spec_of(attack).one_run and nonzero else [(epsilon,) for epsilon in nonzero]:
+    for at_once in [nonzero] if spec_of(attack).single_run and nonzero else [(epsilon,) for epsilon in nonzero]:
         yield Stage(attack, requested, at_once, config.repetitions(attack))
