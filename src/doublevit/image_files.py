@@ -69,7 +69,7 @@ def open_image(data: bytes | Path, max_pixels: int = MAX_PIXELS, formats: tuple[
         OSError: the file cannot be read.
     """
     data = read_bytes(data) if isinstance(data, Path) else data
-    image = next(_opened(data, formats), None)
+    image = next(_as_images(data, formats), None)
     if image is None:
         raise BadImage(_what_else(data))
     require_size(*image.size, max_pixels)
@@ -88,7 +88,7 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, name in registered if name in FORMATS) | frozenset(HEIF_SUFFIXES)
 
 
-def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _as_images(data: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """Yield what the readers of Pillow that know the beginning of `data` make of it.
 
     As `PIL.Image.open` does with `formats`, but without its own bound on pixels, which is one for the whole process.

@@ -67,7 +67,7 @@ class _Study:
     def __init__(self, folder: Path) -> None:
         self.folder, self.record = folder, read_record(folder)
         self.remarks: dict[str, None] = {}
-        self._opened: dict[str, list[EvaluatedModel]] = {}
+        self._loaded: dict[str, list[EvaluatedModel]] = {}
         self._members: dict[tuple[str, str], list[EvaluatedModel]] = {}
         self._labels: dict[tuple[object, ...], str] = {}  # of the first method with a model
 
@@ -94,15 +94,15 @@ class _Study:
 
     def _models(self, entry: StudyEntry) -> list[EvaluatedModel]:
         """Return the models of an entry's run; none, with a remark, where it cannot be read."""
-        if entry.run not in self._opened:
+        if entry.run not in self._loaded:
             try:
                 run = RunFolder.open(self.folder / Path(entry.run).name)  # never beside or above the study's own folder
-                self._opened[entry.run] = _open_models(run)
-                self.remarks |= dict.fromkeys(_remarks(run, self._opened[entry.run]))
+                self._loaded[entry.run] = _open_models(run)
+                self.remarks |= dict.fromkeys(_remarks(run, self._loaded[entry.run]))
             except UserError as error:
                 self.remarks[f"{entry.title} is left out: {error}"] = None
-                self._opened[entry.run] = []
-        return self._opened[entry.run]
+                self._loaded[entry.run] = []
+        return self._loaded[entry.run]
 
     def _requested(self, entry: StudyEntry) -> list[EvaluatedModel]:
         """Return the last weights with an entry's sparse attention, not adapted."""

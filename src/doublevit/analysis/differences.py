@@ -71,10 +71,10 @@ def differences(
         pairs = [(scores, corrupted[baseline]) for scores in corrupted]
         columns["corrupted"] = [_compare(*pair, _test_means) for pair in pairs]
         columns["change"] = [_compare(*pair, _test_changes) for pair in pairs]
-    return _correct_together(columns, [method.identity for method in methods], baseline, group)
+    return _holm_corrected(columns, [method.identity for method in methods], baseline, group)
 
 
-def _correct_together(
+def _holm_corrected(
     columns: Mapping[str, Sequence[Difference | None]],
     identities: Sequence[tuple[object, ...]],
     baseline: int,

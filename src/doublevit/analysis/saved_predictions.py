@@ -70,7 +70,7 @@ def find_predictions(run: RunFolder, words: Sequence[str]) -> list[SavedPredicti
     if not saved:
         raise UserError(f"{run.path} has no measurement with predictions; first give: doublevit evaluate {run.path}")
     wanted = {word.lower() for word in words}
-    fitting = [candidate for candidate in saved if matches(candidate.row, wanted)]
+    fitting = [each for each in saved if matches(each.row, wanted)]
     if not fitting:
         asked = " ".join(words)
         raise UserError(f"{run.path} has no measurement that fits `condition` {asked!r}; there are: {_choices(saved)}")

@@ -122,6 +122,6 @@ def status(arguments: Sequence[str]) -> None:
         say(strict_json.pretty([strict_json.to_builtins(run) | {"next": next_command(run)} for run in runs]).strip())
         return
     studies = [study for path in options.paths or (options.runs,) for study in studies_in(path)]
-    is_one = len(options.paths) == len(runs) == 1
+    is_single = len(options.paths) == len(runs) == 1
     remark = f"Studies, which `doublevit status STUDY` tells: {', '.join(map(str, studies))}." if studies else ""
-    print_tables([detail_table(runs[0]) if is_one else status_table(runs, remark)], out)
+    print_tables([detail_table(runs[0]) if is_single else status_table(runs, remark)], out)

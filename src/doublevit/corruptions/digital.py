@@ -19,22 +19,22 @@ MARGIN = 1e-4  # levels; added before truncation, since float32 may fall just sh
 
 def contrast(images: np.ndarray, constants: Constants) -> np.ndarray:
     """Move every value towards the mean of its image and channel."""
-    (kept,) = constants
+    (factor,) = constants
     count, height, width, _ = images.shape
     values = to_unit(images)
     means = np.einsum("nhwc->nc", values) / (height * width)  # sums in the published order, to the last bit
     rows, means = values.reshape(count, height, -1), np.tile(means, width)[:, None]
     rows -= means
-    rows *= kept
+    rows *= factor
     rows += means
     return to_levels(values)
 
 
 def pixelate(images: np.ndarray, constants: Constants) -> np.ndarray:
     """Shrink and enlarge images by Pillow's box filter."""
-    (kept,) = constants
+    (fraction,) = constants
     height, width = images.shape[1:3]
-    small = int(width * kept), int(height * kept)
+    small = int(width * fraction), int(height * fraction)
     box = Image.Resampling.BOX
     coarse = (Image.fromarray(image).resize(small, box).resize((width, height), box) for image in images)
     return np.stack([np.asarray(image) for image in coarse])

@@ -37,7 +37,7 @@ def draw_flakes(draws: CorruptionDraws, images: np.ndarray, constants: Constants
 
 def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Whiten images, more where they are bright, and add falling snow."""
-    _, _, zoom, threshold, radius, deviation, kept = constants
+    _, _, zoom, threshold, radius, deviation, weight = constants
     height, width = images.shape[1:3]
     layer = zoom_matrix(height, zoom) @ flakes @ zoom_matrix(width, zoom).T
     layer[layer < threshold] = 0
@@ -45,8 +45,8 @@ def snow(images: np.ndarray, constants: Constants, flakes: np.ndarray, angle: np
     falling += falling[:, ::-1, ::-1]  # as published, twice, the second time rotated by 180 degrees
     values = images.astype(np.float32)
     white = np.maximum(values, (values @ GRAY * np.float32(1.5) + np.float32(127.5))[..., None])
-    values *= np.float32(kept)
-    white *= np.float32(1 - kept)
+    values *= np.float32(weight)
+    white *= np.float32(1 - weight)
     values += white
     values += falling
     return clip_levels(values)

@@ -105,7 +105,7 @@ def only_classes(part: Part, class_ids: Sequence[str]) -> Part:
         raise UserError(f"{part.source} lacks {len(missing):,} of the classes of the other set: {listed(missing)}")
     renamed = np.array([ranks.get(class_id, -1) for class_id in part.class_ids], dtype=np.int64)
     labels = renamed[part.labels]
-    kept = part.keep(labels >= 0)
-    kept = dataclasses.replace(kept, labels=labels[labels >= 0], class_ids=tuple(class_ids))
+    chosen = part.keep(labels >= 0)
+    chosen = dataclasses.replace(chosen, labels=labels[labels >= 0], class_ids=tuple(class_ids))
     source = f"{part.source}, of {len(ranks):,} classes, sub-set {digest(ranks)[:8]}"
-    return dataclasses.replace(kept, source=source)
+    return dataclasses.replace(chosen, source=source)

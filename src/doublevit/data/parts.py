@@ -55,8 +55,8 @@ class Part:
         renamed = np.full(len(self.class_ids), -1, dtype=np.int64)
         renamed[indices] = np.arange(len(indices))
         labels = renamed[self.labels]
-        kept = self.keep(labels >= 0)
-        return dataclasses.replace(kept, labels=labels[labels >= 0], class_ids=class_ids)
+        chosen = self.keep(labels >= 0)
+        return dataclasses.replace(chosen, labels=labels[labels >= 0], class_ids=class_ids)
 
 
 @dataclasses.dataclass(frozen=True)

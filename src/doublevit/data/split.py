@@ -135,7 +135,7 @@ def val_by_group(groups: np.ndarray, part: Part, config: DataConfig) -> np.ndarr
     in_val = hashes < np.float64(config.val_fraction) * 2.0**64
     for split in (True, False):
         for label in range(len(part.class_ids)):
-            _move_one(in_val, in_class, label, hashes, to_val=split)
+            _move_group(in_val, in_class, label, hashes, to_val=split)
     without = ~(in_class[in_val].any(0) & in_class[~in_val].any(0))
     if without.any():
         name = printable(part.class_ids[int(without.argmax())])
@@ -146,7 +146,7 @@ def val_by_group(groups: np.ndarray, part: Part, config: DataConfig) -> np.ndarr
     return in_val[rows]
 
 
-def _move_one(in_val: np.ndarray, in_class: np.ndarray, label: int, hashes: np.ndarray, *, to_val: bool) -> None:
+def _move_group(in_val: np.ndarray, in_class: np.ndarray, label: int, hashes: np.ndarray, *, to_val: bool) -> None:
     """Move a group into the split that has no image of a class, if every class keeps one in the other split."""
     there = in_val == to_val
     if in_class[there, label].any():

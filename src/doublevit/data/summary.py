@@ -20,9 +20,9 @@ def summary(parts: Parts, train: Part, val: Part) -> Iterator[str]:
     else:
         stands_in = ", since there is no val" if "val" not in parts.places else ""
         yield f"val: {len(val.names):,} images{_in(val)}{stands_in}: {_by_class(val)}"
-    kept = [name for name in parts.places if name not in ("train", "") and parts.places[name] != val.place]
-    if kept:
-        yield f"kept for `split` {listed(kept)}, never trained on"
+    others = [name for name in parts.places if name not in ("train", "") and parts.places[name] != val.place]
+    if others:
+        yield f"kept for `split` {listed(others)}, never trained on"
     counts = train.counts
     if counts.max() >= UNEQUAL * counts.min():
         yield (

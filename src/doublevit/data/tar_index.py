@@ -91,9 +91,9 @@ def kept_index(path: Path, cache: Path) -> tuple[list[str], np.ndarray, np.ndarr
     except OSError as error:
         raise UserError(f"{printable(str(path))} cannot be read ({error.strerror}); expected a tar") from error
     key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-    kept = cache / f"tar-{key.hexdigest()[:16]}.npz"
+    saved = cache / f"tar-{key.hexdigest()[:16]}.npz"
     try:
-        with np.load(kept, allow_pickle=False) as arrays:
+        with np.load(saved, allow_pickle=False) as arrays:
             names = arrays["names"].tobytes().decode("utf-8", "surrogateescape").split("\0")
             return names, arrays["starts"], arrays["sizes"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
@@ -103,7 +103,7 @@ def kept_index(path: Path, cache: Path) -> tuple[list[str], np.ndarray, np.ndarr
         raise UserError(f"{printable(str(path))} is a tar without a file; expected samples such as 0.jpg with 0.cls")
     names = [name for name, _, _ in members]
     starts, sizes = (np.array([member[column] for member in members], dtype=np.int64) for column in (1, 2))
-    _keep(kept, {"names": np.frombuffer("\0".join(names).encode("utf-8", "surrogateescape"), np.uint8)}, starts, sizes)
+    _keep(saved, {"names": np.frombuffer("\0".join(names).encode("utf-8", "surrogateescape"), np.uint8)}, starts, sizes)
     return names, starts, sizes
 
 

@@ -25,7 +25,7 @@ def training_listing(parts: Parts, config: DataConfig) -> Listing:
     """
     train, val, notes = _train_and_val(parts, config)
     class_ids = train.class_ids
-    kept = [note for part in dict.fromkeys((train.notes, val.notes)) for note in part]
+    part_notes = [note for part in dict.fromkeys((train.notes, val.notes)) for note in part]
     return Listing(
         name=parts.name,
         source=parts.source,
@@ -37,7 +37,7 @@ def training_listing(parts: Parts, config: DataConfig) -> Listing:
             f"{train.fingerprint} {val.fingerprint}", geometry_of(config), Decoding(config.bits, config.max_pixels)
         ),
         margin=config.margin or 0,
-        notes=(*parts.notes, *kept, *notes, *summary(parts, train, val)),
+        notes=(*parts.notes, *part_notes, *notes, *summary(parts, train, val)),
     )
 
 
@@ -51,18 +51,18 @@ def _train_and_val(parts: Parts, config: DataConfig) -> tuple[Part, Part, list[s
     train, least, notes = parts.part(name), config.min_per_class or 0, list[str]()
     given = next((name for name in ("val", "test") if name in parts.places), None)
     if given is None:
-        enough = _kept(train, least + 1 if least else 0, notes)
+        enough = _large_enough(train, least + 1 if least else 0, notes)
         train, val = draw_val(require_images(_with_classes(train, enough)), parts, config)
     else:
         val = parts.part(given)
         _require_disjoint_groups(parts, train)
-    kept = _kept(train, least, notes)
-    val = _with_classes(val, _indices_in(val, train, kept, parts))
-    val = dataclasses.replace(val, class_ids=tuple(train.class_ids[index] for index in kept))
-    return require_images(_with_classes(train, kept)), require_images(val), notes
+    chosen = _large_enough(train, least, notes)
+    val = _with_classes(val, _indices_in(val, train, chosen, parts))
+    val = dataclasses.replace(val, class_ids=tuple(train.class_ids[index] for index in chosen))
+    return require_images(_with_classes(train, chosen)), require_images(val), notes
 
 
-def _kept(part: Part, least: int, notes: list[str]) -> list[int]:
+def _large_enough(part: Part, least: int, notes: list[str]) -> list[int]:
     """Return the indices of the classes that have `least` images, and note those that have fewer."""
     counts = part.counts
     small = [part.class_ids[index] for index in np.flatnonzero(counts < least)]
@@ -77,14 +77,14 @@ def _with_classes(part: Part, indices: list[int]) -> Part:
     return part.with_classes(indices, tuple(part.class_ids[index] for index in indices))
 
 
-def _indices_in(val: Part, train: Part, kept: list[int], parts: Parts) -> list[int]:
-    """Return where the `kept` classes of `train` are among those of `val`, by name: as it is, or whatever its case.
+def _indices_in(val: Part, train: Part, chosen: list[int], parts: Parts) -> list[int]:
+    """Return where the `chosen` classes of `train` are among those of `val`, by name: as it is, or whatever its case.
 
     Raises:
         UserError: a class is in one of them only.
     """
     if val.class_ids == train.class_ids:
-        return kept
+        return chosen
     rank = {name: index for index, name in enumerate(val.class_ids)}
     folded = _unique([same_name(name) for name in val.class_ids])
     unique_in_train = _unique([same_name(name) for name in train.class_ids])
@@ -95,7 +95,7 @@ def _indices_in(val: Part, train: Part, kept: list[int], parts: Parts) -> list[i
             index = folded.get(same_name(name))
         if index is not None:
             index_of[name] = index
-    missing = [train.class_ids[index] for index in kept if train.class_ids[index] not in index_of]
+    missing = [train.class_ids[index] for index in chosen if train.class_ids[index] not in index_of]
     strange = [name for index, name in enumerate(val.class_ids) if index not in index_of.values()]
     if missing or strange:
         raise UserError(
@@ -103,7 +103,7 @@ def _indices_in(val: Part, train: Part, kept: list[int], parts: Parts) -> list[i
             f" {listed(sorted([*missing, *strange]))} in one only ({len(train.class_ids)} against"
             f" {len(val.class_ids)}); give both the same classes"
         )
-    return [index_of[train.class_ids[index]] for index in kept]
+    return [index_of[train.class_ids[index]] for index in chosen]
 
 
 def _unique(names: list[str]) -> dict[str, int]:

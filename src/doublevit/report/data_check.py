@@ -62,8 +62,8 @@ def result_sentence(findings: Findings) -> str:
         f"{split} {(scan.source.splits == i).sum():,}" for i, split in enumerate(scan.source.split_names)
     )
     counts = {level: sum(each.level == level for each in findings.found) for level in LEVELS}
-    told = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
-    return f"{len(scan.source):,} files ({splits}) of {len(scan.source.class_ids):,} classes: {told}."
+    counted = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
+    return f"{len(scan.source):,} files ({splits}) of {len(scan.source.class_ids):,} classes: {counted}."
 
 
 def _section(finding: DataFinding, groups: tuple[TileGroup, ...], words: Callable[[str], str]) -> Section:

@@ -116,8 +116,8 @@ class RunFolder:
     def cut_log(self, step: int) -> None:
         """Remove entries of the log after `step`: a resumed run writes them anew."""
         path = self.path / "log.jsonl"
-        kept = [entry for entry in read_lines(path) if entry["step"] <= step]
-        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+        entries = [entry for entry in read_lines(path) if entry["step"] <= step]
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in entries))
 
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Append rows to results.jsonl; see `Results.add` for those with predictions."""

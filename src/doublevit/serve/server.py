@@ -30,7 +30,7 @@ QUIET = {
 """What keeps Gradio, and what it brings, from telling anybody anything."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECTIONS = 512
-MOST_TOLD = 300  # characters of an error
+LONGEST_ERROR = 300  # characters of an error
 GRACE = 2  # seconds that requests under way get at the end
 
 
@@ -167,7 +167,7 @@ def _tell() -> None:
     error = sys.exception()
     if error is not None:
         line = f"error: the page: {type(error).__name__}: {first_line(error)}"
-        console.print(line[:MOST_TOLD], markup=False, highlight=False, soft_wrap=True)
+        console.print(line[:LONGEST_ERROR], markup=False, highlight=False, soft_wrap=True)
 
 
 def _answer(app: Any, own: socket.socket, options: ServeOptions, announce: Callable[[str], None]) -> None:

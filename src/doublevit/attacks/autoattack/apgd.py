@@ -225,5 +225,5 @@ def _pass(
 
 def _remove_broken(remaining: RemainingSamples, state: ApgdState) -> ApgdState:
     """Let the samples leave that are broken, and return the state of the others."""
-    kept = remaining.remove_broken(state.current.images, state.current.broken)
-    return state if kept is None else select_samples(state, kept)
+    unbroken = remaining.remove_broken(state.current.images, state.current.broken)
+    return state if unbroken is None else select_samples(state, unbroken)

@@ -115,8 +115,8 @@ class Fab:
             broken = victim(moved).argmax(dim=1) != labels
             distances = distance(moved, centers, self.norm).masked_fill(~broken, torch.inf)
             nearest.update(indices, moved, distances)
-            kept = per_sample(torch.where(broken, self.beta, 1.0), moved)
-            images[indices] = centers + kept * (moved - centers)
+            scale = per_sample(torch.where(broken, self.beta, 1.0), moved)
+            images[indices] = centers + scale * (moved - centers)
 
     def _step(
         self, victim: Victim, images: torch.Tensor, centers: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor

@@ -46,9 +46,9 @@ class RemainingSamples:
         if not broken.any():
             return None
         self.images[self.indices[broken]] = images[broken]
-        kept = (~broken).nonzero().squeeze(1)
-        self.indices = self.indices[kept]
-        return kept
+        unbroken = (~broken).nonzero().squeeze(1)
+        self.indices = self.indices[unbroken]
+        return unbroken
 
 
 def select_samples(state: State, indices: torch.Tensor) -> State:

@@ -101,8 +101,8 @@ class Square:
                 tried = proposals.propose(state.images, state.centers, draws[state.draw_rows, query], side, epsilon)
             logits = victim(tried)
             state.keep_better(tried, margin(logits, state.labels))
-            kept = remaining.remove_broken(tried, logits.argmax(dim=1) != state.labels)
-            state = state if kept is None else select_samples(state, kept)
+            unbroken = remaining.remove_broken(tried, logits.argmax(dim=1) != state.labels)
+            state = state if unbroken is None else select_samples(state, unbroken)
             if not len(remaining):
                 return
         remaining.set_images(state.images)

@@ -52,11 +52,11 @@ def _pairs_of_band(hashes: np.ndarray, band: int, distance: int) -> Iterator[np.
         buckets = keys.astype(np.int64) ^ change
         first, counts = starts[buckets], starts[buckets + 1] - starts[buckets]
         for rows in _chunks(counts):
-            ones = np.repeat(rows, counts[rows])
-            within = np.arange(len(ones)) - np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
+            firsts = np.repeat(rows, counts[rows])
+            within = np.arange(len(firsts)) - np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
             others = order[np.repeat(first[rows], counts[rows]) + within]
-            near = (ones < others) & (np.bitwise_count(hashes[ones] ^ hashes[others]) <= distance)
-            yield np.stack([ones[near], others[near]], axis=1)
+            near = (firsts < others) & (np.bitwise_count(hashes[firsts] ^ hashes[others]) <= distance)
+            yield np.stack([firsts[near], others[near]], axis=1)
 
 
 def _chunks(counts: np.ndarray) -> Iterator[np.ndarray]:
@@ -65,9 +65,9 @@ def _chunks(counts: np.ndarray) -> Iterator[np.ndarray]:
     yield from np.split(np.arange(len(counts)), np.flatnonzero(np.diff(numbers)) + 1)
 
 
-def correlation(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+def correlation(firsts: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return Pearson's correlation of each pair of gray images uint8 (P, H, W), float32 (P,); 0 for a constant one."""
-    first, second = (_standardized(each) for each in (ones, others))
+    first, second = (_standardized(each) for each in (firsts, others))
     product: np.ndarray = (first * second).mean(axis=(1, 2))
     return product
 

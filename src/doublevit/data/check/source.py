@@ -81,7 +81,7 @@ def _of_listing(config: DataConfig) -> Source:
 
 def _of_parts(parts: Parts, config: DataConfig) -> Source:
     listed, drawn, more = _listed(parts, config)
-    class_ids, labels = _one_set_of_classes(list(listed.values()))
+    class_ids, labels = _common_classes(list(listed.values()))
     return Source(
         name=parts.source,
         names=[name for part in listed.values() for name in part.names],
@@ -111,7 +111,7 @@ def _listed(parts: Parts, config: DataConfig) -> tuple[Mapping[str, Part], bool,
     return {"train": train, "val": val, **others}, True, [f"val was drawn by `data.split_seed` {config.split_seed}"]
 
 
-def _one_set_of_classes(listed: list[Part]) -> tuple[tuple[str, ...], np.ndarray]:
+def _common_classes(listed: list[Part]) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the classes of all parts, matched by name whatever its case, and all labels as indices of them."""
     names: dict[str, str] = {}
     for part in listed:

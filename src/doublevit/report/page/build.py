@@ -37,7 +37,7 @@ FOLDED = {"robustness": ("cells",), "errors": ("classes",)}
 """Groups of tables that are folded, by the section of the page that holds them."""
 UNNOTED = "Of {runs}, only the command of the training is known."
 PIXELS_PER_INCH = 96  # so that a plot's text is about as large as the page's
-FIRST_ONES = f"Shown for the first {MAX_DETAILED_RUNS} networks; doublevit errors RUN tells the same of each."
+FIRST_NETWORKS = f"Shown for the first {MAX_DETAILED_RUNS} networks; doublevit errors RUN tells the same of each."
 VERSIONS = ("torch", "torchvision", "timm", "foolbox", "numpy")
 REPEAT = "Give these commands again, with the same versions and data: seeds decide all that is random."
 
@@ -64,7 +64,7 @@ def build_page(
         Section(
             name,
             title,
-            (FIRST_ONES,) if name in ("errors", "attention") and many else (),
+            (FIRST_NETWORKS,) if name in ("errors", "attention") and many else (),
             tables=tuple(tables.get(name, ())),
             figures=tuple(figure for section, figure in figures if section == name),
             pictures=tuple(pictures.get(name, ())),
