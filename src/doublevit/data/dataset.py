@@ -92,8 +92,11 @@ class Dataset:
         Raises:
             UserError: a class has fewer samples.
         """
-        chosen = [self._of_class(label, count, seed) for label in range(len(self.class_ids))]
-        return self.subset(np.sort(np.concatenate(chosen)))
+        return self.subset(self.indices_per_class(count, seed))
+
+    def indices_per_class(self, count: int, seed: int = 0) -> np.ndarray:
+        """Return the indices of the samples that `per_class` takes, int64, rising."""
+        return np.sort(np.concatenate([self._of_class(label, count, seed) for label in range(len(self.class_ids))]))
 
     def _of_class(self, label: int, count: int, seed: int) -> np.ndarray:
         members = np.flatnonzero(self.labels == label)
