@@ -4,8 +4,6 @@ import functools
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,17 +219,6 @@ def study_copied(study: Path, folder: Path) -> Path:
         (os.link if "checkpoints" in Path(source).parts else shutil.copy2)(source, target)
 
     return Path(shutil.copytree(study, folder / study.name, copy_function=copy))
-
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-
-
-def in_two_processes(arguments: list[str]) -> None:
-    """Run a command of doublevit by torchrun, on the CPU."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*TORCHRUN, "--nproc_per_node", "2", "-m", "doublevit", *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
-    assert result.returncode == 0, result.stderr.decode()
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
