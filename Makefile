@@ -17,11 +17,11 @@ demo: .venv/.installed
 	$(BIN)/doublevit report runs/$(RUN)
 
 test: .venv/.installed-dev
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What is not marked slow, in less than a minute on two cores, for the inner loop; the README's commands are left out.
 test-fast: .venv/.installed-dev
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow" --ignore tests/test_readme.py
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" --ignore tests/test_readme.py
 
 check: lint types test
 
