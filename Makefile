@@ -1,6 +1,8 @@
 # `make demo` and `make test` are each all that a fresh machine needs: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
+# A module compiles when it is first imported: most of the 21,000 never are.
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 .PHONY: demo test test-fast check lint types docs clean
 
 # Train, corrupt, attack, look, report: all in a folder of its own, so that it can be made again and again.
@@ -15,11 +17,11 @@ demo: .venv/.installed
 	$(BIN)/doublevit report runs/$(RUN)
 
 test: .venv/.installed-dev
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What is not marked slow, in less than a minute on two cores, for the inner loop; the README's commands are left out.
 test-fast: .venv/.installed-dev
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow" --ignore tests/test_readme.py
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" --ignore tests/test_readme.py
 
 check: lint types test
 
@@ -37,15 +39,15 @@ docs: .venv/.installed-docs
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) --editable .
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	touch $@
 
 .venv/.installed-docs: .venv/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 clean:

@@ -4,8 +4,6 @@ import functools
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,15 +22,19 @@ settings.register_profile("doublevit", max_examples=50, deadline=None, derandomi
 settings.load_profile("doublevit")
 
 
-TRAINED = {"digits_run", "norm_run"}
-"""Fixtures that train a network for seconds."""
+SECONDS = {"browser", "commanded", "digits_run", "exported", "norm_run"}
+"""Fixtures that take seconds: they train a network, export it, or start a browser."""
+LONGEST = ("readme", "adversarial", "serve_live", "errors", "train", "onnx", "autoattack", "trackers", "processes")
+"""What takes longest begins first, so that all processes that run tests end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a trained network is slow."""
+    """What needs a fixture that takes seconds is slow; files stay whole, the longest first."""
     for item in items:
-        if TRAINED & set(getattr(item, "fixturenames", ())):
+        if SECONDS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -221,17 +223,6 @@ def study_copied(study: Path, folder: Path) -> Path:
         (os.link if "checkpoints" in Path(source).parts else shutil.copy2)(source, target)
 
     return Path(shutil.copytree(study, folder / study.name, copy_function=copy))
-
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-
-
-def in_two_processes(arguments: list[str]) -> None:
-    """Run a command of doublevit by torchrun, on the CPU."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*TORCHRUN, "--nproc_per_node", "2", "-m", "doublevit", *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
-    assert result.returncode == 0, result.stderr.decode()
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from conftest import copied, in_two_processes
+from conftest import copied
 from doublevit import strict_json
 from doublevit.attacks.config import AttackConfig
 from doublevit.attacks.foolbox_hyperparameters import Noise, Pgd
@@ -37,6 +37,7 @@ from doublevit.runs.predictions import Predictions
 from doublevit.runs.results import Results
 from doublevit.runs.row import Row
 from moments import at_batch, ctrl_c
+from processes import in_processes
 
 SIZES = ("0", "1/255", "4/255", "16/255")
 QUICK = Hyperparameters(pgd=Pgd(steps=4, relative_step=0.5))
@@ -640,7 +641,7 @@ def test_two_processes_attack_as_one(digits_run, tmp_path):
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--samples", "41", "--attack.names", "pgd", "--attack.pgd.steps", "3", "--attack.batch-size", "10"]
     arguments += ["--attack.epsilons", "0", "1/255", "4/255", "--attack.save-images"]
-    in_two_processes(["evaluate", str(two), *arguments])
+    in_processes(2, ["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
     rows = [[row for row in RunFolder(path).rows() if isinstance(row.condition, Attack)] for path in (one, two)]
     assert len(rows[0]) == 3

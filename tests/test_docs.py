@@ -113,6 +113,7 @@ def test_readme_is_short():
     assert len(TEXTS["README.md"].splitlines()) <= 150
 
 
+@pytest.mark.slow
 def test_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")

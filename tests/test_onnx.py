@@ -25,7 +25,8 @@ from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, OnnxPredictor, check
 from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.verify import Parity, verify
-from doublevit.models.config import _SMALL_PIT
+from doublevit.models import image_input
+from doublevit.models.config import _SMALL_PIT, BACKBONES
 from doublevit.models.image_input import ImageInput, Layout
 from doublevit.models.preprocess import Resize
 from doublevit.runs.folder import METADATA, RunFolder
@@ -75,9 +76,13 @@ def test_images_of_any_size_are_resized_as_pillow_does(geometry, image_size):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> doublevit.Model:
-    """A DoubleViT with cross and sparse attention, whose head is no longer zero."""
+    """A DoubleViT of two blocks a branch with cross and sparse attention, whose head is no longer zero."""
     folder = tmp_path_factory.mktemp("onnx")
-    model = doublevit.train("digits-double", epochs=0, name="double", output=folder, model_top_k="8").model
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("vit-digits-4", "vit-digits-8"):
+            patch.setitem(BACKBONES[name].options, "depth", 2)
+        sparse = {"model_top_k": "8", "model_cross_after": (1,)}
+        model = doublevit.train("digits-double", epochs=0, name="double", output=folder, **sparse).model
     torch.manual_seed(0)
     for parameter in model.network.heads.parameters():
         nn.init.normal_(parameter, std=0.3)

@@ -89,6 +89,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pets_onnx(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "pets.onnx"
+    main(["export", str(runs / "pets"), "--format", "onnx", "--output", str(path)])
+    return path
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, runs: Path, tiny_zip: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the commands name."""
@@ -120,7 +127,7 @@ def prepare(arguments: list[str], workplace: Path, request: pytest.FixtureReques
         main(["data", "corrupt", "--corruptions", "fog", "--first", "9", "--workers", "1", "--output", "photos-c"])
     make_sources(arguments)
     if "pets.onnx" in arguments and arguments[0] != "export":
-        main(["export", "runs/pets", "--format", "onnx", "--output", "pets.onnx"])
+        shutil.copy(request.getfixturevalue("pets_onnx"), workplace)
     if "--name" in arguments:
         shutil.rmtree(workplace / "runs" / arguments[arguments.index("--name") + 1], ignore_errors=True)
 

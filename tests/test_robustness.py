@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import copied, in_two_processes
+from conftest import copied
 from doublevit.cli import main
 from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.corrupted_sets.manifest import home_made
@@ -37,6 +37,7 @@ from doublevit.runs.results import EvalResult, Results
 from doublevit.runs.row import Row
 from doublevit.statistics import bootstrap, wilson_interval
 from moments import at_batch, ctrl_c
+from processes import in_processes
 
 HOME_MADE = home_made("tiny", 0)
 MODEL = ModelId(
@@ -341,10 +342,10 @@ def test_a_written_set_gives_the_same_rows(digits_run, evaluated, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_evaluate_as_one(digits_run, evaluated, tmp_path):
-    """By torchrun, on the CPU, with an odd number of images: the same predictions, each once."""
+    """On the CPU, with an odd number of images: the same predictions, each once."""
     one, two = copied(digits_run, tmp_path / "one"), copied(digits_run, tmp_path / "two")
     arguments = ["--first", "61", "--corruptions", "snow", "shot_noise", "--severities", "2"]
-    in_two_processes(["evaluate", str(two), *arguments])
+    in_processes(2, ["evaluate", str(two), *arguments])
     main(["evaluate", str(one), *arguments])
     rows = [
         [found for found in RunFolder(path).rows() if isinstance(found.condition, Corruption)] for path in (one, two)

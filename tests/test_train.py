@@ -20,6 +20,7 @@ from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing
 from doublevit.augment.policies import make_augmentation
+from doublevit.cli import main
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
 from doublevit.jobs import train as jobs
@@ -35,6 +36,7 @@ from doublevit.training.optimizer import make_optimizer, rate_factor
 from doublevit.training.step import _loss
 from doublevit.training.training import Training, TrainingBatch, epoch_batches, prepare, require_trainable
 from moments import after_step, at_batch, at_file, ctrl_c
+from processes import in_processes
 
 
 def recipe(**train: object) -> Recipe:
@@ -154,23 +156,16 @@ def test_accumulation_changes_memory_not_the_step(tmp_path, augment):
 
 @pytest.mark.slow
 def test_three_processes_train_as_one(tmp_path):
-    """By torchrun, on the CPU, though 3 divides no batch, and the last has fewer images than there are processes.
+    """On the CPU, though 3 divides no batch, and the last has fewer images than there are processes.
 
     One run folder, every sample evaluated once, the same model up to rounding.
     """
     plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "29", "--data.per-class", "6"]
     # An odd number of images to validate on: the processes have unequal shares.
     plain += ["--train.warmup-epochs", "0", "--data.val-fraction", "0.2231"]
-    command = ["-m", "doublevit", "run", "digits-double", *plain, "--runs", str(tmp_path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "3"]
-    both = [
-        subprocess.Popen([sys.executable, *launch, *command, "--name", "two"], env=environment, stderr=subprocess.PIPE),
-        subprocess.Popen([sys.executable, *command, "--name", "one"], env=environment, stderr=subprocess.PIPE),
-    ]
-    for process in both:
-        error = process.communicate(timeout=200)[1]
-        assert process.returncode == 0, error.decode()
+    command = ["run", "digits-double", *plain, "--runs", str(tmp_path), "--name"]
+    in_processes(3, [*command, "two"])
+    main([*command, "one"])
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
     first, second = weights(one), weights(two)
