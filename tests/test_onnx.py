@@ -25,7 +25,6 @@ from doublevit.jobs.onnx.file import EXPORT, PROBABILITIES, OnnxPredictor, check
 from doublevit.jobs.onnx.images import mixed_images
 from doublevit.jobs.onnx.network import OnnxNetwork
 from doublevit.jobs.onnx.verify import Parity, verify
-from doublevit.models import image_input
 from doublevit.models.config import _SMALL_PIT, BACKBONES
 from doublevit.models.image_input import ImageInput, Layout
 from doublevit.models.preprocess import Resize
