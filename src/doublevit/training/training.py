@@ -21,6 +21,7 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.sampling import EpochOrder, balanced, require_every_class, shuffled
 from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
+from doublevit.models.explicit_attention import prefer_explicit
 from doublevit.prefetch import prefetch
 from doublevit.runs.checkpoint import TrainingState
 from doublevit.runs.folder import RunFolder
@@ -102,6 +103,8 @@ def prepare(
     """
     this_process()  # the group of processes is ours, not made by accelerate
     require_trainable(model, splits["train"], config)
+    if model.attention is None:  # sparse attention has a kernel of its own
+        prefer_explicit(model)
     accelerator = Accelerator(cpu=on_cpu())
     # Of a parameter with one row: its gradient is copied in another order, the same numbers.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
