@@ -79,6 +79,10 @@ class TrainConfig:
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"`train.clip_norm`: expected more than 0, found {self.clip_norm}")
 
+    def finish_steps(self, per_epoch: int) -> int:
+        """Return how many of the last steps are made at the network's own size, of `per_epoch` in an epoch."""
+        return round(self.finish_epochs * per_epoch)
+
     def _check_size(self) -> None:
         _at_least("finish_epochs", self.finish_epochs, 0)
         if self.image_size is not None:

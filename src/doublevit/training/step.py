@@ -89,7 +89,7 @@ def _set_image_size(training: Training, number: int) -> None:
     """Set the side of the network's input at step `number`: `image_size`, and in the last epochs the network's own."""
     config = training.config
     left = config.epochs * training.per_epoch - number
-    finishing = left <= round(config.finish_epochs * training.per_epoch)
+    finishing = left <= config.finish_steps(training.per_epoch)
     training.model.resize.training_size = None if finishing else config.image_size
 
 

@@ -116,6 +116,9 @@ def prepare(
     fewest = fewest_images(model)
     smallest = smallest_batch(fewest, accelerator.num_processes)
     left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size, smallest), train, val)
+    if config.image_size is not None:
+        left.finish_steps = config.finish_steps(left.steps_per_epoch)
+        left.slower = (model.resize.size / config.image_size) ** 2
     return Training(
         model=model,
         wrapped=wrapped,
