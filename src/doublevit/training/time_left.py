@@ -38,7 +38,7 @@ class TimeLeft:
         validation = self.val_seconds(rate)
         if not rate or validation is None:
             return None
-        left = self.steps - step
+        left: float = self.steps - step
         if left > self.finish_steps:  # the speed is that of a smaller size
             left += (self.slower - 1) * self.finish_steps
         images = left / self.steps_per_epoch * self.train_images
