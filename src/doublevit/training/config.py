@@ -89,7 +89,7 @@ class TrainConfig:
             _at_least("image_size", self.image_size, 1)
         elif self.finish_epochs:
             raise UserError(f"`train.finish_epochs` {self.finish_epochs:g}: expected `train.image_size` too")
-        if self.finish_epochs > self.epochs:
+        if 0 < self.epochs < self.finish_epochs:  # without training there is nothing to finish
             raise UserError(f"`train.finish_epochs` {self.finish_epochs:g}: expected at most all epochs, {self.epochs}")
 
     def _check_balance(self) -> None:
