@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from timm.data.mixup import mixup_target
 from timm.loss import JsdCrossEntropy, SoftTargetCrossEntropy
 
+from doublevit.augment.mixing import soft_labels
 from doublevit.training.step import classification_loss, jensen_shannon
 
 
@@ -36,3 +38,12 @@ def test_soft_targets_are_timms_and_hard_ones_the_same_as_soft():
     for smoothing in (0.0, 0.2):
         hard = classification_loss(logits, labels, smoothing)
         assert hard.item() == pytest.approx(classification_loss(logits, soft, smoothing).item(), rel=1e-5)
+
+
+def test_mixed_and_smoothed_targets_give_timms_loss():
+    """timm blends a batch with itself in reverse, by one fraction, and smooths before that."""
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 6, 5), torch.randint(0, 5, (6,))
+    targets = soft_labels(labels, labels.flip(0), torch.full((6,), 0.3), 5)
+    expected = SoftTargetCrossEntropy()(logits[0], mixup_target(labels, 5, 0.3, smoothing=0.1))
+    assert classification_loss(logits, targets, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -208,7 +208,8 @@ def run_of(folder: Path, model: ModelConfig, train: TrainConfig, data: DataConfi
         "odd", "for tests", data=data or DataConfig("folder", path=folder / "gone"), model=model, train=train
     )
     run, network = RunFolder.create(to_dict(recipe), folder), build(model, DIGITS)
-    checkpoint.save(run.checkpoints, network, torch.optim.SGD(network.parameters()), checkpoint.Progress(), best=True)
+    state = checkpoint.TrainingState(torch.optim.SGD(network.parameters()))
+    checkpoint.save(run.checkpoints, network, state, checkpoint.Progress(), best=True)
     if data is not None:
         describe_run(run, recipe, load(data), network)
     return run.path

@@ -209,6 +209,13 @@ def test_time_left_is_that_of_steps_and_validations():
     assert left.seconds(15, 1, None) is None
 
 
+def test_the_last_steps_at_the_full_size_take_longer():
+    left = TimeLeft(epochs=2, steps_per_epoch=10, train_images=80, val_images=0, validation=0.0)
+    left.finish_steps, left.slower = 5, 4.0
+    assert left.seconds(step=0, epoch=0, rate=8.0) == 15 + 4 * 5
+    assert left.seconds(step=16, epoch=1, rate=8.0) == 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own number is in /proc")
 def test_memory_is_the_most_that_the_kernel_counts():
     filled = np.ones(50_000_000, np.uint8)

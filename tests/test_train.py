@@ -163,6 +163,7 @@ def test_three_processes_train_as_one(tmp_path):
     plain = ["--model.head", "linear", "--train.epochs", "3", "--train.batch-size", "29", "--data.per-class", "6"]
     # An odd number of images to validate on: the processes have unequal shares.
     plain += ["--train.warmup-epochs", "0", "--data.val-fraction", "0.2231"]
+    plain += ["--train.ema", "0.6", "--train.image-size", "16", "--train.finish-epochs", "1"]
     command = ["run", "digits-double", *plain, "--runs", str(tmp_path), "--name"]
     in_processes(3, [*command, "two"])
     main([*command, "one"])

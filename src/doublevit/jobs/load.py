@@ -63,7 +63,8 @@ def load_data_and_model(recipe: Recipe, *, from_scratch: bool = False) -> tuple[
     """Load data and model; `from_scratch` fetches no pretrained weights, for a model that a checkpoint will fill."""
     splits = data.load(recipe.data, quiet=False)
     torch.manual_seed(recipe.seed)
-    return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch)
+    size = recipe.train.image_size
+    return splits, build(recipe.model, splits["train"].class_ids, load_weights=not from_scratch, training_size=size)
 
 
 def load_model(path: Path, options: EvalOptions) -> LoadedModel:

@@ -35,7 +35,7 @@ def measure_speed(options: SpeedOptions) -> list[Row]:
     """Measure speed, memory and size of a run's network, with new weights, and add all rows to its results at the end.
 
     Training is timed as whole steps of the recipe's optimizer on uint8 images, without augmentation and with one view
-    each; sparse attention is as narrow as at the end of training.
+    each, at the network's own size; sparse attention is as narrow as at the end of training.
 
     Raises:
         UserError: there is no such run, several processes were started, or a batch does not fit into memory.
@@ -122,6 +122,8 @@ def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFo
         batch_size=batch_size,
         accumulate=min(recipe.train.accumulate, batch_size),
         narrow_epochs=0.0,
+        image_size=None,
+        finish_epochs=0.0,
         class_weights="none",
         sampling="shuffled",
         precision="bfloat16" if model.dtype == torch.bfloat16 else "float32",

@@ -28,7 +28,7 @@ from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
-from doublevit.training.summary import describe_batch, freeze_table, leak_warning
+from doublevit.training.summary import describe_batch, describe_image_size, freeze_table, leak_warning
 from doublevit.training.training import Trainable, prepare, require_trainable
 
 
@@ -183,10 +183,11 @@ def _train(
 ) -> PredictionResult | None:
     training = prepare(trainable, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
-        console.print(freeze_table(training.model, recipe.train))
+        console.print(freeze_table(training.model, training.optimizer))
         tell_attention(training.model)
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(training.model), end="")
+        console.print(describe_image_size(training.model, recipe.train), end="", highlight=False)
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):

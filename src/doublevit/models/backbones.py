@@ -56,7 +56,40 @@ class SingleBackbone(nn.Module):
         return (self.network.forward_head(tokens, pre_logits=True),)
 
 
-def create(name: str, weights: str, image_size: int | None = None, *, with_classifier: bool = False) -> Network:
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """What a network does in training alone: nothing of it is in the weights, or changes an evaluation."""
+
+    drop_path: float = 0.0
+    patch_drop: float = 0.0
+    image_size: int | None = None  # side of the input in pixels, if it is not that of evaluation
+
+    def timm_options(self, *, fixed_size: bool) -> dict[str, Any]:
+        """Return the options of `timm.create_model` for a network, whose input may be of a fixed size."""
+        options = {
+            "drop_path_rate": self.drop_path,
+            "patch_drop_rate": self.patch_drop,
+            "dynamic_img_size": fixed_size and self.image_size is not None,
+        }
+        return {name: value for name, value in options.items() if value}
+
+
+IN_TRAINING = {
+    "drop_path_rate": "model.drop_path",
+    "patch_drop_rate": "model.patch_drop",
+    "dynamic_img_size": "train.image_size",
+}
+"""Our names of timm's options for training, which not every network has."""
+
+
+def create(
+    name: str,
+    weights: str,
+    image_size: int | None = None,
+    *,
+    with_classifier: bool = False,
+    training: TrainingOptions = TrainingOptions(),
+) -> Network:
     """Make a network and load its weights.
 
     Args:
@@ -64,9 +97,11 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
         weights: "hub", "none", a file, or a folder of files with timm's names.
         image_size: side of the input in pixels; None for the checkpoint's.
         with_classifier: whether to keep the checkpoint's classifier.
+        training: what the network shall do in training alone.
 
     Raises:
-        UserError: the name is unknown, or the weights are missing, do not fit, or cannot be downloaded.
+        UserError: the name is unknown, the weights are missing, do not fit, or cannot be downloaded, or the network has
+            nothing of what `training` asks for.
     """
     backbone = resolve(name)
     config: Any = timm.get_pretrained_cfg(backbone.timm_name)
@@ -75,11 +110,15 @@ def create(name: str, weights: str, image_size: int | None = None, *, with_class
         options["img_size"] = image_size
     side = image_size or options.get("img_size") or config.input_size[-1]
     path = hub_file(name, config) if weights == "hub" else weight_file(Path(weights).expanduser(), backbone.timm_name)
-    module = _make(name, backbone.timm_name, options)
+    module = _make(name, backbone.timm_name, options | training.timm_options(fixed_size=config.fixed_input_size))
+    if training.patch_drop:
+        module.patch_drop.num_prefix_tokens = module.num_prefix_tokens  # timm would drop a distillation token
     whole = set(module.state_dict())
     if not with_classifier:
         module.reset_classifier(0)
     _check_patches(name, module, side)
+    if training.image_size:
+        _check_patches(f"`train.image_size` {training.image_size}: {name}", module, training.image_size)
     if weights != "none":
         fit_state(module, read_state(path), path, spare=whole - set(module.state_dict()))
     return Network(module, side, config.interpolation, Normalize(config.mean, config.std))
@@ -123,4 +162,7 @@ def _make(name: str, timm_name: str, options: dict[str, Any]) -> Any:
     try:
         return timm.create_model(timm_name, pretrained=False, **options)
     except (TypeError, AssertionError) as error:
+        refused = next((ours for theirs, ours in IN_TRAINING.items() if f"'{theirs}'" in str(error)), None)
+        if refused:
+            raise UserError(f"`{refused}`: timm has it for other networks, not for {name}; leave it out") from error
         raise UserError(f"{name} cannot be made with {options}: {error}") from error

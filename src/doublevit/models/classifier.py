@@ -13,7 +13,7 @@ from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.models import freeze
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
-from doublevit.models.backbones import Network, SingleBackbone, create, is_distilled
+from doublevit.models.backbones import Network, SingleBackbone, TrainingOptions, create, is_distilled
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
 from doublevit.models.preprocess import Resize
@@ -117,10 +117,14 @@ class Classifier(nn.Module):
         return self
 
 
-def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool = True) -> Classifier:
+def build(
+    config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool = True, training_size: int | None = None
+) -> Classifier:
     """Build the model that `config` describes, for the given classes; new weights are drawn by torch's generator.
 
-    Without `load_weights`, pretrained weights are not loaded, since a checkpoint will replace them.
+    Without `load_weights`, pretrained weights are not loaded, since a checkpoint will replace them. In training mode
+    its input has a side of `training_size` pixels, if that is given; positions are then resampled, and the weights
+    stay those of the network's own size.
 
     Raises:
         UserError: names, weights, sizes or parts do not fit together.
@@ -128,16 +132,20 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     if not load_weights:
         config = dataclasses.replace(config, weights="none", coarse_weights=None)
     keep = config.head == "pretrained"
-    fine = create(config.backbone, config.weights, config.image_size, with_classifier=keep)
+    training = TrainingOptions(config.drop_path, config.patch_drop, training_size)
+    fine = create(config.backbone, config.weights, config.image_size, with_classifier=keep, training=training)
     classifiers = pretrained_heads(fine.module, class_ids) if keep else []
     fine.module.reset_classifier(0)
-    backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config)
+    backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config, training)
     if not classifiers:
         classifiers = [HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
     freeze.apply(config.freeze, backbone.branches())
     model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
     if config.image_size is not None:
-        _check_size(model, config.image_size)
+        _check_size(model, "model.image_size", config.image_size)
+    if training_size is not None:
+        model.resize.training_size = training_size
+        _check_size(model, "train.image_size", training_size)
     set_top_k(model, config.top_k)
     return model
 
@@ -172,17 +180,21 @@ def set_top_k(model: Classifier, text: str, argument: str = "model.top_k") -> No
 
 @torch.inference_mode()
 def _run_once(model: Classifier, size: int) -> None:
-    model.eval()(torch.zeros(1, 3, size, size, device=device_of(model)))
+    model.eval()
+    model.resize.train(size == model.resize.training_size)
+    model(torch.zeros(1, 3, size, size, device=device_of(model)))
+    model.eval()
 
 
-def _check_size(model: Classifier, size: int) -> None:
+def _check_size(model: Classifier, argument: str, size: int) -> None:
     """Fail now, not in the first step, if a network cannot work on images this small."""
     try:
         _run_once(model, size)
     except RuntimeError as error:
-        raise UserError(f"`model.image_size` {size}: too small for this network; choose a larger one") from error
+        raise UserError(f"`{argument}` {size}: too small for this network; choose a larger one") from error
 
 
-def _double(fine: Network, config: ModelConfig) -> DoubleViT:
-    coarse = create(config.coarse or "", config.coarse_weights or config.weights, config.image_size)
+def _double(fine: Network, config: ModelConfig, training: TrainingOptions) -> DoubleViT:
+    weights = config.coarse_weights or config.weights
+    coarse = create(config.coarse or "", weights, config.image_size, training=training)
     return DoubleViT(fine, coarse, config.cross)

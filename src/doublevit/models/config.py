@@ -107,12 +107,21 @@ class ModelConfig:
     top_k: str = NONE
     """Sparse attention, to each query's K keys of highest score: none, K, a fraction (10%), or one for each stage of a
     PiT (32,16,8)."""
+    drop_path: float = 0.0
+    """Stochastic depth: fraction of images for which the last block is left out in training, less for earlier ones
+    (timm's drop_path_rate); 0: off."""
+    patch_drop: float = 0.0
+    """Fraction of a ViT's patches that are left out in training (timm's patch_drop_rate); 0: off."""
     cross: CrossConfig = CrossConfig()
 
     def __post_init__(self) -> None:
         TopK.parse(self.top_k)
         if self.head not in HEADS:
             raise unknown("head", self.head, HEADS)
+        for name in ("drop_path", "patch_drop"):
+            if not 0 <= getattr(self, name) < 1:
+                found = getattr(self, name)
+                raise UserError(f"`model.{name}`: expected 0 or more and less than 1, found {found}")
         if self.image_size is not None and not 1 <= self.image_size <= MAX_IMAGE_SIZE:
             raise UserError(f"`model.image_size`: expected 1 to {MAX_IMAGE_SIZE} pixels, found {self.image_size}")
         if self.cross.after and self.coarse is None:

@@ -16,31 +16,38 @@ class Resize(nn.Module):
 
     uint8 stays uint8 on the CPU, where torch has Pillow's arithmetic, rounding included, at many times the speed
     (bicubic: within 2 levels of Pillow, equal on 99 % of values); elsewhere it becomes float.
+
+    In training mode, images get `training_size` instead, if it is given.
     """
 
     def __init__(self, size: int, interpolation: str) -> None:
         super().__init__()
         self.size = size
         self.mode = "bilinear" if interpolation == "bilinear" else "bicubic"
+        self.training_size: int | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.to_side(images, (self.training and self.training_size) or self.size)
+
+    def to_side(self, images: torch.Tensor, side: int) -> torch.Tensor:
+        """Resize to (B, 3, side, side), as described above."""
         # Full precision even under autocast: half a level of 255 needs 9 bits, and bfloat16 has 8.
         with torch.autocast(images.device.type, enabled=False):
             if images.dtype == torch.uint8 and images.device.type == "cpu":
-                return self._resize_bytes(images)
+                return self._resize_bytes(images, side)
             images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-            return self._resize_axis(self._resize_axis(images, -1), -2)  # Pillow's order
+            return self._resize_axis(self._resize_axis(images, -1, side), -2, side)  # Pillow's order
 
-    def _resize_bytes(self, images: torch.Tensor) -> torch.Tensor:
-        if images.shape[-2:] == (self.size, self.size):
+    def _resize_bytes(self, images: torch.Tensor, side: int) -> torch.Tensor:
+        if images.shape[-2:] == (side, side):
             return images
         images = images.contiguous(memory_format=torch.channels_last)  # the fast case of torch's kernel
-        return F.interpolate(images, size=(self.size, self.size), mode=self.mode, antialias=True)
+        return F.interpolate(images, size=(side, side), mode=self.mode, antialias=True)
 
-    def _resize_axis(self, images: torch.Tensor, dimension: int) -> torch.Tensor:
-        if images.shape[dimension] == self.size:
+    def _resize_axis(self, images: torch.Tensor, dimension: int, side: int) -> torch.Tensor:
+        if images.shape[dimension] == side:
             return images
-        weights = resize_weights(images.shape[dimension], self.size, self.mode, images.device)
+        weights = resize_weights(images.shape[dimension], side, self.mode, images.device)
         return (weights @ images if dimension == -2 else images @ weights.T).clamp(0, 1)
 
     def extra_repr(self) -> str:

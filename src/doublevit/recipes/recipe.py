@@ -13,7 +13,7 @@ from doublevit.data.address import absolute
 from doublevit.data.config import DataConfig
 from doublevit.errors import UserError
 from doublevit.models.config import ModelConfig
-from doublevit.models.top_k import NONE
+from doublevit.models.top_k import NONE, TopK
 from doublevit.training.config import TrainConfig
 
 
@@ -35,6 +35,7 @@ class Recipe:
             raise UserError(f"`seed`: expected 0 or more, and below 2**32, found {self.seed}")
         if self.train.narrow_epochs:
             self._require_narrowing()
+        self._require_stages()
         if self.augment.consistency and not self.train.consistency:
             raise UserError("`train.consistency=0` makes nothing of augmix-jsd's views; choose `augment.policy=basic`")
         if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
@@ -42,6 +43,18 @@ class Recipe:
                 f"`train.consistency` compares views of an image, and {self.augment.policy} makes one; add"
                 " `augment.policy=augmix-jsd`"
             )
+
+    def _require_stages(self) -> None:
+        """Stages of sparse attention are known by their numbers of keys, which must be those of evaluation."""
+        top_k = TopK.parse(self.model.top_k)
+        if top_k is None or len(top_k.parts) == 1:
+            return
+        for name, value in (("train.image_size", self.train.image_size), ("model.patch_drop", self.model.patch_drop)):
+            if value:
+                raise UserError(
+                    f"`{name}` {value}: expected one `model.top_k` for all stages, found {self.model.top_k}, as it"
+                    " changes the number of keys by which stages are known"
+                )
 
     def _require_narrowing(self) -> None:
         epochs = self.train.narrow_epochs

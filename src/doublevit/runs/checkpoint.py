@@ -37,10 +37,29 @@ class Progress:
     best: float = -1.0
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingState:
+    """What training goes on from: the optimizer, and `raw` weights where those to evaluate are their moving average."""
+
+    optimizer: torch.optim.Optimizer
+    raw: nn.Module | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is saved of it."""
+        raw = {} if self.raw is None else {"model": self.raw.state_dict()}
+        return {"optimizer": self.optimizer.state_dict()} | raw
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.optimizer.load_state_dict(state.get("optimizer") or state["optimiser"])  # the key of older runs
+        if self.raw is not None:
+            self.raw.load_state_dict(state["model"])
+
+
 def save(
     folder: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    training: TrainingState,
     progress: Progress,
     *,
     best: bool,
@@ -48,15 +67,15 @@ def save(
 ) -> None:
     """Write a checkpoint, make it the last (and, if `best`, the best), and remove those that are neither.
 
-    `metadata` goes into the file of weights.
+    `metadata` goes into the file of weights, which are those of `model`.
 
     Raises:
         UserError: there is no space; older checkpoints stay as they are.
     """
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    state = {"optimizer": optimizer.state_dict(), "progress": dataclasses.asdict(progress)}
-    require_space(folder, _size(weights) + _size(state["optimizer"]["state"]), "a checkpoint")
+    state = training.state_dict() | {"progress": dataclasses.asdict(progress)}
+    require_space(folder, _size(weights) + _size(state), "a checkpoint")
     name = f"epoch-{progress.epoch:03d}-step-{progress.step:07d}"
     index = read_index(folder)
     if name not in index.values():  # left by a kill before the index named it: it may be in pieces
@@ -101,18 +120,32 @@ def load_weights(folder: Path, which: str, model: nn.Module) -> None:
     fit_state(model, read_state(path), path)
 
 
-def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
-    """Load the state of the last checkpoint into `optimizer`, and return how far the training was.
+def load_state(folder: Path, training: TrainingState) -> Progress:
+    """Load the state of the last checkpoint into `training`, and return how far it was.
 
     Raises:
-        UserError: there is no checkpoint, or it is damaged.
+        UserError: there is no checkpoint, it is damaged, or only one of it and `training` has a moving average.
     """
     path = _find(folder, "last") / STATE
-    try:
+    with _damage(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
-        optimizer.load_state_dict(state.get("optimizer") or state["optimiser"])  # the key of older runs
+    if ("model" in state) != (training.raw is not None):
+        was, now = ("with", "without") if training.raw is None else ("without", "with")
+        raise UserError(
+            f"`train.ema`: {path} was saved {was} a moving average of the weights, and the run cannot go on {now} it;"
+            " expected the recipe that it was started with"
+        )
+    with _damage(path):
+        training.load_state_dict(state)
         return Progress(**state["progress"])
-    except Exception as error:  # damaged files make torch raise nearly anything
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn errors of reading a checkpoint's state, of which torch has many kinds, into a `UserError`."""
+    try:
+        yield
+    except Exception as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}): the run cannot be resumed") from error
 
 

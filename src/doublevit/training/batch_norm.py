@@ -28,6 +28,7 @@ def fewest_images(model: Classifier) -> int:
     model.eval()
     if layers:
         side = model.resize.size
+        model.resize.train()  # at the side that training has
         with torch.no_grad():
             model(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=device_of(model)))
     for hook in hooks:

@@ -27,6 +27,8 @@ class TrainConfig:
     """Learning rate of pretrained layers."""
     head_lr: float = 1e-3
     """Learning rate of new layers: head and cross attention."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each pretrained layer to the one before it (BEiT's and timm's); 1: none."""
     weight_decay: float = 1e-5
     """Weight decay of the optimizer."""
     schedule: Literal["cosine", "cosine-per-epoch", "constant"] = "cosine"
@@ -47,6 +49,12 @@ class TrainConfig:
     """Largest norm of a step's gradient, which is scaled down to it; None: no limit."""
     narrow_epochs: float = 0.0
     """Epochs over which sparse attention narrows, from all keys to `model.top_k`; 0 has it from the start."""
+    ema: float | None = None
+    """Decay of the moving average of the weights, which is validated and evaluated in their stead; None: none."""
+    image_size: int | None = None
+    """Side in pixels of the network's input in training, where it shall differ from that in evaluation (FixRes)."""
+    finish_epochs: float = 0.0
+    """Last epochs, trained at the network's own size again."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of matrix products; auto: bfloat16 where the hardware has it."""
 
@@ -58,13 +66,31 @@ class TrainConfig:
             raise UserError(f"`train.accumulate` {self.accumulate}: expected at most the batch size, {self.batch_size}")
         for name in ("backbone_lr", "head_lr", "weight_decay", "warmup_epochs", "narrow_epochs", "consistency"):
             _at_least(name, getattr(self, name), 0)
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"`train.layer_decay`: expected more than 0 and at most 1, found {self.layer_decay}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise UserError(f"`train.ema`: expected 0 or more and less than 1, found {self.ema}")
         if not 0 <= self.label_smoothing < 1:
             raise UserError(
                 f"`train.label_smoothing`: expected 0 or more and less than 1, found {self.label_smoothing}"
             )
         self._check_balance()
+        self._check_size()
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"`train.clip_norm`: expected more than 0, found {self.clip_norm}")
+
+    def finish_steps(self, per_epoch: int) -> int:
+        """Return how many of the last steps are made at the network's own size, of `per_epoch` in an epoch."""
+        return round(self.finish_epochs * per_epoch)
+
+    def _check_size(self) -> None:
+        _at_least("finish_epochs", self.finish_epochs, 0)
+        if self.image_size is not None:
+            _at_least("image_size", self.image_size, 1)
+        elif self.finish_epochs:
+            raise UserError(f"`train.finish_epochs` {self.finish_epochs:g}: expected `train.image_size` too")
+        if 0 < self.epochs < self.finish_epochs:  # without training there is nothing to finish
+            raise UserError(f"`train.finish_epochs` {self.finish_epochs:g}: expected at most all epochs, {self.epochs}")
 
     def _check_balance(self) -> None:
         if not 0 <= self.class_weights_beta < 1:

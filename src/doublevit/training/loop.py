@@ -61,13 +61,15 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
                 _agree_on_buffers(training)
                 images = training.splits["val"]
                 with training.log.validation():
-                    validated = validate(training.model, images, training.dtype, after_batch=interrupt.check)
+                    validated = validate(training.evaluated, images, training.dtype, after_batch=interrupt.check)
                 _finish_epoch(training, done, trained, validated.predictions.correct(1))
         except Stopped:
             _save(training, done)
             training.accelerator.wait_for_everyone()  # before any of them says that everything is saved
             raise Stopped(training.run.path) from None
     training.accelerator.wait_for_everyone()  # so that none reads the last checkpoint before it is there
+    if training.ema is not None:  # whoever has the model shall evaluate what was validated
+        training.model.load_state_dict(training.evaluated.state_dict())
     return validated
 
 
@@ -76,8 +78,8 @@ def _begin(training: Training) -> Progress:
     folder, done = training.run.checkpoints, Progress()
     begun = broadcast_object_list([checkpoint.exists(folder)])[0]  # the same answer for all, before one writes
     if begun:
-        checkpoint.load_weights(folder, "last", training.model)
-        done = checkpoint.load_state(folder, training.optimizer)
+        checkpoint.load_weights(folder, "last", training.evaluated)
+        done = checkpoint.load_state(folder, training.state)
     training.accelerator.wait_for_everyone()
     if not begun:
         _save(training, done)
@@ -147,11 +149,13 @@ def _save(training: Training, done: Progress, *, best: bool = False) -> None:
         if not all(parameter.isfinite().all() for parameter in training.model.parameters() if parameter.requires_grad):
             raise diverged()
         run = training.run
-        checkpoint.save(run.checkpoints, training.model, training.optimizer, done, best=best, metadata=run.metadata())
+        metadata = run.metadata()
+        checkpoint.save(run.checkpoints, training.evaluated, training.state, done, best=best, metadata=metadata)
 
 
 def _agree_on_buffers(training: Training) -> None:
     """Give every process the batch norm statistics of the first, which are those that are saved."""
     if training.accelerator.num_processes > 1:
-        for buffer in training.model.buffers():
-            buffer.copy_(broadcast(buffer))
+        for model in {training.model, training.evaluated}:
+            for buffer in model.buffers():
+                buffer.copy_(broadcast(buffer))

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+from timm.models._manipulate import group_with_matcher
 from torch import nn
 
+from doublevit.errors import UserError
 from doublevit.models.classifier import Classifier
 from doublevit.training.config import TrainConfig
 
@@ -14,13 +17,39 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
     """Return Adam or AdamW over trained parameters, in groups for pretrained and new layers; each has its `base_lr`.
 
     AdamW's decay leaves out norms and biases (every parameter of one dimension), position embeddings and tokens.
+    With `layer_decay` every pretrained layer has groups of its own, and `head_lr` holds for new layers as before.
+
+    Raises:
+        UserError: timm does not know the layers of a network that are to have different rates.
     """
-    pretrained = [parameter for branch in model.backbone.branches().values() for parameter in branch.parameters()]
+    branches = model.backbone.branches().values()
+    pretrained = [parameter for branch in branches for parameter in branch.parameters()]
     pretrained_ids = set(map(id, pretrained))
     new = [parameter for parameter in model.parameters() if id(parameter) not in pretrained_ids]
-    groups = _groups(pretrained, config.backbone_lr, config) + _groups(new, config.head_lr, config)
+    layers = [(pretrained, 1.0)]
+    if config.layer_decay < 1:
+        layers = [layer for branch in branches for layer in _layers(branch, config.layer_decay)]
+    rates = [(members, config.backbone_lr * factor) for members, factor in layers]
+    groups = [group for members, rate in [*rates, (new, config.head_lr)] for group in _groups(members, rate, config)]
     optimizer_class = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return optimizer_class(groups, fused=True)
+
+
+def _layers(branch: Any, decay: float) -> list[tuple[list[nn.Parameter], float]]:
+    """Return the parameters of each layer, from the stem on, with the factor of its rate: `decay` for the last one.
+
+    Layers are timm's, in which the classifier, which `branch` lacks, counts as the last, with a factor of 1; so do
+    factors then equal those of `timm.optim.param_groups_layer_decay` (Bao et al. 2022, BEiT, as in MAE).
+    """
+    if not hasattr(branch, "group_matcher"):
+        raise UserError(f"`train.layer_decay`: timm knows no layers of {type(branch).__name__}; expected 1")
+    parameters = dict(branch.named_parameters())
+    layers = group_with_matcher(iter([*parameters.items(), ("classifier", None)]), branch.group_matcher(coarse=False))
+    last = max(layers)
+    return [
+        ([parameters[name] for name in names if name in parameters], decay ** (last - layer))
+        for layer, names in layers.items()
+    ]
 
 
 def rate_factor(step: int, total: int, per_epoch: int, config: TrainConfig) -> float:

@@ -62,6 +62,7 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     factor = rate_factor(number, config.epochs * training.per_epoch, training.per_epoch, config)
     set_rates(training.optimizer, factor)
     _narrow(training, number)
+    _set_image_size(training, number)
     parts = batch.split(part_sizes(len(batch), config.accumulate, training.fewest))
     for part in parts:
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
@@ -73,6 +74,8 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
         accelerator.clip_grad_norm_(training.model.parameters(), config.clip_norm)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
+    if training.ema is not None:
+        training.ema.update(training.model, number + 1)
 
 
 def _narrow(training: Training, number: int) -> None:
@@ -80,6 +83,14 @@ def _narrow(training: Training, number: int) -> None:
     if training.model.attention is not None:
         steps = training.config.narrow_epochs * training.per_epoch
         training.model.attention.narrowed = min(1.0, number / steps) if steps else 1.0
+
+
+def _set_image_size(training: Training, number: int) -> None:
+    """Set the side of the network's input at step `number`: `image_size`, and in the last epochs the network's own."""
+    config = training.config
+    left = config.epochs * training.per_epoch - number
+    finishing = left <= config.finish_steps(training.per_epoch)
+    training.model.resize.training_size = None if finishing else config.image_size
 
 
 def _loss(training: Training, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Which parts of a model are trained, as a table."""
 
+import torch
 from rich.table import Table
 
 from doublevit.models import freeze
@@ -7,23 +8,32 @@ from doublevit.models.classifier import Classifier
 from doublevit.training.config import TrainConfig
 
 
-def freeze_table(model: Classifier, config: TrainConfig) -> Table:
+def freeze_table(model: Classifier, optimizer: torch.optim.Optimizer) -> Table:
     """Return a table of how much of each part of the model is trained, and at what learning rate."""
     table = Table("part", "tensors trained", "of", "parameters trained", "of", "learning rate", title="What is trained")
     for column in table.columns[1:]:
         column.justify = "right"
-    branches = model.backbone.branches()
-    for part in freeze.summary(model.parts()):
-        rate = config.backbone_lr if part.name in branches else config.head_lr
+    rates = {id(parameter): group["base_lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    parts = model.parts()
+    for part in freeze.summary(parts):
+        of_part = {rates[id(parameter)] for parameter in parts[part.name].parameters() if id(parameter) in rates}
         table.add_row(
             part.name,
             f"{part.trained_tensors:,}",
             f"{part.tensors:,}",
             f"{part.trained_parameters:,}",
             f"{part.parameters:,}",
-            f"{rate:g}" if part.trained_tensors else "-",
+            " to ".join(f"{rate:.3g}" for rate in sorted({min(of_part), max(of_part)})) if of_part else "-",
         )
     return table
+
+
+def describe_image_size(model: Classifier, config: TrainConfig) -> str:
+    """Return a line that says at what side in pixels the network is trained; "" where it is that of evaluation."""
+    if config.image_size is None:
+        return ""
+    finish = f", in the last {config.finish_epochs:g} epochs at {model.resize.size}" if config.finish_epochs else ""
+    return f"trained at {config.image_size} pixels{finish}; evaluated at {model.resize.size}\n"
 
 
 def leak_warning(model: Classifier) -> str:

@@ -10,7 +10,8 @@ class TimeLeft:
     """Estimates the time to the end of a training: its steps at their present speed, and its validations.
 
     `validation` holds the seconds of the last one; before there is one, an image is taken for a third of what it is in
-    training, which is a forward pass without the backward pass.
+    training, which is a forward pass without the backward pass. The last `finish_steps`, at the network's own size,
+    take `slower` times as long as those at a smaller size before, in proportion to pixels.
     """
 
     epochs: int
@@ -18,6 +19,8 @@ class TimeLeft:
     train_images: int
     val_images: int
     validation: float | None = None
+    finish_steps: int = 0
+    slower: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -35,5 +38,8 @@ class TimeLeft:
         validation = self.val_seconds(rate)
         if not rate or validation is None:
             return None
-        images = (self.steps - step) / self.steps_per_epoch * self.train_images
+        left: float = self.steps - step
+        if left > self.finish_steps:  # the speed is that of a smaller size
+            left += (self.slower - 1) * self.finish_steps
+        images = left / self.steps_per_epoch * self.train_images
         return images / rate + (self.epochs - epoch) * validation

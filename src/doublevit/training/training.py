@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
+from timm.utils import ModelEmaV3
 
 from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import Draws
@@ -20,11 +21,14 @@ from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.sampling import EpochOrder, balanced, require_every_class, shuffled
 from doublevit.device import choose_dtype, on_cpu, this_process
 from doublevit.models.classifier import Classifier
+from doublevit.models.explicit_attention import prefer_explicit
 from doublevit.prefetch import prefetch
+from doublevit.runs.checkpoint import TrainingState
 from doublevit.runs.folder import RunFolder
 from doublevit.training.batch_norm import fewest_images, require_enough
 from doublevit.training.class_weights import class_weights
 from doublevit.training.config import TrainConfig
+from doublevit.training.ema import make_ema
 from doublevit.training.log import TrainingLog
 from doublevit.training.optimizer import make_optimizer
 from doublevit.training.time_left import TimeLeft
@@ -51,6 +55,17 @@ class Training:
     log: TrainingLog
     class_weights: torch.Tensor | None = None  # float32 (classes,)
     fewest: int = 1  # images that the network can be trained on at a time, in each process
+    ema: ModelEmaV3 | None = None  # the moving average of the weights
+
+    @property
+    def evaluated(self) -> Classifier:
+        """The model that is validated and saved: the average of the weights, if there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    @property
+    def state(self) -> TrainingState:
+        """What a checkpoint has beside the weights of `evaluated`."""
+        return TrainingState(self.optimizer, None if self.ema is None else self.model)
 
     @property
     def per_epoch(self) -> int:
@@ -84,6 +99,8 @@ def prepare(
     """Put a model on its device, and distribute it over the processes that were launched."""
     this_process()  # the group of processes is ours, not made by accelerate
     model, weights, fewest = trainable
+    if model.attention is None:  # sparse attention has a kernel of its own
+        prefer_explicit(model)
     accelerator = Accelerator(cpu=on_cpu())
     # Of a parameter with one row: its gradient is copied in another order, the same numbers.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
@@ -93,6 +110,9 @@ def prepare(
     train, val = (len(splits[name]) if name in splits else 0 for name in ("train", "val"))  # timing has no val
     smallest = smallest_batch(fewest, accelerator.num_processes)
     left = TimeLeft(config.epochs, steps_per_epoch(train, config.batch_size, smallest), train, val)
+    if config.image_size is not None:
+        left.finish_steps = config.finish_steps(left.steps_per_epoch)
+        left.slower = (model.resize.size / config.image_size) ** 2
     return Training(
         model=model,
         wrapped=wrapped,
@@ -108,6 +128,7 @@ def prepare(
         log=TrainingLog(run, accelerator, left),
         class_weights=None if weights is None else weights.to(accelerator.device),
         fewest=fewest,
+        ema=make_ema(model, config),
     )
 
 
@@ -236,5 +257,5 @@ def _views(training: Training, samples: RawSamples) -> tuple[torch.Tensor, torch
     batch = samples.batch.to(training.accelerator.device)
     images = batch.images
     if training.augment.place == "input":
-        images = to_bytes(training.model.resize(images))
+        images = to_bytes(training.model.resize.to_side(images, training.model.resize.size))
     return batch.labels, training.augmentation(images, samples.draws[:, : training.augmentation.columns])
