@@ -25,7 +25,7 @@ from doublevit.models.classifier import build
 from doublevit.runs.folder import RunFolder
 from doublevit.training import TrainConfig
 from doublevit.training.step import Meter, train_step
-from doublevit.training.training import TrainingBatch, prepare
+from doublevit.training.training import TrainingBatch, prepare, require_trainable
 
 CLASSES = tuple(map(str, range(200)))
 
@@ -55,7 +55,8 @@ def make_step(options: Options, size: int, *, explicit: bool) -> Callable[[], No
     model = build(network, CLASSES, training_size=size)
     config = TrainConfig(batch_size=options.batch_size, optimizer="adamw", precision=options.precision, image_size=size)
     explicit_attention.MAX_TOKENS = 1024 if explicit else 0
-    training = prepare(model, {"train": dataset}, config, AugmentConfig("none"), RunFolder(Path()), seed=0)
+    trainable = require_trainable(model, dataset, config)
+    training = prepare(trainable, {"train": dataset}, config, AugmentConfig("none"), RunFolder(Path()), seed=0)
     training.wrapped.train()
     target, shown = torch.from_numpy(labels), torch.from_numpy(images).permute(0, 3, 1, 2)[:, None]
     batch, meter = TrainingBatch(shown, target, target, target), Meter(torch.device("cpu"))
