@@ -79,10 +79,11 @@ def build(config: ModelConfig, class_ids: Sequence[str], *, load_weights: bool =
     heads = pretrained_heads([network.module for network in networks], class_ids) if pretrained else []
     for network in networks:
         network.module.reset_classifier(0)
-    backbone = SingleBackbone(*networks) if config.coarse is None else DoubleViT(*networks, config.cross)
+    fine, coarse = networks[0], networks[-1]
+    backbone = SingleBackbone(fine) if config.coarse is None else DoubleViT(fine, coarse, config.cross)
     heads = heads or [HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
     freeze.apply(config.freeze, backbone.branches())
-    model = Classifier(Resize(networks[0].image_size, networks[0].interpolation), backbone, heads)
+    model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, heads)
     if config.image_size is not None:
         _check_size(model, config.image_size)
     set_top_k(model, config.top_k)
