@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,6 +183,20 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_fits_the_same_head(tm
     killed = jobs.resume(tmp_path / "killed")
     assert torch.equal(killed.model.heads[0].weight, whole.model.heads[0].weight)
     assert len((tmp_path / "killed" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_two_processes_share_the_features(monkeypatch):
+    splits, model = load_data_and_model(RECIPE)
+    train = splits["train"].first(7)
+    (whole,) = probe.features_of(model, train, torch.float32)
+    parts: list[object] = []
+    monkeypatch.setattr(probe, "gather_object", lambda own: parts.extend(own) or parts)
+    for rank in (0, 1):
+        process = SimpleNamespace(process_index=rank, num_processes=2)
+        monkeypatch.setattr(probe, "this_process", lambda process=process: process)
+        (features,) = probe.features_of(model, train, torch.float32)
+        assert len(features) == (4, 7)[rank]
+    assert torch.allclose(features, whole, atol=1e-5)
 
 
 def test_too_few_images_make_no_folder(tmp_path):
