@@ -13,7 +13,7 @@ from doublevit.attacks.catalogue import ATTACKS, ENSEMBLES
 from doublevit.augment import POLICIES
 from doublevit.cli import ALIASES, COMMANDS, main
 from doublevit.corruptions.config import COMMON, VALIDATION
-from doublevit.models.config import BACKBONES, HEADS
+from doublevit.models.config import BACKBONES, HEAD_INITS, HEADS
 from doublevit.recipes import RECIPES
 from doublevit.studies.named import STUDIES
 
@@ -71,7 +71,7 @@ def test_commands_that_a_page_names_exist(page):
 
 def test_reference_names_every_name():
     reference = TEXTS["docs/recipes.md"]
-    for names in (RECIPES, BACKBONES, HEADS, POLICIES, COMMON, VALIDATION, ATTACKS, ENSEMBLES, STUDIES):
+    for names in (RECIPES, BACKBONES, HEADS, HEAD_INITS, POLICIES, COMMON, VALIDATION, ATTACKS, ENSEMBLES, STUDIES):
         for name in names:
             assert f"`{name}`" in reference, name
     for name in COMMANDS:

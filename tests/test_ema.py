@@ -22,7 +22,7 @@ from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import RunFolder
 from doublevit.training.interrupt import Stopped
 from doublevit.training.step import Meter, train_step
-from doublevit.training.training import epoch_batches, prepare
+from doublevit.training.training import epoch_batches, prepare, require_trainable
 from moments import at_batch, ctrl_c
 
 FEW = DataConfig("digits", per_class=2, val_fraction=0.02)
@@ -74,7 +74,14 @@ def test_weights_and_batch_norm_statistics_are_averaged_by_timms_formula():
     base = get_recipe("digits-resnet")
     splits, model = load_data_and_model(dataclasses.replace(base, data=FEW))
     config = dataclasses.replace(base.train, batch_size=4, ema=0.6, backbone_lr=0.01)
-    training = prepare(model, splits, config, AugmentConfig("none"), RunFolder(Path()), seed=0)
+    training = prepare(
+        require_trainable(model, splits["train"], config),
+        splits,
+        config,
+        AugmentConfig("none"),
+        RunFolder(Path()),
+        seed=0,
+    )
     training.wrapped.train()
     expected = {name: np.zeros(tensor.shape) for name, tensor in model.state_dict().items()}
     for number, batch in enumerate(epoch_batches(training, 0, 0)):

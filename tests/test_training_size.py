@@ -19,7 +19,7 @@ from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import RunFolder
 from doublevit.training import TrainConfig
 from doublevit.training.step import Meter, train_step
-from doublevit.training.training import epoch_batches, prepare
+from doublevit.training.training import epoch_batches, prepare, require_trainable
 
 VIT = ModelConfig("vit-digits-4", weights="none", head="paper-single")
 DOUBLE = ModelConfig(
@@ -67,7 +67,9 @@ def test_the_last_epochs_are_trained_at_the_full_size_whatever_augments_at_it():
     train = TrainConfig(epochs=2, batch_size=5, image_size=16, finish_epochs=0.5)
     splits, model = load_data_and_model(dataclasses.replace(recipe, train=train))
     config = AugmentConfig("none", place="input")
-    training = prepare(model, splits, train, config, RunFolder(Path()), seed=0)
+    training = prepare(
+        require_trainable(model, splits["train"], train), splits, train, config, RunFolder(Path()), seed=0
+    )
     training.wrapped.train()
     sides: list[int] = []
     model.resize.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[-1]))

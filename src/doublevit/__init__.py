@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from doublevit.api.images import attack, corrupt
     from doublevit.api.training import train
     from doublevit.errors import UserError
+    from doublevit.jobs.ensemble import ensemble
     from doublevit.jobs.model import Model
     from doublevit.jobs.open_model import load
     from doublevit.jobs.prediction import Prediction
@@ -28,6 +29,7 @@ _HOMES = {
     "UserError": "errors",
     "attack": "api.images",
     "corrupt": "api.images",
+    "ensemble": "jobs.ensemble",
     "evaluate": "api.evaluation",
     "load": "jobs.open_model",
     "train": "api.training",
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "attack",
     "corrupt",
+    "ensemble",
     "evaluate",
     "load",
     "train",

@@ -101,7 +101,9 @@ def describe_network(model: Mapping[str, Any]) -> str:
     branches = " + ".join(filter(None, [model["backbone"], model.get("coarse")]))
     after = (model.get("cross") or {}).get("after") or []
     cross = f", cross attention after {' and '.join(map(str, after))} ({model['cross']['fusion']})" if after else ""
-    head = "" if model["weights"] == ELSEWHERE else f", {model['head']} head"
+    init = model.get("head_init", "zeros")
+    start = "" if init == "zeros" else f" ({init})"
+    head = "" if model["weights"] == ELSEWHERE else f", {model['head']} head{start}"
     return f"{branches}{cross}{head}"
 
 

@@ -10,7 +10,7 @@ from doublevit.augment import OPERATION_SETS, OPERATIONS, POLICIES
 from doublevit.cli.parse import asks_help
 from doublevit.cli.terminal import out
 from doublevit.errors import UserError
-from doublevit.models.config import BACKBONES, HEADS
+from doublevit.models.config import BACKBONES, HEAD_INITS, HEADS
 from doublevit.recipes import RECIPES
 
 
@@ -21,6 +21,7 @@ def recipes(arguments: Sequence[str]) -> None:
     print_recipes()
     print_names("Networks", {name: f"{entry.note} ({entry.timm_name})" for name, entry in BACKBONES.items()})
     print_names("Heads", HEADS)
+    print_names("Starts of the linear head (model.head_init)", HEAD_INITS)
     operations = {name: ", ".join(names) for name, names in OPERATION_SETS.items()}
     operations["beside these"] = ", ".join(name for name in OPERATIONS if name not in OPERATION_SETS["timm"])
     print_names("Augmentation policies", POLICIES)

@@ -201,7 +201,9 @@ def _show_gap(of_set: "OfSet") -> None:
 def _untrained(recipe: Recipe) -> str:
     if recipe.model.weights == ELSEWHERE:
         return "  trained elsewhere"
-    new_head = recipe.model.head != "pretrained" and recipe.model.weights != "none"
+    if recipe.model.head_init == "probe":
+        return "  trained: the head alone, as a linear probe"
+    new_head = recipe.model.head_init == "zeros" and recipe.model.weights != "none"
     return "  not trained" + (": its head is new, and gives chance" if new_head else "")
 
 

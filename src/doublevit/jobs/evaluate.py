@@ -4,10 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from doublevit.attacks.checks import Finding
-from doublevit.corrupted_sets.layout import describe_images
 from doublevit.corrupted_sets.sets import CorruptedSet, on_the_fly, open_set
 from doublevit.corruptions import VALIDATION
 from doublevit.data.dataset import Dataset
@@ -22,7 +19,7 @@ from doublevit.evaluators.attacks.journal import JOURNAL_FOLDER
 from doublevit.evaluators.attacks.transfer import TransferEvaluation
 from doublevit.evaluators.evaluator import EvalModel, Evaluator, open_results
 from doublevit.evaluators.prediction import accuracy_result
-from doublevit.jobs.load import LoadedRun, Trained, adapted, load_run, make_eval_model, note_command
+from doublevit.jobs.load import Trained, adapted, load_run, make_eval_model, note_command, require_same_images
 from doublevit.jobs.options import EvalOptions, Evaluate, TransferOptions
 from doublevit.models.top_k import recorded
 from doublevit.recipes import from_dict
@@ -148,7 +145,7 @@ def transfer(options: TransferOptions) -> list[Row]:
     this_process()  # joins the others before any work, which may take some longer
     runs = [load_run(path, options) for path in options.runs]
     for other in runs[1:]:
-        _require_same_images(runs[0], other)
+        require_same_images(runs[0].run, runs[0].dataset, other.run, other.dataset)
     for loaded in runs:
         note_command(loaded.run)
     evaluation = TransferEvaluation(
@@ -161,13 +158,3 @@ def transfer(options: TransferOptions) -> list[Row]:
         strict=options.strict,
     )
     return evaluation.run([loaded.results for loaded in runs])
-
-
-def _require_same_images(first: LoadedRun, other: LoadedRun) -> None:
-    dataset, other_dataset = first.dataset, other.dataset
-    same_kind = dataset.class_ids == other_dataset.class_ids and dataset.images.shape == other_dataset.images.shape
-    if not same_kind or not np.array_equal(describe_images(dataset), describe_images(other_dataset)):
-        raise UserError(
-            f"{first.run.path} and {other.run.path} are not on the same images"
-            f" ({dataset.id}; {other_dataset.id}): images of one mean nothing to the other"
-        )

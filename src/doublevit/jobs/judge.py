@@ -15,6 +15,7 @@ from doublevit.data.names import split_of
 from doublevit.device import choose_dtype, this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.evaluator import open_results
+from doublevit.jobs.ensemble import member_names, shared_images
 from doublevit.jobs.eval_data import load_for
 from doublevit.jobs.evaluate import Evaluated, evaluate, run_evaluators
 from doublevit.jobs.fit import fit
@@ -52,11 +53,15 @@ def evaluate_model(options: EvaluateModel, classes: tuple[str, ...] = ()) -> Eva
     require_model(options.run)
     is_run = (options.run / "recipe.json").is_file()
     recipe = from_dict(RunFolder(options.run).recipe()) if is_run else None
+    members = [] if options.data else member_names(options.run)
     images = options.data[0] if options.data else _own_place(recipe)
-    if not images:
+    if not images and not members:
         raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
-    dataset = load_for(model, images, options.split, options=_data_config(options, recipe), classes=classes)
+    if members:
+        dataset = shared_images(members)
+    else:
+        dataset = load_for(model, images, options.split, options=_data_config(options, recipe), classes=classes)
     name = options.name or _folder_name(model, images, options.split)
     return judge(
         model,
@@ -174,8 +179,9 @@ def _without_version(info: ModelInfo) -> ModelInfo:
 
 
 def _folder_name(model: Model, images: str, split: str) -> str:
-    """Return a plain name of model and images: vit_tiny-on-photos-val."""
-    return plain_name("-".join([model.info.name, "on", *Path(images).parts[-2:], *filter(None, [split])]))
+    """Return a plain name of model and images: vit_tiny-on-photos-val, or first+second on images of their own."""
+    place = ["on", *Path(images).parts[-2:]] if images else []
+    return plain_name("-".join([model.info.name, *place, *filter(None, [split])]))
 
 
 def plain_name(text: str) -> str:

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
 
 from doublevit import data
+from doublevit.corrupted_sets.layout import describe_images
 from doublevit.data.dataset import Dataset, Splits
 from doublevit.device import choose_dtype, this_process
 from doublevit.errors import UserError
@@ -135,6 +137,16 @@ def own_images(run: RunFolder, recipe: Recipe, info: ModelInfo) -> Dataset:
     if "val" in changes and is_main_process():
         console.print(f"the validation images have changed since the training: {changes['val']}", highlight=False)
     return dataset
+
+
+def require_same_images(first: RunFolder, dataset: Dataset, other: RunFolder, other_dataset: Dataset) -> None:
+    """Raise `UserError` unless the validation images of two runs are the same, with the same classes."""
+    same_kind = dataset.class_ids == other_dataset.class_ids and dataset.images.shape == other_dataset.images.shape
+    if not same_kind or not np.array_equal(describe_images(dataset), describe_images(other_dataset)):
+        raise UserError(
+            f"{first.path} and {other.path} are not on the same images"
+            f" ({dataset.id}; {other_dataset.id}): images of one mean nothing to the other"
+        )
 
 
 def make_eval_model(run: RunFolder, recipe: Recipe, network: Classifier, options: EvalOptions) -> EvalModel:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from doublevit.errors import UserError, first_line
+from doublevit.jobs.ensemble import ensemble, member_names
 from doublevit.jobs.load import load_weights
 from doublevit.jobs.model import Model
 from doublevit.jobs.onnx.config import is_onnx
@@ -26,7 +27,10 @@ from doublevit.runs.model_info import FILE as INFO
 from doublevit.runs.model_info import ModelInfo, read_info, require_same_info
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt")
-KINDS = "a run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file of weights with `model`"
+KINDS = (
+    "a run's folder, timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, a file of weights with `model`, or"
+    " several joined by +"
+)
 
 
 def open_model(name: str | Path, *, weights: str = "hub", model: str | None = None, which: str = "last") -> Model:
@@ -34,7 +38,7 @@ def open_model(name: str | Path, *, weights: str = "hub", model: str | None = No
 
     Args:
         name: a run's folder; timm:NAME; hf:REPO_OR_FOLDER; a folder, or an ONNX file, that `doublevit export` wrote; a
-            file of weights.
+            file of weights; or several of these joined by +, for their ensemble.
         weights: for timm:NAME, as in recipes: hub, none, a file, or a folder of files that bear timm's names.
         model: the timm network that a file of weights belongs to.
         which: of a run, the "last" weights or the "best".
@@ -42,6 +46,8 @@ def open_model(name: str | Path, *, weights: str = "hub", model: str | None = No
     Raises:
         UserError: there is no such model, or its weights cannot be had.
     """
+    if members := member_names(name):
+        return ensemble([open_model(member, weights=weights, model=model, which=which) for member in members])
     text, path = str(name), Path(name)
     if text.startswith("timm:"):
         return from_timm(text.removeprefix("timm:"), weights)
@@ -57,7 +63,9 @@ def open_model(name: str | Path, *, weights: str = "hub", model: str | None = No
 
 def require_model(name: str | Path) -> None:
     """Raise `UserError` where a name can be that of no model, before anything slow."""
-    if not str(name).startswith(("timm:", "hf:")) and not Path(name).exists():
+    for member in member_names(name):
+        require_model(member)
+    if not member_names(name) and not str(name).startswith(("timm:", "hf:")) and not Path(name).exists():
         raise UserError(f"{name} is no model: expected {KINDS}")
 
 

@@ -93,9 +93,9 @@ class Evaluate(EvalOptions):
 class EvaluateModel(Evaluate):
     """Measure accuracy of a model: clean, corrupted or attacked, with 95 % intervals.
 
-    MODEL is a run (rows are added to its results), timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, or a file
-    of weights with `model`. Other models than runs, and runs on other images than their own, get a run folder
-    of their own, which `doublevit report` compares with others.
+    MODEL is a run (rows are added to its results), timm:NAME, hf:REPO_OR_FOLDER, an exported folder or .onnx, a file of
+    weights with `model`, or several joined by + (the mean of their probabilities). Other models than runs, and runs on
+    other images than their own, get a run folder of their own, which `doublevit report` compares with others.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]

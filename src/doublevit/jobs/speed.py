@@ -83,11 +83,8 @@ def _model(run: RunFolder, recipe: Recipe, options: SpeedOptions) -> EvalModel:
 
 def _network(run: RunFolder, recipe: Recipe) -> Classifier:
     """Build the recipe's network for as many classes as the run's weights have, so that no images are needed."""
-    config = recipe.model
-    if config.head == "pretrained":  # also a linear layer, but it needs the ids of the classes
-        config = dataclasses.replace(config, head="linear")
     torch.manual_seed(recipe.seed)
-    network = build(config, tuple(map(str, range(_count_classes(run)))), load_weights=False)
+    network = build(recipe.model, tuple(map(str, range(_count_classes(run)))), load_weights=False)
     tell_attention(network)
     return network
 

@@ -1,15 +1,17 @@
 """Training of a recipe, in a run folder."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import torch
+from accelerate.utils import broadcast_object_list
 
 from doublevit import data
 from doublevit.augment import describe
 from doublevit.data.dataset import Splits
 from doublevit.data.squares import geometry_of
-from doublevit.device import this_process
+from doublevit.device import choose_dtype, this_process
 from doublevit.errors import UserError
 from doublevit.evaluators.prediction import PredictionResult, predict
 from doublevit.files import writable_folder
@@ -28,6 +30,7 @@ from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write
 from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
+from doublevit.training.probe import fit_heads, require_images
 from doublevit.training.summary import describe_batch, describe_image_size, freeze_table, leak_warning
 from doublevit.training.training import Trainable, prepare, require_trainable
 
@@ -45,6 +48,8 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     splits, model = load_data_and_model(recipe)
     _check_crop(recipe, splits, model)
     trainable = require_trainable(model, splits["train"], recipe.train)
+    if recipe.model.head_init == "probe":
+        require_images(splits["train"])
     warning = scaling_warning(recipe, model.resize.size)
     if warning and this_process().is_main_process:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
@@ -102,7 +107,8 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
     )
     write_info(run.path, info)
     write_training_data(run.path, record_data(splits))
-    if recipe.train.epochs and recipe.data.source in data.READERS:
+    trained = recipe.train.epochs or recipe.model.head_init == "probe"
+    if trained and recipe.data.source in data.READERS:
         write_trained_images(run.path, train, recipe.data.margin or 0)
 
 
@@ -181,6 +187,8 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
 def _train(
     recipe: Recipe, run: RunFolder, trainable: Trainable, splits: Splits, log: Trackers | None
 ) -> PredictionResult | None:
+    if recipe.model.head_init == "probe" and not broadcast_object_list([checkpoint.exists(run.checkpoints)])[0]:
+        _start_from_probe(recipe, run, trainable.model, splits)
     training = prepare(trainable, splits, recipe.train, recipe.augment, run, recipe.seed)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(training.model, training.optimizer))
@@ -192,3 +200,22 @@ def _train(
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):
         return loop.train(training, predict)
+
+
+def _start_from_probe(recipe: Recipe, run: RunFolder, model: Classifier, splits: Splits) -> None:
+    """Fit the heads, and write to the run's log how; the first checkpoint will hold them."""
+    device, start = this_process().device, time.perf_counter()
+    model.to(device)
+    probes = fit_heads(model, splits["train"], choose_dtype(recipe.train.precision, device), recipe.seed)
+    if not this_process().is_main_process:
+        return
+    seconds = time.perf_counter() - start
+    count = len(splits["train"])
+    run.cut_log(-1)  # what a fit wrote that no checkpoint followed
+    run.log({"step": 0, "probe": [each.facts() for each in probes], "probe_seconds": seconds, "time": time.time()})
+    for each in probes:
+        console.print(
+            f"head fitted to {count:,} images in {seconds:.0f} s: L2 {each.l2:.1g}, top-1 {each.held_out_top1:.1%} on"
+            f" {each.held_out:,} held-out training images",
+            highlight=False,
+        )

@@ -3,78 +3,20 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from timm.data import ImageNetInfo
 from torch import nn
 
 from doublevit.device import device_of
 from doublevit.errors import UserError
 from doublevit.models import freeze
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
-from doublevit.models.backbones import Network, SingleBackbone, TrainingOptions, create, is_distilled
+from doublevit.models.backbones import SingleBackbone, TrainingOptions, create
 from doublevit.models.config import ModelConfig
 from doublevit.models.double_vit import DoubleViT
+from doublevit.models.heads import HEAD_MAKERS, pretrained_heads
 from doublevit.models.preprocess import Resize
 from doublevit.models.top_k import TopK
-
-DROPOUT = 0.4  # the paper's released code
-
-
-def linear(width: int, classes: int) -> nn.Module:
-    """Make a linear head, (B, width) -> (B, classes), that starts with zero logits (Dosovitskiy et al. 2020)."""
-    layer = nn.Linear(width, classes)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def paper_single(width: int, classes: int) -> nn.Module:
-    """Make the head of the paper's released code for one network, (B, width) -> (B, classes)."""
-    return nn.Sequential(
-        nn.Dropout(DROPOUT),
-        nn.Linear(width, 1024),
-        nn.ReLU(),
-        nn.Linear(1024, 256),
-        nn.ReLU(),
-        nn.Linear(256, classes),
-    )
-
-
-def paper_double(width: int, classes: int) -> nn.Module:
-    """Make the head of the paper's released code for a DoubleViT, (B, width) -> (B, classes)."""
-    return nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, classes))
-
-
-HEAD_MAKERS = {"linear": linear, "paper-single": paper_single, "paper-double": paper_double}
-
-
-def pretrained_heads(network: Any, class_ids: Sequence[str]) -> list[nn.Module]:
-    """Return the network's ImageNet classifiers, reduced to the rows of the given wnids: (B, D) -> (B, classes) each.
-
-    Raises:
-        UserError: the network has no classifier of ImageNet's 1000 classes, or a class is not among them.
-    """
-    classifiers = network.get_classifier() if is_distilled(network) else (network.get_classifier(),)
-    if not all(isinstance(layer, nn.Linear) and layer.out_features == 1000 for layer in classifiers):
-        raise UserError(
-            "the pretrained head needs a checkpoint with ImageNet's 1000 classes; this one has no such head"
-        )
-    rank = {wnid: index for index, wnid in enumerate(ImageNetInfo().label_names())}
-    foreign = next((name for name in class_ids if name not in rank), None)
-    if foreign is not None:
-        raise UserError(
-            f"the pretrained head knows ImageNet's wnids only, not class {foreign!r}; use `model.head=linear`"
-        )
-    rows = torch.tensor([rank[wnid] for wnid in class_ids])
-    return [_select_rows(layer, rows) for layer in classifiers]
-
-
-def _select_rows(layer: nn.Linear, rows: torch.Tensor) -> nn.Linear:
-    selected = nn.Linear(layer.in_features, len(rows))
-    selected.load_state_dict({"weight": layer.weight.detach()[rows], "bias": layer.bias.detach()[rows]})
-    return selected
 
 
 class Classifier(nn.Module):
@@ -97,10 +39,15 @@ class Classifier(nn.Module):
 
         Distilled networks have two heads, others one.
         """
-        with self.attention or contextlib.nullcontext():
-            features = self.backbone(self.resize(images))
+        features = self.features(images)
         logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
         return logits if every_head else logits.mean(dim=0)
+
+    def features(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the feature (B, D) that each head is given."""
+        with self.attention or contextlib.nullcontext():
+            features: tuple[torch.Tensor, ...] = self.backbone(self.resize(images))
+        return features
 
     def parts(self) -> dict[str, nn.Module]:
         """Return branches, cross attention and head by name; every parameter is in exactly one of them."""
@@ -130,17 +77,20 @@ def build(
         UserError: names, weights, sizes or parts do not fit together.
     """
     if not load_weights:
-        config = dataclasses.replace(config, weights="none", coarse_weights=None)
-    keep = config.head == "pretrained"
+        config = dataclasses.replace(config, weights="none", coarse_weights=None, head_init="zeros")
+    pretrained = config.head_init == "pretrained"
     training = TrainingOptions(config.drop_path, config.patch_drop, training_size)
-    fine = create(config.backbone, config.weights, config.image_size, with_classifier=keep, training=training)
-    classifiers = pretrained_heads(fine.module, class_ids) if keep else []
-    fine.module.reset_classifier(0)
-    backbone = SingleBackbone(fine) if config.coarse is None else _double(fine, config, training)
-    if not classifiers:
-        classifiers = [HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
+    networks = [
+        create(*source, config.image_size, with_classifier=pretrained, training=training) for source in _sources(config)
+    ]
+    heads = pretrained_heads([network.module for network in networks], class_ids) if pretrained else []
+    for network in networks:
+        network.module.reset_classifier(0)
+    fine, coarse = networks[0], networks[-1]
+    backbone = SingleBackbone(fine) if config.coarse is None else DoubleViT(fine, coarse, config.cross)
+    heads = heads or [HEAD_MAKERS[config.head](width, len(class_ids)) for width in backbone.widths]
     freeze.apply(config.freeze, backbone.branches())
-    model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, classifiers)
+    model = Classifier(Resize(fine.image_size, fine.interpolation), backbone, heads)
     if config.image_size is not None:
         _check_size(model, "model.image_size", config.image_size)
     if training_size is not None:
@@ -194,7 +144,11 @@ def _check_size(model: Classifier, argument: str, size: int) -> None:
         raise UserError(f"`{argument}` {size}: too small for this network; choose a larger one") from error
 
 
-def _double(fine: Network, config: ModelConfig, training: TrainingOptions) -> DoubleViT:
-    weights = config.coarse_weights or config.weights
-    coarse = create(config.coarse or "", weights, config.image_size, training=training)
-    return DoubleViT(fine, coarse, config.cross)
+def _sources(config: ModelConfig) -> list[tuple[str, str]]:
+    """Return name and weights of each network: of one, or of the two branches of a DoubleViT."""
+    sources = [(config.backbone, config.weights)]
+    if config.coarse is not None:
+        sources.append((config.coarse, config.coarse_weights or config.weights))
+    if config.head_init == "pretrained" and any(weights == "none" for _, weights in sources):
+        raise UserError("`model.head_init=pretrained` is a checkpoint's head: expected `model.weights`, found none")
+    return sources

@@ -36,6 +36,7 @@ BACKBONES: dict[str, Backbone] = {
     "inception-resnet-v2": Backbone("inception_resnet_v2.tf_in1k", "InceptionResNetV2, the paper's CNN"),
     "resnet50": Backbone("resnet50.a1_in1k", "ResNet-50"),
     "vit-ti16": Backbone("vit_tiny_patch16_224.augreg_in21k_ft_in1k", "ViT-Ti/16, ViT-B/16 at a tenth of the cost"),
+    "deit-b16": Backbone("deit_base_patch16_224.fb_in1k", "DeiT-B/16"),
     "deit-ti16": Backbone("deit_tiny_patch16_224.fb_in1k", "DeiT-Ti/16"),
     "pit-ti": Backbone("pit_ti_distilled_224.in1k", "PiT-Ti distilled, PiT-B at a tenth of the cost"),
     "vit-digits-4": _small_vit(4, _FROM_SCRATCH),
@@ -50,9 +51,13 @@ HEADS = {
     "linear": "one linear layer",
     "paper-single": "dropout 0.4, 1024, ReLU, 256, ReLU, classes (the paper's code, one network)",
     "paper-double": "dropout 0.4, half the width, ReLU, classes (the paper's code, DoubleViT)",
-    "pretrained": "the checkpoint's own ImageNet head, cut to the data set's wnids: nothing to train",
 }
 
+HEAD_INITS = {
+    "zeros": "logits start at zero (the paper's heads start at random, as in its code)",
+    "pretrained": "the checkpoint's own ImageNet head, cut to the data set's wnids; of a DoubleViT the mean of both",
+    "probe": "logistic regression on the features of the training images, before the first step",
+}
 
 ELSEWHERE = "elsewhere"
 """The weights, in the recipe of a model that was not trained here: nothing is known of how it was."""
@@ -93,13 +98,16 @@ class ModelConfig:
     backbone: Annotated[str, tyro.conf.arg(aliases=("--model",))] = "vit-b16"
     """A named network (see `doublevit recipes`) or any timm model; NAME@32 gives a ViT patches of 32 pixels."""
     coarse: str | None = None
-    """A second ViT with larger patches, which makes the model a DoubleViT."""
+    """A second ViT, of any patch size and checkpoint, which makes the model a DoubleViT."""
     weights: Annotated[str, tyro.conf.arg(aliases=("--weights",))] = "hub"
     """hub (downloaded by timm), none (from scratch), a .safetensors or .pth file, or a folder of such by timm names."""
     coarse_weights: str | None = None
     """Weights of the second ViT; if not given, as `weights`."""
-    head: Literal["linear", "paper-single", "paper-double", "pretrained"] = "linear"
-    """linear; paper-single or paper-double (the released code's MLPs); pretrained (the checkpoint's ImageNet head)."""
+    head: Literal["linear", "paper-single", "paper-double"] = "linear"
+    """linear; paper-single or paper-double (the released code's MLPs)."""
+    head_init: Literal["zeros", "pretrained", "probe"] = "zeros"
+    """Start of the linear head: zeros; pretrained (the checkpoint's ImageNet head, cut to the data set's wnids); probe
+    (logistic regression on features of the training images)."""
     image_size: int | None = None
     """Side in pixels of the network's input; if not given, that of its checkpoint."""
     freeze: str = "none"
@@ -122,9 +130,19 @@ class ModelConfig:
             if not 0 <= getattr(self, name) < 1:
                 found = getattr(self, name)
                 raise UserError(f"`model.{name}`: expected 0 or more and less than 1, found {found}")
+        if self.head_init not in HEAD_INITS:
+            raise unknown("start of a head", self.head_init, HEAD_INITS)
+        if self.head_init != "zeros" and self.head != "linear":
+            raise UserError(
+                f"`model.head_init={self.head_init}` is a start of the linear head: expected `model.head=linear`, found"
+                f" {self.head}"
+            )
         if self.image_size is not None and not 1 <= self.image_size <= MAX_IMAGE_SIZE:
             raise UserError(f"`model.image_size`: expected 1 to {MAX_IMAGE_SIZE} pixels, found {self.image_size}")
         if self.cross.after and self.coarse is None:
-            raise UserError("`model.cross.after` needs two branches: pass `model.coarse`, a ViT with larger patches")
-        if self.coarse is not None and self.head == "pretrained":
-            raise UserError("the pretrained head belongs to one network: a DoubleViT needs another `model.head`")
+            raise UserError("`model.cross.after` needs two branches: pass `model.coarse`, a second ViT")
+
+
+def of_older(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what an older version wrote of a model as it is written now: a pretrained head was a kind of its own."""
+    return model | {"head": "linear", "head_init": "pretrained"} if model.get("head") == "pretrained" else model

@@ -1,4 +1,4 @@
-"""DoubleViT: two pretrained ViTs of different patch sizes side by side, joined by cross attention near the end.
+"""DoubleViT: two pretrained ViTs, of any patch sizes and checkpoints, joined by cross attention near the end.
 
 The cross attention is that of CrossViT (Chen et al. 2021), or the paper's variant of it.
 """

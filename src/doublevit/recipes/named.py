@@ -51,7 +51,7 @@ def _tuned(name: str, note: str, model: ModelConfig, augment: AugmentConfig, tra
 
 
 def _as_built(name: str, note: str, backbone: str) -> Recipe:
-    model = ModelConfig(backbone, head="pretrained", freeze="all-but-head")
+    model = ModelConfig(backbone, head_init="pretrained", freeze="all-but-head")
     return Recipe(name, note, data=TINY, model=model, train=TrainConfig(epochs=0))
 
 
@@ -59,10 +59,9 @@ def _double(*after: int) -> ModelConfig:
     return ModelConfig("vit-b16", coarse="vit-b32", head="paper-double", cross=CrossConfig(after))
 
 
-def _double_ti(*after: int) -> ModelConfig:
-    # Residual fusion and a linear head: a short fine-tuning starts from what the checkpoint knows.
-    cross = CrossConfig(after, fusion="residual")
-    return ModelConfig("vit-ti16", coarse="vit-ti16@32", head="linear", cross=cross)
+def _double_of(backbone: str, coarse: str, *after: int) -> ModelConfig:
+    # Residual fusion and a linear head: a short fine-tuning starts from what the checkpoints know.
+    return ModelConfig(backbone, coarse=coarse, head="linear", cross=CrossConfig(after, fusion="residual"))
 
 
 _ALL = (
@@ -93,9 +92,33 @@ _ALL = (
     _ti("ti-vit", "ViT-Ti/16: paper-vit at a tenth of the cost", ModelConfig("vit-ti16")),
     _ti("ti-deit", "DeiT-Ti/16", ModelConfig("deit-ti16")),
     _ti("ti-pit", "PiT-Ti distilled: paper-pit at a tenth of the cost", ModelConfig("pit-ti")),
-    _ti("ti-double", "DoubleViT of Ti/16 and Ti/32 from one checkpoint", _double_ti()),
-    _ti("ti-double-cross", "the same with residual cross attention after block 9", _double_ti(9)),
-    _ti("ti-double-2cross", "the same with residual cross attention after blocks 9 and 12", _double_ti(9, 12)),
+    _ti("ti-double", "DoubleViT of Ti/16 and Ti/32 from one checkpoint", _double_of("vit-ti16", "vit-ti16@32")),
+    _ti(
+        "ti-double-cross",
+        "the same with residual cross attention after block 9",
+        _double_of("vit-ti16", "vit-ti16@32", 9),
+    ),
+    _ti(
+        "ti-double-2cross",
+        "the same with residual cross attention after blocks 9 and 12",
+        _double_of("vit-ti16", "vit-ti16@32", 9, 12),
+    ),
+    _ti(
+        "ti-double-deit",
+        "DoubleViT of two pretrainings, ViT-Ti/16 and DeiT-Ti/16",
+        _double_of("vit-ti16", "deit-ti16"),
+    ),
+    _ti(
+        "ti-double-deit-cross",
+        "the same with residual cross attention after block 9",
+        _double_of("vit-ti16", "deit-ti16", 9),
+    ),
+    _ti("double-deit", "DoubleViT of two pretrainings, ViT-B/16 and DeiT-B/16", _double_of("vit-b16", "deit-b16")),
+    _ti(
+        "double-deit-cross",
+        "the same with residual cross attention after block 9",
+        _double_of("vit-b16", "deit-b16", 9),
+    ),
     _as_built("pretrained-vit-b", "ViT-B/16 with ImageNet's own head, no training", "vit-b16"),
     _as_built("pretrained-vit-ti", "ViT-Ti/16 with ImageNet's own head, no training", "vit-ti16"),
     _as_built("pretrained-deit-ti", "DeiT-Ti/16 with ImageNet's own head, no training", "deit-ti16"),

@@ -17,6 +17,7 @@ from doublevit import strict_json
 from doublevit.errors import UserError
 from doublevit.files import writable_folder, write_text
 from doublevit.jsonl import append_lines, read_lines
+from doublevit.models.config import of_older
 from doublevit.runs.conditions import Attack, Corruption, Transfer
 from doublevit.runs.predictions import Predictions
 from doublevit.runs.row import ROW_VERSION, OtherVersion, Row, row_from
@@ -164,6 +165,7 @@ def _renamed(recipe: dict[str, Any]) -> dict[str, Any]:
     recipe["data"] = _older_data(recipe["data"])
     if augment.get("place") == "photo":
         recipe["augment"] = augment | {"place": "image"}
+    recipe["model"] = of_older(recipe["model"])
     return recipe
 
 

@@ -9,7 +9,7 @@ from doublevit import strict_json
 from doublevit.errors import UserError
 from doublevit.files import write_text
 from doublevit.geometry import MAX_SIDE, Geometry
-from doublevit.models.config import ModelConfig
+from doublevit.models.config import ModelConfig, of_older
 from doublevit.runs.conditions import Record
 from doublevit.runs.folder import METADATA
 from doublevit.version import __version__
@@ -120,6 +120,8 @@ def parse_info(text: str | bytes, path: Path) -> ModelInfo:
             entries = _of_version_1(entries)
         elif version != VERSION:
             raise ValueError(f"version {version}, and this doublevit ({__version__}) reads versions 1 to {VERSION}")
+        if isinstance(entries.get("model"), dict):
+            entries["model"] = of_older(entries["model"])
         return strict_json.convert(entries, ModelInfo)
     except (ValueError, msgspec.MsgspecError) as error:
         raise UserError(f"{path} does not describe a model that can be read ({error})") from error

@@ -26,7 +26,9 @@ def run_table(comparison: Comparison) -> Table:
 
 def untrained_words(recipe: Mapping[str, Any]) -> str:
     """Describe the training of a run that has none of its own."""
-    return "trained elsewhere" if recipe["model"]["weights"] == ELSEWHERE else "not trained"
+    if recipe["model"]["weights"] == ELSEWHERE:
+        return "trained elsewhere"
+    return "linear probe" if recipe["model"].get("head_init") == "probe" else "not trained"
 
 
 def _words(method: Method) -> tuple[str, ...]:
