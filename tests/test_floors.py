@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors"},
-    {"files", "fonts", "images", "image_files", "prefetch", "progress", "strict_json", "jsonl"},
+    {"files", "fonts", "images", "image_files", "prefetch", "progress", "regions", "strict_json", "jsonl"},
     {"processes"},
     {"download", "statistics", "device"},
     {"data", "augment", "corruptions", "attacks", "models"},
@@ -24,7 +24,13 @@ FLOORS = (
     {"cli", "api"},
     {"__main__"},
 )
-TOGETHER = {("files", "errors"), ("jsonl", "strict_json"), ("jsonl", "files"), ("image_files", "files")}
+TOGETHER = {
+    ("files", "errors"),
+    ("jsonl", "strict_json"),
+    ("jsonl", "files"),
+    ("image_files", "files"),
+    ("regions", "images"),
+}
 """Parts of the second floor that use one another."""
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 
