@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import simplejpeg
 
-from doublevit.data.decode import JPEG_START, SAME_AS_PILLOW, TURNING_MARKS
+from doublevit.data.decode import JPEG_START, SAME_AS_PILLOW, may_be_turned
 from doublevit.data.geometry import Window
 from doublevit.data.stores.images import decode_whole
 from doublevit.images import Region
@@ -45,7 +45,7 @@ def decode_fast(data: bytes, region: Region | None = None, *, plan: Plan, exact:
 
 def _header(data: bytes) -> tuple[int, int] | None:
     """Return height and width of a plain JPEG that is not to be turned; None if it is something else."""
-    if not data.startswith(JPEG_START) or any(mark in data for mark in TURNING_MARKS):
+    if not data.startswith(JPEG_START) or may_be_turned(data):
         return None
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
