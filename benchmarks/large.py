@@ -96,7 +96,7 @@ def run(options: Options, place: Path) -> None:
     batches = epoch(len(train))
     first = next(batches)
     now = step("shuffled", now)
-    draws, seen, total = Draws(0, 0, COLUMNS), 0, 0
+    draws, seen, total = Draws(0, 0, len(train), COLUMNS), 0, 0
     for batch in prefetch(
         (gather(train, indices), draws.rows(indices))[0] for indices in itertools.chain([first], batches)
     ):

@@ -1,12 +1,12 @@
 """Measure how fast images of mixed sizes are brought to 224 pixels, by each store and by four peers, in one run.
 
-    python benchmarks/stores.py --images PHOTOS [--count 5000] [--seconds 6]
+    python benchmarks/stores.py --images PHOTOS [--count 5000] [--seconds 6] [--crop resized] [--clock]
 
 PHOTOS are any JPEG files; of these, files of about 500 x 400 pixels are made. Everybody resizes the shorter side to
-224, cuts the center, shuffles, and gives bytes (normalizing is the device's work) in batches of 32. All resize by
-bicubic interpolation; peers also by bilinear, which is their fastest. Two figures each: images a second of processor
-time, in one process with one thread, which depends little on what else the machine does; and by the clock with a worker
-for each core. timm's loader is set to hand over bytes, as to its prefetcher.
+224 and cuts the center, or makes random resized crops of 224, shuffles, and gives bytes (normalizing is the device's
+work) in batches of 32. Two figures each: images a second of processor time, in one process with one thread, which
+depends little on what else the machine does; and by the clock with a worker for each core, with --clock. timm's loader
+is set to hand over bytes, as to its prefetcher.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,11 +30,15 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from doublevit import data
-from doublevit.data.batches import gather, training_batches
+from doublevit.augment.draws import Draws
+from doublevit.augment.resized_crop import ResizedCrop
+from doublevit.data.batches import Batch, gather, training_batches
 from doublevit.data.sampling import shuffled
+from doublevit.images import Regions
 from doublevit.prefetch import prefetch
 
 BATCH, SIZE = 32, 224
+LEAST_AREA = 0.08  # of random resized crops
 STORES = ("decoded", "encoded", "none")
 MODES = ("bicubic", "bilinear")
 
@@ -50,6 +55,10 @@ class Options:
     """How many files to make."""
     seconds: float = 6.0
     """Seconds of each measurement."""
+    crop: Literal["center", "resized"] = "center"
+    """The center, or a random resized crop."""
+    clock: bool = False
+    """Measure by the clock, with a worker for each core, and not by the processor's time, without any."""
     keep: Path | None = None
     """Folder for the files made, to use them again; if not given, a temporary one."""
 
@@ -67,30 +76,41 @@ def make_files(options: Options, root: Path) -> None:
         image.save(folder / f"{index}.jpg", quality=90)
 
 
-def ours(root: Path, kind: str, workers: int) -> Batches:
-    """Yield batches as the training loop gathers them, a batch ahead."""
+def ours(root: Path, workers: int, mode: str, crop: str, *, kind: str) -> Batches:
+    """Return batches as the training loop gathers them, a batch ahead."""
+    cache = root.parent / "cache"
     config = data.DataConfig(
-        "folder", root, cache=root.parent / "cache", size=SIZE, store=kind, workers=max(1, workers)
+        *("folder", root), cache=cache, size=SIZE, store=kind, workers=max(1, workers), interpolation=mode
     )
-    train = data.load(config)["train"]
-    orders = (shuffled(len(train), 0, epoch).order for epoch in itertools.count())
-    indices = (batch for order in orders for batch in training_batches(order, BATCH))
-    return (batch.images for batch in prefetch(gather(train, chosen.indices) for chosen in indices))
+    return (batch.images for batch in prefetch(_gathered(data.load(config)["train"], mode, crop)))
 
 
-def transform(mode: str) -> transforms.Compose:
+def _gathered(train: data.Dataset, mode: str, crop: str) -> Iterator[Batch]:
+    random = ResizedCrop(LEAST_AREA)
+    for epoch in itertools.count():
+        draws = Draws(0, epoch, len(train), random.columns)
+        for part in training_batches(shuffled(len(train), 0, epoch).order, BATCH):
+            boxes = random.boxes(draws.rows(part.indices), (SIZE, SIZE))
+            yield gather(train, part.indices, None if crop == "center" else Regions(boxes, SIZE, mode))
+
+
+def transform(mode: str, crop: str) -> transforms.Compose:
     """Return torchvision's usual transform, to bytes."""
-    resize = transforms.Resize(SIZE, transforms.InterpolationMode(mode))
-    return transforms.Compose([resize, transforms.CenterCrop(SIZE), transforms.PILToTensor()])
+    how = transforms.InterpolationMode(mode)
+    if crop == "resized":
+        return transforms.Compose([transforms.RandomResizedCrop(SIZE, interpolation=how), transforms.PILToTensor()])
+    return transforms.Compose([transforms.Resize(SIZE, how), transforms.CenterCrop(SIZE), transforms.PILToTensor()])
 
 
-def image_folder(root: Path, workers: int, mode: str) -> Batches:
+def image_folder(root: Path, workers: int, mode: str, crop: str) -> Batches:
     """Yield batches of torchvision's ImageFolder."""
-    loader = DataLoader(ImageFolder(str(root / "train"), transform(mode)), BATCH, shuffle=True, num_workers=workers)
+    loader = DataLoader(
+        ImageFolder(str(root / "train"), transform(mode, crop)), BATCH, shuffle=True, num_workers=workers
+    )
     return (images for _ in itertools.count() for images, _ in loader)
 
 
-def timm_loader(root: Path, workers: int, mode: str) -> Batches:
+def timm_loader(root: Path, workers: int, mode: str, crop: str) -> Batches:
     """Yield batches of timm's loader with its prefetcher: bytes until they are normalized, a batch at a time."""
     from timm.data import create_dataset, create_loader
 
@@ -99,7 +119,10 @@ def timm_loader(root: Path, workers: int, mode: str) -> Batches:
         dataset,
         (3, SIZE, SIZE),
         BATCH,
-        is_training=False,
+        is_training=crop == "resized",
+        hflip=0.0,
+        color_jitter=None,
+        train_crop_mode="rrc",
         interpolation=mode,
         crop_pct=1.0,
         num_workers=workers,
@@ -109,7 +132,7 @@ def timm_loader(root: Path, workers: int, mode: str) -> Batches:
     return (images for _ in itertools.count() for images, _ in loader)
 
 
-def webdataset(root: Path, workers: int, mode: str) -> Batches:
+def webdataset(root: Path, workers: int, mode: str, crop: str) -> Batches:
     """Yield batches of webdataset, from one tar for each worker."""
     import webdataset as wds
 
@@ -117,7 +140,7 @@ def webdataset(root: Path, workers: int, mode: str) -> Batches:
     if not all(Path(shard).exists() for shard in shards):
         _write_shards(sorted((root / "train").rglob("*.jpg")), shards)
     pipeline = wds.WebDataset(shards, shardshuffle=False).shuffle(1000).decode("pil").to_tuple("jpg")
-    loader = DataLoader(pipeline.map_tuple(transform(mode)).repeat(), BATCH, num_workers=workers)
+    loader = DataLoader(pipeline.map_tuple(transform(mode, crop)).repeat(), BATCH, num_workers=workers)
     return (images for (images,) in loader)
 
 
@@ -130,18 +153,18 @@ def _write_shards(files: list[Path], shards: list[str]) -> None:
                 archive.addfile(info, io.BytesIO(file.read_bytes()))
 
 
-def hugging_face(root: Path, workers: int, mode: str) -> Batches:
+def hugging_face(root: Path, workers: int, mode: str, crop: str) -> Batches:
     """Yield batches of Hugging Face's datasets."""
     import datasets
 
-    change, files = transform(mode), [str(path) for path in sorted((root / "train").rglob("*.jpg"))]
+    change, files = transform(mode, crop), [str(path) for path in sorted((root / "train").rglob("*.jpg"))]
     images = datasets.Dataset.from_dict({"image": files}).cast_column("image", datasets.Image())
     changed = images.with_transform(lambda batch: {"image": [change(image.convert("RGB")) for image in batch["image"]]})
     loader = DataLoader(changed, BATCH, shuffle=True, num_workers=workers)
     return (batch["image"] for _ in itertools.count() for batch in loader)
 
 
-PEERS: dict[str, Callable[[Path, int, str], Batches]] = {
+PEERS: dict[str, Callable[[Path, int, str, str], Batches]] = {
     "ImageFolder + DataLoader": image_folder,
     "timm": timm_loader,
     "webdataset": webdataset,
@@ -175,25 +198,17 @@ def main() -> None:
         root = (options.keep or Path(folder)) / "images"
         if not root.exists():
             make_files(options, root)
-        makers = {f"ours, {kind}": functools.partial(ours, root, kind) for kind in STORES}
-        peers = {
-            f"{name}, {mode}": functools.partial(make, root, mode=mode)
-            for mode in MODES
-            for name, make in PEERS.items()
-        }
-        rates = {
-            name: (
-                rate(make(0), options.seconds, time.process_time),
-                rate(make(os.cpu_count() or 1), options.seconds, time.perf_counter),
-            )
-            for name, make in (makers | peers).items()
-        }
-    for column, title in enumerate(("a second of one core", "a second of the clock, a worker for each core")):
-        best = [max(rates[name][column] for name in peers if name.endswith(mode)) for mode in MODES]
-        print(f"images {title}, and times the fastest peer ({', '.join(MODES)}):")
-        for name, of_clocks in rates.items():
-            ratios = "  ".join(f"{of_clocks[column] / other:5.2f}" for other in best)
-            print(f"  {name:36} {of_clocks[column]:9,.0f}  {ratios}")
+        mine = {f"ours, {kind}": functools.partial(ours, kind=kind) for kind in STORES}
+        workers, clock = (os.cpu_count() or 1, time.perf_counter) if options.clock else (0, time.process_time)
+        print(f"images a second of {'the clock' if options.clock else 'one core'}, and times the fastest peer:")
+        for mode in MODES:
+            rates = {
+                name: rate(make(root, workers, mode, options.crop), options.seconds, clock)
+                for name, make in (PEERS | mine).items()
+            }
+            best = max(rates[name] for name in PEERS)
+            for name, of_clock in rates.items():
+                print(f"  {mode:8} {name:26} {of_clock:9,.0f} {of_clock / best:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -322,6 +322,7 @@ def test_descriptions_name_operations_overlap_and_place():
     assert describe(AugmentConfig(mixup=0.2, crop_size=60)) == (
         "basic, mixup 0.2, crops of 60 pixels, at the image's own size"
     )
+    assert "random resized crop of 0.08 to 1, random erasing 0.25" in describe(AugmentConfig(scale=0.08, erasing=0.25))
     for policy, expected in (("classic", 3), ("trivial", 4), ("randaugment", 4), ("basic", 0)):
         overlap = describe(AugmentConfig(policy)).partition("overlapping the test corruptions in ")[2].partition(",")[0]
         assert len(overlap.split()) == expected
@@ -358,6 +359,10 @@ def test_what_the_report_says_of_fixed_policies_is_what_they_do():
         (lambda: AugmentConfig("augmix-jsd", cutmix=0.2), "choose one of them"),
         (lambda: AugmentConfig(mixup=-0.1), "`augment.mixup`: expected 0 (none) to 1000, found -0.1"),
         (lambda: AugmentConfig(crop_size=0), "expected a whole number above 0, found 0"),
+        (lambda: AugmentConfig("none", scale=0.08), "`augment.scale`: the policy none does not crop"),
+        (lambda: AugmentConfig(scale=8), "`augment.scale`: expected a fraction of the area, above 0 to 1, found 8"),
+        (lambda: AugmentConfig(scale=0), "`augment.scale`: expected a fraction of the area, above 0 to 1, found 0"),
+        (lambda: AugmentConfig(erasing=25), "`augment.erasing`: expected a probability, 0 (none) to 1, found 25"),
         (lambda: AugmentConfig("none", crop_size=32), "the policy none does not crop"),
         (lambda: AugmentConfig("basic", augmix=AugMixConfig(severity=5)), "changes nothing in basic"),
         (
@@ -397,8 +402,10 @@ def test_every_operation_has_a_reference():
     assert set(NAMES) == {*EXACT, *CLOSE}
 
 
+@pytest.mark.parametrize("rows", [1000, 10**9])
 @pytest.mark.parametrize("columns", [1, 3, 5, 8, 51])
-def test_single_rows_of_draws_are_those_of_the_whole_table(columns):
-    table, draws = draw_table(3, 2, 1000, columns), Draws(3, 2, columns)
+def test_single_rows_of_draws_are_those_of_the_whole_table(columns, rows):
+    table, draws = draw_table(3, 2, 1000, columns), Draws(3, 2, rows, columns)
+    assert (draws._table is None) == (rows > 1000)
     for chosen in (np.random.default_rng(1).permutation(1000)[:300], np.arange(7), np.array([999, 0, 0, 998])):
         assert np.array_equal(draws.rows(chosen), table[chosen])

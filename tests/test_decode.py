@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from conftest import random_image
-from doublevit.data.decode import BadImage, decode, decode_jpeg
+from doublevit.data.decode import BadImage, decode, decode_jpeg, may_be_turned
 
 
 @pytest.mark.slow
@@ -29,3 +29,13 @@ def test_png_in_a_file_called_jpeg_is_read():
     image, file = random_image(np.random.default_rng(0)), io.BytesIO()
     image.save(file, format="PNG")
     assert np.array_equal(decode_jpeg(file.getvalue()), np.asarray(image))
+
+
+def test_an_orientation_is_looked_for_before_the_pixels_alone():
+    start, pixels = b"\xff\xd8\xff\xe0\x00\x04..", b"\xff\xda\x00\x04.."
+    named = b"\xff\xe1\x00\x08Exif.."
+    assert may_be_turned(start + named + pixels)
+    assert may_be_turned(start + b"\xff\xe2\x00\x06\xff\xda.." + named + pixels)  # a color profile that looks alike
+    assert not may_be_turned(start + pixels + b"Exif")
+    for damaged in (b"", start, start + b"Exif", start + named[:6], start + b"\xff", b"\xff\xd8\xff\xe0"):
+        assert may_be_turned(damaged) == (b"Exif" in damaged)

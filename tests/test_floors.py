@@ -8,7 +8,7 @@ import doublevit
 ROOT = Path(doublevit.__file__).parent
 FLOORS = (
     {"errors", "version"},
-    {"files", "fonts", "geometry", "images", "image_files", "prefetch", "progress", "strict_json", "jsonl"},
+    {"files", "fonts", "geometry", "images", "image_files", "prefetch", "progress", "regions", "strict_json", "jsonl"},
     {"processes"},
     {"download", "statistics", "device"},
     {"data", "augment", "corruptions", "attacks", "models"},
@@ -30,6 +30,7 @@ TOGETHER = {
     ("jsonl", "files"),
     ("image_files", "files"),
     ("geometry", "image_files"),
+    ("regions", "images"),
 }
 """Parts of the second floor that use one another."""
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}

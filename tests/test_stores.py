@@ -90,7 +90,7 @@ def test_every_store_has_the_same_geometry_and_knows_images_without_their_margin
         assert np.array_equal(checksums(WithoutMargin(splits["train"].images, config.margin or 0)), without)
         difference = np.abs(splits["train"].images[:].astype(int) - decoded["train"].images)
         assert difference.mean() < 0.5
-        exact = dataclasses.replace(splits["train"].images, decode=lambda data: of_listing(config, data))
+        exact = dataclasses.replace(splits["train"].images, decode=lambda data, _: of_listing(config, data))
         assert np.array_equal(exact[:], decoded["train"].images)
 
 
@@ -281,6 +281,6 @@ def test_fast_decoding_is_no_view_of_its_buffer(config):
     other = io.BytesIO()
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(other, "JPEG")
     listing = data.LISTINGS["folder"](config)
-    first = fast.decode_fast(image.getvalue(), listing.window, listing.decode)
-    fast.decode_fast(other.getvalue(), listing.window, listing.decode)
+    first = fast.decode_fast(image.getvalue(), plan=listing.window, exact=listing.decode)
+    fast.decode_fast(other.getvalue(), plan=listing.window, exact=listing.decode)
     assert first.min() == 200

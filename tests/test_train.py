@@ -20,14 +20,17 @@ from doublevit.augment import AugmentConfig
 from doublevit.augment.draws import draw_table
 from doublevit.augment.mixing import Mixing
 from doublevit.augment.policies import make_augmentation
+from doublevit.augment.resized_crop import ResizedCrop
 from doublevit.cli import main
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
+from doublevit.images import Regions
 from doublevit.jobs import train as jobs
 from doublevit.jobs.load import load_data_and_model
 from doublevit.models import CrossConfig, ModelConfig
 from doublevit.models.classifier import Classifier, build
 from doublevit.recipes import RECIPES, Recipe, from_dict, get_recipe, to_dict
+from doublevit.regions import resize_regions
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder
 from doublevit.training import TrainConfig
@@ -276,6 +279,9 @@ def test_only_last_and_best_are_kept_and_the_log_is_whole(unbroken):
     assert [entry["epoch"] for entry in epochs if "epoch" in entry] == [1, 2]
 
 
+RESIZED = AugmentConfig(scale=0.3, erasing=0.5, mixup=0.5)
+
+
 def training_of(config: AugmentConfig, **train: object) -> Training:
     """On six digits a class."""
     splits, model = load_data_and_model(recipe())
@@ -309,7 +315,7 @@ def test_images_are_augmented_by_seed_epoch_and_sample(policy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0)])
+@pytest.mark.parametrize("config", [AugmentConfig("augmix"), AugmentConfig(mixup=0.8, cutmix=1.0), RESIZED])
 @pytest.mark.parametrize("ahead", [1, 40 * 32 * 32])
 def test_no_batch_size_no_resuming_no_working_ahead_changes_a_image(config, ahead, monkeypatch):
     whole = batches(config)
@@ -341,8 +347,9 @@ def test_blended_images_and_targets_are_those_of_a_image_and_its_partner():
     assert training_of(config).mixing.mixup == 0.3
 
 
-def test_two_processes_share_the_images_that_one_gets():
-    training = training_of(AugmentConfig("augmix", mixup=0.5))
+@pytest.mark.parametrize("config", [AugmentConfig("augmix", mixup=0.5), RESIZED])
+def test_two_processes_share_the_images_that_one_gets(config):
+    training = training_of(config)
     alone, shares = list(epoch_batches(training, 0, 0)), []
     for rank in range(2):
         process = SimpleNamespace(process_index=rank, num_processes=2, device=torch.device("cpu"))
@@ -377,6 +384,18 @@ def test_at_the_networks_input_size_images_are_resized_first():
     augmentation = training.augmentation
     assert made.shape == (60, 1, 3, 48, 48)
     assert torch.equal(made, augmentation(resized, draw_table(3, 0, 60, augmentation.columns)))
+
+
+def test_resized_crops_are_gathered_at_the_size_where_images_are_augmented():
+    train = load_data_and_model(recipe())[0]["train"]
+    model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
+    for place, side in (("image", 32), ("input", 48)):
+        config = AugmentConfig("crop", scale=0.08, place=place)
+        training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
+        boxes = ResizedCrop(0.08).boxes(draw_table(3, 0, 60, ResizedCrop.columns), (32, 32))
+        expected = resize_regions(train.images, Regions(boxes, side, model.resize.mode))
+        made = in_order(list(epoch_batches(training, 0, 0)), "images")
+        assert made[:, 0].permute(0, 2, 3, 1).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "cosine-per-epoch", "constant"])

@@ -1,8 +1,8 @@
-"""Arrays of images, in memory or made on demand."""
+"""Arrays of images, in memory or made on demand, and regions of them."""
 
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,6 +24,30 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
+class Region(NamedTuple):
+    """A region of an image in pixels, which becomes a square of `side` pixels by "bilinear" or "bicubic"."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    side: int
+    interpolation: str
+
+
+class Regions(NamedTuple):
+    """A region of each of n images: `boxes` int64 (n, 4) are top, left, height and width, the rest as in `Region`."""
+
+    boxes: np.ndarray
+    side: int
+    interpolation: str
+
+    def of_image(self, position: int) -> Region:
+        """Return the region of one of the images."""
+        top, left, height, width = self.boxes[position].tolist()
+        return Region(top, left, height, width, self.side, self.interpolation)
 
 
 def chunks(images: Images, length: int) -> Iterator[np.ndarray]:

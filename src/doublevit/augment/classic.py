@@ -15,13 +15,16 @@ HUE = 0.1  # largest turn of the hue either way, as a fraction of a full circle
 
 
 class Placement:
-    """Random crop, horizontal and vertical flip, and rotation by up to 15 degrees, composed and interpolated once."""
+    """Random crop, horizontal and vertical flip, and rotation by up to 15 degrees, composed and interpolated once.
+
+    Without the crop if it is not `padded`: the images are random crops already.
+    """
 
     bytes_only = True
     columns = 5
 
-    def __init__(self, size: int | None = None) -> None:
-        self.crop = Crop(flip=False, size=size)
+    def __init__(self, size: int | None = None, *, padded: bool = True) -> None:
+        self.crop = Crop(flip=False, size=size) if padded else None
 
     def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         """Augment uint8 (B, 3, H, W) by draws (B, columns): uint8 (B, 3, size or H, size or W)."""
@@ -30,7 +33,7 @@ class Placement:
 
     def maps(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int]]:
         """Return maps from the results' pixels to the images', float64 (n, 3, 3), and the results' size."""
-        top, left, (height, width) = self.crop.window(draws, size)
+        top, left, (height, width) = self.crop.window(draws, size) if self.crop else (0, 0, size)
         flips = np.tile(np.eye(3), (len(draws), 1, 1))
         for axis, side in ((0, width), (1, height)):
             mirrored = draws[:, 2 + axis] < 0.5
@@ -43,7 +46,8 @@ class Placement:
         """Describe what is done to one image."""
         flips = [name for name, draw in zip(("mirrored", "upside down"), draws[0, 2:4], strict=True) if draw < 0.5]
         turned = f"rotate {_between(draws[0, 4], DEGREES):+.0f}°"
-        return [", ".join([*self.crop.describe(draws, size), *flips, turned])]
+        moved = self.crop.describe(draws, size) if self.crop else []
+        return [", ".join([*moved, *flips, turned])]
 
 
 class ColorJitter:

@@ -95,6 +95,10 @@ class AugmentConfig:
     """Augment before resizing (image), or after it at the network's input size (input: the paper's order; slower)."""
     crop_size: int | None = None
     """Side in pixels of the random crop; if not given, the image's. Images are padded by 8/224 of their sides first."""
+    scale: float | None = None
+    """Crop by the random resized crop instead: the least area, as a fraction of the image's (timm's --scale: 0.08)."""
+    erasing: float = 0.0
+    """Probability of random erasing: noise in a box of 2 to 33 % of the image (timm's --reprob, --remode pixel)."""
     mixup: float = 0.0
     """Alpha of Mixup: images and labels are blended in pairs; 0: none."""
     cutmix: float = 0.0
@@ -104,9 +108,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise unknown("augmentation policy", self.policy, POLICIES)
-        for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) <= 1000:
-                raise UserError(f"`augment.{name}`: expected 0 (none) to 1000, found {getattr(self, name)}")
+        self._check_numbers()
         if self.place not in PLACES:
             raise unknown("place for augmentation", self.place, PLACES)
         if self.consistency and (self.mixup or self.cutmix):
@@ -114,9 +116,18 @@ class AugmentConfig:
                 "`augment.policy=augmix-jsd` compares views of one image, `augment.mixup` and `augment.cutmix` blend"
                 " two: choose one of them"
             )
+        self._refuse_what_does_nothing()
+
+    def _check_numbers(self) -> None:
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise UserError(f"`augment.{name}`: expected 0 (none) to 1000, found {getattr(self, name)}")
+        if not 0 <= self.erasing <= 1:
+            raise UserError(f"`augment.erasing`: expected a probability, 0 (none) to 1, found {self.erasing}")
+        if self.scale is not None and not 0 < self.scale <= 1:
+            raise UserError(f"`augment.scale`: expected a fraction of the area, above 0 to 1, found {self.scale}")
         if self.crop_size is not None and not (isinstance(self.crop_size, int) and self.crop_size > 0):
             raise UserError(f"`augment.crop_size`: expected a whole number above 0, found {self.crop_size}")
-        self._refuse_what_does_nothing()
 
     def _refuse_what_does_nothing(self) -> None:
         mixes = self.policy.startswith("augmix")
@@ -124,6 +135,8 @@ class AugmentConfig:
             raise UserError(f"`augment.augmix` changes nothing in {self.policy}; add `augment.policy=augmix`")
         if self.crop_size is not None and self.policy == "none":
             raise UserError("`augment.crop_size`: the policy none does not crop; choose another one")
+        if self.scale is not None and self.policy == "none":
+            raise UserError("`augment.scale`: the policy none does not crop; choose another one")
         lenient = [name for name in self.operations if name not in STRICT]
         if self.policy == "augmix-strict" and lenient:
             raise UserError(f"`augment.policy=augmix-strict` leaves out {', '.join(lenient)}; for these choose augmix")
@@ -147,7 +160,7 @@ class AugmentConfig:
             UserError: the crop is larger than the image with its padding.
         """
         largest = min(side + 2 * crop_padding(side) for side in (height, width))
-        if self.crop_size is not None and self.crop_size > largest:
+        if self.scale is None and self.crop_size is not None and self.crop_size > largest:
             raise UserError(
                 f"`augment.crop_size` {self.crop_size}: expected at most {largest}, since the images are"
                 f" {height} x {width} pixels with a padding of {crop_padding(min(height, width))}"
@@ -176,5 +189,7 @@ def describe(config: AugmentConfig) -> str:
         parts.append(f"overlapping the test corruptions in {' '.join(overlap)}")
     parts += [f"{name} {alpha:g}" for name, alpha in (("mixup", config.mixup), ("cutmix", config.cutmix)) if alpha]
     parts += [f"crops of {config.crop_size} pixels"] if config.crop_size else []
+    parts += [f"random resized crop of {config.scale:g} to 1"] if config.scale else []
+    parts += [f"random erasing {config.erasing:g}"] if config.erasing else []
     parts.append(PLACES[config.place])
     return ", ".join(parts)

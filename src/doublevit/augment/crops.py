@@ -26,10 +26,7 @@ class Crop:
         """Augment (B, 3, H, W) of any dtype by draws (B, columns): (B, 3, size or H, size or W)."""
         top, left, size = self.window(draws, images.shape[2:])
         cropped = crop(images, top, left, size)
-        if self.flip:
-            mirrored = torch.from_numpy(np.flatnonzero(draws[:, 2] < 0.5)).to(images.device)
-            cropped[mirrored] = cropped.index_select(0, mirrored).flip(3)
-        return cropped
+        return _mirror(cropped, draws[:, 2]) if self.flip else cropped
 
     def window(self, draws: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         """Return the first row and column of each crop, int64 (n,), negative in the padding, and its height and width.
@@ -51,6 +48,28 @@ class Crop:
         top, left, _ = self.window(draws, size)
         flip = ", mirrored" if self.flip and draws[0, 2] < 0.5 else ""
         return [f"crop at x {left[0]:+d}, y {top[0]:+d}{flip}"]
+
+
+class Flip:
+    """Mirrors half of the images."""
+
+    bytes_only = False
+    columns = 1
+
+    def __call__(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """Augment (B, 3, H, W) of any dtype by draws (B, 1)."""
+        return _mirror(images.clone(memory_format=torch.contiguous_format), draws[:, 0])
+
+    def describe(self, draws: np.ndarray, size: tuple[int, int]) -> list[str]:
+        """Describe what is done to one image."""
+        return ["mirrored"] if draws[0, 0] < 0.5 else []
+
+
+def _mirror(images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+    """Mirror the images whose draw (n,) is below 0.5, in place."""
+    mirrored = torch.from_numpy(np.flatnonzero(draws < 0.5)).to(images.device)
+    images[mirrored] = images.index_select(0, mirrored).flip(3)
+    return images
 
 
 def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, size: tuple[int, int]) -> torch.Tensor:

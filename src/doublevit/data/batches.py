@@ -12,6 +12,9 @@ import numpy as np
 import torch
 
 from doublevit.data.dataset import Dataset
+from doublevit.data.stores.images import StoredImages
+from doublevit.images import Regions
+from doublevit.regions import resize_regions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +33,19 @@ class Batch:
         return len(self.labels)
 
 
-def gather(dataset: Dataset, indices: np.ndarray) -> Batch:
-    """Return the samples at `indices`, int64 (B,), in that order."""
-    images = torch.from_numpy(dataset.images[indices]).permute(0, 3, 1, 2)
-    return Batch(images, torch.from_numpy(dataset.labels[indices]), torch.from_numpy(indices))
+def gather(dataset: Dataset, indices: np.ndarray, regions: Regions | None = None) -> Batch:
+    """Return the samples at `indices`, int64 (B,), in that order; of each image only its region, resized, if given.
+
+    Of images that are stored encoded, a region is decoded at the detail that it needs, else cut out of what is stored.
+    """
+    if regions is None:
+        images = dataset.images[indices]
+    elif isinstance(dataset.images, StoredImages):
+        images = dataset.images.make_regions(indices, regions)
+    else:
+        images = resize_regions(dataset.images[indices], regions)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return Batch(pixels, torch.from_numpy(dataset.labels[indices]), torch.from_numpy(indices))
 
 
 def steps_per_epoch(count: int, batch_size: int, smallest: int = 1) -> int:

@@ -11,9 +11,10 @@ from doublevit.image_files import FORMATS, MAX_PIXELS, BadImage, open_image, req
 
 JPEG_START = b"\xff\xd8"
 SAME_AS_PILLOW = ("YCbCr", "Gray", "RGB")  # and not CMYK and YCCK, by a level
+START_OF_SCAN = b"\xda"
 TURNING_MARKS = (b"Exif", b"Orientation")  # of EXIF, of XMP
 
-__all__ = ["BadImage", "Decoding", "decode", "decode_jpeg", "decode_upright"]
+__all__ = ["BadImage", "Decoding", "decode", "decode_jpeg", "decode_upright", "may_be_turned"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +79,19 @@ def decode_upright(data: bytes, options: Decoding = DECODING) -> np.ndarray:
 
 
 def _upright(data: bytes, options: Decoding) -> np.ndarray:
-    if data.startswith(JPEG_START) and not any(mark in data for mark in TURNING_MARKS):
+    if data.startswith(JPEG_START) and not may_be_turned(data):
         with contextlib.suppress(ValueError):  # of damage: Pillow will read it, or say why not
             height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
             require_size(width, height, options.max_pixels)
             if colors in SAME_AS_PILLOW:
                 return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     return decode(data, options)
+
+
+def may_be_turned(data: bytes) -> bool:
+    """Whether the segments of a JPEG that come before its pixels name an orientation; those of a damaged one may."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != START_OF_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    end = place if data[place : place + 1] == b"\xff" else len(data)
+    return any(data.find(mark, 0, end) >= 0 for mark in TURNING_MARKS)

@@ -20,6 +20,7 @@ from doublevit.data.batches import Batch, gather, steps_per_epoch, training_batc
 from doublevit.data.dataset import Dataset, Splits
 from doublevit.data.sampling import EpochOrder, balanced, require_every_class, shuffled
 from doublevit.device import choose_dtype, on_cpu, this_process
+from doublevit.images import Regions
 from doublevit.models.classifier import Classifier
 from doublevit.models.explicit_attention import prefer_explicit
 from doublevit.prefetch import prefetch
@@ -196,7 +197,7 @@ def epoch_batches(training: Training, epoch: int, first: int) -> Iterator[Traini
     batches = training_batches(numbered.order, training.config.batch_size, training.smallest_batch, *process)
     batches, at_once = itertools.islice(batches, first, None), _batches_at_once(training)
     groups = iter(lambda: list(itertools.islice(batches, at_once)), [])
-    draws = Draws(training.seed, epoch, training.columns)
+    draws = Draws(training.seed, epoch, len(numbered.images), training.columns)
     indices = ((group, np.concatenate([part.indices for part in group])) for group in groups)
     gathered = ((group, _gather(training, chosen, draws, numbered.images)) for group, chosen in indices)
     for group, samples in prefetch(gathered):
@@ -232,12 +233,22 @@ def _gather(
     training: Training, chosen: np.ndarray, draws: Draws, images_of: np.ndarray
 ) -> tuple[RawSamples, RawSamples | None]:
     """Gather samples, each the image that `images_of` (N,) has for it, and, if images are mixed, their partners."""
-    dataset, mixing = training.splits["train"], training.mixing
-    samples = RawSamples(gather(dataset, images_of[chosen]), draws.rows(chosen))
+    samples, mixing = _raw_samples(training, images_of[chosen], draws.rows(chosen)), training.mixing
     if mixing is None:
         return samples, None
     partners = mixing.partners(samples.draws[:, -mixing.columns :], len(images_of))
-    return samples, RawSamples(gather(dataset, images_of[partners]), draws.rows(partners))
+    return samples, _raw_samples(training, images_of[partners], draws.rows(partners))
+
+
+def _raw_samples(training: Training, images: np.ndarray, rows: np.ndarray) -> RawSamples:
+    """Gather the images of these indices (B,): whole, or the regions of a random resized crop by their draws."""
+    dataset, resize = training.splits["train"], training.model.resize
+    height, width = dataset.images.shape[1:3]
+    boxes = training.augmentation.boxes(rows, (height, width))
+    if boxes is None:
+        return RawSamples(gather(dataset, images), rows)
+    side = resize.size if training.augment.place == "input" else training.augment.crop_size or max(height, width)
+    return RawSamples(gather(dataset, images, Regions(boxes, side, resize.mode)), rows)
 
 
 def _augmented(training: Training, samples: RawSamples, partners: RawSamples | None) -> TrainingBatch:

@@ -22,7 +22,7 @@ from doublevit.data.listing import Listing, report_flat, require_all_classes
 from doublevit.data.names import printable
 from doublevit.data.store import read_meta
 from doublevit.data.stores.checksum import array_checksum
-from doublevit.data.stores.images import StoredImages
+from doublevit.data.stores.images import Decode, StoredImages, decode_whole
 from doublevit.data.stores.packed import PackedFiles, Packer, Shard
 from doublevit.data.stores.reading import read_files
 from doublevit.errors import UserError
@@ -170,11 +170,11 @@ def _reader(
     return lambda row: listing.read(names[row])
 
 
-def _decoder(listing: Listing, split: str) -> Callable[[bytes], np.ndarray]:
+def _decoder(listing: Listing, split: str) -> Decode:
     """Return what decodes a split's images: exactly what is evaluated, quickly what is trained on."""
     exact = functools.partial(listing.decode_bytes, split)
     if split != "train" or listing.window is None:
-        return exact
+        return functools.partial(decode_whole, exact=exact)
     from doublevit.data.stores.fast import decode_fast  # which needs torch
 
     plan = functools.partial(_plan, window=listing.window, margin=listing.margin_of(split))

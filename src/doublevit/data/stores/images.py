@@ -9,7 +9,10 @@ import numpy as np
 
 from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
-from doublevit.images import LazyImages
+from doublevit.images import LazyImages, Region, Regions
+
+Decode = Callable[[bytes, Region | None], np.ndarray]
+"""Turns the bytes of a file into its square, or into a region of that."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,8 +20,8 @@ class StoredImages(LazyImages):
     """Images that are read and decoded as they are indexed.
 
     `rows` int64 (N,) are their places in the store; `read` returns the bytes at one of them, `decode` turns these into
-    uint8 (side, side, 3); `crc32` uint32 (N,) are the checksums of the images as they are decoded exactly, and
-    `inner_crc32` those without the `margin` that they have.
+    uint8 (side, side, 3), or into a region of that. `crc32` uint32 (N,) are the checksums of the images as they are
+    decoded exactly, and `inner_crc32` those without the `margin` that they have.
 
     Raises:
         UserError: on indexing, if an image can no longer be read.
@@ -27,7 +30,7 @@ class StoredImages(LazyImages):
     rows: np.ndarray
     side: int
     read: Callable[[int], bytes]
-    decode: Callable[[bytes], np.ndarray]
+    decode: Decode
     crc32: np.ndarray
     inner_crc32: np.ndarray
     margin: int
@@ -38,13 +41,20 @@ class StoredImages(LazyImages):
         return len(self.rows), self.side, self.side, 3
 
     def make(self, indices: np.ndarray) -> np.ndarray:
-        rows = self.rows[indices].tolist()
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        return self._decoded(self.rows[indices].tolist(), self.side, None)
+
+    def make_regions(self, indices: np.ndarray, regions: Regions) -> np.ndarray:
+        """Make the regions of the images at `indices` (n,): uint8 (n, side, side, 3), of the regions' side."""
+        return self._decoded(self.rows[indices].tolist(), regions.side, regions)
+
+    def _decoded(self, rows: list[int], side: int, regions: Regions | None) -> np.ndarray:
+        images = np.empty((len(rows), side, side, 3), np.uint8)
         parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), 2 * self.threads)))
 
         def fill(positions: np.ndarray) -> None:
             for position in positions.tolist():
-                images[position] = self._image(rows[position])
+                region = None if regions is None else regions.of_image(position)
+                images[position] = self._image(rows[position], region)
 
         for _ in _pool(self.threads).map(fill, parts):
             pass  # its error is raised here
@@ -59,11 +69,26 @@ class StoredImages(LazyImages):
         known = {self.margin: self.inner_crc32, 0: self.crc32}.get(margin)
         return None if known is None else known.astype(np.int64)
 
-    def _image(self, row: int) -> np.ndarray:
+    def _image(self, row: int, region: Region | None) -> np.ndarray:
         try:
-            return self.decode(self.read(row))
+            return self.decode(self.read(row), region)
         except (BadImage, OSError) as error:
             raise UserError(f"image {row:,} can no longer be read ({error}); prepare the data again") from error
+
+
+def decode_whole(data: bytes, region: Region | None = None, *, exact: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """Return what `exact` decodes, uint8 (S, S, 3), or a region of it, resized.
+
+    Raises:
+        BadImage: as `exact`.
+    """
+    square = exact(data)
+    if region is None:
+        return square
+    from doublevit.regions import resize  # which needs torch
+
+    part = square[region.top : region.top + region.height, region.left : region.left + region.width]
+    return resize(part, (region.side, region.side), region.interpolation)
 
 
 @functools.cache
