@@ -16,11 +16,13 @@ from doublevit.corruptions import SEVERITIES
 from doublevit.data import DataConfig
 from doublevit.errors import UserError, unknown
 from doublevit.jobs.eval_data import Data, load_for
+from doublevit.jobs.evaluate import Evaluated
 from doublevit.jobs.judge import external_run, judge, plain_name
 from doublevit.jobs.model import Model
 from doublevit.jobs.open_model import open_model
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.report import write_report
+from doublevit.jobs.several import accuracy_alone, with_gap
 from doublevit.jobs.wrap import wrap
 from doublevit.report.formats.markdown import markdown
 from doublevit.report.table import Table
@@ -33,12 +35,16 @@ class Evaluation:
     """What was measured of a model: rows, tables and the page, all from a run folder of its own.
 
     The folder is a temporary one until `save` copies it to a place that stays. `findings` are what checks found that
-    speaks against believing the numbers; those of attacks are in their rows too.
+    speaks against believing the numbers; those of attacks are in their rows too. `clean` is what was measured on the
+    clean images of the same classes, where these were given.
     """
 
-    def __init__(self, run: RunFolder, findings: Sequence[str], keep: Any = None) -> None:
+    def __init__(
+        self, run: RunFolder, findings: Sequence[str], keep: Any = None, clean: "Evaluation | None" = None
+    ) -> None:
         self.run = run
         self.findings = tuple(findings)
+        self.clean = clean
         self._keep = keep  # the temporary folder lives as long as this
 
     @property
@@ -128,7 +134,10 @@ def evaluate(
     attacks: str | Sequence[str] = (),
     norm: str = "linf",
     epsilons: str | float | Sequence[str | float] = (),
+    corrupted_set: str | Path | None = None,
+    clean: str | Path | None = None,
     samples: int | None = None,
+    first: int | None = None,
     seed: int = 0,
     split: str = "",
     label_column: str = "",
@@ -147,7 +156,12 @@ def evaluate(
         attacks: names, such as "pgd" or "autoattack".
         norm: of the attacks: "linf", "l2" or "l1".
         epsilons: sizes in units of the pixel range, as "1/255"; the norm's usual ones if not given.
+        corrupted_set: Tiny-ImageNet-C, ImageNet-C, or a set that `doublevit data corrupt` wrote, to take `corruptions`
+            from; made on the fly if not given.
+        clean: clean images, as a path: accuracy on those of the data's classes is measured too (`Evaluation.clean`),
+            and the gap is among the rows.
         samples: only so many images, of each class in proportion.
+        first: only the first so many images.
         seed: decides which, and every draw.
         split: the part of the data, such as "test"; if not given, its val, else its test, or all.
         label_column: the column of the data that holds the labels, if not a usual one.
@@ -169,18 +183,41 @@ def evaluate(
     opened = open_model(model) if isinstance(model, str | Path) else model
     judged = opened if isinstance(opened, Model) else wrap(opened)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
-    dataset = load_for(judged, data, split, Path(cache) if cache else None, DataConfig(label_column=label_column))
+    reading = DataConfig(label_column=label_column, cache=Path(cache) if cache else DataConfig.cache)
+    dataset = load_for(judged, data, split, reading)
     run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
+    robustness = RobustnessConfig(
+        corruptions=_several(corruptions),
+        severities=_several(severities) if corruptions else SEVERITIES,
+        corrupted_set=Path(corrupted_set) if corrupted_set else None,
+    )
     options = Evaluate(
         run.path,
         samples=samples,
+        first=first,
         seed=seed,
         batch_size=batch_size,
-        robustness=RobustnessConfig(_several(corruptions), _several(severities) if corruptions else SEVERITIES),
+        robustness=robustness,
         attack=AttackConfig(_several(attacks), norm=norm, epsilons=tuple(map(str, _several(epsilons)))),  # type: ignore[arg-type]
     )
-    evaluated = judge(judged, dataset, options, run)
-    return Evaluation(run, [str(finding) for finding in evaluated.findings], place)
+    evaluated = judge(judged, dataset, options, run, reading.cache)
+    beside = None if clean is None else _of_clean(judged, clean, reading, dataset.class_ids, options)
+    if beside is not None:
+        evaluated = with_gap(evaluated, beside)
+    return Evaluation(run, _texts(evaluated), place, Evaluation(beside.run, _texts(beside), place) if beside else None)
+
+
+def _of_clean(
+    model: Model, data: Data, reading: DataConfig, class_ids: tuple[str, ...], options: Evaluate
+) -> Evaluated:
+    """Measure accuracy on the clean images of some classes, in a run folder beside that of `options`."""
+    images = load_for(model, data, "", reading, class_ids)
+    run = external_run(model, images, options.run.parent, f"{options.run.name}-clean")
+    return judge(model, images, accuracy_alone(options), run)
+
+
+def _texts(evaluated: Evaluated) -> list[str]:
+    return [str(finding) for finding in evaluated.findings]
 
 
 def _several(values: Any) -> tuple[Any, ...]:
