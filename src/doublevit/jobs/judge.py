@@ -54,6 +54,8 @@ def evaluate_model(options: EvaluateModel, classes: tuple[str, ...] = ()) -> Eva
     images = options.data[0] if options.data else _own_place(recipe)
     if not images:
         raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
+    if recipe is not None:
+        options = dataclasses.replace(options, precision=options.precision or recipe.train.precision)
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
     dataset = load_for(model, images, options.split, options=_reading(options, recipe), classes=classes)
     name = options.name or _folder_name(model, images, options.split)

@@ -28,6 +28,7 @@ from doublevit.training.config import TrainConfig
 from doublevit.training.log import TrainingLog
 from doublevit.training.optimizer import make_optimizer
 from doublevit.training.time_left import TimeLeft
+from doublevit.training.val_sets import ValSet
 
 # Small batches are augmented several at once, since an operation costs the same few calls for 512 images of 64 x 64.
 PIXELS_AT_ONCE = 512 * 64 * 64
@@ -51,6 +52,7 @@ class Training:
     log: TrainingLog
     class_weights: torch.Tensor | None = None  # float32 (classes,)
     fewest: int = 1  # images that the network can be trained on at a time, in each process
+    val_sets: tuple[ValSet, ...] = ()  # validated on too
 
     @property
     def per_epoch(self) -> int:

@@ -4,12 +4,16 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 
 from doublevit.data.decode import BadImage
 from doublevit.errors import UserError
 from doublevit.images import LazyImages
+
+Kind = Literal["encoded", "none"]
+"""The kinds of store from which images are decoded in every epoch."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,7 +22,7 @@ class StoredImages(LazyImages):
 
     `rows` int64 (N,) are their places in the store; `read` returns the bytes at one of them, `decode` turns these into
     uint8 (side, side, 3); `crc32` uint32 (N,) are the checksums of the images as they are decoded exactly, and
-    `inner_crc32` those without the `margin` that they have.
+    `inner_crc32` those without the `margin` that they have; `kind` is that of the store.
 
     Raises:
         UserError: on indexing, if an image can no longer be read.
@@ -32,6 +36,7 @@ class StoredImages(LazyImages):
     inner_crc32: np.ndarray
     margin: int
     threads: int
+    kind: Kind
 
     @property
     def shape(self) -> tuple[int, ...]:
