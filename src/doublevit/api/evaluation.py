@@ -183,8 +183,8 @@ def evaluate(
     opened = open_model(model) if isinstance(model, str | Path) else model
     judged = opened if isinstance(opened, Model) else wrap(opened)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
-    reading = DataConfig(label_column=label_column, cache=Path(cache) if cache else DataConfig.cache)
-    dataset = load_for(judged, data, split, reading)
+    data_config = DataConfig(label_column=label_column, cache=Path(cache) if cache else DataConfig.cache)
+    dataset = load_for(judged, data, split, data_config)
     run = external_run(judged, dataset, Path(place.name), plain_name(judged.info.name))
     robustness = RobustnessConfig(
         corruptions=_several(corruptions),
@@ -200,18 +200,18 @@ def evaluate(
         robustness=robustness,
         attack=AttackConfig(_several(attacks), norm=norm, epsilons=tuple(map(str, _several(epsilons)))),  # type: ignore[arg-type]
     )
-    evaluated = judge(judged, dataset, options, run, reading.cache)
-    beside = None if clean is None else _of_clean(judged, clean, reading, dataset.class_ids, options)
+    evaluated = judge(judged, dataset, options, run, data_config.cache)
+    beside = None if clean is None else _of_clean(judged, clean, data_config, dataset.class_ids, options)
     if beside is not None:
         evaluated = with_gap(evaluated, beside)
     return Evaluation(run, _texts(evaluated), place, Evaluation(beside.run, _texts(beside), place) if beside else None)
 
 
 def _of_clean(
-    model: Model, data: Data, reading: DataConfig, class_ids: tuple[str, ...], options: Evaluate
+    model: Model, data: Data, data_config: DataConfig, class_ids: tuple[str, ...], options: Evaluate
 ) -> Evaluated:
     """Measure accuracy on the clean images of some classes, in a run folder beside that of `options`."""
-    images = load_for(model, data, "", reading, class_ids)
+    images = load_for(model, data, "", data_config, class_ids)
     run = external_run(model, images, options.run.parent, f"{options.run.name}-clean")
     return judge(model, images, accuracy_alone(options), run)
 

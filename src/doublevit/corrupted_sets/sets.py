@@ -156,7 +156,7 @@ def open_set(
 ) -> CorruptedSet:
     """Open the set in a folder or tars, written here or published; of a published cell only the first `count` images.
 
-    With a `cache`, where files lie in tars is kept there.
+    With a `cache`, the index of each tar is saved there.
 
     Raises:
         UserError: cells are missing or defective, or the set was made from images other than `clean`.

@@ -104,7 +104,7 @@ def _describe(members: Sequence[zipfile.ZipInfo]) -> str:
 class TarFiles:
     """Every file in an uncompressed tar: headers are read once, contents on demand.
 
-    With a `cache`, where files lie in the tar is kept there, since to read the headers of a million takes minutes.
+    With a `cache`, the index of the tar is saved there, since there may be a million headers to read.
 
     Raises:
         UserError: the file is truncated, compressed or no tar, or it holds a link or a path outside its folder.

@@ -116,7 +116,7 @@ class PublishedFiles:
 def open_published(path: Path, cache: Path | None = None) -> PublishedFiles:
     """List the set in a folder (or in its parent), in a tar, or in a folder of ImageNet-C's tars.
 
-    With a `cache`, where files lie in tars is kept there.
+    With a `cache`, the index of each tar is saved there.
 
     Raises:
         UserError: the path is missing, has another layout, or holds more than one set.

@@ -22,10 +22,10 @@ def load_val_sets(recipe: Recipe, network: Classifier, info: ModelInfo) -> tuple
     Raises:
         UserError: the images cannot be had, or the network does not know their classes.
     """
-    reading, sets = dataclasses.replace(recipe.data, names="usual"), []
+    config, sets = dataclasses.replace(recipe.data, names="usual"), []
     for name, path in recipe.data.val_set_paths().items():
         try:
-            fitted, dataset = fit(Model(network, info, UNTRAINED), load_at(info, path, "", reading))
+            fitted, dataset = fit(Model(network, info, UNTRAINED), load_at(info, path, "", config))
         except UserError as error:
             raise UserError(f"`data.val_sets` {name}: {error}") from error
         sets.append(ValSet(name, fitted, dataset))

@@ -25,7 +25,7 @@ class ValSet:
 
 
 def accuracy_entry(correct: np.ndarray) -> dict[str, Any]:
-    """Return for the log top-1, its Wilson interval and the number of images of which `correct`, bool (N,), is told."""
+    """Return for the log top-1 with its Wilson interval, of images that are `correct` or not, bool (N,)."""
     low, high = wilson_interval(int(correct.sum()), len(correct))
     return {"top1": float(correct.mean()), "low": low, "high": high, "count": len(correct)}
 
