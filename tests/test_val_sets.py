@@ -1,14 +1,16 @@
 """Several sets to validate on after each epoch: each measured as `doublevit evaluate` measures it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from doublevit.cli import main
 from doublevit.data import DataConfig
 from doublevit.errors import UserError
+from doublevit.jobs.judge import evaluate_model
+from doublevit.jobs.options import EvaluateModel
 from doublevit.jsonl import read_lines
-from doublevit.runs.folder import RunFolder
 from doublevit.statistics import wilson_interval
 from doublevit.training.log import numbers
 from test_stands_alone import VIT, make_images
@@ -28,8 +30,8 @@ def test_each_set_is_logged_as_evaluate_measures_it(tmp_path, capsys, monkeypatc
     entries = [entry for entry in read_lines(tmp_path / "runs" / "run" / "log.jsonl") if "epoch" in entry]
     assert [set(entry["val_sets"]) for entry in entries] == 2 * [{"night", "day"}]
     for name, count in (("night", 9), ("day", 12)):
-        main(["evaluate", "runs/run", "--data", name, "--output", "measured", "--name", name])
-        row = next(row for row in RunFolder(tmp_path / "measured" / name).rows() if row.metric == "top-1")
+        evaluated = evaluate_model(EvaluateModel(run=Path("runs/run"), data=(name,), runs=Path("measured")))
+        row = next(row for row in evaluated.rows if row.metric == "top-1")
         last = entries[-1]["val_sets"][name]
         assert last == {"top1": row.value, "low": row.low, "high": row.high, "count": count}
         assert (last["low"], last["high"]) == wilson_interval(round(row.value * count), count)
