@@ -25,6 +25,7 @@ from doublevit.jobs import contradictions
 from doublevit.jobs.check import check, write_check
 from doublevit.jobs.model import Model
 from doublevit.runs.model_info import read_info
+from test_lists import hf_set
 from test_readme import make_shard
 
 
@@ -94,6 +95,10 @@ def reencode_in_class(root: Path) -> None:
     reencoded(root / "train/cat/1.jpg", root / "train/cat/9.png")
 
 
+def mirror_to_val(folder: Path) -> None:
+    Image.open(folder / "train/cat/1.jpg").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "val/cat/9.jpg")
+
+
 DUPLICATES = [
     (copy_to_val, "same-file-in-splits", "error", {"train/cat/1.jpg", "val/cat/9.jpg"}),
     (copy_to_other_class_of_val, "same-file-in-splits", "error", {"train/cat/1.jpg", "val/dog/9.jpg"}),
@@ -102,6 +107,7 @@ DUPLICATES = [
     (reencode_to_val, "near-in-splits", "warning", {"train/cat/1.jpg", "val/cat/9.jpg"}),
     (enlarge_to_other_class, "near-in-classes", "warning", {"train/cat/1.jpg", "train/dog/9.jpg"}),
     (reencode_in_class, "near", "note", {"train/cat/1.jpg", "train/cat/9.png"}),
+    (mirror_to_val, "near-in-splits", "warning", {"train/cat/1.jpg", "val/cat/9.jpg"}),
 ]
 
 
@@ -227,6 +233,45 @@ def test_val_is_drawn_as_training_draws_it(tmp_path):
     }
     assert drawn == set(LISTINGS["folder"](config).splits["val"].names)
     assert source.drawn
+
+
+def test_only_mirrored_groups_say_so(folder, tmp_path):
+    mirror_to_val(folder)
+    reencoded(folder / "train/dog/2.jpg", folder / "val/dog/9.jpg")
+    details = {group.detail for group in checked(folder, tmp_path).get("near-in-splits").groups}
+    assert sorted(detail.endswith(", mirrored") for detail in details) == [False, True]
+
+
+@pytest.mark.parametrize("form", ["saved", "parquet", "one file"])
+def test_a_data_set_of_hugging_face_is_checked(tmp_path, form):
+    datasets = pytest.importorskip("datasets")
+    sets = {"train": hf_set("ba", 8), "validation": hf_set("ba", 4)}  # the same four images in both
+    path = tmp_path / "set"
+    if form == "saved":
+        datasets.DatasetDict(sets).save_to_disk(str(path))
+    elif form == "parquet":
+        path.mkdir()
+        for name, some in sets.items():
+            some.to_parquet(str(path / f"{name}-00000-of-00001.parquet"))
+    else:
+        path = tmp_path / "all.parquet"
+        datasets.concatenate_datasets(list(sets.values())).to_parquet(str(path))
+    config = DataConfig(source_at(path), path, cache=tmp_path / "cache", size=16)
+    findings = check(config)
+    source = findings.scan.source
+    assert (source.class_ids, len(source), source.drawn) == (("a", "b"), 12, form == "one file")
+    assert findings.scan.kinds == (("PNG", "RGB"),)
+    twice = [each for each in findings.found if each.name.startswith("same-file")]
+    assert sum(each.images for each in twice) == 8
+    assert form == "one file" or [each.name for each in twice] == ["same-file-in-splits"]
+    made = [np.asarray(random_image(np.random.default_rng(i), (20, 20))) for i in range(8)]
+    for index in range(len(source)):  # labels are those of their images, whose number decides both
+        image = np.asarray(Image.open(io.BytesIO(source.read(source.names[index]))))
+        number = next(number for number, expected in enumerate(made) if (image == expected).all())
+        assert source.class_of(index) == "ba"[number % 2]
+    page, table = write_check(findings, config, tmp_path / "page")
+    assert page.read_text().count("<img") >= 8
+    assert len({(row["file"], row["split"]) for row in csv.DictReader(table.open())}) >= 8
 
 
 def test_other_sources_are_checked_alike(folder, tmp_path):
@@ -433,5 +478,5 @@ def test_images_with_near_hashes_that_do_not_correlate_are_no_duplicates():
 
     thumbnails = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
     thumbnails[2] = thumbnails[0] // 2
-    [group] = _groups(np.array([5, 7, 9]), np.array([[0, 1], [0, 2]]), thumbnails)
+    [group] = _groups(np.array([5, 7, 9]), np.array([[0, 1], [0, 2]]), np.zeros(2, bool), thumbnails)
     assert group.indices == (5, 9)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import make_tiny_imagenet, random_image
 from doublevit import data
+from doublevit.cli import main
+from doublevit.data.sheet import CAPTION, TILE
 from doublevit.errors import UserError
 from doublevit.recipes import get_recipe
 from doublevit.recipes.recipe import from_dict, to_dict
@@ -35,6 +38,29 @@ def test_usual_names_of_splits(image_folder, tmp_path, train, val):
     assert len(found.splits["train"].names) == 12
     assert any(note.startswith(f"val: 6 images in {val}/") and note.endswith("cat 3, dog 3") for note in found.notes)
     assert f"train: 12 images in {train}/: cat 6, dog 6" in found.notes
+
+
+@pytest.mark.parametrize("source", ["folder", "list"])
+def test_any_split_is_shown(image_folder, tmp_path, source, capsys):
+    """Each class has a color of its own, which the sheet has in the row of the class."""
+    rows = ["path,label,split"]
+    for label, name in enumerate(("cat", "dog")):
+        for split in ("train", "val", "holdout"):
+            for number in range(2):
+                file = image_folder / split / name / f"{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (20, 20), (90 + 9 * len(split), 200 * label, 0)).save(file)
+                rows.append(f"{split}/{name}/{number}.png,{name},{split}")
+    (tmp_path / "pets" / "labels.csv").write_text("\n".join(rows))
+    place = image_folder if source == "folder" else image_folder / "labels.csv"
+    options = ["--data", str(place), "--data.cache", str(tmp_path / "cache"), "--output", str(tmp_path / "sheet.png")]
+    main(["data", "show", *options, "--split", "holdout"])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    rows_of_tiles = [sheet[CAPTION + TILE // 2 + row * (CAPTION + TILE), TILE // 2].tolist() for row in range(2)]
+    assert rows_of_tiles == [[153, 0, 0], [153, 200, 0]]
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["data", "show", *options, "--split", "other"])
+    assert "split other: expected a part of" in capsys.readouterr().err
 
 
 def test_test_is_kept_and_never_trained_on(image_folder, tmp_path):

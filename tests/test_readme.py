@@ -139,7 +139,7 @@ def make_sources(arguments: list[str]) -> None:
         lines = [f"{file.as_posix()},{file.parent.name},{file.parent.parent.name}" for file in files]
         Path("labels.csv").write_text("\n".join(["path,label,split", *lines]))
     make_imagenets(arguments, files)
-    if "test" in arguments:
+    if {"test", "test=photos/test"} & {*arguments}:
         shutil.copytree(Path("photos") / "val", Path("photos") / "test")
         if "--data" not in arguments:  # a run's own images lie where the run was made
             own = Path(json.loads(Path("runs/pets/recipe.json").read_text())["data"]["path"])

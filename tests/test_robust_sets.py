@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 import doublevit
+from doublevit.analysis.compare import compare_runs
 from doublevit.cli import main
 from doublevit.corrupted_sets.sets import open_set
 from doublevit.corruptions import COMMON
@@ -23,7 +24,9 @@ from doublevit.errors import UserError
 from doublevit.jobs import judge as judging
 from doublevit.jobs.eval_data import load_for
 from doublevit.jobs.fit import fit
+from doublevit.jobs.several import GAP
 from doublevit.jobs.wrap import imagenet_ids
+from doublevit.report.tables.every import every_table
 from doublevit.runs.folder import RunFolder
 from doublevit.statistics import independent_difference
 
@@ -238,6 +241,37 @@ def imagenet_c(root: Path, grouped: bool) -> Path:
 SHOWN = (10, 200, 300, 700, 900)
 
 
+def in_tars(root: Path, tars: Path) -> Path:
+    """Four of the five archives of Zenodo 2235448, with a file beside them."""
+    tars.mkdir()
+    for folder in root.iterdir():
+        with tarfile.open(tars / f"{folder.name}.tar", "w") as archive:
+            for cells in sorted(folder.iterdir()):
+                archive.add(cells, cells.name)  # blur.tar begins with defocus_blur/1
+    (tars / "README.txt").write_text("not read")
+    return tars
+
+
+def test_imagenet_c_is_the_same_in_its_tars(reader, tmp_path):
+    clean = load_for(reader, str(write(tmp_path / "val", by_wnid(SHOWN), ["ILSVRC2012_val_00000001.JPEG"])))
+    folder = imagenet_c(tmp_path / "imagenet-c", grouped=True)
+    tars, cache, cells = in_tars(folder, tmp_path / "tars"), tmp_path / "cache", [("fog", 2), ("glass_blur", 5)]
+    for _ in range(2):  # the second time by the index in the cache
+        unpacked, packed = open_set(folder, clean, cells), open_set(tars, clean, cells, cache=cache)
+        for cell in cells:
+            one, other = unpacked.cell(cell), packed.cell(cell)
+            assert (one.images[:] == other.images[:]).all()
+            assert one.labels.tolist() == other.labels.tolist()
+        assert len([*cache.glob("tar-*.npz")]) == 4
+        (alone,) = open_set(tars / "blur.tar", clean, cells[1:]).cell(cells[1]).images[:1]
+        assert (alone == packed.cell(cells[1]).images[:1][0]).all()
+    shutil.copy(tars / "blur.tar", tars / "extra.tar")
+    with pytest.raises(
+        UserError, match=r"extra.tar holds .*_blur/\d/n\d+/ILS.*, which another tar beside it holds too"
+    ):
+        open_set(tars, clean, cells)
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_imagenet_c_is_read_as_it_is_published(reader, tmp_path, capsys, grouped):
     clean = write(tmp_path / "val", by_wnid(SHOWN), ["ILSVRC2012_val_00000001.JPEG"])
@@ -255,6 +289,8 @@ def test_imagenet_c_is_read_as_it_is_published(reader, tmp_path, capsys, grouped
     for row in cells:
         assert row.value == pytest.approx(1 - row.condition.severity / 5)
         assert (row.dataset.source, row.condition.source.constants) == ("ImageNet-C", "imagenet")
+    measured = doublevit.evaluate(reader, clean, corruptions="fog", severities=2, corrupted_set=published)
+    assert measured["fog 2", "top-1"].value == pytest.approx(0.6)
     cell = open_set(published, load_for(reader, str(clean)), [("fog", 2)]).cell(("fog", 2))
     first = next(published.rglob(f"fog/2/{imagenet_ids()[SHOWN[-1]]}/*"))  # the smallest number of all names
     assert (np.asarray(cell.images[:1])[0] == decode(first.read_bytes())).all()
@@ -273,9 +309,18 @@ def test_several_sets_have_rows_of_their_own_beside_their_clean_images(reader, t
     where = ["--clean", str(clean), "--runs", str(tmp_path / "runs")]
     main(["evaluate", "timm:reader", "--data", str(hard), str(objectnet), *where])
     output = capsys.readouterr().out
-    assert "top-1 75.0%, n = 8; clean images of the same classes 100.0%, n = 4: gap -25.0 points" in output
-    assert "top-1 100.0%, n = 8; clean images of the same classes 100.0%, n = 7: gap +0.0 points" in output
     folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    gaps = [row for name in folders[::2] for row in RunFolder(tmp_path / "runs" / name).rows() if row.metric == GAP]
+    found = [(row.value, row.low, row.high, row.count, row.condition.clean_count) for row in gaps]
+    expected = [(independent_difference(6, 8, 4, 4), 8, 4), (independent_difference(8, 8, 7, 7), 8, 7)]
+    assert found == [(gap.value, gap.low, gap.high, *counts) for gap, *counts in expected]
+    assert gaps[0].condition.clean.key == RunFolder(tmp_path / "runs" / folders[1]).rows()[0].dataset.key
+    assert "-25.0" in output  # in the table
+    table = every_table(compare_runs([tmp_path / "runs" / folders[0]]))["accuracy"][0]
+    (cell,) = (cell for column, cell in zip(table.columns, table.rows[0], strict=True) if column.head == "gap")
+    assert (cell.text, cell.low, cell.high) == ("-25.0", gaps[0].low, gaps[0].high)
+    measured = doublevit.evaluate(reader, hard, clean=str(clean), cache=tmp_path / "cache")
+    assert (measured["gap", GAP].value, measured.clean["clean", "top-1"].count) == (-0.25, 4)
     assert [name.endswith("-clean") for name in folders] == 2 * [False, True]
     row = RunFolder(tmp_path / "runs" / folders[1]).rows()[0]
     assert row.model == "reader, among 4 of 1,000 classes"

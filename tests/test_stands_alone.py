@@ -1,5 +1,6 @@
 """A run without its training images, and with others in their place: nothing is mis-scored in silence."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,15 +12,22 @@ from PIL import Image
 
 import doublevit
 from conftest import random_image
+from doublevit import data
 from doublevit.cli import main
 from doublevit.data import DataConfig, image_folder
 from doublevit.errors import UserError
+from doublevit.jobs.geometry import with_geometry
 from doublevit.jobs.load import load_run
 from doublevit.jobs.options import EvalOptions
-from doublevit.jobs.train import resume
+from doublevit.jobs.train import resume, start
+from doublevit.recipes import fine_tuning
+from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import METADATA, RunFolder
 from doublevit.runs.model_info import read_info
 from doublevit.runs.training_data import read_training_data
+from doublevit.training.interrupt import Stopped
+from moments import at_batch, ctrl_c
+from test_train import same, weights
 
 CLASSES = ("ant", "bee", "cat")
 COUNT = 10
@@ -182,6 +190,26 @@ def test_resume_refuses_other_training_images_unless_they_are_accepted(place, ca
     (place / "images" / "ant").rename(place / "images" / "wasp")
     with pytest.raises(UserError, match=r"other classes than run was begun with \(ant, wasp in one only\)"):
         resume(run, accept_changed_data=True)
+
+
+def test_a_resumed_run_reads_the_store_that_it_began_with(tmp_path):
+    """A decoded store that came later is not taken, since its images differ in their last bits."""
+    changes = {"model.weights": "none", "model.image_size": 32, "train.epochs": 2, "train.batch_size": 4}
+    for index in range(10):  # large JPEG files, which an encoded store decodes at a fraction of their size
+        file = tmp_path / "images" / "ab"[index % 2] / f"{index}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        random_image(np.random.default_rng(index), (200, 160)).save(file)
+    images = {"data.source": "folder", "data.path": tmp_path / "images"}
+    recipe = with_geometry(with_changes(fine_tuning("test_vit"), changes | images | {"data.cache": tmp_path / "cache"}))
+    encoded = data.load(dataclasses.replace(recipe.data, store="encoded"))  # which "auto" takes then
+    unbroken = start(recipe, tmp_path, "unbroken").run
+    with at_batch(2, ctrl_c, training=True), pytest.raises(Stopped):
+        start(recipe, tmp_path, "stopped")
+    assert read_training_data(tmp_path / "stopped").store == "encoded"
+    decoded = data.load(dataclasses.replace(recipe.data, store="decoded"))
+    assert isinstance(data.load(recipe.data)["train"].images, np.memmap)  # what "auto" takes from now on
+    assert (encoded["train"].images[:] != decoded["train"].images).any()
+    assert same(weights(unbroken), weights(resume(tmp_path / "stopped").run))
 
 
 def test_a_moved_folder_is_the_same_by_its_checksum(place, tmp_path):

@@ -133,6 +133,23 @@ def test_damaged_member_of_a_zip_is_named_or_left_out(tiny_zip, tmp_path, place)
     assert len(splits["train"]) == 35
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["train/cat/1.png", "valid/cat/2.png", "__MACOSX/1"], "found 3 files, in train/, valid/; other zips"),
+        (["pets/cat/1.png", "pets/dog/2.png", "pets/notes.txt"], "found 3 files in pets/, in cat/, dog/; other zips"),
+        (["cat/1.png", "cat/2.png"], "found 2 files in cat/; other zips"),
+        ([], "found 0 files; other zips"),
+    ],
+)
+def test_a_zip_of_an_image_folder_is_told_from_tiny_imagenet(tmp_path, names, found):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"image")
+    with pytest.raises(UserError, match=f"expected wnids.txt of Tiny ImageNet in the zip, {found} are not read where"):
+        data.load(DataConfig(data.source_at(tmp_path / "pets.zip"), tmp_path / "pets.zip", cache=tmp_path / "cache"))
+
+
 def test_another_zip_and_no_zip_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -20,11 +20,11 @@ from doublevit.analysis.corrupted import (
     measured_groups,
 )
 from doublevit.analysis.costs import Costs, costs
-from doublevit.analysis.descriptions import images_key
+from doublevit.analysis.descriptions import comparison_key, describe_images, images_key
 from doublevit.analysis.differences import Difference, Differences, compare_clean, differences, negated
 from doublevit.analysis.evaluated import EvaluatedModel, Method
 from doublevit.analysis.scores import Score, ScoreColumn, choose_comparable, row_score, same_seeds, shared_options
-from doublevit.runs.conditions import Clean, CorruptionMean, Transfer
+from doublevit.runs.conditions import Clean, CorruptionMean, Gap, Transfer
 from doublevit.runs.row import Row
 from doublevit.statistics import mean_corruption_error
 
@@ -148,6 +148,12 @@ class Comparison:
         return {metric: self._clean_column(metric, chosen) for metric in CLEAN_METRICS}
 
     @functools.cached_property
+    def gap(self) -> ScoreColumn:
+        """Top-1 minus that on clean images of the same classes, where these were measured beside a set."""
+        chosen = choose_comparable([shared_options(method, _gaps) for method in self.methods])
+        return ScoreColumn(tuple(scores or () for scores in chosen), duplicates=self.duplicates)
+
+    @functools.cached_property
     def corrupted(self) -> tuple[CorruptedComparison, ...]:
         """All methods on every group of corruptions that a method was measured on."""
         return tuple(self._corrupted(group) for group in measured_groups(self.methods))
@@ -226,6 +232,15 @@ def _clean_rows(model: EvaluatedModel) -> dict[str, tuple[int, dict[str, Row]]]:
     for row, _ in model.rows_of(Clean):
         options.setdefault(images_key(row), {})[row.metric] = row
     return {key: (next(iter(rows.values())).count, rows) for key, rows in options.items()}
+
+
+def _gaps(model: EvaluatedModel) -> dict[str, tuple[int, Score]]:
+    """Return a model's gaps as options: by the images of both accuracies, with the number of the set's."""
+    options = {}
+    for row, gap in model.rows_of(Gap):
+        key = comparison_key(images_key(row), gap.clean.key, gap.clean_count)
+        options[key] = row.count, row_score(model, row, key, f"{describe_images(row)}, clean: {gap.clean}")
+    return options
 
 
 def _mean_corruption_error(scores: CorruptedScores, base: CorruptedScores) -> Score | None:

@@ -1,5 +1,6 @@
 """Evaluating any model from Python: rows, tables, the page."""
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,11 +17,13 @@ from doublevit.corruptions import SEVERITIES
 from doublevit.data import DataConfig
 from doublevit.errors import UserError, unknown
 from doublevit.jobs.eval_data import Data, load_for
+from doublevit.jobs.evaluate import Evaluated
 from doublevit.jobs.judge import external_run, judge, plain_name
 from doublevit.jobs.model import Model
 from doublevit.jobs.open_model import open_model
 from doublevit.jobs.options import Evaluate
 from doublevit.jobs.report import write_report
+from doublevit.jobs.several import accuracy_alone, with_gap
 from doublevit.jobs.wrap import wrap
 from doublevit.report.formats.markdown import markdown
 from doublevit.report.table import Table
@@ -33,12 +36,16 @@ class Evaluation:
     """What was measured of a model: rows, tables and the page, all from a run folder of its own.
 
     The folder is a temporary one until `save` copies it to a place that stays. `findings` are what checks found that
-    speaks against believing the numbers; those of attacks are in their rows too.
+    speaks against believing the numbers; those of attacks are in their rows too. `clean` is what was measured on the
+    clean images of the same classes, where these were given.
     """
 
-    def __init__(self, run: RunFolder, findings: Sequence[str], keep: Any = None) -> None:
+    def __init__(
+        self, run: RunFolder, findings: Sequence[str], keep: Any = None, clean: "Evaluation | None" = None
+    ) -> None:
         self.run = run
         self.findings = tuple(findings)
+        self.clean = clean
         self._keep = keep  # the temporary folder lives as long as this
 
     @property
@@ -128,7 +135,10 @@ def evaluate(
     attacks: str | Sequence[str] = (),
     norm: str = "linf",
     epsilons: str | float | Sequence[str | float] = (),
+    corrupted_set: str | Path | None = None,
+    clean: str | Path | None = None,
     samples: int | None = None,
+    first: int | None = None,
     seed: int = 0,
     split: str = "",
     label_column: str = "",
@@ -147,7 +157,12 @@ def evaluate(
         attacks: names, such as "pgd" or "autoattack".
         norm: of the attacks: "linf", "l2" or "l1".
         epsilons: sizes in units of the pixel range, as "1/255"; the norm's usual ones if not given.
+        corrupted_set: Tiny-ImageNet-C, ImageNet-C, or a set that `doublevit data corrupt` wrote, to take `corruptions`
+            from; made on the fly if not given.
+        clean: clean images, as a path: accuracy on those of the data's classes is measured too (`Evaluation.clean`),
+            and the gap is among the rows.
         samples: only so many images, of each class in proportion.
+        first: only the first so many images.
         seed: decides which, and every draw.
         split: the part of the data, such as "test"; if not given, its val, else its test, or all.
         label_column: the column of the data that holds the labels, if not a usual one.
@@ -168,18 +183,31 @@ def evaluate(
     """
     measured = _as_model(model)
     place = tempfile.TemporaryDirectory(prefix="doublevit-", ignore_cleanup_errors=True)
-    dataset = load_for(measured, data, split, Path(cache) if cache else None, DataConfig(label_column=label_column))
+    data_config = DataConfig(label_column=label_column, cache=Path(cache) if cache else DataConfig.cache)
+    dataset = load_for(measured, data, split, data_config)
+    robustness = RobustnessConfig(
+        corruptions=_several(corruptions),
+        severities=_several(severities) if corruptions else SEVERITIES,
+        corrupted_set=Path(corrupted_set) if corrupted_set else None,
+    )
     options = Evaluate(
         Path(place.name),
         samples=samples,
+        first=first,
         seed=seed,
         batch_size=batch_size,
-        robustness=RobustnessConfig(_several(corruptions), _several(severities) if corruptions else SEVERITIES),
+        robustness=robustness,
         attack=AttackConfig(_several(attacks), norm=norm, epsilons=tuple(map(str, _several(epsilons)))),  # type: ignore[arg-type]
     )
     name = plain_name(measured.info.name)
-    evaluated = judge(measured, dataset, options, lambda: external_run(measured, dataset, options.run, name))
-    return Evaluation(evaluated.run, [str(finding) for finding in evaluated.findings], place)
+    evaluated = judge(
+        measured, dataset, options, lambda: external_run(measured, dataset, options.run, name), data_config.cache
+    )
+    beside = None if clean is None else _of_clean(measured, clean, data_config, dataset.class_ids, options, name)
+    if beside is None:
+        return Evaluation(evaluated.run, _texts(evaluated), place)
+    of_clean = Evaluation(beside.run, _texts(beside), place)
+    return Evaluation(evaluated.run, _texts(with_gap(evaluated, beside)), place, of_clean)
 
 
 def _as_model(model: nn.Module | str | Path) -> Model:
@@ -187,6 +215,19 @@ def _as_model(model: nn.Module | str | Path) -> Model:
     if isinstance(model, str | Path):
         return open_model(model)
     return model if isinstance(model, Model) else wrap(model)
+
+
+def _of_clean(
+    model: Model, data: Data, data_config: DataConfig, class_ids: tuple[str, ...], options: Evaluate, name: str
+) -> Evaluated:
+    """Measure accuracy on the clean images of some classes, in a run folder beside that called `name`."""
+    images = load_for(model, data, "", data_config, class_ids)
+    make_run = functools.partial(external_run, model, images, options.run, f"{name}-clean")
+    return judge(model, images, accuracy_alone(options), make_run, data_config.cache)
+
+
+def _texts(evaluated: Evaluated) -> list[str]:
+    return [str(finding) for finding in evaluated.findings]
 
 
 def _several(values: Any) -> tuple[Any, ...]:

@@ -53,8 +53,8 @@ class Show(DataOptions):
 
     output: Path = Path("contact-sheet.png")
     """The PNG to write."""
-    split: Literal["train", "val"] = "train"
-    """Which part of the data set."""
+    split: str = "train"
+    """Which part of the data set: train, val, test or any other that it has."""
     classes: int = 10
     """Rows: this many classes, spread over all of them."""
     images: int = 8
@@ -118,8 +118,10 @@ def _show(arguments: Sequence[str]) -> None:
     options = parse(Show, "doublevit data show", arguments, RENAMED | {"--photos": "--images"})
     config = CorruptionConfig(options.corruption, frost_textures=options.frost_textures)
     augment = None if options.augment is None else AugmentConfig(options.augment)
-    dataset = load(with_source(options.data, arguments), quiet=False)[options.split]
+    from doublevit.data.labeled import load_split
     from doublevit.data.sheet import contact_sheet
+
+    dataset = load_split(with_source(options.data, arguments), options.split)
 
     if options.corruption:
         sheet = show_corruptions(dataset, options.index, config, options.data.cache)

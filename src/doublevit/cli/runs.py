@@ -23,7 +23,6 @@ from doublevit.recipes import Recipe, fine_tuning, from_dict, get_recipe
 if TYPE_CHECKING:
     from doublevit.jobs.evaluate import Evaluated
     from doublevit.jobs.load import Trained
-    from doublevit.jobs.several import OfSet
     from doublevit.runs.folder import RunFolder
     from doublevit.runs.row import Row
 
@@ -101,7 +100,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     try:
         for of_set in evaluate_sets(options):
             _show_result(of_set.evaluated)
-            _show_gap(of_set)
+            if of_set.clean is not None and is_main_process():
+                say(f"  {of_set.clean.run.path}  accuracy on the clean images of the same classes")
     except KeyboardInterrupt:
         fail(INTERRUPTED, STOPPED)
 
@@ -183,19 +183,6 @@ def _show_result(evaluated: "Evaluated") -> None:
     for part, meaning in CONTENTS.items():
         if (folder / part).exists():
             say(f"  {folder / part}  {meaning}")
-
-
-def _show_gap(of_set: "OfSet") -> None:
-    """Print how far accuracy on a set is from that on the clean images of its classes."""
-    found = of_set.gap()
-    if found is None or of_set.clean is None or not is_main_process():
-        return
-    row, clean, gap = found
-    say(
-        f"  top-1 {row.value:.1%}, n = {row.count:,}; clean images of the same classes {clean.value:.1%}, n ="
-        f" {clean.count:,}: gap {100 * gap.value:+.1f} points (95 % interval {100 * gap.low:+.1f} to"
-        f" {100 * gap.high:+.1f})\n  {of_set.clean.run.path}  the clean images' rows"
-    )
 
 
 def _untrained(recipe: Recipe) -> str:

@@ -151,15 +151,19 @@ class PublishedSet:
         return dataclasses.replace(self.clean, images=images, labels=labels, id=identity)
 
 
-def open_set(path: Path, clean: Dataset, cells: Iterable[Cell], count: int | None = None) -> CorruptedSet:
-    """Open the set in a folder or tar, written here or published; of a published cell only the first `count` images.
+def open_set(
+    path: Path, clean: Dataset, cells: Iterable[Cell], count: int | None = None, cache: Path | None = None
+) -> CorruptedSet:
+    """Open the set in a folder or tars, written here or published; of a published cell only the first `count` images.
+
+    With a `cache`, the index of each tar is saved there.
 
     Raises:
         UserError: cells are missing or defective, or the set was made from images other than `clean`.
     """
     cells, manifest = tuple(cells), Manifest.read(path)
     if manifest is None:
-        files = open_published(path)
+        files = open_published(path, cache)
         require_no_manifest(files)
         _require_shared_classes(files, clean)
         _require_none(problems_of_published(files, cells, clean.class_ids))

@@ -5,6 +5,8 @@ from pathlib import Path
 from doublevit.data.names import is_hidden
 
 HUB, SHARDS = "hf:", "wds:"
+EMBEDDED = "digits"
+"""The source that needs no path."""
 LISTS = (".csv", ".tsv")
 SAVED = ("dataset_dict.json", "state.json")
 """Files that Hugging Face's `save_to_disk` leaves."""
@@ -45,3 +47,8 @@ def absolute(path: Path) -> Path:
         local = Path(text.removeprefix(HUB))
         return Path(HUB + str(local.absolute())) if local.exists() else path
     return path.absolute()
+
+
+def absolute_name(text: str) -> str:
+    """Return what names a data set so that it does from any folder; "digits" stays, unless there is such a folder."""
+    return text if text == EMBEDDED and not Path(text).exists() else str(absolute(Path(text)))

@@ -5,10 +5,12 @@ import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from doublevit.data.tar_index import members_of, read_member
+from doublevit.data.names import is_hidden, listed, natural_key, printable
+from doublevit.data.tar_index import kept_index, members_of, read_member
 from doublevit.data.walk import Links, walk
 from doublevit.errors import UserError
 from doublevit.files import MAX_BYTES, read_bytes
@@ -71,7 +73,10 @@ class ZipFiles:
         members = [info for info in self._zip.infolist() if not info.is_dir()]
         roots = [info.filename[: -len(marker)] for info in members if info.filename.split("/")[-1] == marker]
         if not roots:
-            raise UserError(f"{path}: expected {marker} in the zip, found {len(members)} other files")
+            raise UserError(
+                f"{path}: expected {marker} of Tiny ImageNet in the zip, found {_describe(members)}; other zips are not"
+                " read where they are: unpack it and pass the folder"
+            )
         self._root = min(roots, key=len)
         listing = sorted((i.filename, i.file_size, i.CRC) for i in members if i.filename.startswith(self._root))
         self.names = frozenset(name[len(self._root) :] for name, _, _ in listing)
@@ -86,15 +91,31 @@ class ZipFiles:
             raise UserError(f"{self._zip.filename}: {name} is damaged ({error}); download the zip again") from error
 
 
+def _describe(members: Sequence[zipfile.ZipInfo]) -> str:
+    """Describe what a zip holds: how many files, and the folders on the first level where there are several."""
+    names = [info.filename.split("/") for info in members if not any(map(is_hidden, info.filename.split("/")))]
+    above = os.path.commonpath(["/".join(parts[:-1]) for parts in names]).split("/") if names else []
+    above = list(filter(None, above))
+    folders = sorted({f"{parts[len(above)]}/" for parts in names if len(parts) > len(above) + 1}, key=natural_key)
+    inside = f" in {printable('/'.join(above))}/" if above else ""
+    return f"{len(members):,} files{inside}" + (f", in {listed(folders)}" if folders else "")
+
+
 class TarFiles:
     """Every file in an uncompressed tar: headers are read once, contents on demand.
+
+    With a `cache`, the index of the tar is saved there, since there may be a million headers to read.
 
     Raises:
         UserError: the file is truncated, compressed or no tar, or it holds a link or a path outside its folder.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._positions = {name: (start, size) for name, start, size in members_of(path)}
+    def __init__(self, path: Path, cache: Path | None = None) -> None:
+        if cache is None:
+            self._positions = {name: (start, size) for name, start, size in members_of(path)}
+        else:
+            names, starts, sizes = kept_index(path, cache)
+            self._positions = dict(zip(names, zip(starts.tolist(), sizes.tolist(), strict=True), strict=True))
         self._file = os.open(path, os.O_RDONLY)
         self.names = frozenset(self._positions)
         status = path.stat()
@@ -103,3 +124,26 @@ class TarFiles:
     def read(self, name: str) -> bytes:
         """Return the contents of one file."""
         return read_member(self._file, name, *self._positions[name])
+
+
+class SeveralTars:
+    """Every file in several tars, as if all were one.
+
+    Raises:
+        UserError: as `TarFiles`, or two tars have a file of the same name.
+    """
+
+    def __init__(self, paths: Sequence[Path], cache: Path | None = None) -> None:
+        tars = [TarFiles(path, cache) for path in paths]
+        self._tar_of: dict[str, TarFiles] = {}
+        for path, tar in zip(paths, tars, strict=True):
+            twice = next((name for name in tar.names if name in self._tar_of), None)
+            if twice is not None:
+                raise UserError(f"{path} holds {printable(twice)}, which another tar beside it holds too; expected one")
+            self._tar_of |= dict.fromkeys(tar.names, tar)
+        self.names = frozenset(self._tar_of)
+        self.fingerprint = hashlib.sha256(" ".join(tar.fingerprint for tar in tars).encode()).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
+        return self._tar_of[name].read(name)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +58,9 @@ class DataConfig:
     runs were split."""
     split_seed: int = 0
     """Seed of that random split."""
+    val_sets: tuple[str, ...] = ()
+    """More sets to validate on after each epoch, as NAME=PATH, each path as `--data` takes it: they are logged beside
+    val, which alone decides which weights are the best."""
     label_column: str = ""
     """Column that holds the labels, of a list, a data set of Hugging Face or a .json in shards; if not given, the usual
     ones are looked for (label, class, ...)."""
@@ -80,6 +84,7 @@ class DataConfig:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"`data.workers`: expected at least 1, found {self.workers}")
         self._check_geometry()
+        self.val_set_paths()
         least = (self.size or 8) / (self.crop or 1)
         if self.shrink is not None and (self.shrink < int(least) or self.store != "encoded"):
             raise UserError(
@@ -94,6 +99,22 @@ class DataConfig:
             raise UserError(f"`data.min_per_class`: expected at least 1 image a class, found {self.min_per_class}")
         if self.per_class is not None and self.per_class < 1:
             raise UserError(f"`data.per_class`: expected at least 1 image a class, found {self.per_class}")
+
+    def val_set_paths(self) -> dict[str, str]:
+        """Return the path of each of `val_sets` by its name.
+
+        Raises:
+            UserError: an entry is not NAME=PATH, or a name is there twice or that of a split.
+        """
+        paths: dict[str, str] = {}
+        for entry in self.val_sets:
+            name, _, path = entry.partition("=")
+            if not path or not re.fullmatch(r"[\w.-]+", name):
+                raise UserError(f"`data.val_sets`: expected NAME=PATH, such as night=photos-at-night, found {entry!r}")
+            if name in paths or name in ("train", "val"):
+                raise UserError(f"`data.val_sets`: expected names of their own, found {name} twice")
+            paths[name] = path
+        return paths
 
     def _check_geometry(self) -> None:
         bounds = {

@@ -14,7 +14,7 @@ from doublevit.data.listing import Listing
 from doublevit.data.names import is_no_image, listed, natural_key, printable, same_name, split_of
 from doublevit.data.parts import WHOLE, Part, Parts
 from doublevit.data.training_parts import training_listing
-from doublevit.data.walk import folders_in
+from doublevit.data.walk import file_version, folders_in
 from doublevit.errors import UserError
 from doublevit.files import read_bytes
 
@@ -43,6 +43,7 @@ def read(config: DataConfig) -> Parts:
         part=lambda name: _part(root, places.get(name, f"{name}/"), exact=exact),
         read=lambda name: read_bytes(f"{root}/{name}"),  # plain strings: building 110,000 Path objects is slow
         hashed=os.path.basename,
+        version=file_version(root),
         notes=tuple(notes),
         nested=frozenset(folders_in(str(root))),
     )

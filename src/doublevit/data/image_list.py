@@ -18,6 +18,7 @@ from doublevit.data.listing import Listing
 from doublevit.data.names import is_hidden, listed, printable, split_of
 from doublevit.data.parts import WHOLE, Part, Parts, numbered
 from doublevit.data.training_parts import training_listing
+from doublevit.data.walk import file_version
 from doublevit.errors import UserError
 from doublevit.files import read_bytes
 
@@ -66,6 +67,7 @@ def read(config: DataConfig) -> Parts:
         part=lambda name: parts[name](),
         read=lambda name: read_bytes(f"{root}/{name}"),
         hashed=os.path.basename,
+        version=file_version(root),
         notes=tuple(notes),
     )
 

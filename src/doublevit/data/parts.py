@@ -66,7 +66,9 @@ class Parts:
     `name` is a plain name for its store, and `source` one for people. `places` says what each part is called there, by
     "train", "val", "test", names of its own, or `WHOLE`; `part` lists the files of one of them, or raises `UserError`;
     `read` returns the bytes of a file by its name, from several threads at once; `hashed` is what of a file's name a
-    random split depends on, besides the contents; `nested` are names of more parts, which are no splits.
+    random split depends on, besides the contents; `version`, of files that lie by themselves, is a text that changes
+    with the contents (place, size, time of the last change), by the name; `nested` are names of more parts, which are
+    no splits.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Parts:
     part: Callable[[str], Part]
     read: Callable[[str], bytes]
     hashed: Callable[[str], str]
+    version: Callable[[str], str] | None = None
     notes: tuple[str, ...] = ()
     nested: frozenset[str] = frozenset()
 

@@ -2,17 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from doublevit import progress
 from doublevit.data.config import DataConfig
 from doublevit.data.names import printable
 from doublevit.data.parts import Part, Parts
+from doublevit.data.split_hashes import split_hashes
 from doublevit.errors import UserError
-from doublevit.files import whole_file
 
 
 def draw_val(part: Part, parts: Parts, config: DataConfig) -> tuple[Part, Part]:
@@ -36,7 +33,7 @@ def draw_val(part: Part, parts: Parts, config: DataConfig) -> tuple[Part, Part]:
     elif config.split == "count":
         in_val = _by_class(part, lambda label, rows: _by_count(len(rows), label, config))
     else:
-        hashes = _hashes(part, parts, config)
+        hashes = split_hashes(part, parts, config)
         in_val = _by_class(part, lambda label, rows: _by_hash(hashes[rows], config))
     return part.keep(~in_val), part.keep(in_val)
 
@@ -66,50 +63,6 @@ def _by_hash(hashes: np.ndarray, config: DataConfig) -> np.ndarray:
     elif mask.all():
         mask[hashes.argmax()] = False
     return mask
-
-
-def _hashes(part: Part, parts: Parts, config: DataConfig) -> np.ndarray:
-    """Hash every file's name and contents with the seed, uint64 (N,); kept in the cache for as long as none changes."""
-    digest = hashlib.sha256(f"{part.fingerprint} {config.split_seed}".encode())
-    for name in part.names:
-        digest.update(f"\n{name}".encode("utf-8", "surrogateescape"))
-    path = config.cache / f"hashes-{digest.hexdigest()[:16]}.npy"
-    hashes = _read(path, len(part.names))
-    if hashes is None:
-        hashes = _hash_all(part.names, parts, config)
-        _keep(path, hashes)
-    return hashes
-
-
-def _hash_all(names: list[str], parts: Parts, config: DataConfig) -> np.ndarray:
-    def hashed(name: str) -> int:
-        of_file = hashlib.sha256(f"{config.split_seed} {parts.hashed(name)} ".encode("utf-8", "surrogateescape"))
-        of_file.update(parts.read(name))
-        return int.from_bytes(of_file.digest()[:8], "big")
-
-    hashes = np.empty(len(names), dtype=np.uint64)
-    with ThreadPoolExecutor(config.workers) as pool, progress.bar("splitting", len(names)) as bar:
-        for index, value in enumerate(pool.map(hashed, names)):
-            hashes[index] = value
-            bar.advance(1)
-    return hashes
-
-
-def _read(path: Path, count: int) -> np.ndarray | None:
-    try:
-        hashes = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return hashes if hashes.dtype == np.uint64 and hashes.shape == (count,) else None
-
-
-def _keep(path: Path, hashes: np.ndarray) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            np.save(file, hashes)
-    except OSError:  # they are computed again next time
-        return
 
 
 def val_by_group(groups: np.ndarray, part: Part, config: DataConfig) -> np.ndarray:

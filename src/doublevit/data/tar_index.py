@@ -100,7 +100,7 @@ def kept_index(path: Path, cache: Path) -> tuple[list[str], np.ndarray, np.ndarr
         pass  # not kept yet, or damaged
     members = list(members_of(path))
     if not members:
-        raise UserError(f"{printable(str(path))} is a tar without a file; expected samples such as 0.jpg with 0.cls")
+        raise UserError(f"{printable(str(path))} is a tar without a file; expected images in it")
     names = [name for name, _, _ in members]
     starts, sizes = (np.array([member[column] for member in members], dtype=np.int64) for column in (1, 2))
     _keep(saved, {"names": np.frombuffer("\0".join(names).encode("utf-8", "surrogateescape"), np.uint8)}, starts, sizes)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from doublevit.data.archive import Files, FolderFiles, TarFiles
+from doublevit.data.archive import Files, FolderFiles, SeveralTars, TarFiles
 from doublevit.data.decode import BadImage, decode_jpeg
 from doublevit.data.identity import Cell
 from doublevit.data.names import natural_key
@@ -27,7 +27,7 @@ VALIDATION_ARCHIVE = Download(
 )
 SEVERITY_FOLDERS = ("1", "2", "3", "4", "5")
 ARCHIVES = ("blur", "digital", "extra", "noise", "weather")
-"""ImageNet-C's archives, one folder each where they were unpacked apart."""
+"""ImageNet-C's archives, which are tars, or one folder each where they were unpacked apart."""
 IMAGENET_NAMES, IMAGENET_SIDE = "ILSVRC2012_val_", (224, 224)
 IMAGE_NAMES = (".jpeg", ".jpg", ".png")
 
@@ -113,15 +113,17 @@ class PublishedFiles:
         return np.array([rank[class_of(name)] for name in self.cells[cell]], dtype=np.int64)
 
 
-def open_published(path: Path) -> PublishedFiles:
-    """List the set in a folder (or in its parent) or in a tar.
+def open_published(path: Path, cache: Path | None = None) -> PublishedFiles:
+    """List the set in a folder (or in its parent), in a tar, or in a folder of ImageNet-C's tars.
+
+    With a `cache`, the index of each tar is saved there.
 
     Raises:
         UserError: the path is missing, has another layout, or holds more than one set.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist: expected Tiny-ImageNet-C, as a folder or as its tar, or ImageNet-C")
-    files: Files = FolderFiles(path) if path.is_dir() else TarFiles(path)
+    files = _files(path, cache)
     cells: dict[Cell, list[str]] = collections.defaultdict(list)
     roots = set()
     for name in files.names:
@@ -137,6 +139,17 @@ def open_published(path: Path) -> PublishedFiles:
     for names in cells.values():
         names.sort(key=lambda name: (*natural_key(name.rpartition("/")[2]), name))
     return PublishedFiles(path, files, dict(cells))
+
+
+def _files(path: Path, cache: Path | None) -> Files:
+    """List what a folder or tar holds; of a folder with tars named as ImageNet-C's and no image, what is in these."""
+    if not path.is_dir():
+        return TarFiles(path, cache)
+    tars = [path / f"{name}.tar" for name in ARCHIVES if (path / f"{name}.tar").is_file()]
+    files = FolderFiles(path)
+    if tars and not any(name.lower().endswith(IMAGE_NAMES) for name in files.ordered):
+        return SeveralTars(tars, cache)
+    return files
 
 
 def fetch_published(cache: Path, *, validation: bool) -> Path:

@@ -1,7 +1,8 @@
 """Walking through a folder: every file with its size and time, links followed once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from doublevit.data.names import is_hidden, printable
 from doublevit.errors import UserError
@@ -85,3 +86,20 @@ def _sorted(folder: str) -> list["os.DirEntry[str]"]:
 def _identity(entry: "os.DirEntry[str]") -> tuple[int, int]:
     status = entry.stat()
     return status.st_dev, status.st_ino
+
+
+def file_version(root: Path) -> Callable[[str], str]:
+    """Return a function of a file's name below `root` whose text changes with its place, size and time of change.
+
+    The text of a file that is not there says so, since reading it tells more.
+    """
+    place = os.path.realpath(root)
+
+    def version(name: str) -> str:
+        try:
+            status = os.stat(f"{place}/{name}")  # noqa: PTH116
+        except OSError as error:
+            return f"{place}/{name} {error}"
+        return f"{place}/{name} {status.st_size} {status.st_mtime_ns}"
+
+    return version

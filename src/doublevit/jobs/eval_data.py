@@ -17,6 +17,7 @@ from doublevit.data.labeled import load_labeled
 from doublevit.errors import UserError
 from doublevit.jobs.model import Model
 from doublevit.jobs.published import read_published
+from doublevit.runs.model_info import ModelInfo
 
 Data = str | Path | Dataset | tuple[Any, Any]
 """What `DataConfig.path` may be, "digits", a `Dataset`, or (images, labels)."""
@@ -26,7 +27,6 @@ def load_for(
     model: Model,
     data: Data,
     split: str = "",
-    cache: Path | None = None,
     options: DataConfig | None = None,
     classes: tuple[str, ...] = (),
 ) -> Dataset:
@@ -37,8 +37,8 @@ def load_for(
         data: see `Data`; arrays are images uint8 (N, H, W, 3) and labels (N,): names, ids, or indices of the model's
             own classes.
         split: the part of the data, such as "val" or "test"; "" for its val, its test if it has no val, or all of it.
-        cache: where decoded images are kept; the user's cache if not given.
-        options: how a source is read, such as which column holds labels; its path and source are those of `data`.
+        options: how a source is read, such as which column holds labels, and the cache; its path and source are those
+            of `data`.
         classes: only images of these, of a source of files; all, if none is given.
 
     Raises:
@@ -48,18 +48,28 @@ def load_for(
         return data
     if isinstance(data, tuple):
         return _from_arrays(model, *_pair(data))
-    options = options or DataConfig()
-    path, cache = Path(data), cache or options.cache
+    return load_at(model.info, data, split, options or DataConfig(), classes)
+
+
+def load_at(
+    info: ModelInfo, data: str | Path, split: str, options: DataConfig, classes: tuple[str, ...] = ()
+) -> Dataset:
+    """Load the images at a path, or "digits", for a model that `info` describes, as `load_for` does.
+
+    Raises:
+        UserError: there are no images, or no such part of them.
+    """
+    path = Path(data)
     if str(data) == "digits" and not path.exists():
         return of_split(load(DataConfig("digits")), split or "val")
-    config = dataclasses.replace(options, source=source_at(path), path=path, cache=cache)
+    config = dataclasses.replace(options, source=source_at(path), path=path)
     if config.source == "tiny-imagenet":
         return of_split(load(config), split or "val")
-    parts, part, border = read_published(config, split, model.info)
+    parts, part, border = read_published(config, split, info)
     part = only_classes(part, classes) if classes else part
     tell((*parts.notes, *part.notes))
-    decoding = Decoding(model.info.bits, config.max_pixels, border=border)
-    return load_labeled(parts, part, model.info.geometry, cache, decoding)
+    decoding = Decoding(info.bits, config.max_pixels, border=border)
+    return load_labeled(parts, part, info.geometry, config.cache, decoding)
 
 
 def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -116,7 +116,7 @@ def _corrupted_set(options: Evaluate, clean: Dataset, cache: Path) -> CorruptedS
     if config.download_corrupted_set:
         path = fetch_published(cache, validation=config.names[0] in VALIDATION)
     if path is not None:
-        return open_set(path, clean, config.cells, options.first)
+        return open_set(path, clean, config.cells, options.first, cache)
     return on_the_fly(clean, config, cache)
 
 

@@ -57,6 +57,8 @@ def evaluate_model(options: EvaluateModel, classes: tuple[str, ...] = ()) -> Eva
     images = options.data[0] if options.data else _own_place(recipe)
     if not images and not members:
         raise UserError(f"{options.run} has no images of its own: expected `data`, the images to measure on")
+    if recipe is not None:
+        options = dataclasses.replace(options, precision=options.precision or recipe.train.precision)
     model = open_model(options.run, weights=options.weights, model=options.model, which=options.checkpoint)
     if members:
         dataset = shared_images(members)
@@ -114,8 +116,12 @@ def _is_own(path: Path, run: RunFolder) -> bool:
     return own is not None and data.absolute(own).resolve() == data.absolute(path).resolve()
 
 
-def judge(model: Model, dataset: Dataset, options: Evaluate, make_run: Callable[[], RunFolder]) -> Evaluated:
+def judge(
+    model: Model, dataset: Dataset, options: Evaluate, make_run: Callable[[], RunFolder], cache: Path | None = None
+) -> Evaluated:
     """Measure a model on a data set as `options` ask for; a run's folder is made once nothing speaks against it.
+
+    `cache` is where decoded images lie, the usual place if None.
 
     Raises:
         UserError: the model does not know the data set's classes, or something that is asked for does not fit.
@@ -144,7 +150,7 @@ def judge(model: Model, dataset: Dataset, options: Evaluate, make_run: Callable[
         identity = msgspec.structs.replace(evaluated.id, precision=exported.precision)
         evaluated = dataclasses.replace(evaluated, id=identity)
     run = make_run()
-    result = run_evaluators(options, evaluated, images, run, open_results(run), data.DataConfig().cache)
+    result = run_evaluators(options, evaluated, images, run, open_results(run), cache or data.DataConfig().cache)
     return dataclasses.replace(result, findings=[*findings, *result.findings], class_ids=images.class_ids)
 
 

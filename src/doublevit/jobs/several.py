@@ -3,33 +3,36 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from doublevit.attacks.config import AttackConfig
 from doublevit.corrupted_sets.config import RobustnessConfig
 from doublevit.errors import UserError
 from doublevit.evaluators.adaptation.config import AdaptConfig
+from doublevit.evaluators.evaluator import open_results
 from doublevit.jobs.evaluate import Evaluated
 from doublevit.jobs.judge import evaluate_model, plain_name
-from doublevit.jobs.options import EvaluateModel
-from doublevit.runs.conditions import Clean
+from doublevit.jobs.options import Evaluate, EvaluateModel
+from doublevit.runs.conditions import Clean, Gap
+from doublevit.runs.results import EvalResult
 from doublevit.runs.row import Row
-from doublevit.statistics import Estimate, independent_difference
+from doublevit.statistics import independent_difference
+
+GAP = "gap in top-1"
+Chosen = TypeVar("Chosen", bound=Evaluate)
 
 
 @dataclasses.dataclass(frozen=True)
 class OfSet:
-    """Holds what was measured on a set of images, and on the clean images of its classes, None without these."""
+    """Holds what was measured on a set of images, and on the clean images of its classes, None without these.
+
+    With clean images, the gap between both is among the rows of the set.
+    """
 
     evaluated: Evaluated
     clean: Evaluated | None = None
-
-    def gap(self) -> tuple[Row, Row, Estimate] | None:
-        """Return the top-1 rows of the set and of the clean images, and their difference; None without the latter."""
-        if self.clean is None:
-            return None
-        row, clean = (_top1(evaluated) for evaluated in (self.evaluated, self.clean))
-        counts = [(round(each.value * each.count), each.count) for each in (row, clean)]
-        return row, clean, independent_difference(*counts[0], *counts[1])
 
 
 def evaluate_sets(options: EvaluateModel) -> Iterator[OfSet]:
@@ -44,24 +47,41 @@ def evaluate_sets(options: EvaluateModel) -> Iterator[OfSet]:
     for images in options.data or (None,):
         of_set = dataclasses.replace(options, data=(images,) if images else ())
         evaluated = evaluate_model(of_set)
-        yield OfSet(evaluated, _of_clean(of_set, evaluated) if options.clean else None)
+        clean = _of_clean(of_set, evaluated) if options.clean else None
+        yield OfSet(with_gap(evaluated, clean) if clean else evaluated, clean)
 
 
 def _of_clean(options: EvaluateModel, evaluated: Evaluated) -> Evaluated:
     """Measure accuracy on the clean images of the classes of a set."""
     if not evaluated.class_ids:
         raise UserError(f"`clean`: expected other images than the run's own, found {options.data[0]}")
-    plain = dataclasses.replace(
-        options,
-        data=(str(options.clean),),
-        split="",
-        name=f"{evaluated.run.path.name}-clean",
-        robustness=RobustnessConfig(),
-        attack=AttackConfig(),
-        adapt=AdaptConfig(),
-        strict=False,
-    )
+    name = f"{evaluated.run.path.name}-clean"
+    plain = dataclasses.replace(accuracy_alone(options), data=(str(options.clean),), split="", name=name)
     return evaluate_model(plain, evaluated.class_ids)
+
+
+def accuracy_alone(options: Chosen) -> Chosen:
+    """Return the options without corruptions, attacks and adaptation."""
+    return dataclasses.replace(
+        options, robustness=RobustnessConfig(), attack=AttackConfig(), adapt=AdaptConfig(), strict=False
+    )
+
+
+def with_gap(evaluated: Evaluated, clean: Evaluated) -> Evaluated:
+    """Return what was measured on a set with its top-1 minus that on clean images, which is added to its results."""
+    row, other = _top1(evaluated), _top1(clean)
+    if other.dataset is None:
+        raise ValueError("expected accuracy on images of a data set")
+    counts = [(round(each.value * each.count), each.count) for each in (row, other)]
+    gap = msgspec.structs.replace(
+        row,
+        condition=Gap(clean=other.dataset, clean_count=other.count),
+        metric=GAP,
+        seconds=other.seconds,
+        **dataclasses.asdict(independent_difference(*counts[0], *counts[1])),
+    )
+    open_results(evaluated.run).add_once(EvalResult((gap,)))
+    return dataclasses.replace(evaluated, rows=[*evaluated.rows, gap])
 
 
 def _top1(evaluated: Evaluated) -> Row:

@@ -20,14 +20,21 @@ from doublevit.jobs.geometry import scaling_warning, with_geometry
 from doublevit.jobs.load import Trained, load_data_and_model, tell_attention
 from doublevit.jobs.shared import made_by_first
 from doublevit.jobs.trackers import Trackers, require_known, tracked
+from doublevit.jobs.val_sets import ValSetsOf, load_val_sets
 from doublevit.models.classifier import Classifier
 from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
-from doublevit.recipes.recipe import with_absolute_paths, with_data_at
+from doublevit.recipes.recipe import with_absolute_paths, with_changes, with_data_at
 from doublevit.runs import checkpoint
 from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
-from doublevit.runs.training_data import read_training_data, record_data, write_trained_images, write_training_data
+from doublevit.runs.training_data import (
+    TrainingData,
+    read_training_data,
+    record_data,
+    write_trained_images,
+    write_training_data,
+)
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.probe import fit_heads, require_images
@@ -53,10 +60,11 @@ def start(recipe: Recipe, runs: Path, name: str | None, log: Trackers = ()) -> T
     warning = scaling_warning(recipe, model.resize.size)
     if warning and this_process().is_main_process:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
+    val_sets = load_val_sets(recipe, _describe_model(recipe, splits, model, name or recipe.name), model)
     run = made_by_first(lambda: RunFolder.create(to_dict(recipe), runs, name))
     if this_process().is_main_process:
         describe_run(run, recipe, splits, model)
-    return Trained(run, model, _train(recipe, run, trainable, splits, log))
+    return Trained(run, model, _train(recipe, run, trainable, splits, val_sets, log))
 
 
 def resume(
@@ -78,23 +86,40 @@ def resume(
     run = RunFolder.open(path)
     recipe = from_dict(run.recipe())
     recipe = with_data_at(recipe, data_path) if data_path else recipe
+    recipe = _with_store(recipe, read_training_data(run.path))
     _require_images_for_all(recipe)
     splits, model = load_data_and_model(recipe, from_scratch=checkpoint.exists(run.checkpoints))
     _check_same_data(run, splits, accept=accept_changed_data)
     _check_crop(recipe, splits, model)
     trainable = require_trainable(model, splits["train"], recipe.train)
-    return Trained(run, model, _train(recipe, run, trainable, splits, log))
+    val_sets = load_val_sets(recipe, _describe_model(recipe, splits, model, run.name), model)
+    return Trained(run, model, _train(recipe, run, trainable, splits, val_sets, log))
+
+
+def _with_store(recipe: Recipe, record: TrainingData | None) -> Recipe:
+    """Return the recipe with the kind of store that its run began with, on which the last bits of weights depend."""
+    if record is None or record.store is None or recipe.data.store != "auto":
+        return recipe
+    return with_changes(recipe, {"data.store": record.store})
 
 
 def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifier) -> None:
     """Write model.json and data.json: what it takes to use the model elsewhere, and to notice other images."""
+    write_info(run.path, _describe_model(recipe, splits, model, run.name))
+    write_training_data(run.path, record_data(splits))
+    trained = recipe.train.epochs or recipe.model.head_init == "probe"
+    if trained and recipe.data.source in data.READERS:
+        write_trained_images(run.path, splits["train"], recipe.data.margin or 0)
+
+
+def _describe_model(recipe: Recipe, splits: Splits, model: Classifier, name: str) -> ModelInfo:
     train = splits["train"]
     normalization = {
         name: Normalization(_numbers(layer.mean), _numbers(layer.std))
         for name, layer in model.backbone.normalizations().items()
     }
-    info = ModelInfo(
-        name=run.name,
+    return ModelInfo(
+        name=name,
         class_ids=train.class_ids,
         class_names=train.class_names,
         geometry=_geometry(recipe, splits),
@@ -105,11 +130,6 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
         model=dataclasses.replace(recipe.model, weights="none", coarse_weights=None),
         seed=recipe.seed,
     )
-    write_info(run.path, info)
-    write_training_data(run.path, record_data(splits))
-    trained = recipe.train.epochs or recipe.model.head_init == "probe"
-    if trained and recipe.data.source in data.READERS:
-        write_trained_images(run.path, train, recipe.data.margin or 0)
 
 
 def upgrade(path: Path, data_path: Path | None = None) -> None:
@@ -185,11 +205,14 @@ def _check_crop(recipe: Recipe, splits: Splits, model: Classifier) -> None:
 
 
 def _train(
-    recipe: Recipe, run: RunFolder, trainable: Trainable, splits: Splits, log: Trackers | None
+    recipe: Recipe, run: RunFolder, trainable: Trainable, splits: Splits, val_sets: ValSetsOf, log: Trackers | None
 ) -> PredictionResult | None:
     if recipe.model.head_init == "probe" and not broadcast_object_list([checkpoint.exists(run.checkpoints)])[0]:
         _start_from_probe(recipe, run, trainable.model, splits)
     training = prepare(trainable, splits, recipe.train, recipe.augment, run, recipe.seed)
+    device = training.accelerator.device
+    fitted = tuple(each.to(device) for each in val_sets(training.evaluated))
+    training = dataclasses.replace(training, val_sets=fitted)
     if training.accelerator.is_main_process and recipe.train.epochs:
         console.print(freeze_table(training.model, training.optimizer))
         tell_attention(training.model)

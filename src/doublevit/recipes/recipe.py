@@ -9,7 +9,7 @@ import tyro
 
 from doublevit import strict_json
 from doublevit.augment import AugmentConfig
-from doublevit.data.address import absolute
+from doublevit.data.address import absolute, absolute_name
 from doublevit.data.config import DataConfig
 from doublevit.errors import UserError
 from doublevit.models.config import ModelConfig
@@ -100,7 +100,7 @@ def flat(recipe: Recipe) -> dict[str, Any]:
     return dict(_flat(recipe, ""))
 
 
-IRRELEVANT = ("name", "note", "data.cache", "data.download", "data.max_pixels", "data.workers")
+IRRELEVANT = ("name", "note", "data.cache", "data.download", "data.max_pixels", "data.val_sets", "data.workers")
 """Fields on which no result depends."""
 
 
@@ -140,7 +140,10 @@ def with_data_at(recipe: Recipe, path: Path) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, so that the run can be resumed and evaluated from any folder."""
     data, model = recipe.data, recipe.model
-    data = dataclasses.replace(data, path=data.path and absolute(data.path), cache=data.cache.absolute())
+    val_sets = tuple(f"{name}={absolute_name(path)}" for name, path in data.val_set_paths().items())
+    data = dataclasses.replace(
+        data, path=data.path and absolute(data.path), cache=data.cache.absolute(), val_sets=val_sets
+    )
     weights = [_absolute_weights(entry) for entry in (model.weights, model.coarse_weights)]
     model = dataclasses.replace(model, weights=weights[0] or "hub", coarse_weights=weights[1])
     return dataclasses.replace(recipe, data=data, model=model)

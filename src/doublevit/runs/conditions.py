@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from doublevit.data.identity import DatasetId
+
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Holds facts that are written as JSON and read back strictly: unknown fields are refused."""
@@ -79,6 +81,13 @@ class Clean(Record, frozen=True, kw_only=True, tag="clean", tag_field="kind"):
     """Describes unchanged images."""
 
 
+class Gap(Record, frozen=True, kw_only=True, tag="gap", tag_field="kind"):
+    """Describes the accuracy on unchanged images minus that on `clean_count` others of the same classes, `clean`."""
+
+    clean: DatasetId
+    clean_count: int
+
+
 class Corruption(Record, frozen=True, kw_only=True, tag="corruption", tag_field="kind"):
     """Describes one corruption at one severity; `frost` names the textures if the corruption is frost."""
 
@@ -148,7 +157,7 @@ class Speed(Record, frozen=True, kw_only=True, tag="speed", tag_field="kind"):
     image_size: tuple[int, int]
 
 
-Condition = Clean | Corruption | CorruptionMean | Attack | Transfer | Speed
+Condition = Clean | Gap | Corruption | CorruptionMean | Attack | Transfer | Speed
 
 
 def _plain(number: float | None) -> str:

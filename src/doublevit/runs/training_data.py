@@ -7,6 +7,7 @@ import numpy as np
 
 from doublevit import strict_json
 from doublevit.data.dataset import Dataset
+from doublevit.data.stores import Store, store_of
 from doublevit.errors import UserError
 from doublevit.files import whole_file, write_text
 from doublevit.images import Images, WithoutMargin, checksums
@@ -23,11 +24,16 @@ class SplitRecord(Record, frozen=True, kw_only=True):
 
 
 class TrainingData(Record, frozen=True, kw_only=True):
-    """The splits that a run began with; `changed` where its training went on with other images, as was asked for."""
+    """The splits that a run began with; `changed` where its training went on with other images, as was asked for.
+
+    `store` is the kind of store that its images were read from (see `data.stores`), None where that is not known, or
+    where they come with a library.
+    """
 
     source: str
     splits: dict[str, SplitRecord]
     changed: bool = False
+    store: Store | None = None
 
     def differences(self, splits: Mapping[str, Dataset]) -> dict[str, str]:
         """Return for each split that is another now what became of it, such as "120 images then, 124 now"."""
@@ -46,7 +52,8 @@ class TrainingData(Record, frozen=True, kw_only=True):
 def record_data(splits: Mapping[str, Dataset], *, changed: bool = False) -> TrainingData:
     """Return what is to be kept of the splits that a run is trained on."""
     records = {name: SplitRecord(count=len(each), checksum=each.id.checksum) for name, each in splits.items()}
-    return TrainingData(source=next(iter(splits.values())).id.source, splits=records, changed=changed)
+    store = store_of(splits["val"].images)  # not of train, of which a part may be in memory
+    return TrainingData(source=next(iter(splits.values())).id.source, splits=records, changed=changed, store=store)
 
 
 def write_training_data(folder: Path, data: TrainingData) -> None:

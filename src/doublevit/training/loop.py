@@ -8,7 +8,7 @@ own images (the running statistics of the first process are kept).
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from accelerate.utils import broadcast, broadcast_object_list
@@ -17,11 +17,11 @@ from doublevit.progress import Bar, bar, console
 from doublevit.runs import checkpoint
 from doublevit.runs.checkpoint import Progress
 from doublevit.runs.predictions import Predictions
-from doublevit.statistics import wilson_interval
 from doublevit.training.config import LOG_EVERY
 from doublevit.training.interrupt import Interrupt, Stopped
 from doublevit.training.step import Meter, diverged, train_step
 from doublevit.training.training import Training, epoch_batches
+from doublevit.training.val_sets import accuracy_entry, describe_accuracy
 
 SAVE_SECONDS = 600.0  # a kill costs at most this much training
 
@@ -62,7 +62,8 @@ def train(training: Training, validate: Validate[Result]) -> Result | None:
                 images = training.splits["val"]
                 with training.log.validation():
                     validated = validate(training.evaluated, images, training.dtype, after_batch=interrupt.check)
-                _finish_epoch(training, done, trained, validated.predictions.correct(1))
+                    others = _validate_others(training, validate, interrupt)
+                _finish_epoch(training, done, trained, validated.predictions.correct(1), others)
         except Stopped:
             _save(training, done)
             training.accelerator.wait_for_everyone()  # before any of them says that everything is saved
@@ -117,29 +118,41 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
         training.log.write(done, entry, metrics["images_per_second"])
 
 
-def _finish_epoch(training: Training, done: Progress, trained: dict[str, float | None], correct: np.ndarray) -> None:
+def _validate_others(training: Training, validate: Validate[Result], interrupt: Interrupt) -> dict[str, dict[str, Any]]:
+    """Return the accuracy on each of the sets that are validated on beside val, as for the log."""
+    results = {
+        each.name: validate(each.network, each.dataset, training.dtype, after_batch=interrupt.check)
+        for each in training.val_sets
+    }
+    return {name: accuracy_entry(result.predictions.correct(1)) for name, result in results.items()}
+
+
+def _finish_epoch(
+    training: Training,
+    done: Progress,
+    trained: dict[str, float | None],
+    correct: np.ndarray,
+    others: dict[str, dict[str, Any]],
+) -> None:
     """Log and save the epoch, which counts as done only then.
 
-    `trained` holds the metrics of the training images; `correct`, bool (N,), tells which validation images were right.
+    `trained` holds the metrics of the training images; `correct`, bool (N,), tells which validation images were right;
+    `others` holds the accuracies on further sets.
     """
-    top1 = float(correct.mean())
+    val = accuracy_entry(correct)
     done.epoch += 1
-    best = top1 > done.best
-    done.best = max(done.best, top1)
+    best = val["top1"] > done.best
+    done.best = max(done.best, val["top1"])
     if training.accelerator.is_main_process:
-        low, high = wilson_interval(int(correct.sum()), len(correct))
         entry = {
             "images": len(training.splits["train"]),
             "train": trained,
-            "val_top1": top1,
-            "val_low": low,
-            "val_high": high,
+            **{f"val_{name}": val[name] for name in ("top1", "low", "high")},
+            **({"val_sets": others} if others else {}),
         }
         training.log.write(done, {"epoch": done.epoch, **entry}, trained["images_per_second"])
-        console.print(
-            f"epoch {done.epoch}/{training.config.epochs}: top-1 {top1:.1%} on val"
-            f" (95 % interval {low:.1%} to {high:.1%}, n = {len(correct):,})"
-        )
+        for name, accuracy in {"val": val, **others}.items():
+            console.print(f"epoch {done.epoch}/{training.config.epochs}: {describe_accuracy(name, accuracy)}")
     _save(training, done, best=best)
 
 

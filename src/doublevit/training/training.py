@@ -33,6 +33,7 @@ from doublevit.training.ema import make_ema
 from doublevit.training.log import TrainingLog
 from doublevit.training.optimizer import make_optimizer
 from doublevit.training.time_left import TimeLeft
+from doublevit.training.val_sets import ValSet
 
 # Small batches are augmented several at once, since an operation costs the same few calls for 512 images of 64 x 64.
 PIXELS_AT_ONCE = 512 * 64 * 64
@@ -67,6 +68,8 @@ class Training:
     def state(self) -> TrainingState:
         """What a checkpoint has beside the weights of `evaluated`."""
         return TrainingState(self.optimizer, None if self.ema is None else self.model)
+
+    val_sets: tuple[ValSet, ...] = ()  # validated on too
 
     @property
     def per_epoch(self) -> int:

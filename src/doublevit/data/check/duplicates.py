@@ -30,18 +30,19 @@ def exact_groups(scan: Scan) -> list[Group]:
 def near_groups(scan: Scan, options: Decoding, workers: int | None = None) -> list[Group]:
     """Return images that are nearly the same, of which each file counts once: the most alike first.
 
-    Their hashes differ in at most `hashes.DISTANCE` bits, and their thumbnails correlate by `SIMILAR` at least; what is
-    like a third image is in one group with both. Images that are nearly constant are like all others of their kind, and
-    left out.
+    Their hashes, or that of one and of the other's mirror image, differ in at most `hashes.DISTANCE` bits, and so their
+    thumbnails correlate by `SIMILAR` at least; what is like a third image is in one group with both. Images that are
+    nearly constant are like all others of their kind, and left out.
     """
     rows = scan.good[~scan.facts["flat"][scan.good]]
     rows = rows[np.sort(np.unique(scan.facts["digest"][rows], return_index=True)[1])]
-    pairs = _candidates(scan.facts["hash"], rows)
+    same, mirrored = _candidates(scan.facts["hash"], rows), _mirrored(scan.facts["hash"], scan.facts["mirrored"], rows)
+    pairs = np.concatenate([same, mirrored])
     if not len(pairs):
         return []
     indices, places = np.unique(pairs, return_inverse=True)
     thumbnails = thumbnails_of(scan.source, indices, options, workers)
-    return _groups(indices, places.reshape(-1, 2), thumbnails)
+    return _groups(indices, places.reshape(-1, 2), np.arange(len(pairs)) >= len(same), thumbnails)
 
 
 def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -56,19 +57,48 @@ def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([np.array(equal, np.int64).reshape(-1, 2), different[near_pairs(hashes[different])]])
 
 
-def _groups(indices: np.ndarray, places: np.ndarray, thumbnails: np.ndarray) -> list[Group]:
-    """Return groups of those of `places` (P, 2), rows of `indices`, whose `thumbnails` are alike."""
-    parts = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
-    alike = np.concatenate([correlation(thumbnails[part[:, 0]], thumbnails[part[:, 1]]) for part in parts])
+def _mirrored(hashes: np.ndarray, mirrored: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return pairs of the indices `rows` where one's hash is near to that of the other's mirror image, (P, 2).
+
+    Of those with equal hashes the first alone is compared.
+    """
+    first, second = (rows[np.sort(np.unique(values[rows], return_index=True)[1])] for values in (hashes, mirrored))
+    found = near_pairs(np.concatenate([hashes[first], mirrored[second]]))
+    across = found[(found[:, 0] < len(first)) & (found[:, 1] >= len(first))]
+    pairs = np.stack([first[across[:, 0]], second[across[:, 1] - len(first)]], axis=1)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]  # a symmetric image is like its own mirror image
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def _groups(indices: np.ndarray, places: np.ndarray, mirrored: np.ndarray, thumbnails: np.ndarray) -> list[Group]:
+    """Return groups of those of `places` (P, 2), rows of `indices`, whose `thumbnails` are alike.
+
+    Where `mirrored`, bool (P,), the second of a pair is compared by its mirror image.
+    """
+    alike = _alike(places, mirrored, thumbnails)
     near = alike >= SIMILAR
-    places, alike = places[near], alike[near]
+    places, alike, mirrored = places[near], alike[near], mirrored[near]
     shape = (len(indices), len(indices))
     _, component = connected_components(coo_array((np.ones(len(places)), (places[:, 0], places[:, 1])), shape), False)
     least = np.ones(len(indices))
     np.minimum.at(least, component[places[:, 0]], alike)
+    turned = np.isin(component, component[places[mirrored, 0]])
     found = [(float(least[component[rows[0]]]), rows) for rows in _equal(component, np.arange(len(indices)))]
     found.sort(key=lambda group: -group[0])
-    return [Group(tuple(indices[rows].tolist()), f"correlation {value:.3f}") for value, rows in found]
+    return [
+        Group(tuple(indices[rows].tolist()), f"correlation {value:.3f}" + (", mirrored" if turned[rows[0]] else ""))
+        for value, rows in found
+    ]
+
+
+def _alike(places: np.ndarray, mirrored: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    """Return the correlation of each pair of `thumbnails`, float32 (P,)."""
+    found = []
+    for start in range(0, len(places), CHUNK):
+        part, turned = places[start : start + CHUNK], mirrored[start : start + CHUNK, None, None]
+        seconds = thumbnails[part[:, 1]]
+        found.append(correlation(thumbnails[part[:, 0]], np.where(turned, seconds[:, :, ::-1], seconds)))
+    return np.concatenate(found)
 
 
 def _equal(values: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:

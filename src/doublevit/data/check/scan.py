@@ -31,10 +31,11 @@ CHUNK = 64  # files that a thread looks at in turn
 FACTS = np.dtype(
     [
         *(("width", "i4"), ("height", "i4"), ("rotated", "?"), ("alpha", "?"), ("flat", "?"), ("bad", "?")),
-        *(("kind", "i2"), ("digest", "u8"), ("hash", "u8")),
+        *(("kind", "i2"), ("digest", "u8"), ("hash", "u8"), ("mirrored", "u8")),
     ]
 )
-"""What is kept of each file, 31 bytes: see `Look`; `kind` is an index into `Scan.kinds`, -1 for a bad file."""
+"""What is remembered of each file, 39 bytes: see `Look`; `hash` and `mirrored` are perceptual hashes of the image and
+of its mirror image; `kind` is an index into `Scan.kinds`, -1 for a bad file."""
 
 
 class Look(NamedTuple):
@@ -134,6 +135,7 @@ class Scan:
 class _Chunk(NamedTuple):
     looks: list[Look | str]
     hashes: np.ndarray
+    mirrored: np.ndarray
 
 
 def scan(source: Source, options: Decoding, workers: int | None = None) -> Scan:
@@ -143,14 +145,14 @@ def scan(source: Source, options: Decoding, workers: int | None = None) -> Scan:
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     with progress.bar("looking at images", count) as bar:
         seen = in_order(lambda chunk: _look_at_chunk(source, chunk, options), chunks, workers or os.cpu_count() or 1)
-        for chunk, (looks, hashes) in zip(chunks, seen, strict=True):
-            for index, look, value in zip(chunk, looks, hashes, strict=True):
+        for chunk, (looks, *both) in zip(chunks, seen, strict=True):
+            for index, look, *hashes in zip(chunk, looks, *both, strict=True):
                 if isinstance(look, str):
                     bad[index] = look
-                    facts[index] = (0, 0, False, False, False, True, -1, 0, 0)
+                    facts[index] = (0, 0, False, False, False, True, -1, 0, 0, 0)
                 else:
                     kind = kinds.setdefault(look.kind, len(kinds))
-                    facts[index] = (*look[1:6], False, kind, look.digest, value)
+                    facts[index] = (*look[1:6], False, kind, look.digest, *hashes)
             bar.advance(len(chunk))
     return Scan(source, facts, tuple(kinds), bad)
 
@@ -173,7 +175,7 @@ def _look_at_chunk(source: Source, chunk: range, options: Decoding) -> _Chunk:
     for row, look in zip(thumbnails, looks, strict=True):
         if not isinstance(look, str):
             row[:] = look.thumbnail
-    return _Chunk(looks, perceptual_hashes(thumbnails))
+    return _Chunk(looks, perceptual_hashes(thumbnails), perceptual_hashes(thumbnails[:, :, ::-1]))
 
 
 def _look(source: Source, index: int, options: Decoding) -> Look | str:

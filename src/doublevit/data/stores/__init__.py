@@ -9,15 +9,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from doublevit.data import store
 from doublevit.data.dataset import Splits
 from doublevit.data.listing import Listing
 from doublevit.data.stores.choice import STORES, Store, choose, measure, threads
-from doublevit.data.stores.encoded import Kind, Writing, open_encoded, write_store
+from doublevit.data.stores.encoded import Writing, open_encoded, write_store
+from doublevit.data.stores.images import Kind, StoredImages
 from doublevit.errors import UserError
 from doublevit.files import require_space, whole_folder, writable_folder
+from doublevit.images import Images
 
-__all__ = ["folder_of", "load_stored", "stored_at"]
+__all__ = ["Store", "folder_of", "load_stored", "store_of", "stored_at"]
 
 
 def load_stored(
@@ -58,6 +62,13 @@ def stored_at(base: Path, kind: Store | None, side: int | None = None) -> Store 
     """Return the kind of the store that is there: the one asked for, or any."""
     kinds = STORES if kind is None else (kind,)
     return next((kind for kind in kinds if folder_of(base, kind, side).exists()), None)
+
+
+def store_of(images: Images) -> Store | None:
+    """Return the kind of store that images were opened from; None if from none."""
+    if isinstance(images, StoredImages):
+        return images.kind
+    return "decoded" if isinstance(images, np.memmap) else None
 
 
 def folder_of(base: Path, kind: Store, side: int | None = None) -> Path:

@@ -10,7 +10,7 @@ import array
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from doublevit.data.listing import Listing, report_flat, require_all_classes
 from doublevit.data.names import printable
 from doublevit.data.store import read_meta
 from doublevit.data.stores.checksum import array_checksum
-from doublevit.data.stores.images import Decode, StoredImages, decode_whole
+from doublevit.data.stores.images import Decode, Kind, StoredImages, decode_whole
 from doublevit.data.stores.packed import PackedFiles, Packer, Shard
 from doublevit.data.stores.reading import read_files
 from doublevit.errors import UserError
@@ -32,7 +32,6 @@ from doublevit.geometry import Window
 VERSION = 1
 PLACES = {"encoded": "offsets", "none": "rows"}
 
-Kind = Literal["encoded", "none"]
 OnBad = Callable[[str], None]
 
 
@@ -149,6 +148,7 @@ def _open_split(folder: Path, split: str, meta: EncodedMeta, listing: Listing, t
         images = StoredImages(
             *(rows, listing.side_of(split), read, _decoder(listing, split)),
             *(checksums, inner, listing.margin_of(split), threads),
+            kind=meta.kind,
         )
         identity = DatasetId(listing.source, f"{stored.crc32:08x}", split, skipped=len(meta.skipped))
         return Dataset(images, labels, meta.class_ids, meta.class_names, identity)

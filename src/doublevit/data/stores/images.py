@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from doublevit.images import LazyImages, Region, Regions
 Decode = Callable[[bytes, Region | None], np.ndarray]
 """Turns the bytes of a file into its square, or into a region of that."""
 
+Kind = Literal["encoded", "none"]
+"""The kinds of store from which images are decoded in every epoch."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredImages(LazyImages):
@@ -21,7 +25,7 @@ class StoredImages(LazyImages):
 
     `rows` int64 (N,) are their places in the store; `read` returns the bytes at one of them, `decode` turns these into
     uint8 (side, side, 3), or into a region of that. `crc32` uint32 (N,) are the checksums of the images as they are
-    decoded exactly, and `inner_crc32` those without the `margin` that they have.
+    decoded exactly, and `inner_crc32` those without the `margin` that they have; `kind` is that of the store.
 
     Raises:
         UserError: on indexing, if an image can no longer be read.
@@ -35,6 +39,7 @@ class StoredImages(LazyImages):
     inner_crc32: np.ndarray
     margin: int
     threads: int
+    kind: Kind
 
     @property
     def shape(self) -> tuple[int, ...]:

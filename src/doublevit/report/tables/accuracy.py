@@ -23,6 +23,9 @@ CORRUPTED_CAPTION = (
     " measure, in points, bootstrap."
 )
 DIFFERENCE_HEADS = {"clean": "clean", "corrupted": "corrupted", "change": "% change"}
+GAP_NOTE = (
+    " Gap: top-1 minus that on clean images of the same classes, in points, with Newcombe's interval for two samples."
+)
 AVERAGES = (Column("balanced accuracy", "balanced_accuracy"), Column("macro-F1", "macro_f1"))
 TOPS = (Column("top-1", "top1"), Column("top-3", "top3"), Column("top-5", "top5"))
 
@@ -36,14 +39,17 @@ def accuracy_table(comparison: Comparison) -> Table | None:
     measured = [column for column in columns if any(cell.count for cell in column)]
     if not measured:
         return None
+    has_gaps = any(comparison.gap.scores)
+    gaps = [(cell,) if has_gaps else () for cell in score_cells(comparison.gap, points_cell)]
     rows = [
         (
             method_cell(method),
             *tops,
             number_cell(tops[0].count) if tops[0].count else Cell("-"),
             *_training(method.first),
+            *gap,
         )
-        for method, *tops in zip(comparison.methods, *measured, strict=True)
+        for method, gap, *tops in zip(comparison.methods, gaps, *measured, strict=True)
     ]
     heads = (
         text_column("model"),
@@ -51,9 +57,11 @@ def accuracy_table(comparison: Comparison) -> Table | None:
         Column("n", "n"),
         text_column("augmentation"),
         text_column("attention", "top_k"),
+        *((Column("gap", "gap"),) if has_gaps else ()),
     )
     groups = tuple(method.group for method in comparison.methods)
-    return Table("accuracy", "Clean accuracy", heads, tuple(rows), CAPTION + bold_note(len(rows)), groups)
+    caption = CAPTION + bold_note(len(rows)) + (GAP_NOTE if has_gaps else "")
+    return Table("accuracy", "Clean accuracy", heads, tuple(rows), caption, groups)
 
 
 def class_table(comparison: Comparison) -> Table | None:
