@@ -10,7 +10,7 @@ import numpy as np
 from doublevit.data.decode import Decoding, decode_upright
 from doublevit.data.geometry import Geometry, to_square, window_of
 
-DECODING_VERSION = 2  # of what files are decoded to; raising it makes new stores
+DECODING_VERSION = 3  # of what files are decoded to; raising it makes new stores
 
 
 def squares(files: str, geometry: Geometry, options: Decoding) -> dict[str, Any]:

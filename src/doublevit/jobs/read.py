@@ -156,5 +156,5 @@ def _arrays(images: np.ndarray) -> Iterator[np.ndarray]:
 def _of_pillow(image: Image) -> np.ndarray:
     try:
         return as_rgb(image)
-    except BadImage as error:
+    except (BadImage, OSError, ValueError) as error:  # ValueError: of a mode that is not converted, such as La
         raise UserError(f"a PIL image of mode {image.mode} cannot be read: {error}") from error
