@@ -1,5 +1,6 @@
 """Drawing validation images from a source that has none set apart."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,8 @@ def _hashes(part: Part, parts: Parts, config: DataConfig) -> np.ndarray:
 def _hash_all(names: list[str], parts: Parts, config: DataConfig) -> np.ndarray:
     def hashed(name: str) -> int:
         of_file = hashlib.sha256(f"{config.split_seed} {parts.hashed(name)} ".encode("utf-8", "surrogateescape"))
-        of_file.update(parts.read(name))
+        with contextlib.suppress(OSError, UserError):  # decoding tells, or leaves the file out
+            of_file.update(parts.read(name))
         return int.from_bytes(of_file.digest()[:8], "big")
 
     hashes = np.empty(len(names), dtype=np.uint64)
@@ -109,5 +111,5 @@ def _keep(path: Path, hashes: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             np.save(file, hashes)
-    except OSError:  # they are computed again next time
+    except (OSError, UserError):  # they are computed again next time
         return
