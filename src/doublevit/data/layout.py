@@ -1,5 +1,6 @@
 """Which folders in a folder of images are its splits, and which its classes."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def _by_split(root: Path, splits: dict[str, str], with_classes: dict[str, str]) 
         if split in places:
             raise UserError(f"{_path(root)} has {places[split]} and {folder}/, which both mean {split}: expected one")
         places[split] = f"{folder}/"
+    for one, other in itertools.combinations(places.values(), 2):
+        if (root / one).samefile(root / other):
+            raise UserError(f"{_path(root)}: {one} and {other} are one folder, by a link: expected images of their own")
     return places
 
 
