@@ -206,10 +206,25 @@ def test_the_transparent_level_of_a_png_is_white(bits, color, row, transparent, 
     assert decode(b"\x89PNG\r\n\x1a\n" + content)[0, :, 0].tolist() == levels
 
 
+def test_a_bound_on_pixels_that_is_none_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(image_files, "_IS_BOUND", False)
+    monkeypatch.setattr(image_files, "_GIVEN", "1e9")
+    with pytest.raises(SystemExit):
+        main(["recipes"])
+    assert "DOUBLEVIT_MAX_PIXELS=1e9: expected a whole number of pixels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mode", ["La", "I"])
 def test_a_pillow_image_that_cannot_be_read_is_told(mode):
     with pytest.raises(UserError, match=f"a PIL image of mode {mode} cannot be read"):
         list(each_image(Image.new(mode, (0, 0) if mode == "I" else (2, 2))))
+
+
+@pytest.mark.parametrize("images", [np.zeros((0, 4, 3), np.uint8), np.zeros((2, 4, 0, 3), np.uint8)])
+def test_arrays_without_pixels_are_told(images):
+    with pytest.raises(UserError, match="at least 1 x 1 pixels"):
+        list(each_image(images))
+    assert list(each_image("x" * 400))  # a name too long for a file is told when it is read
 
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
