@@ -276,7 +276,7 @@ def test_images_and_labels_as_arrays(colors):
     ):
         with pytest.raises(UserError, match=words):
             doublevit.evaluate(model, (images, labels))
-    with pytest.raises(UserError, match="expected data as a path, .* found dict"):
+    with pytest.raises(UserError, match=r"expected data as a path, .* found dict"):
         doublevit.evaluate(model, {})
 
 
