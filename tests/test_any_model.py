@@ -270,9 +270,14 @@ def test_images_and_labels_as_arrays(colors):
         (made.images / 255, names, "expected images uint8"),
         (made.images, names[:2], "expected a label for each"),
         (made.images, [7] * 6, "or as indices from 0 to 2"),
+        (made.images, None, r"expected labels \(N,\), found \(\)"),
+        (made.images[:, :0], names, "at least 1 x 1 pixels"),
+        ([made.images[0], made.images[1, :3]], names[:2], "of one size"),
     ):
         with pytest.raises(UserError, match=words):
-            doublevit.evaluate(model, (np.asarray(images), labels))
+            doublevit.evaluate(model, (images, labels))
+    with pytest.raises(UserError, match=r"expected data as a path, .* found dict"):
+        doublevit.evaluate(model, {})
 
 
 def test_a_flat_folder_with_a_csv_of_labels(colors, tmp_path):

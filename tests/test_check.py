@@ -19,7 +19,7 @@ from doublevit.data import DataConfig, source_at
 from doublevit.data.check.findings import DataFinding, Findings, class_counts
 from doublevit.data.check.hashes import DISTANCE, correlation, near_pairs, perceptual_hashes
 from doublevit.data.check.scan import look_at
-from doublevit.data.decode import BadImage
+from doublevit.data.decode import BadImage, decode_upright
 from doublevit.errors import UserError
 from doublevit.jobs import contradictions
 from doublevit.jobs.check import check, write_check
@@ -196,6 +196,15 @@ def test_a_turned_image_has_its_upright_size_and_hash(tmp_path):
     assert np.bitwise_count(hashes[0] ^ hashes[1]) <= 2
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_an_image_of_any_kind_on_its_side_has_its_upright_size(kind):
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    random_image(np.random.default_rng(7), (30, 20)).save(file, kind, exif=exif)
+    look = look_at(file.getvalue())
+    assert (look.width, look.height, look.rotated) == (20, 30, True)
+
+
 def test_a_fine_pattern_is_not_constant():
     """At an eighth of its size it would be."""
     pattern = np.indices((512, 512)).sum(axis=0) % 2 * 60 + 100
@@ -346,6 +355,13 @@ def test_correlation_is_pearsons():
 def test_damage_is_told_as_training_tells_it():
     with pytest.raises(BadImage, match="a web page"):
         look_at(b"<html>")
+    file = io.BytesIO()
+    random_image(np.random.default_rng(7), (60, 50)).save(file, "PNG")
+    content = bytearray(file.getvalue())
+    content[len(content) // 2] ^= 255
+    for read in (decode_upright, look_at):
+        with pytest.raises(BadImage):
+            read(bytes(content))
 
 
 def test_labels_are_contradicted_where_they_are_improbable_and_another_is_sure():

@@ -1,5 +1,6 @@
 """Folders as people have them: names of splits, of classes and of files, links, counts."""
 
+import dataclasses
 import io
 import json
 import os
@@ -13,6 +14,9 @@ from PIL import Image
 from conftest import make_tiny_imagenet, random_image
 from doublevit import data
 from doublevit.cli import main
+from doublevit.data import DataConfig, store
+from doublevit.data.check.source import open_source
+from doublevit.data.names import natural_key
 from doublevit.data.sheet import CAPTION, TILE
 from doublevit.errors import UserError
 from doublevit.recipes import get_recipe
@@ -155,7 +159,7 @@ def test_composed_and_separate_accents_are_one_class(image_folder, tmp_path):
     by_label = {name.split("/")[1]: label for name, label in zip(*vars(found.splits["val"]).values(), strict=True)}
     assert by_label == {separate: 0, "Dog": 1}
     images_of_classes(image_folder / "train", **{separate: 2})
-    with pytest.raises(UserError, match="2 folders named café"):
+    with pytest.raises(UserError, match="two classes named café, written"):
         listing(image_folder, tmp_path)
 
 
@@ -185,6 +189,62 @@ def test_links_are_followed_once(tmp_path):
     ]
     assert "followed a link out of the folder: wolf" in found.notes
     assert sum("leads back to a folder that it lies in" in note for note in found.notes) == 2
+
+
+def test_links_to_themselves_and_to_nowhere_do_not_stop_the_listing(tmp_path):
+    root = images_of_classes(tmp_path / "set", cat=3, dog=3)
+    (root / "cat" / "self.png").symlink_to("self.png")
+    (root / "fox").symlink_to("fox")
+    (root / "wolf").symlink_to(tmp_path / "unmounted")
+    found = listing(root, tmp_path)
+    assert found.class_ids == ("cat", "dog")
+    assert "3 links lead nowhere: cat/self.png, fox, wolf" in found.notes
+    options = config(root, tmp_path / "cache")
+    with pytest.raises(UserError, match=r"cannot read cat/self\.png"):
+        data.load(options)
+    splits = data.load(dataclasses.replace(options, skip_bad=True))
+    assert sum(map(len, splits.values())) == 6
+    assert splits["val"].id.skipped == 1
+
+
+def test_a_split_that_is_a_link_to_another_is_refused(tmp_path):
+    images_of_classes(tmp_path / "set" / "train", cat=2, dog=2)
+    (tmp_path / "set" / "val").symlink_to("train")
+    with pytest.raises(UserError, match="train/ and val/ are one folder"):
+        listing(tmp_path / "set", tmp_path)
+
+
+def test_folders_in_one_another_have_a_bound(tmp_path, monkeypatch):
+    root = images_of_classes(tmp_path / "set", cat=2, dog=2)
+    monkeypatch.setattr("doublevit.data.walk.DEEPEST", 6)
+    images_of_classes(root, **{"cat/2/3/4/5": 1})
+    assert sum(map(len, names(root, tmp_path).values())) == 5
+    images_of_classes(root, **{"cat/2/3/4/5/6": 1})
+    with pytest.raises(UserError, match="at most 6 folders in one another"):
+        listing(root, tmp_path)
+
+
+def test_names_of_folders_as_long_as_can_be_and_with_brackets(tmp_path):
+    for name in ("é" * 127, "a[1]*"):
+        root = images_of_classes(tmp_path / name, cat=2, dog=2)
+        options = config(root, tmp_path / "cache")
+        base = store.folder_of(data.LISTINGS["folder"](options), options.cache, skip_bad=False)
+        stale = base.with_name(f".{base.name}-killed")
+        stale.mkdir(parents=True)
+        data.load(options)
+        assert base.is_dir()
+        assert not stale.exists()
+
+
+def test_a_folder_without_classes_is_told_by_the_check(tmp_path):
+    (tmp_path / "set").mkdir()
+    with pytest.raises(UserError, match="expected images, found none"):
+        open_source(DataConfig("folder", tmp_path / "set", cache=tmp_path))
+
+
+def test_numbers_in_names_are_ordered_by_value_however_long():
+    names = ["9" * 5000, "10", "a2", "9", "a10", "09"]
+    assert sorted(names, key=natural_key) == ["09", "9", "10", "9" * 5000, "a2", "a10"]
 
 
 def test_counts_and_classes_with_few_images(tmp_path):

@@ -62,6 +62,11 @@ def test_no_group_is_in_two_splits(tmp_path, seed):
         ("path,label,group\n0.png,a,p\n1.png,a,p\n2.png,b,p\n3.png,b,q\n", "'a' has images of one group only"),
         ("path,label\n0.png,a\n0.png,b\n", "names 0.png more than once"),
         ("path,label\n/etc/passwd,a\n", "expected a file below"),
+        ("path,label,Label\n0.png,a,b\n", "has 2 columns 'label': expected one"),
+        ("path,label\n0.png,é\n1.png,e\u0301\n", "two classes named é, written"),
+        ("path,label\n0.png,1\n1.png,1.0\n", "two classes named 1, written '1' and '1.0'"),
+        ('path,label\n0.png,"a\nb"\n1.png,a\\nb\n', r"two classes named a\\nb, written"),
+        ("path,label,group\n0.png,a,p\n1.png,a,q\n2.png,b,\n3.png,b,q\n", "found none for 2.png"),
         ("", "found no line"),
     ],
 )
@@ -70,6 +75,18 @@ def test_a_wrong_list_is_told_in_one_line(tmp_path, text, words):
     with pytest.raises(UserError, match=words) as error:
         listing(table, tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_classes_that_differ_in_case_are_said(tmp_path):
+    table = make_list(tmp_path / "set", "path,label\n0.png,cat\n1.png,cat\n2.png,Cat\n3.png,Cat\n", count=4)
+    assert (
+        "classes that differ in upper and lower case alone are kept apart: Cat, cat" in listing(table, tmp_path).notes
+    )
+
+
+def test_a_path_that_is_too_long(tmp_path):
+    with pytest.raises(UserError, match="File name too long"):
+        data.source_at(tmp_path / ("x" * 300))
 
 
 def test_a_column_that_is_not_there(tmp_path):

@@ -20,6 +20,7 @@ from doublevit.data import DataConfig
 from doublevit.data.decode import BadImage, Decoding, decode, decode_jpeg, decode_upright
 from doublevit.errors import UserError
 from doublevit.files import read_bytes
+from doublevit.jobs.read import each_image
 
 PICTURE = random_image(np.random.default_rng(0), (60, 40))
 WHITE = (255, 255, 255)
@@ -181,8 +182,49 @@ def test_contents_decide_and_not_the_name(image_folder, name):
 
 
 def test_damaged_exif_does_not_spoil_an_image():
-    content = encoded(PICTURE, "PNG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
-    assert np.array_equal(decode(content), np.asarray(PICTURE))
+    for exif in (b"Exif\x00\x00II*\x00\xff\xff\xff\xff", b"Exif\x00\x00II*\x00"):
+        content = encoded(PICTURE, "PNG", exif=exif)
+        assert np.array_equal(decode(content), np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize(
+    ("bits", "color", "row", "transparent", "levels"),
+    [
+        (16, 0, struct.pack(">3H", 1000, 1001, 40000), struct.pack(">H", 1000), [255, 3, 156]),
+        (16, 2, struct.pack(">6H", *[1000] * 3, *[40000] * 3), struct.pack(">3H", *[1000] * 3), [255, 156]),
+        (4, 0, b"\x5f", struct.pack(">H", 5), [255, 255]),
+        (4, 0, b"\x53", struct.pack(">H", 5), [255, 51]),
+        (2, 0, b"\x1b", struct.pack(">H", 1), [0, 255, 170, 255]),
+    ],
+)
+def test_the_transparent_level_of_a_png_is_white(bits, color, row, transparent, levels):
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", len(levels), 1, bits, color, 0, 0, 0))
+    content = head + chunk(b"tRNS", transparent) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    assert decode(b"\x89PNG\r\n\x1a\n" + content)[0, :, 0].tolist() == levels
+
+
+def test_a_bound_on_pixels_that_is_none_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(image_files, "_IS_BOUND", False)
+    monkeypatch.setattr(image_files, "_GIVEN", "1e9")
+    with pytest.raises(SystemExit):
+        main(["recipes"])
+    assert "DOUBLEVIT_MAX_PIXELS=1e9: expected a whole number of pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["La", "I"])
+def test_a_pillow_image_that_cannot_be_read_is_told(mode):
+    with pytest.raises(UserError, match=f"a PIL image of mode {mode} cannot be read"):
+        list(each_image(Image.new(mode, (0, 0) if mode == "I" else (2, 2))))
+
+
+@pytest.mark.parametrize("images", [np.zeros((0, 4, 3), np.uint8), np.zeros((2, 4, 0, 3), np.uint8)])
+def test_arrays_without_pixels_are_told(images):
+    with pytest.raises(UserError, match="at least 1 x 1 pixels"):
+        list(each_image(images))
+    assert list(each_image("x" * 400))  # a name too long for a file is told when it is read
 
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"

@@ -1,5 +1,6 @@
 """Shards of webdataset."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -73,6 +74,9 @@ def test_shards_by_split_with_json(tmp_path):
         ([{"../1.png": b"x"}], "a path outside its folder"),
         ([{"1.png": b"x", "1.json": b"{"}], "is no JSON"),
         ([{"1.png": b"x", "1.cls": b"\xff"}], "no text in UTF-8"),
+        ([{"1.png": b"x", "1.jpg": b"x", "1.cls": b"0"}], r"1 has 2 images, \.png, \.jpg"),
+        ([{"1.png": b"x", "1.cls": b"0", "1.label": b"1"}], "1 has the labels 0, 1"),
+        ([{"1.png": b"x", "1.json": b'{"label": [0, 1]}'}], r"has the label \[0, 1\] in its .json"),
         ([], "without a file"),
     ],
 )
@@ -90,6 +94,9 @@ def test_a_truncated_or_missing_shard(tmp_path):
         shard.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"a\.tar is no whole tar"):
             listing(shard, tmp_path)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(whole))
+    with pytest.raises(UserError, match="is compressed: expected a plain tar"):
+        listing(tmp_path / "a.tar.gz", tmp_path)
     with pytest.raises(UserError, match=r"b\.tar is no file"):
         listing(f"wds:{tmp_path}/{{a,b}}.tar", tmp_path)
     with pytest.raises(UserError, match="expected shards on this machine"):

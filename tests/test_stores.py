@@ -155,6 +155,43 @@ def test_verify_finds_one_changed_byte_of_packed_files(config, name):
         data.verify(config)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_array_that_is_empty_or_gone_is_one_line(config, kind):
+    config = dataclasses.replace(config, store=kind)
+    data.load(config)
+    folder = next(path for path in config.cache.iterdir() if path.is_dir())
+    (folder / "val-labels.npy").write_bytes(b"")
+    with pytest.raises(UserError, match="val is damaged"):
+        data.load(config)
+    (folder / "val-labels.npy").unlink()
+    with pytest.raises(UserError, match="val is damaged"):
+        data.verify(config)
+
+
+@pytest.mark.parametrize("kind", ["encoded", "none"])
+def test_a_label_that_was_changed_is_found_at_once(config, kind):
+    config = dataclasses.replace(config, store=kind)
+    data.load(config)
+    path = next(config.cache.glob("*/val-labels.npy"))
+    labels = np.load(path)
+    np.save(path, labels[::-1].copy())
+    with pytest.raises(UserError, match="its index has changed"):
+        data.load(config)
+
+
+def test_a_cache_that_is_full_does_not_stop_the_listing(config, monkeypatch):
+    shutil.rmtree(config.path / "val")
+    names = data.LISTINGS["folder"](config).splits["val"].names
+    for hashes in config.cache.glob("hashes-*.npy"):
+        hashes.unlink()
+
+    def full(path):
+        raise UserError("cannot write")
+
+    monkeypatch.setattr("doublevit.data.split.whole_file", full)
+    assert data.LISTINGS["folder"](config).splits["val"].names == names
+
+
 def test_verify_finds_a_file_that_was_changed_in_place(config):
     config = dataclasses.replace(config, store="none")
     data.load(config)

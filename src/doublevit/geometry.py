@@ -69,7 +69,7 @@ def to_square(image: np.ndarray, geometry: Geometry, margin: int = 0) -> np.ndar
     """Bring an image uint8 (H, W, 3) to uint8 (S, S, 3), S being the geometry's side and `margin` more on each side.
 
     It is timm's and torchvision's evaluation transform to the bit; but of an image so long that, resized, it would have
-    more than `MAX_RESIZED` pixels, only the middle is made, which may differ by one level in a few values.
+    more than `MAX_RESIZED` pixels, only the middle is made, which may differ by two levels in a few values.
 
     Raises:
         BadImage: it is too narrow to be resized.
@@ -77,10 +77,11 @@ def to_square(image: np.ndarray, geometry: Geometry, margin: int = 0) -> np.ndar
     window = window_of(image.shape[0], image.shape[1], margin, geometry=geometry)
     try:
         if window.height * window.width > MAX_RESIZED:
-            return _middle(image, window)
-        resized = Image.fromarray(image).resize((window.width, window.height), INTERPOLATIONS[window.interpolation])
+            resized, (top, left) = _middle(image, window)
+        else:
+            resized, (top, left) = _whole(image, window), (0, 0)
         square = Image.new("RGB", (window.side, window.side), geometry.fill)
-        square.paste(resized, (-window.left, -window.top))
+        square.paste(resized, (left - window.left, top - window.top))
         return np.asarray(square)
     except (ValueError, MemoryError) as error:
         raise BadImage(str(error) or "too narrow") from error
@@ -120,15 +121,21 @@ def _start(length: int, geometry: Geometry) -> int:
     return rest // 2 if geometry.fit == "older" else round(rest / 2)
 
 
-def _middle(image: np.ndarray, window: Window) -> np.ndarray:
-    """Resize only what the window shows, and cut it from the image before."""
-    start, side = (window.top, window.left), window.side
+def _whole(image: np.ndarray, window: Window) -> Image.Image:
+    return Image.fromarray(image).resize((window.width, window.height), INTERPOLATIONS[window.interpolation])
+
+
+def _middle(image: np.ndarray, window: Window) -> tuple[Image.Image, Size]:
+    """Resize only what the window shows, cut from the image before; return it with its row and column in the whole."""
+    start = max(0, window.top), max(0, window.left)
+    end = min(window.height, window.top + window.side), min(window.width, window.left + window.side)
     scales = [image.shape[0] / window.height, image.shape[1] / window.width]
-    boxes = [(first * scale, (first + side) * scale) for first, scale in zip(start, scales, strict=True)]
+    boxes = [(first * scale, last * scale) for first, last, scale in zip(start, end, scales, strict=True)]
     reach = [math.ceil(REACH * max(1, scale)) + 1 for scale in scales]
     low = [max(0, math.floor(box[0]) - more) for box, more in zip(boxes, reach, strict=True)]
     high = [math.ceil(box[1]) + more for box, more in zip(boxes, reach, strict=True)]
     (top, bottom), (left, right) = boxes
     part = Image.fromarray(np.ascontiguousarray(image[low[0] : high[0], low[1] : high[1]]))
     box = (left - low[1], top - low[0], min(part.width, right - low[1]), min(part.height, bottom - low[0]))
-    return np.asarray(part.resize((side, side), INTERPOLATIONS[window.interpolation], box))
+    size = end[1] - start[1], end[0] - start[0]
+    return part.resize(size, INTERPOLATIONS[window.interpolation], box), start

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from doublevit.errors import UserError
 from doublevit.files import read_bytes
 
 FORMATS = (
@@ -21,7 +22,10 @@ FORMATS = (
     *("PCX", "TGA"),  # last, since they begin with next to nothing that marks them
 )
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
-MAX_PIXELS = int(os.environ.get("DOUBLEVIT_MAX_PIXELS") or 2 * 1024**3 // 12)
+BOUND = "DOUBLEVIT_MAX_PIXELS"
+_GIVEN = os.environ.get(BOUND) or str(2 * 1024**3 // 12)
+_IS_BOUND = _GIVEN.strip().isdecimal() and 0 < len(_GIVEN.strip()) <= 12 and int(_GIVEN) > 0
+MAX_PIXELS = int(_GIVEN) if _IS_BOUND else 1
 """The most pixels of an image that is decoded: 178,956,970, Pillow's own bound, unless the environment says another."""
 NOT_IMAGES = {
     b"\x1f\x8b": "a gzip file: expected the image itself; gunzip unpacks it",
@@ -59,6 +63,12 @@ class TooManyPixels(BadImage):
             f"{self.found}: expected 1 to {max_pixels:,} in all; where it is an honest image, set the environment"
             " variable DOUBLEVIT_MAX_PIXELS to more, or `data.max_pixels` of a run"
         )
+
+
+def require_bound() -> None:
+    """Raise `UserError` if the environment states a bound on pixels that is no number of them."""
+    if not _IS_BOUND:
+        raise UserError(f"{BOUND}={_GIVEN[:40]}: expected a whole number of pixels, such as {2 * 1024**3 // 12}")
 
 
 def open_image(data: bytes | Path, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -104,6 +114,7 @@ def _as_images(data: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
 @functools.cache
 def _load_readers(*, heif: bool) -> None:
     """Import the readers that Pillow has, and that of HEIC, where it is installed and wanted."""
+    require_bound()
     Image.init()
     if heif:
         try:

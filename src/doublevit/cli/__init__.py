@@ -17,6 +17,7 @@ from doublevit.cli.runs import evaluate, run, speed, train, transfer
 from doublevit.cli.study import study
 from doublevit.cli.terminal import STOPPED, fail, fail_if_lost, say
 from doublevit.errors import UserError, unknown
+from doublevit.image_files import require_bound
 from doublevit.processes import launch
 from doublevit.version import __version__
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
     try:
         launch.require_numbers()
+        require_bound()
         _dispatch(sys.argv[1:] if arguments is None else arguments)
         launch.leave()
     except UserError as error:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from doublevit.data.names import is_hidden
+from doublevit.data.names import is_hidden, printable
+from doublevit.errors import UserError
 
 HUB, SHARDS = "hf:", "wds:"
 EMBEDDED = "digits"
@@ -13,7 +14,18 @@ SAVED = ("dataset_dict.json", "state.json")
 
 
 def source_at(path: Path) -> str:
-    """Return the name of the source that reads `path`; "folder" where nothing speaks for another."""
+    """Return the name of the source that reads `path`; "folder" where nothing speaks for another.
+
+    Raises:
+        UserError: the path cannot be looked at, such as one that is too long.
+    """
+    try:
+        return _source_at(path)
+    except OSError as error:
+        raise UserError(f"{printable(str(path)[:80])} cannot be read ({error.strerror}); expected images") from error
+
+
+def _source_at(path: Path) -> str:
     if str(path).startswith((HUB, SHARDS)):
         return "hf" if str(path).startswith(HUB) else "wds"
     suffix = path.suffix.lower()
@@ -21,6 +33,8 @@ def source_at(path: Path) -> str:
         return "tiny-imagenet"
     if path.is_dir():
         return _source_of_folder(path)
+    if suffix == ".tgz" or path.suffixes[-2:-1] == [".tar"]:
+        return "wds"  # which says that it is compressed
     return "list" if suffix in LISTS else {".parquet": "hf", ".tar": "wds"}.get(suffix, "folder")
 
 

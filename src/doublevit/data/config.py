@@ -129,6 +129,9 @@ class DataConfig:
             if value is not None and not least <= value <= most:
                 kind = " is the side in pixels" if name == "size" else ""
                 raise UserError(f"`data.{name}`{kind}: expected {least:g} to {most:,}, found {value:,}")
+        side = (self.size or 0) + 2 * (self.margin or 0)
+        if side > bounds["size"][1]:
+            raise UserError(f"`data.margin`: expected images of at most 4,096 pixels with it, found {side:,}")
         if self.fill is not None and not all(0 <= value <= 255 for value in self.fill):
             raise UserError(f"`data.fill`: expected three numbers of 0 to 255, found {self.fill}")
         if self.fit == "older" and (self.crop or self.interpolation or self.margin):

@@ -7,6 +7,7 @@ import numpy as np
 import simplejpeg
 
 from doublevit.data.pixels import as_rgb
+from doublevit.errors import first_line
 from doublevit.image_files import FORMATS, MAX_PIXELS, BadImage, open_image, require_size
 
 JPEG_START = b"\xff\xd8"
@@ -45,7 +46,7 @@ def decode(data: bytes, options: Decoding = DECODING) -> np.ndarray:
     except BadImage:
         raise
     except Exception as error:  # PIL raises a dozen kinds, SyntaxError and struct.error among them
-        raise BadImage(str(error) or type(error).__name__) from error
+        raise BadImage(first_line(error)) from error
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
@@ -63,7 +64,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         require_size(width, height)
         return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     except ValueError as error:
-        raise BadImage(str(error)) from error
+        raise BadImage(first_line(error)) from error
 
 
 def decode_upright(data: bytes, options: Decoding = DECODING) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from doublevit.data.address import HUB, SAVED
 from doublevit.data.config import DataConfig
 from doublevit.data.listing import Listing
-from doublevit.data.names import is_hidden, listed, printable, split_of
+from doublevit.data.names import differing_in_case, is_hidden, listed, printable, split_of
 from doublevit.data.parts import WHOLE, Part, Parts, numbered
 from doublevit.data.training_parts import training_listing
 from doublevit.errors import UserError, first_line
@@ -206,6 +206,9 @@ def _part(source: str, dataset: Any, columns: Columns, name: str) -> Part:
     files = [Path(file["filename"]) for file in dataset.cache_files]
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     fingerprint = hashlib.sha256(repr((dataset._fingerprint, len(dataset), name, stats)).encode()).hexdigest()
+    groups = list(dataset.with_format(None)[group][:]) if group else []
+    if None in groups:
+        raise UserError(f"{source}: row {groups.index(None)} has no {group}; expected a group in each, or in none")
     return Part(
         names=[f"{name}/{row}" for row in range(len(dataset))],
         labels=numbers,
@@ -213,14 +216,15 @@ def _part(source: str, dataset: Any, columns: Columns, name: str) -> Part:
         source=f"images in {source}",
         place=name and f"split {name}",
         fingerprint=fingerprint,
-        groups=np.array([str(value) for value in dataset[group][:]]) if group else None,
+        groups=np.array(list(map(str, groups))) if group else None,
+        notes=tuple(differing_in_case(class_ids)),
     )
 
 
 def _labels(dataset: Any, column: str, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return labels as indices into the classes that have an image, in the order of the data set's own names."""
     values, feature = list(dataset.with_format(None)[column][:]), dataset.features[column]
-    missing = sum(value is None for value in values)
+    missing = sum(value is None or value == "" for value in values)
     names = list(getattr(feature, "names", None) or ())
     missing += sum(value == -1 for value in values) if names else 0
     if missing:
@@ -228,7 +232,7 @@ def _labels(dataset: Any, column: str, source: str) -> tuple[np.ndarray, tuple[s
     if not names:
         if values and isinstance(values[0], list | dict | float):
             raise UserError(f"{source}: the column {column} holds no classes: expected names, numbers or ClassLabel")
-        return numbered([printable(str(value)) for value in values])
+        return numbered([str(value) for value in values], source)
     numbers = np.array(values, dtype=np.int64)
     there = np.unique(numbers)
     return np.searchsorted(there, numbers), tuple(printable(names[index]) for index in there.tolist())

@@ -1,7 +1,7 @@
 """Folders of images: `train/<class>/...` with `val/<class>/...` or the like, or `<class>/...` to be split at random."""
 
+import itertools
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,16 @@ import numpy as np
 from doublevit.data.archive import FolderFiles
 from doublevit.data.config import DataConfig
 from doublevit.data.listing import Listing
-from doublevit.data.names import is_no_image, listed, natural_key, printable, same_name, split_of
-from doublevit.data.parts import WHOLE, Part, Parts
+from doublevit.data.names import (
+    differing_in_case,
+    is_no_image,
+    listed,
+    natural_key,
+    printable,
+    same_name,
+    split_of,
+)
+from doublevit.data.parts import WHOLE, Part, Parts, require_different
 from doublevit.data.training_parts import training_listing
 from doublevit.data.walk import file_version, folders_in
 from doublevit.errors import UserError
@@ -78,7 +86,7 @@ def _part(root: Path, place: str, *, exact: bool) -> Part:
         else:
             members[folder].append(name)
     if not exact:
-        _require_names(root / place, list(members))
+        require_different(members, printable(str(root / place)))
     return Part(
         names=[name for of_class in members.values() for name in sorted(of_class, key=natural_key)],
         labels=np.repeat(np.arange(len(members)), [len(of_class) for of_class in members.values()]),
@@ -90,21 +98,6 @@ def _part(root: Path, place: str, *, exact: bool) -> Part:
     )
 
 
-def _require_names(folder: Path, names: list[str]) -> None:
-    """Raise `UserError` if two folders have one name for people: with é in one piece, and as e with an accent."""
-    composed = Counter(map(_composed, names))
-    twice = [name for name in names if composed[_composed(name)] > 1]
-    if twice:
-        raise UserError(
-            f"{printable(str(folder))} has {len(twice)} folders named {printable(_composed(twice[0]))}, once with"
-            " composed letters and once with separate accents: expected one; move the images into one of them"
-        )
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _notes(place: str, names: list[str], left_out: Counter[str], beside: int) -> Iterator[str]:
     where = f" in {printable(place)}" if place else ""
     if left_out:
@@ -112,10 +105,7 @@ def _notes(place: str, names: list[str], left_out: Counter[str], beside: int) ->
         yield f"left out {left_out.total():,} files{where} that are no images by their names: {kinds}"
     if beside:
         yield f"left out {beside:,} files{where} that lie beside the class folders, so of no class"
-    folded = Counter(map(same_name, names))
-    alike = [name for name in names if folded[same_name(name)] > 1]
-    if alike:
-        yield f"classes that differ in upper and lower case alone are kept apart: {listed(alike)}"
+    yield from differing_in_case(names)
     if any(printable(name) != name for name in names):
         escaped = [printable(name) for name in names if printable(name) != name]
         yield f"folders whose names are no text in UTF-8, or have unprintable characters, are classes {listed(escaped)}"
@@ -155,6 +145,11 @@ def _by_split(root: Path, splits: dict[str, str], with_classes: dict[str, str]) 
         if split in places:
             raise UserError(f"{_shown(root)} has {places[split]} and {folder}/, which both mean {split}: expected one")
         places[split] = f"{folder}/"
+    for one, other in itertools.combinations(places.values(), 2):
+        if (root / one).samefile(root / other):
+            raise UserError(
+                f"{_shown(root)}: {one} and {other} are one folder, by a link: expected images of their own"
+            )
     return places
 
 

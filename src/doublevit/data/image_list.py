@@ -15,7 +15,7 @@ import numpy as np
 from doublevit.data.address import LISTS
 from doublevit.data.config import DataConfig
 from doublevit.data.listing import Listing
-from doublevit.data.names import is_hidden, listed, printable, split_of
+from doublevit.data.names import differing_in_case, is_hidden, listed, printable, split_of
 from doublevit.data.parts import WHOLE, Part, Parts, numbered
 from doublevit.data.training_parts import training_listing
 from doublevit.data.walk import file_version
@@ -112,6 +112,8 @@ def _places(head: Sequence[str], table: Path, config: DataConfig) -> dict[str, i
         if asked.get(kind) and not found:
             raise UserError(f"{table} has no column {asked[kind]}: expected one of {listed(head, 20) or 'its columns'}")
         if found:
+            if folded.count(found[0]) > 1:
+                raise UserError(f"{table} has {folded.count(found[0])} columns {printable(found[0])!r}: expected one")
             places[kind] = folded.index(found[0])
     if "path" not in places or "label" not in places:
         raise UserError(
@@ -210,8 +212,11 @@ def _part(root: Path, name: str, columns: Sequence[list[str] | None], rows: np.n
     chosen = np.flatnonzero(rows).tolist()
     names, labels, groups = ([values[row] for row in chosen] if values else [] for values in columns)
     if groups and "" in groups:
-        raise UserError(f"{root}: expected a group in each line of the list, found none for {printable(names[0])}")
-    numbers, class_ids = numbered(labels)
+        raise UserError(
+            f"{root}: expected a group in each line of the list, found none for {printable(names[groups.index('')])}"
+        )
+    source = f"images in {printable(str(root))}" + (f", {printable(name)}" if name else "")
+    numbers, class_ids = numbered(labels, source)
     digest = hashlib.sha256()
     for each in names:
         status = os.stat(f"{root}/{each}")  # noqa: PTH116
@@ -219,9 +224,10 @@ def _part(root: Path, name: str, columns: Sequence[list[str] | None], rows: np.n
     return Part(
         names=names,
         labels=numbers,
-        class_ids=tuple(map(printable, class_ids)),
-        source=f"images in {printable(str(root))}" + (f", {printable(name)}" if name else ""),
+        class_ids=class_ids,
+        source=source,
         place=name and f"split {printable(name)}",
         fingerprint=digest.hexdigest(),
         groups=np.array(groups) if groups else None,
+        notes=tuple(differing_in_case(class_ids)),
     )

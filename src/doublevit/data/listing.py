@@ -19,6 +19,7 @@ from doublevit.geometry import Window
 
 STORE_VERSION = 1  # of the layout that `store` writes; raising it makes new stores
 FLAT = 17  # levels of 256: 12-bit data in 16 bits have 16
+MAX_NAME = 180  # bytes of a store's name, before its hash: of 255, some are for what is temporary beside it
 CHUNK = 64  # images that a thread decodes into one buffer and writes at once
 
 
@@ -91,7 +92,8 @@ class Listing:
         parts = [STORE_VERSION, self.fingerprint, self.side, self.class_ids, self.class_names, skip_bad]
         parts += [self.margin] if self.margin else []
         parts += [(split, entries.names, entries.labels.tolist()) for split, entries in self.splits.items()]
-        return f"{self.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+        name = os.fsdecode(os.fsencode(self.name)[:MAX_NAME])
+        return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def decode_split(

@@ -3,7 +3,8 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 SPLITS = {
     "train": ("train", "training"),
@@ -24,12 +25,19 @@ _OTHER = (
 )
 NO_IMAGES = frozenset(f".{suffix}" for suffix in _OTHER.split())
 """Suffixes of files that lie beside images and are none. What has another suffix, or none, is decoded."""
+NaturalKey = tuple[list[str | tuple[int, str]], str]
 _BIDI = range(0x202A, 0x202F), range(0x2066, 0x206A)
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> NaturalKey:
     """Return a sort key that orders numbers by value (val_10 after val_9), without ties (1.jpg and 01.jpg)."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+    return [_number(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Return what orders digits by their value; Python makes no integers of more than 4,300 of them."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def is_hidden(name: str) -> bool:
@@ -66,7 +74,21 @@ def _printable(character: str) -> str:
 
 def same_name(name: str) -> str:
     """Return what equal names have in common whatever their case, and composed (é) or not (e and an accent)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return composed(composed(name).casefold())
+
+
+def composed(name: str) -> str:
+    """Return a name with letters and accents in one piece: é instead of e and an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
+def differing_in_case(names: Iterable[str]) -> Iterator[str]:
+    """Yield a line on the classes that differ in upper and lower case alone, if there are any."""
+    every = list(names)
+    folded = Counter(map(same_name, every))
+    alike = [name for name in every if folded[same_name(name)] > 1]
+    if alike:
+        yield f"classes that differ in upper and lower case alone are kept apart: {listed(alike)}"
 
 
 def listed(names: Iterable[str], count: int = 5) -> str:

@@ -4,12 +4,12 @@ Training and evaluation read every source by the same function, and so mean the 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from doublevit.data.listing import Entries
-from doublevit.data.names import listed, natural_key, printable, split_of
+from doublevit.data.names import composed, listed, natural_key, printable, split_of
 from doublevit.errors import UserError
 
 WHOLE = ""
@@ -125,8 +125,29 @@ def require_images(part: Part) -> Part:
     return part
 
 
-def numbered(labels: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels that are text as indices, int64 (N,), into the classes, which are in natural order."""
-    class_ids = tuple(sorted(set(labels), key=natural_key))
-    rank = {class_id: index for index, class_id in enumerate(class_ids)}
-    return np.array([rank[label] for label in labels], dtype=np.int64), class_ids
+def numbered(labels: list[str], source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels that are text as indices, int64 (N,), into the classes, which are in natural order and printable.
+
+    Raises:
+        UserError: two labels of the `source` are one for people, as `require_different` says.
+    """
+    names = sorted(set(labels), key=natural_key)
+    require_different(names, source)
+    rank = {name: index for index, name in enumerate(names)}
+    return np.array([rank[label] for label in labels], dtype=np.int64), tuple(map(printable, names))
+
+
+def require_different(names: Iterable[str], source: str) -> None:
+    """Raise `UserError` if two names of classes are one for people.
+
+    So are é in one piece and as e with an accent, 1 and 1.0, a newline and what it is printed as.
+    """
+    meant: dict[str, str] = {}
+    for name in names:
+        number = name.removesuffix(".0")
+        shown = number if number.isdecimal() else composed(printable(name))
+        other = meant.setdefault(shown, name)
+        if other != name:
+            raise UserError(
+                f"{source}: two classes named {shown}, written {other!a} and {name!a}: expected one name for each class"
+            )

@@ -1,6 +1,7 @@
 """Pixels of an opened image as uint8 RGB: what becomes of its turning, transparency, and levels of more than 8 bits."""
 
 import contextlib
+import struct
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,6 +11,10 @@ from doublevit.image_files import BadImage
 BACKGROUND = (255, 255, 255)
 """The color under what is transparent: white, as a page is; what is stored there would be shown otherwise."""
 BITS_PER_SAMPLE = 258  # TIFF's tag
+DAMAGED_EXIF = (SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error)
+"""What Pillow raises of EXIF that is damaged, which spoils no image."""
+GRAY_LEVELS = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies the levels of a PNG with few bits by, but not the level that is transparent."""
 
 
 def as_rgb(image: Image.Image, bits: int | None = None) -> np.ndarray:
@@ -21,12 +26,16 @@ def as_rgb(image: Image.Image, bits: int | None = None) -> np.ndarray:
             see `_to_bytes`.
 
     Raises:
-        BadImage: it has levels of which it is not known what is white.
+        BadImage: it has levels of which it is not known what is white, or no pixels.
     """
     stated = _stated_bits(image)  # which turning forgets
+    _scale_transparent_level(image)
+    image.load()  # here, since damage to pixels would pass for damage to EXIF below
+    if not image.width * image.height:
+        raise BadImage(f"{image.width} x {image.height} pixels: expected at least 1")
     image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_bytes(np.asarray(image), stated, bits))
+        image = _with_bytes(image, stated, bits)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert("RGB"))
@@ -34,9 +43,28 @@ def as_rgb(image: Image.Image, bits: int | None = None) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    with contextlib.suppress(SyntaxError, ValueError, KeyError, TypeError, IndexError):  # of damaged EXIF
+    with contextlib.suppress(*DAMAGED_EXIF):
         return ImageOps.exif_transpose(image)
     return image
+
+
+def _scale_transparent_level(image: Image.Image) -> None:
+    """Bring the level or color that a PNG calls transparent to the scale that Pillow brings its pixels to."""
+    level = image.info.get("transparency")
+    raw = str(image.tile[0].args) if getattr(image, "tile", None) else ""  # type: ignore[attr-defined]
+    if isinstance(level, int) and raw in GRAY_LEVELS:
+        image.info["transparency"] = level * GRAY_LEVELS[raw]
+    elif isinstance(level, tuple) and raw == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in level)
+
+
+def _with_bytes(image: Image.Image, stated: int | None, bits: int | None) -> Image.Image:
+    """Return an image of integers or floats with 8 bits a level, as `_to_bytes` scales them."""
+    levels = np.asarray(image)
+    scaled = Image.fromarray(_to_bytes(levels, stated, bits))
+    if (transparent := image.info.get("transparency")) is not None:
+        scaled.putalpha(Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
+    return scaled
 
 
 def _to_bytes(levels: np.ndarray, stated: int | None, bits: int | None) -> np.ndarray:

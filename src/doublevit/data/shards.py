@@ -19,7 +19,7 @@ from doublevit.data.address import SHARDS
 from doublevit.data.braces import expanded
 from doublevit.data.config import DataConfig
 from doublevit.data.listing import Listing
-from doublevit.data.names import is_hidden, listed, natural_key, printable, split_of
+from doublevit.data.names import NaturalKey, differing_in_case, is_hidden, listed, natural_key, printable, split_of
 from doublevit.data.parts import WHOLE, Part, Parts, numbered
 from doublevit.data.tar_index import kept_index, read_member
 from doublevit.data.training_parts import training_listing
@@ -110,7 +110,7 @@ def _shards(pattern: str) -> list[Path]:
     return paths
 
 
-def _order(path: Path) -> tuple[list[str | int], str]:
+def _order(path: Path) -> NaturalKey:
     return natural_key(path.name)
 
 
@@ -145,14 +145,16 @@ def _part(split: str, shards: list[Path], files: _ShardFiles, config: DataConfig
         names += of_shard
     if None in groups and any(groups):
         raise UserError(f"{printable(shards[0].name)}: some samples have a group and some none; expected it in each")
-    numbers, class_ids = numbered(labels)
+    source = f"images in {printable(str(config.path))}" + (f", {split}" if split else "")
+    numbers, class_ids = numbered(labels, source)
     return Part(
         names=names,
         labels=numbers,
-        class_ids=tuple(map(printable, class_ids)),
-        source=f"images in {printable(str(config.path))}" + (f", {split}" if split else ""),
+        class_ids=class_ids,
+        source=source,
         place=split and f"split {split}",
         fingerprint=digest.hexdigest(),
+        notes=tuple(differing_in_case(class_ids)),
         groups=np.array(groups) if groups and None not in groups else None,
     )
 
@@ -176,15 +178,20 @@ def _samples(
             raise UserError(f"{shard} holds {printable(name)}, which may be a program; it is not safe, and not read")
         rows[kind.lower()] = row
     for key, rows in samples.items():
-        image = next((row for kind, row in rows.items() if kind in IMAGES), None)
+        images = [kind for kind in rows if kind in IMAGES]
+        if len(images) > 1:
+            raise UserError(
+                f"{shard}: {printable(key.lstrip('/'))} has {len(images)} images,"
+                f" {listed(f'.{kind}' for kind in images)}; expected one in each sample"
+            )
         label, group = _label(rows, read, config, f"{shard}: {printable(key.lstrip('/'))}")
-        if image is None or not label:
-            lacks = "no image" if image is None else "no label"
+        if not images or not label:
+            lacks = "no label" if images else "no image"
             raise UserError(
                 f"{shard}: {printable(key.lstrip('/'))} has {lacks}, only {listed(f'.{kind}' for kind in rows)};"
                 " expected an image (.jpg, .png ...) and .cls, or .json with a label"
             )
-        yield image, label, group
+        yield rows[images[0]], label, group
 
 
 def _label(
@@ -194,9 +201,15 @@ def _label(
     fields = _fields(read(rows["json"]), sample) if "json" in rows else {}
     asked = (config.label_column,) if config.label_column else JSON_LABELS
     label = next((fields[name] for name in asked if fields.get(name) is not None), "")
-    kind = next((kind for kind in LABELS if kind in rows), None)
-    if kind and not config.label_column:
-        label = _text(read(rows[kind]), sample).strip()
+    if isinstance(label, list | dict):
+        raise UserError(
+            f"{sample} has the label {printable(str(label))[:40]} in its .json; expected a number or a name"
+        )
+    beside = {_text(read(rows[kind]), sample).strip() for kind in LABELS if kind in rows}
+    if len(beside) > 1:
+        raise UserError(f"{sample} has the labels {listed(sorted(beside))}; expected one in each sample")
+    if beside and not config.label_column:
+        label = beside.pop()
     group = fields.get(config.group_column or "group")
     if config.group_column and group is None:
         raise UserError(f"{sample} has no {config.group_column} in its .json; expected `data.group_column` in each")

@@ -1,5 +1,6 @@
 """Hashes of names and contents, by which validation images are drawn; those of files that did not change are cached."""
 
+import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from doublevit import progress
 from doublevit.data.config import DataConfig
 from doublevit.data.parts import Part, Parts
+from doublevit.errors import UserError
 from doublevit.files import whole_file
 
 CACHED = np.dtype([("key", "u8"), ("hash", "u8")])
@@ -47,7 +49,8 @@ def _keys(part: Part, parts: Parts) -> np.ndarray:
 def _hash_all(names: list[str], parts: Parts, config: DataConfig) -> np.ndarray:
     def hashed(name: str) -> int:
         of_file = hashlib.sha256(f"{config.split_seed} {parts.hashed(name)} ".encode("utf-8", "surrogateescape"))
-        of_file.update(parts.read(name))
+        with contextlib.suppress(OSError, UserError):  # decoding tells, or leaves the file out
+            of_file.update(parts.read(name))
         return int.from_bytes(of_file.digest()[:8], "big")
 
     hashes = np.empty(len(names), dtype=np.uint64)
@@ -75,5 +78,5 @@ def _write(path: Path, keys: np.ndarray, hashes: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             np.save(file, cached)
-    except OSError:  # they are computed again next time
+    except (OSError, UserError):  # they are computed again next time
         return

@@ -11,7 +11,7 @@ from doublevit.data.config import DataConfig
 from doublevit.data.decode import Decoding, decode_upright
 from doublevit.geometry import SIDE, Geometry, to_square, window_of
 
-DECODING_VERSION = 2  # of what files are decoded to; raising it makes new stores
+DECODING_VERSION = 3  # of what files are decoded to; raising it makes new stores
 
 
 def geometry_of(config: DataConfig) -> Geometry:

@@ -6,6 +6,7 @@ source gets a new store; it appears whole or not at all.
 """
 
 import contextlib
+import glob
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,7 +82,11 @@ def verify(folder: Path) -> None:
         UserError: a split differs.
     """
     for split, stored in read_meta(folder, StoreMeta).splits.items():
-        if _checksum(folder, split) != stored.crc32:
+        try:
+            checksum = _checksum(folder, split)
+        except OSError as error:
+            raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
+        if checksum != stored.crc32:
             raise UserError(f"{folder}: {split} has changed since it was written; delete the folder and prepare again")
 
 
@@ -106,7 +111,7 @@ def _open_split(folder: Path, split: str, meta: StoreMeta, source: str) -> Datas
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
         identity = DatasetId(source, f"{meta.splits[split].crc32:08x}", split, skipped=len(meta.skipped))
         return Dataset(images, labels, meta.class_ids, meta.class_names, identity)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 
 
@@ -145,7 +150,7 @@ def decode_all(listing: Listing, folder: Path, skip_bad: bool, workers: int | No
 
 def remove_stale(folder: Path) -> None:
     """Remove what a killed process left of a store of this name, whose lock is held."""
-    for stale in folder.parent.glob(f".{folder.name}-*"):
+    for stale in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
         shutil.rmtree(stale, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from doublevit.data.names import is_hidden, printable
 from doublevit.errors import UserError
 from doublevit.files import MAX_BYTES, whole_file
 
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 PROGRESS_STEP = 1 << 24  # bytes between two updates of the progress bar
 
 Member = tuple[str, int, int]
@@ -30,7 +31,9 @@ def members_of(path: Path) -> Iterator[Member]:
         for member in _members(path):
             if not member.isdir() and (name := _safe_name(path, member)):
                 yield name, member.offset_data, member.size
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except UserError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:  # ValueError: of sparse members
         raise UserError(
             f"{path} is no whole tar ({error}); download it again, or unpack it and pass the folder"
         ) from error
@@ -38,6 +41,12 @@ def members_of(path: Path) -> Iterator[Member]:
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(6).startswith(COMPRESSED):
+            raise UserError(
+                f"{path} is compressed: expected a plain tar, whose members are read where they lie; gunzip,"
+                " unxz or the like makes one"
+            )
     with tarfile.open(path, "r:") as archive, progress.bar(f"reading {path.name}", size, "bytes") as bar:
         done = 0
         while member := archive.next():

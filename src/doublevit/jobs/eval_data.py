@@ -2,7 +2,6 @@
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from doublevit.data.decode import Decoding
 from doublevit.data.identity import DatasetId
 from doublevit.data.imagenet_sets import only_classes
 from doublevit.data.labeled import load_labeled
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.jobs.model import Model
 from doublevit.jobs.published import read_published
 from doublevit.runs.model_info import ModelInfo
@@ -48,7 +47,10 @@ def load_for(
         return data
     if isinstance(data, tuple):
         return _from_arrays(model, *_pair(data))
-    return load_at(model.info, data, split, options or DataConfig(), classes)
+    if not isinstance(data, str | Path):
+        raise UserError(f"expected data as a path, a `Dataset` or (images, labels), found {type(data).__name__}")
+    options = options or DataConfig()
+    return load_at(model.info, data, split, options, classes)
 
 
 def load_at(
@@ -79,23 +81,29 @@ def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
 
 
 def _from_arrays(model: Model, images: Any, labels: Any) -> Dataset:
-    pixels = np.asarray(images)
+    try:
+        pixels, numbers_or_names = np.asarray(images), np.asarray(labels)
+    except ValueError as error:  # of images of several sizes
+        raise UserError(
+            f"expected images uint8 (N, H, W, 3) of one size and labels (N,): {first_line(error)}"
+        ) from error
+    if numbers_or_names.ndim != 1:
+        raise UserError(f"expected labels (N,), found {numbers_or_names.shape}")
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
         raise UserError(f"expected images uint8 (N, H, W, 3), found {pixels.dtype} {pixels.shape}")
-    if len(labels) != len(pixels) or not len(pixels):
-        raise UserError(f"expected a label for each of the images, found {len(labels):,} for {len(pixels):,}")
+    if len(numbers_or_names) != len(pixels) or not len(pixels):
+        raise UserError(f"expected a label for each of the images, found {len(numbers_or_names)} for {len(pixels):,}")
+    if not pixels.size:
+        raise UserError(f"expected images of at least 1 x 1 pixels, found {pixels.shape}")
     if pixels.shape[1] != pixels.shape[2]:  # as `predict` does
         pixels = np.stack([model.prepare(image) for image in pixels])
-    class_ids, class_names, numbers = _classes_of(model, labels)
+    class_ids, class_names, numbers = _classes_of(model, numbers_or_names)
     checksum = zlib.crc32(numbers.tobytes(), zlib.crc32(np.ascontiguousarray(pixels).tobytes()))
     return Dataset(pixels, numbers, class_ids, class_names, DatasetId("arrays", f"{checksum:08x}"))
 
 
-def _classes_of(model: Model, labels: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+def _classes_of(model: Model, array: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
     """Class ids and names, and labels as their indices; names are those of the labels, numbers are the model's own."""
-    array = np.asarray(labels)
-    if array.ndim != 1:
-        raise UserError(f"expected labels (N,), found {array.shape}")
     if array.dtype.kind in "US":
         ids, numbers = np.unique(array, return_inverse=True)
         names = tuple(map(str, ids))

@@ -39,7 +39,7 @@ def each_image(images: Any) -> Iterator[Path | np.ndarray]:
     """
     if isinstance(images, str | Path):
         path = Path(images)
-        yield from files_in(path) if path.is_dir() else [path]
+        yield from files_in(path) if os.path.isdir(path) else [path]  # noqa: PTH112  # which takes any name
     elif isinstance(images, Image):
         yield _of_pillow(images)
     elif isinstance(images, np.ndarray):
@@ -150,11 +150,13 @@ def _pixels(model: Prepares, source: Path | np.ndarray) -> np.ndarray:
 def _arrays(images: np.ndarray) -> Iterator[np.ndarray]:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
         raise UserError(f"expected arrays uint8 (H, W, 3) or (N, H, W, 3), found {images.dtype} {images.shape}")
+    if 0 in images.shape[-3:]:
+        raise UserError(f"expected images of at least 1 x 1 pixels, found {images.shape}")
     yield from images if images.ndim == 4 else [images]
 
 
 def _of_pillow(image: Image) -> np.ndarray:
     try:
         return as_rgb(image)
-    except BadImage as error:
+    except (BadImage, OSError, ValueError) as error:  # ValueError: of a mode that is not converted, such as La
         raise UserError(f"a PIL image of mode {image.mode} cannot be read: {error}") from error

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -19,9 +19,9 @@ from doublevit.data.check.hashes import THUMBNAIL, perceptual_hashes
 from doublevit.data.check.source import Source
 from doublevit.data.decode import DECODING, JPEG_START, TURNING_MARKS, Decoding, decode_upright
 from doublevit.data.listing import is_flat
-from doublevit.data.pixels import as_rgb
+from doublevit.data.pixels import DAMAGED_EXIF, as_rgb
 from doublevit.data.stores.reading import in_order
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.image_files import BadImage, open_image, require_size
 
 ENOUGH = 2 * THUMBNAIL  # pixels of the shorter side of what is decoded
@@ -70,7 +70,7 @@ def look_at(data: bytes, options: Decoding = DECODING) -> Look:
     except BadImage:
         raise
     except Exception as error:  # PIL raises a dozen kinds
-        raise BadImage(str(error) or type(error).__name__) from error
+        raise BadImage(first_line(error)) from error
 
 
 def digest(data: bytes) -> int:
@@ -93,21 +93,28 @@ def _plain_jpeg(data: bytes, options: Decoding) -> Look | None:
 def _by_pillow(data: bytes, image: Image.Image, options: Decoding) -> Look:
     kind, (width, height) = (image.format or "?", image.mode), image.size
     alpha = image.has_transparency_data
-    turn = _orientation(image)
-    if turn in ON_ITS_SIDE:
-        width, height = height, width
-    image.draft(image.mode, (ENOUGH, ENOUGH))  # of JPEG: a fraction of the size
+    of_tiff = getattr(image, "tag_v2", {}).get(ORIENTATION)  # which loading forgets
+    drafted = image.draft(image.mode, (ENOUGH, ENOUGH)) is not None  # of JPEG: a fraction of the size
     pixels = as_rgb(image, options.bits)
+    # Not before: what is read of a PNG is its pixels too, and damage to them must be told.
+    turn = _orientation(image) if of_tiff is None else _known_turn(of_tiff)
+    if not drafted:
+        height, width = pixels.shape[:2]
+    elif turn in ON_ITS_SIDE:
+        width, height = height, width
     flat = is_flat(pixels) and (pixels.shape[:2] == (height, width) or is_flat(decode_upright(data, options)))
     thumbnail = _thumbnail(Image.fromarray(pixels).convert("L"))
     return Look(kind, width, height, turn not in (0, 1), alpha, flat, digest(data), thumbnail)
 
 
 def _orientation(image: Image.Image) -> int:
-    with contextlib.suppress(SyntaxError, ValueError, KeyError, TypeError, IndexError, OSError):  # of damaged EXIF
-        turn = int(image.getexif().get(ORIENTATION, 1))
-        return turn if 1 <= turn < ON_ITS_SIDE.stop else 1
+    with contextlib.suppress(*DAMAGED_EXIF, OSError):
+        return _known_turn(image.getexif().get(ORIENTATION, 1))
     return 1
+
+
+def _known_turn(value: Any) -> int:
+    return value if isinstance(value, int) and 1 <= value < ON_ITS_SIDE.stop else 1
 
 
 def _thumbnail(gray: Image.Image) -> np.ndarray:

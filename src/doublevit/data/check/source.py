@@ -8,7 +8,7 @@ import numpy as np
 from doublevit.data import LISTINGS, READERS, read_parts
 from doublevit.data.config import DataConfig
 from doublevit.data.names import natural_key, printable, same_name
-from doublevit.data.parts import WHOLE, Part, Parts
+from doublevit.data.parts import WHOLE, Part, Parts, require_images
 from doublevit.data.split import draw_val
 from doublevit.errors import UserError, first_line, unknown
 
@@ -103,7 +103,7 @@ def _listed(parts: Parts, config: DataConfig) -> tuple[Mapping[str, Part], bool,
     if whole is None or "val" in listed or "test" in listed:
         return {name or ALL: part for name, part in listed.items()}, False, []
     try:
-        train, val = draw_val(listed[whole], parts, config)
+        train, val = draw_val(require_images(listed[whole]), parts, config)
     except (UserError, OSError) as error:
         renamed = {name or ALL: part for name, part in listed.items()}
         return renamed, False, [f"no validation images could be drawn: {first_line(error)}"]

@@ -143,6 +143,8 @@ def _open_split(folder: Path, split: str, meta: EncodedMeta, listing: Listing, t
         )
         if not len(labels) == len(checksums) == len(inner) == stored.count:
             raise ValueError(f"expected {stored.count:,} labels, found {len(labels):,}")
+        if index_checksum(folder, split, meta.kind) != stored.index_crc32:  # cheap: some 24 bytes an image
+            raise ValueError("its index has changed since it was written")
         read = _reader(folder, split, meta, listing, places)
         rows = np.arange(stored.count) if meta.kind == "encoded" else places
         images = StoredImages(
@@ -152,7 +154,7 @@ def _open_split(folder: Path, split: str, meta: EncodedMeta, listing: Listing, t
         )
         identity = DatasetId(listing.source, f"{stored.crc32:08x}", split, skipped=len(meta.skipped))
         return Dataset(images, labels, meta.class_ids, meta.class_names, identity)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise UserError(f"{folder}: {split} is damaged ({error}); delete the folder and prepare again") from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from doublevit.data.listing import Listing
 from doublevit.data.store import read_meta
-from doublevit.data.stores.encoded import EncodedMeta, index_checksum, open_encoded
+from doublevit.data.stores.encoded import EncodedMeta, open_encoded
 from doublevit.data.stores.images import StoredImages
 from doublevit.data.stores.packed import changed_shard
 from doublevit.errors import UserError
@@ -22,10 +22,7 @@ def verify_encoded(folder: Path, listing: Listing) -> None:
     """
     meta = read_meta(folder, EncodedMeta)
     for split, dataset in open_encoded(folder, listing, 1).items():
-        stored = meta.splits[split]
-        changed = changed_shard(folder, split, stored.shards)
-        if changed is None and index_checksum(folder, split, meta.kind) != stored.index_crc32:
-            changed = folder / split
+        changed = changed_shard(folder, split, meta.splits[split].shards)
         if changed is not None:
             raise UserError(f"{changed} has changed since it was written; delete {folder} and prepare again")
         if meta.kind == "none":
