@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from doublevit.api.evaluation import Evaluation, evaluate
     from doublevit.api.images import attack, corrupt
-    from doublevit.api.training import train
+    from doublevit.api.training import merge, train
     from doublevit.errors import UserError
     from doublevit.jobs.model import Model
     from doublevit.jobs.open_model import load
@@ -30,6 +30,7 @@ _HOMES = {
     "corrupt": "api.images",
     "evaluate": "api.evaluation",
     "load": "jobs.open_model",
+    "merge": "api.training",
     "train": "api.training",
     "wrap": "jobs.wrap",
 }
@@ -43,6 +44,7 @@ __all__ = [
     "corrupt",
     "evaluate",
     "load",
+    "merge",
     "train",
     "wrap",
 ]
