@@ -78,7 +78,7 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     parts = batch.split(part_sizes(len(batch), config.accumulate, training.fewest))
     for part in parts:
         adversarial = config.adversarial != "none"
-        if adversarial and (number + 1) % LOG_EVERY == 0:  # not at every step, which would cost a tenth of the time
+        if adversarial and (number + 1) % LOG_EVERY == 0:  # seldom, as it costs a forward pass
             meter.add_clean(*clean_result(training, part), part.count)
         trained = attacked(training, part, number) if adversarial else part
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
