@@ -25,6 +25,7 @@ HELP = (
     "run digits-double --help",
     "run --resume runs/first --help",
     "evaluate --help-attacks",
+    "merge --help",
     "transfer --help",
     "speed --help",
     "status --help",

@@ -40,6 +40,7 @@ FEW = {  # steps of an attack, corruptions, images, seconds
     "common": ["--severities", "3", "--samples", "50"],
     "snow": ["--samples", "50"],
     "speed": ["--seconds", "0.2"],
+    "merge": ["--samples", "4"],
     "square": ["--attack.square.queries", "20", "--samples", "4"],
 }
 STARTS = ("run", "train", "study")  # what takes a recipe's options
@@ -81,6 +82,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ["--model", "test_resnet", "--model.image-size", "32", "--model.coarse", "None", "--model.cross.after"]
     for name, options in {"first": [], "second": [], "resnet": network}.items():
         main(["train", *quick, *options, "--name", name])
+    for name, source in {"start": "first", "tuned": "second"}.items():
+        shutil.copytree(path / source, path / name, symlinks=True)
     pets = ["--data", str(make_image_folder(path / "pets-images")), "--data.cache", str(path / "cache")]
     tiny = ["--model", "test_vit", "--model.image-size", "32", "--data.size", "32", *NETWORK]
     main(["train", *tiny, *pets, "--output", str(path), "--name", "pets"])

@@ -14,7 +14,7 @@ from doublevit.version import __version__
 if TYPE_CHECKING:
     from doublevit.api.evaluation import Evaluation, evaluate
     from doublevit.api.images import attack, corrupt
-    from doublevit.api.training import train
+    from doublevit.api.training import merge, train
     from doublevit.errors import UserError
     from doublevit.jobs.ensemble import ensemble
     from doublevit.jobs.model import Model
@@ -32,6 +32,7 @@ _HOMES = {
     "ensemble": "jobs.ensemble",
     "evaluate": "api.evaluation",
     "load": "jobs.open_model",
+    "merge": "api.training",
     "train": "api.training",
     "wrap": "jobs.wrap",
 }
@@ -46,6 +47,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "load",
+    "merge",
     "train",
     "wrap",
 ]

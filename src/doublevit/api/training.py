@@ -1,4 +1,4 @@
-"""Training from Python: the same as the command."""
+"""Training and merging from Python: the same as the commands."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from doublevit.data import source_at
 from doublevit.errors import UserError, unknown
 from doublevit.jobs import train as jobs
+from doublevit.jobs.merge import merge as merging
 from doublevit.jobs.model import Model
 from doublevit.jobs.open_model import load
 from doublevit.recipes import Recipe, get_recipe
@@ -31,7 +32,7 @@ SHORT = {
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A training that is done: its folder, and the model that it made."""
+    """A training or merge that is done: its folder, and the model that it made."""
 
     path: Path
 
@@ -83,6 +84,40 @@ def train(
         changes |= {"data": Path(data), "data_source": source_at(Path(data))}
     chosen = with_changes(chosen, _by_path(chosen, changes))
     return Run(jobs.start(chosen, Path(output), name, log).run.path)
+
+
+def merge(
+    runs: Sequence[str | Path],
+    alpha: float | Sequence[float] = (),
+    *,
+    name: str | None = None,
+    output: str | Path = "runs",
+    samples: int = merging.SAMPLES,
+) -> Run:
+    """Make one run of several by the mean of their weights, as `doublevit merge` does.
+
+    Args:
+        runs: folders of runs of the same network, classes and data; of two, the start first.
+        alpha: weight of the second of two runs, 0 to 1; of several values, or without any (then 0, 0.1 ... 1), the best
+            on training images, clean and corrupted, is taken. `merge.json` in the run's folder has all of them.
+        name: of the new run's folder; recipe and time if not given.
+        output: the folder that holds all runs.
+        samples: the most training images that alpha is chosen on.
+
+    Returns:
+        The run, with its folder `path` and its `model`.
+
+    Raises:
+        UserError: the runs do not fit together, or the images that are needed cannot be had.
+
+    Example:
+        >>> import doublevit
+        >>> runs = [doublevit.train("digits-vit", epochs=0, seed=seed, name=f"seed{seed}").path for seed in (0, 1)]
+        >>> doublevit.merge(runs, alpha=0.5, name="merged").path.name
+        'merged'
+    """
+    alphas = (alpha,) if isinstance(alpha, int | float) else tuple(alpha)
+    return Run(merging.merge([Path(run) for run in runs], alphas, Path(output), name, samples).run.path)
 
 
 def _by_path(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ DEFAULTS = {
 """Epsilons for each norm that suit undefended models, with 0 as a control."""
 
 
-def parse_epsilon(text: str, norm: str) -> float:
-    """Return the number that "0.5/255" or "0.002" is.
+def parse_epsilon(text: str, norm: str, argument: str = ARGUMENT) -> float:
+    """Return the number that "0.5/255" or "0.002" is; errors name the `argument`.
 
     Raises:
         UserError: it is no number, negative, or, for Linf, more than 1.
@@ -25,12 +25,12 @@ def parse_epsilon(text: str, norm: str) -> float:
     try:
         value = float(numerator) / (float(denominator) if slash else 1)
     except (ValueError, ZeroDivisionError):
-        raise UserError(f"{ARGUMENT}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
+        raise UserError(f"{argument}: expected numbers such as 0.5/255 or 0.002, found {text!r}") from None
     if not 0 <= value < math.inf:
-        raise UserError(f"{ARGUMENT}: expected 0 or more, and not infinite, found {text}")
+        raise UserError(f"{argument}: expected 0 or more, and not infinite, found {text}")
     if norm == "linf" and value > 1:
         hint = f"; did you mean {text}/255?" if not slash and value <= LEVELS else ""
-        raise UserError(f"{ARGUMENT} {text}: expected at most 1, since pixels run from 0 to 1{hint}")
+        raise UserError(f"{argument} {text}: expected at most 1, since pixels run from 0 to 1{hint}")
     return value
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from doublevit.cli.data import data
 from doublevit.cli.export import export
 from doublevit.cli.inspect import errors, show
+from doublevit.cli.merge import merge
 from doublevit.cli.names import print_names, recipes
 from doublevit.cli.parse import asks_help
 from doublevit.cli.predict import predict, serve, upgrade
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "merge": merge,
     "transfer": transfer,
     "speed": speed,
     "errors": errors,

@@ -33,6 +33,7 @@ CONTENTS = {
     "errors": "what is got wrong: classes, confusions, calibration, mistakes",
     "checkpoints": "weights",
     "log.jsonl": "the course of training; doublevit status tells it",
+    "merge.json": "the runs whose weights its own are the mean of",
     "recipe.json": "what it takes to repeat it, with environment.json",
 }
 TRAINING_NAMES = {old: new for old, new in RENAMED.items() if new.startswith("--train.")}

@@ -121,6 +121,7 @@ def _training(model: EvalModel, images: torch.Tensor, recipe: Recipe, run: RunFo
         narrow_epochs=0.0,
         image_size=None,
         finish_epochs=0.0,
+        epsilon_epochs=None if recipe.train.adversarial == "none" else 0.0,  # the first step is one of many
         class_weights="none",
         sampling="shuffled",
         precision="bfloat16" if model.dtype == torch.bfloat16 else "float32",

@@ -9,7 +9,7 @@ import pickle
 import socket
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,6 +93,22 @@ def fit_state(network: nn.Module, state: State, path: Path, spare: Collection[st
     if problems:
         raise UserError(f"{path} does not fit the network: {'; '.join(problems)}; is it another model's file?")
     network.load_state_dict({name: state[name] for name in wanted})
+
+
+def mean_state(states: Sequence[State], weights: Sequence[float]) -> State:
+    """Return the weighted mean of each tensor, computed in float64; what is no float is the last state's.
+
+    A state of weight 1 comes back bit for bit. `weights` sum to 1.
+    """
+
+    def mean(name: str) -> torch.Tensor:
+        tensors = [state[name] for state in states]
+        if not tensors[0].is_floating_point():
+            return tensors[-1]
+        products = [weight * tensor.double() for weight, tensor in zip(weights, tensors, strict=True) if weight]
+        return torch.stack(products).sum(dim=0).to(tensors[0].dtype)
+
+    return {name: mean(name) for name in states[-1]}
 
 
 def _missing(wanted: State, state: State) -> list[str]:

@@ -36,6 +36,8 @@ class Recipe:
         if self.train.narrow_epochs:
             self._require_narrowing()
         self._require_stages()
+        if self.train.adversarial != "none":
+            self._require_attackable()
         if self.augment.consistency and not self.train.consistency:
             raise UserError("`train.consistency=0` makes nothing of augmix-jsd's views; choose `augment.policy=basic`")
         if self.train.consistency != TrainConfig.consistency and not self.augment.consistency:
@@ -62,6 +64,17 @@ class Recipe:
             raise UserError(f"`train.narrow_epochs` {epochs:g} narrows sparse attention: expected `model.top_k` too")
         if epochs > self.train.epochs:
             raise UserError(f"`train.narrow_epochs` {epochs:g}: expected at most all epochs, {self.train.epochs}")
+
+    def _require_attackable(self) -> None:
+        name = f"`train.adversarial={self.train.adversarial}`"
+        if self.augment.place == "input":
+            raise UserError(
+                f"{name} attacks images at their own size, as evaluation does: expected `augment.place=image`"
+            )
+        if self.augment.consistency:
+            raise UserError(
+                f"{name} and `augment.policy={self.augment.policy}`: expected one of them, as only one view is attacked"
+            )
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from doublevit.attacks.epsilons import parse_epsilon
 from doublevit.errors import UserError
 
 LOG_EVERY = 10
@@ -55,6 +56,14 @@ class TrainConfig:
     """Side in pixels of the network's input in training, where it shall differ from that in evaluation (FixRes)."""
     finish_epochs: float = 0.0
     """Last epochs, trained at the network's own size again."""
+    adversarial: Literal["none", "pgd"] = "none"
+    """pgd: train on images that PGD attacks, in place of clean ones (Madry et al. 2018)."""
+    epsilon: str = "1/255"
+    """How far the attack moves a pixel, in units of the pixel range."""
+    epsilon_epochs: float | None = None
+    """Epochs over which epsilon rises from 0, for checkpoints that are not robust; if not given, half of them."""
+    attack_steps: int = 2
+    """Gradient steps of the attack, each of 2.5 epsilon / steps, 1.25 epsilon at most."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of matrix products; auto: bfloat16 where the hardware has it."""
 
@@ -76,6 +85,7 @@ class TrainConfig:
             )
         self._check_balance()
         self._check_size()
+        self._check_adversarial()
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"`train.clip_norm`: expected more than 0, found {self.clip_norm}")
 
@@ -102,6 +112,21 @@ class TrainConfig:
                 f"`train.class_weights={self.class_weights}` and `train.sampling=balanced`: expected one of them; both"
                 " would count rare classes twice over"
             )
+
+    def _check_adversarial(self) -> None:
+        for name in ("epsilon", "epsilon_epochs", "attack_steps"):
+            if self.adversarial == "none" and getattr(self, name) != getattr(TrainConfig, name):
+                raise UserError(f"`train.{name}` is for training on attacked images: expected `train.adversarial=pgd`")
+        if not self.largest_epsilon:
+            raise UserError(f"`train.epsilon` {self.epsilon}: expected more than 0, such as 1/255")
+        _at_least("attack_steps", self.attack_steps, 1)
+        if self.epsilon_epochs is not None and not 0 <= self.epsilon_epochs <= self.epochs:
+            raise UserError(f"`train.epsilon_epochs` {self.epsilon_epochs:g}: expected 0 to all epochs, {self.epochs}")
+
+    @property
+    def largest_epsilon(self) -> float:
+        """The epsilon of adversarial training once it has risen, in units of the pixel range."""
+        return parse_epsilon(self.epsilon, "linf", "`train.epsilon`")
 
 
 def _at_least(name: str, value: float, least: float) -> None:

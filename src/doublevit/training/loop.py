@@ -17,6 +17,7 @@ from doublevit.progress import Bar, bar, console
 from doublevit.runs import checkpoint
 from doublevit.runs.checkpoint import Progress
 from doublevit.runs.predictions import Predictions
+from doublevit.training.adversarial import epsilon_at
 from doublevit.training.config import LOG_EVERY
 from doublevit.training.interrupt import Interrupt, Stopped
 from doublevit.training.step import Meter, diverged, train_step
@@ -114,7 +115,7 @@ def _report(training: Training, done: Progress, meter: Meter, progress: Bar) -> 
     progress.say(f"loss {metrics['loss']:.3f} top-1 {metrics['top1']:.1%}")
     if training.accelerator.is_main_process:
         rates = sorted({group["lr"] for group in training.optimizer.param_groups})
-        entry = {"loss": metrics["loss"], "learning_rates": rates}
+        entry = {"loss": metrics["loss"], "learning_rates": rates, **_of_attack(training, done, metrics)}
         training.log.write(done, entry, metrics["images_per_second"])
 
 
@@ -125,6 +126,14 @@ def _validate_others(training: Training, validate: Validate[Result], interrupt: 
         for each in training.val_sets
     }
     return {name: accuracy_entry(result.predictions.correct(1)) for name, result in results.items()}
+
+
+def _of_attack(training: Training, done: Progress, metrics: dict[str, float | None]) -> dict[str, float | None]:
+    """Return what the log says of adversarial training; nothing of another."""
+    if training.config.adversarial == "none":
+        return {}
+    epsilon = epsilon_at(done.step - 1, training.per_epoch, training.config)
+    return {"epsilon": epsilon, "clean_loss": metrics.get("clean_loss")}
 
 
 def _finish_epoch(

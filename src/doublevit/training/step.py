@@ -11,8 +11,10 @@ from accelerate.utils import reduce
 
 from doublevit.device import autocast
 from doublevit.errors import UserError
+from doublevit.training.adversarial import attacked, clean_result
 from doublevit.training.batch_norm import part_sizes
 from doublevit.training.class_weights import image_weights
+from doublevit.training.config import LOG_EVERY
 from doublevit.training.optimizer import rate_factor, set_rates
 from doublevit.training.training import Training, TrainingBatch
 
@@ -30,6 +32,7 @@ class Meter:
     def start(self) -> None:
         """Reset all sums, for another epoch."""
         self._sums = torch.zeros(3, device=self._device)  # loss, correct, images
+        self._clean = torch.zeros(3, device=self._device)  # the same of images before they were attacked
         self._started = time.perf_counter()
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
@@ -37,21 +40,31 @@ class Meter:
         if count:
             self._sums += torch.stack([loss.detach() * count, correct, torch.full_like(loss, count)])
 
+    def add_clean(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
+        """Add the same of images as they were before they were attacked."""
+        if count:
+            self._clean += torch.stack([loss * count, correct, torch.full_like(loss, count)])
+
     def read(self) -> dict[str, float | None]:
         """Return mean loss, accuracy and images per second so far, over all processes; None for each without images.
 
-        All processes must call it together.
+        In adversarial training loss and accuracy are those of attacked images, and `clean_loss` and `clean_top1` those
+        of the same images before, in every `LOG_EVERY`th step. All processes must call it together.
 
         Raises:
             UserError: the loss is not finite.
         """
-        loss, correct, count = reduce(self._sums, reduction="sum").tolist()
+        sums = reduce(torch.cat([self._sums, self._clean]), reduction="sum").tolist()
+        (loss, correct, count), (clean_loss, clean_correct, clean_count) = sums[:3], sums[3:]
         if not math.isfinite(loss):
             raise diverged()
         if not count:
             return {"loss": None, "top1": None, "images_per_second": None}
         seconds = time.perf_counter() - self._started
-        return {"loss": loss / count, "top1": correct / count, "images_per_second": count / seconds}
+        read = {"loss": loss / count, "top1": correct / count, "images_per_second": count / seconds}
+        if not clean_count:
+            return read
+        return read | {"clean_loss": clean_loss / clean_count, "clean_top1": clean_correct / clean_count}
 
 
 def train_step(training: Training, batch: TrainingBatch, number: int, meter: Meter) -> None:
@@ -65,8 +78,12 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     _set_image_size(training, number)
     parts = batch.split(part_sizes(len(batch), config.accumulate, training.fewest))
     for part in parts:
+        adversarial = config.adversarial != "none"
+        if adversarial and (number + 1) % LOG_EVERY == 0:  # seldom, as it costs a forward pass
+            meter.add_clean(*clean_result(training, part), part.count)
+        trained = attacked(training, part, number) if adversarial else part
         with accelerator.no_sync(training.wrapped) if part is not parts[-1] else contextlib.nullcontext():
-            loss, correct = _loss(training, part)
+            loss, correct = _loss(training, trained)
             # Averaged over processes, which may have one image more or less of the step than others.
             accelerator.backward(loss * (batch.weight * len(part) / len(batch)))
         meter.add(loss, correct, part.count)

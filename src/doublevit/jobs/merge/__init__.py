@@ -1,0 +1,1 @@
+"""Runs merged into one by the mean of their weights."""
