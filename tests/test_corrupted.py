@@ -501,7 +501,7 @@ def test_compressed_tar_and_none(tmp_path):
     path = tmp_path / "c.tar"
     with tarfile.open(path, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("x"), io.BytesIO(b""))
-    with pytest.raises(UserError, match="no whole tar"):
+    with pytest.raises(UserError, match="is compressed: expected a plain tar"):
         TarFiles(path)
     path.write_bytes(b"no tar" * 1000)
     with pytest.raises(UserError, match="no whole tar"):

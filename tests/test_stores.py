@@ -182,13 +182,13 @@ def test_a_label_that_was_changed_is_found_at_once(config, kind):
 def test_a_cache_that_is_full_does_not_stop_the_listing(config, monkeypatch):
     shutil.rmtree(config.path / "val")
     names = data.LISTINGS["folder"](config).splits["val"].names
-    for hashes in config.cache.glob("hashes-*.npy"):
+    for hashes in config.cache.glob("split-hashes-*.npy"):
         hashes.unlink()
 
     def full(path):
         raise UserError("cannot write")
 
-    monkeypatch.setattr("doublevit.data.split.whole_file", full)
+    monkeypatch.setattr("doublevit.data.split_hashes.whole_file", full)
     assert data.LISTINGS["folder"](config).splits["val"].names == names
 
 

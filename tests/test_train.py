@@ -391,7 +391,8 @@ def test_resized_crops_are_gathered_at_the_size_where_images_are_augmented():
     model = build(dataclasses.replace(recipe().model, image_size=48), train.class_ids)
     for place, side in (("image", 32), ("input", 48)):
         config = AugmentConfig("crop", scale=0.08, place=place)
-        training = prepare(model, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
+        trainable = require_trainable(model, train, recipe().train)
+        training = prepare(trainable, {"train": train, "val": train}, recipe().train, config, RunFolder(Path()), seed=3)
         boxes = ResizedCrop(0.08).boxes(draw_table(3, 0, 60, ResizedCrop.columns), (32, 32))
         expected = resize_regions(train.images, Regions(boxes, side, model.resize.mode))
         made = in_order(list(epoch_batches(training, 0, 0)), "images")
