@@ -86,6 +86,50 @@ def _small_double(*after: int) -> tuple[str, Mapping[str, Any]]:
     return "digits-double", {**branches, "model.cross.after": after}
 
 
+HELD_OUT = {  # chosen on training images alone: those of TINY/train, a part of which is held out
+    "data.source": "folder",
+    "data.size": 64,
+    "data.crop": 1.0,
+    "data.val_fraction": 0.02,
+    "augment.policy": "basic",
+    "train.epochs": 1,
+}
+HEAD = {"model.head_init": "pretrained"}
+SMALL = HEAD | {"train.image_size": 160}
+ALL_LAYERS = SMALL | {
+    "model.freeze": "none",
+    "train.optimizer": "adamw",
+    "train.backbone_lr": 5e-4,
+    "train.layer_decay": 0.75,
+    "train.weight_decay": 0.05,
+    "train.warmup_epochs": 0.1,
+    "train.label_smoothing": 0.1,
+}
+
+
+RECIPE_STEPS = (  # name, label, changes, and images of a class: fewer where a step costs more, so that times are alike
+    ("plain", "crop and flip, last 90 tensors, Adam, 224 pixels", {}, 40),
+    ("head", "+ the checkpoint's own head", HEAD, 40),
+    ("small", "+ trained at 160 pixels", SMALL, 88),
+    ("layers", "+ all layers, AdamW, layer decay, warm-up, smoothing", ALL_LAYERS, 64),
+    ("rate", "the same at twice the rate", ALL_LAYERS | {"train.backbone_lr": 1e-3}, 64),
+    ("smaller", "the same at 128 pixels", ALL_LAYERS | {"train.image_size": 128}, 100),
+    ("finish", "the same, the last tenth at 224", ALL_LAYERS | {"train.finish_epochs": 0.1}, 58),
+    ("ema", "layers + EMA", ALL_LAYERS | {"train.ema": 0.999}, 64),
+    ("scale", "layers + random resized crop", ALL_LAYERS | {"augment.scale": 0.35}, 64),
+    ("mixup", "layers + Mixup", ALL_LAYERS | {"augment.mixup": 0.2}, 64),
+    ("augmix", "layers + AugMix", ALL_LAYERS | {"augment.policy": "augmix"}, 64),
+    ("patches", "layers, a quarter of the patches left out", ALL_LAYERS | {"model.patch_drop": 0.25}, 80),
+)
+
+
+def _recipe_cells(*steps: tuple[str, str, Mapping[str, Any], int]) -> tuple[StudyCell, ...]:
+    return tuple(
+        StudyCell(name, "recipe", {**changes, "data.per_class": images}, label=label)
+        for name, label, changes, images in steps
+    )
+
+
 _POLICIES = _augmentation("basic", "augmix", "augmix-strict", "augmix-jsd")
 _ALL = (
     Study(
@@ -128,6 +172,15 @@ _ALL = (
         ),
         {"train.epochs": 5, "train.backbone_lr": 2e-3, "train.head_lr": 2e-3, "data.per_class": 100},
         dataclasses.replace(PAPER_PROTOCOL, severities=(1, 3, 5), epsilons=("0", "2/255", "4/255", "8/255")),
+    ),
+    Study(
+        "recipe-ti",
+        "what each part of a recipe buys at about equal time, on held-out training images: --data TINY/train",
+        "ti-vit",
+        "plain",
+        _recipe_cells(*RECIPE_STEPS),
+        HELD_OUT,
+        Protocol(corruptions=("validation",), severities=(3,)),
     ),
     _study(
         "ablation",
