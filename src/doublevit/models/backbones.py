@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -153,8 +154,9 @@ def is_plain_vit(network: nn.Module) -> bool:
 
 
 def _check_patches(name: str, module: Any, side: int) -> None:
-    patch_size = module.patch_embed.patch_size[0] if isinstance(module, VisionTransformer) else 1
-    if side % patch_size:  # timm would silently ignore the last pixels
+    embed = getattr(module, "patch_embed", None)
+    patch_size = embed.patch_size[0] if isinstance(embed, PatchEmbed) else 1
+    if side % patch_size:  # timm would silently ignore the last pixels, or complain when it is run
         raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
 
 
