@@ -491,6 +491,7 @@ def test_training_from_python(tmp_path):
     run = doublevit.train("digits-vit", epochs=0, seed=3, model_top_k="4", name="mine", output=tmp_path)
     recipe = RunFolder(run.path).recipe()
     assert (recipe["seed"], recipe["model"]["top_k"], recipe["train"]["epochs"]) == (3, "4", 0)
+    assert run.model.model_id().top_k == (4,)
     with pytest.raises(UserError, match="unknown field of a recipe 'epoch'; did you mean epochs"):
         doublevit.train("digits-vit", epoch=0)
     with pytest.raises(UserError, match="`recipe`: expected a recipe's name"):
