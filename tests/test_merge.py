@@ -113,9 +113,10 @@ def test_alpha_is_chosen_by_accuracy_on_images_that_no_run_was_trained_on(runs, 
     assert "Accuracy by alpha" in capsys.readouterr().out
 
 
-def test_images_that_were_trained_on_are_said_to_be(runs):
+@pytest.mark.parametrize("changes", [{}, {"train.epochs": 0, "model.head_init": "probe"}], ids=["epochs", "probe"])
+def test_images_that_were_trained_on_are_said_to_be(runs, changes):
     loaded = load_model(runs / "tuned", EvalOptions())
-    recipe = with_changes(loaded.recipe, {"data.per_class": None})
+    recipe = with_changes(loaded.recipe, {"data.per_class": None, **changes})
     images, trained_on = selection_images(dataclasses.replace(loaded, recipe=recipe), 20)
     assert trained_on
     assert len(images) == 20
