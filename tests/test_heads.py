@@ -17,9 +17,11 @@ from doublevit.errors import UserError
 from doublevit.jobs import train as jobs
 from doublevit.jobs.load import load_data_and_model
 from doublevit.models import CrossConfig, ModelConfig
+from doublevit.models.backbones import Network, SingleBackbone
 from doublevit.models.classifier import build
 from doublevit.models.config import of_older
 from doublevit.models.heads import pretrained_heads
+from doublevit.models.preprocess import Normalize
 from doublevit.recipes import from_dict, get_recipe, to_dict
 from doublevit.recipes.named import fine_tuning
 from doublevit.recipes.recipe import with_changes
@@ -42,14 +44,19 @@ def test_a_pretrained_head_is_timms_classifier_cut_to_the_classes(name):
         assert torch.allclose(head(feature), network(images)[:, ROWS], atol=1e-5)
 
 
-def test_two_heads_of_a_distilled_network_are_timms_mean():
-    network = timm.create_model("pit_ti_distilled_224", img_size=96).eval()
-    heads = pretrained_heads([network], WNIDS)
-    images = torch.rand(2, 3, 96, 96)
+@pytest.mark.parametrize(("name", "options"), [("pit_ti_distilled_224", {"img_size": 96}), ("swiftformer_xs", {})])
+def test_two_heads_of_a_distilled_network_are_timms_mean(name, options):
+    """On two tokens, or both on the pooled feature."""
+    network = timm.create_model(name, **options).eval()
+    for head in network.get_classifier():
+        torch.nn.init.normal_(head.weight)
+    heads, images = pretrained_heads([network], WNIDS), torch.rand(2, 3, 96, 96)
+    backbone = SingleBackbone(Network(network, 96, "bicubic", Normalize((0.0,) * 3, (1.0,) * 3)))
     with torch.inference_mode():
-        tokens = network.forward_features(images)
-        ours = (heads[0](tokens[:, 0]) + heads[1](tokens[:, 1])) / 2
-        assert torch.allclose(ours, network(images)[:, ROWS], atol=1e-5)
+        features = backbone(images)
+        assert [feature.shape[1] for feature in features] == [*backbone.widths]
+        ours = sum(head(feature) for head, feature in zip(heads, features, strict=True)) / 2
+        assert torch.allclose(ours, network(images)[:, ROWS], atol=1e-4)
 
 
 @pytest.mark.parametrize(("coarse", "after"), [("test_vit2", ()), ("test_vit", (1,))])
