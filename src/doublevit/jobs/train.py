@@ -229,7 +229,7 @@ def _start_from_probe(recipe: Recipe, run: RunFolder, model: Classifier, splits:
     device, start = this_process().device, time.perf_counter()
     model.to(device)
     train = splits["train"].without_margin(recipe.data.margin or 0)  # as images are validated
-    probes = fit_heads(model, train, choose_dtype(recipe.train.precision, device), recipe.seed)
+    count, probes = len(train), fit_heads(model, train, choose_dtype(recipe.train.precision, device), recipe.seed)
     if not this_process().is_main_process:
         return
     seconds = time.perf_counter() - start
@@ -237,7 +237,7 @@ def _start_from_probe(recipe: Recipe, run: RunFolder, model: Classifier, splits:
     run.log({"step": 0, "probe": [each.facts() for each in probes], "probe_seconds": seconds, "time": time.time()})
     for each in probes:
         console.print(
-            f"head fitted to {len(train):,} images in {seconds:.0f} s: L2 {each.l2:.1g}, top-1 {each.held_out_top1:.1%} on"
+            f"head fitted to {count:,} images in {seconds:.0f} s: L2 {each.l2:.1g}, top-1 {each.held_out_top1:.1%} on"
             f" {each.held_out:,} held-out training images",
             highlight=False,
         )
