@@ -85,11 +85,15 @@ def merge(
         for each, weight in zip(loaded, weights, strict=True)
     )
     record = MergeRecord(sources=sources, selection=selection)
-    return Merged(_write(base, record, runs, name), record)
+    changed = any(data is not None and data.changed for data in map(read_training_data, paths))
+    return Merged(_write(base, record, runs, name, changed=changed), record)
 
 
-def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None) -> RunFolder:
-    """Write the run's folder: with the recipe of `base`, its images, and the weights that its network has now."""
+def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None, *, changed: bool) -> RunFolder:
+    """Write the run's folder: with the recipe of `base`, its images, and the weights that its network has now.
+
+    `changed` tells whether the training of any of the runs went on with other images.
+    """
     parts = " + ".join(f"{source.weight:.4g} {source.run}" for source in record.sources)
     recipe = dataclasses.replace(base.recipe, name=f"{base.recipe.name}-merged", note=f"merged: {parts}")
     recipe = with_changes(recipe, {"train.ema": None})  # there are no raw weights beside a mean of several runs
@@ -97,7 +101,7 @@ def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None)
     try:
         write_info(run.path, msgspec.structs.replace(base.info, name=run.name))
         if data := read_training_data(base.run.path):
-            write_training_data(run.path, data)
+            write_training_data(run.path, msgspec.structs.replace(data, changed=changed))
         if (base.run.path / IMAGES).is_file():
             shutil.copyfile(base.run.path / IMAGES, run.path / IMAGES)
         write_merge_record(run.path, record)
