@@ -19,6 +19,7 @@ from doublevit.cli import main
 from doublevit.data.dataset import Dataset
 from doublevit.data.identity import DatasetId
 from doublevit.errors import UserError
+from doublevit.jobs import export
 from doublevit.jobs.fit import fit
 from doublevit.jobs.load import load_run
 from doublevit.jobs.normalization import normalization_findings
@@ -372,11 +373,13 @@ def test_checkpoints_as_people_keep_them(tmp_path):
 def test_an_exported_run_gives_the_same_logits(library, tmp_path):
     if library == "hf":
         pytest.importorskip("transformers")
-    run = doublevit.train("digits-vit", epochs=0, name="tiny", output=tmp_path)
+    few = {"data_per_class": 2, "data_val_fraction": 0.02, "model_head_init": "probe"}  # a head of zeros says nothing
+    run = doublevit.train("digits-vit", epochs=0, name="tiny", output=tmp_path, **few)
     main(["export", str(run.path), "--output", str(tmp_path / "out"), "--format", library])
     model, again = run.model, doublevit.load(tmp_path / "out")
     pixels = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(again(pixels), model(pixels), atol=1e-5)
+    assert model(pixels).std() > 0.1
     assert again.classes == model.classes
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: ")
@@ -388,6 +391,11 @@ def test_an_exported_run_gives_the_same_logits(library, tmp_path):
         assert network.pretrained_cfg["label_names"] == list(model.info.class_ids)
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["export", str(run.path), "--output", str(tmp_path / "out"), "--format", library])
+
+
+def test_a_classifier_that_is_no_linear_layer_at_timm_is_not_exported_to_it():
+    with pytest.raises(UserError, match=r"^`format` timm: its LevitDistilled has no linear classifier"):
+        export._try("levit_128s", {}, 2, {})
 
 
 @pytest.mark.slow
@@ -491,6 +499,7 @@ def test_training_from_python(tmp_path):
     run = doublevit.train("digits-vit", epochs=0, seed=3, model_top_k="4", name="mine", output=tmp_path)
     recipe = RunFolder(run.path).recipe()
     assert (recipe["seed"], recipe["model"]["top_k"], recipe["train"]["epochs"]) == (3, "4", 0)
+    assert run.model.model_id().top_k == (4,)
     with pytest.raises(UserError, match="unknown field of a recipe 'epoch'; did you mean epochs"):
         doublevit.train("digits-vit", epoch=0)
     with pytest.raises(UserError, match="`recipe`: expected a recipe's name"):

@@ -363,6 +363,7 @@ def test_what_the_report_says_of_fixed_policies_is_what_they_do():
         (lambda: AugmentConfig(scale=8), "`augment.scale`: expected a fraction of the area, above 0 to 1, found 8"),
         (lambda: AugmentConfig(scale=0), "`augment.scale`: expected a fraction of the area, above 0 to 1, found 0"),
         (lambda: AugmentConfig(erasing=25), "`augment.erasing`: expected a probability, 0 (none) to 1, found 25"),
+        (lambda: AugmentConfig(scale=0.08, crop_size=32, place="input"), "to the network's input; leave it out"),
         (lambda: AugmentConfig("none", crop_size=32), "the policy none does not crop"),
         (lambda: AugmentConfig("basic", augmix=AugMixConfig(severity=5)), "changes nothing in basic"),
         (

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from doublevit.models.config import CrossConfig, ModelConfig
 from doublevit.recipes import Recipe, get_recipe
 from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import RunFolder
+from doublevit.training import loop
 from doublevit.training.interrupt import Stopped
 from doublevit.training.step import Meter, train_step
 from doublevit.training.training import epoch_batches, prepare, require_trainable
@@ -97,6 +99,27 @@ def test_weights_and_batch_norm_statistics_are_averaged_by_timms_formula():
             assert apart > 0, name
         else:
             assert torch.equal(tensor, model.state_dict()[name])
+
+
+class Hashed(torch.nn.BatchNorm1d):
+    """A layer with a hash of its choice, as objects have another in each process."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(1)
+        self.value = value
+
+    def __hash__(self) -> int:
+        return self.value
+
+
+@pytest.mark.parametrize("hashes", [(1, 2), (2, 1)])
+def test_every_process_sends_batch_norm_statistics_in_the_same_order(monkeypatch, hashes):
+    sent: list[torch.Tensor] = []
+    monkeypatch.setattr(loop, "broadcast", lambda tensor: sent.append(tensor) or tensor)
+    model, average = map(Hashed, hashes)
+    processes = SimpleNamespace(num_processes=2)
+    loop._agree_on_buffers(SimpleNamespace(model=model, evaluated=average, ema=average, accelerator=processes))
+    assert [*map(id, sent)] == [id(buffer) for layer in (model, average) for buffer in layer.buffers()]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers.attention2d import Attention2d
 from torch.overrides import TorchFunctionMode
 
 from doublevit.models import ModelConfig
@@ -65,3 +66,10 @@ def test_frozen_blocks_too_but_not_in_evaluation_nor_where_scores_would_fill_the
         found = calls(model, torch.rand(2, 3, 32, 32))
     assert found == expected
     assert calls(copy.deepcopy(model).eval(), torch.rand(2, 3, 32, 32)) == 6  # of a copy, whose mode is its own
+
+
+def test_attention_over_an_image_has_more_tokens_than_rows():
+    """Of timm's networks that mix convolution and attention: (B, C, H, W), here 400 tokens."""
+    model = torch.nn.Sequential(Attention2d(8, num_heads=2)).train()
+    prefer_explicit(model)
+    assert calls(model, torch.rand(1, 8, 20, 20)) == 1

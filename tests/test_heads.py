@@ -10,19 +10,25 @@ import timm
 import torch
 from timm.data import ImageNetInfo
 
+from doublevit import data
 from doublevit.data import DataConfig
+from doublevit.data.dataset import Dataset
 from doublevit.errors import UserError
 from doublevit.jobs import train as jobs
 from doublevit.jobs.load import load_data_and_model
 from doublevit.models import CrossConfig, ModelConfig
+from doublevit.models.backbones import Network, SingleBackbone
 from doublevit.models.classifier import build
 from doublevit.models.config import of_older
 from doublevit.models.heads import pretrained_heads
+from doublevit.models.preprocess import Normalize
 from doublevit.recipes import from_dict, get_recipe, to_dict
+from doublevit.recipes.named import fine_tuning
 from doublevit.recipes.recipe import with_changes
 from doublevit.runs.folder import RunFolder
 from doublevit.training import probe
 from moments import at_file
+from test_stands_alone import make_images
 
 ROWS = [900, 5]
 WNIDS = [ImageNetInfo().label_names()[row] for row in ROWS]
@@ -38,14 +44,19 @@ def test_a_pretrained_head_is_timms_classifier_cut_to_the_classes(name):
         assert torch.allclose(head(feature), network(images)[:, ROWS], atol=1e-5)
 
 
-def test_two_heads_of_a_distilled_network_are_timms_mean():
-    network = timm.create_model("pit_ti_distilled_224", img_size=96).eval()
-    heads = pretrained_heads([network], WNIDS)
-    images = torch.rand(2, 3, 96, 96)
+@pytest.mark.parametrize(("name", "options"), [("pit_ti_distilled_224", {"img_size": 96}), ("swiftformer_xs", {})])
+def test_two_heads_of_a_distilled_network_are_timms_mean(name, options):
+    """On two tokens, or both on the pooled feature."""
+    network = timm.create_model(name, **options).eval()
+    for head in network.get_classifier():
+        torch.nn.init.normal_(head.weight)
+    heads, images = pretrained_heads([network], WNIDS), torch.rand(2, 3, 96, 96)
+    backbone = SingleBackbone(Network(network, 96, "bicubic", Normalize((0.0,) * 3, (1.0,) * 3)))
     with torch.inference_mode():
-        tokens = network.forward_features(images)
-        ours = (heads[0](tokens[:, 0]) + heads[1](tokens[:, 1])) / 2
-        assert torch.allclose(ours, network(images)[:, ROWS], atol=1e-5)
+        features = backbone(images)
+        assert [feature.shape[1] for feature in features] == [*backbone.widths]
+        ours = sum(head(feature) for head, feature in zip(heads, features, strict=True)) / 2
+        assert torch.allclose(ours, network(images)[:, ROWS], atol=1e-4)
 
 
 @pytest.mark.parametrize(("coarse", "after"), [("test_vit2", ()), ("test_vit", (1,))])
@@ -188,6 +199,19 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_fits_the_same_head(tm
     killed = jobs.resume(tmp_path / "killed")
     assert torch.equal(killed.model.heads[0].weight, whole.model.heads[0].weight)
     assert len((tmp_path / "killed" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_probe_sees_training_images_as_they_are_validated(tmp_path, monkeypatch):
+    """Stored for a random crop, they show more than that, and smaller."""
+    changes = {"data.path": make_images(tmp_path / "images", count=3), "data.cache": tmp_path / "cache"}
+    model = {"model.weights": "none", "model.head_init": "probe", "train.epochs": 0}
+    seen: list[Dataset] = []
+    monkeypatch.setattr(jobs, "fit_heads", lambda model, train, *rest: seen.append(train) or [])
+    run = jobs.start(with_changes(fine_tuning("vit-digits-8"), changes | model), tmp_path, "run").run
+    config = from_dict(run.recipe()).data
+    assert config.margin
+    whole = data.load(dataclasses.replace(config, margin=0))["train"]
+    assert np.array_equal(seen[0].images[:], whole.images[:])
 
 
 def test_two_processes_share_the_features(monkeypatch):

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,7 @@ from doublevit.recipes import get_recipe
 from doublevit.recipes.recipe import with_changes
 from doublevit.runs.checkpoint import identify
 from doublevit.runs.model_info import read_info
+from doublevit.runs.training_data import read_training_data, write_training_data
 
 SMALL = {"data.per_class": 2, "data.val_fraction": 0.03, "train.epochs": 1, "train.batch_size": 10}
 
@@ -71,6 +74,14 @@ def test_weights_are_interpolated_and_the_run_is_like_any_other(runs, tmp_path):
         assert torch.allclose(run.model(images), network.eval()(images), atol=1e-5)
 
 
+def test_a_run_whose_training_went_on_with_other_images_says_so_in_the_merged_run(runs, tmp_path):
+    shutil.copytree(runs / "other", tmp_path / "other")
+    write_training_data(tmp_path / "other", msgspec.structs.replace(read_training_data(runs / "other"), changed=True))
+    for paths, changed in (((tmp_path / "other", runs / "tuned"), True), ((runs / "other", runs / "tuned"), False)):
+        run = doublevit.merge(paths, 0.5, output=tmp_path, name=f"changed-{changed}")
+        assert read_training_data(run.path).changed == changed
+
+
 @pytest.mark.parametrize(("alpha", "source"), [(0.0, "start"), (1.0, "tuned")])
 def test_the_ends_are_the_runs_bit_for_bit(runs, tmp_path, alpha, source):
     merged = weights(doublevit.merge([runs / "start", runs / "tuned"], alpha, output=tmp_path).path)
@@ -113,9 +124,10 @@ def test_alpha_is_chosen_by_accuracy_on_images_that_no_run_was_trained_on(runs, 
     assert "Accuracy by alpha" in capsys.readouterr().out
 
 
-def test_images_that_were_trained_on_are_said_to_be(runs):
+@pytest.mark.parametrize("changes", [{}, {"train.epochs": 0, "model.head_init": "probe"}], ids=["epochs", "probe"])
+def test_images_that_were_trained_on_are_said_to_be(runs, changes):
     loaded = load_model(runs / "tuned", EvalOptions())
-    recipe = with_changes(loaded.recipe, {"data.per_class": None})
+    recipe = with_changes(loaded.recipe, {"data.per_class": None, **changes})
     images, trained_on = selection_images(dataclasses.replace(loaded, recipe=recipe), 20)
     assert trained_on
     assert len(images) == 20

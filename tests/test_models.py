@@ -92,7 +92,9 @@ def test_image_size_moves_the_input():
     [
         (lambda: ModelConfig("vit-b61", weights="none"), "unknown model 'vit-b61'; did you mean vit-b16"),
         (lambda: ModelConfig("vit_tiny_patch16_224.nonsense", weights="none"), "unknown model"),
-        (lambda: ModelConfig("inception-resnet-v2", weights="none", image_size=32), "too small for this network"),
+        (lambda: ModelConfig("inception-resnet-v2", weights="none", image_size=32), "32: this network takes no images"),
+        (lambda: ModelConfig("eva02_tiny_patch14_224", weights="none", image_size=30), "14 pixels do not divide"),
+        (lambda: ModelConfig("test_maxvit", weights="none", image_size=100), r"takes no images .*divisible by window"),
         (lambda: ModelConfig("vit-ti16@x", weights="none"), "patch size"),
         (lambda: ModelConfig("vit-ti16@30", weights="none"), "patches of 30 pixels do not divide an input of 224"),
         (lambda: ModelConfig("resnet50", weights="none", coarse="vit-b32"), "made of two ViTs, found ResNet"),

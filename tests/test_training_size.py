@@ -111,6 +111,11 @@ def test_training_options_are_checked(train, complaint):
         TrainConfig(**train)
 
 
+def test_the_least_of_an_epoch_at_the_full_size_is_a_step():
+    steps = [TrainConfig(image_size=16, finish_epochs=epochs).finish_steps(4) for epochs in (0, 0.01, 0.5, 2)]
+    assert steps == [0, 1, 2, 8]
+
+
 def test_stages_of_sparse_attention_want_the_number_of_keys_of_evaluation():
     for name, value in (("train.image_size", 16), ("model.patch_drop", 0.5)):
         with pytest.raises(UserError, match=f"^`{name}` .*expected one `model.top_k` for all stages, found 8,4"):
@@ -132,6 +137,13 @@ def test_training_drops_patches_of_each_branch_and_evaluation_none(config):
 def test_a_distillation_token_is_no_patch():
     model = made(ModelConfig("deit_tiny_distilled_patch16_224", weights="none", patch_drop=0.5))
     assert model.backbone.network.patch_drop.num_prefix_tokens == 2
+
+
+def test_a_network_without_tokens_before_its_patches_drops_patches_too():
+    network = made(ModelConfig("hiera_tiny_224", weights="none", patch_drop=0.5, image_size=64)).backbone.train()
+    images = torch.rand(1, 3, 64, 64)
+    (first,), (second,) = network(images), network(images)
+    assert not torch.allclose(first, second)
 
 
 @NETWORKS

@@ -137,6 +137,11 @@ class AugmentConfig:
             raise UserError("`augment.crop_size`: the policy none does not crop; choose another one")
         if self.scale is not None and self.policy == "none":
             raise UserError("`augment.scale`: the policy none does not crop; choose another one")
+        if self.scale is not None and self.crop_size is not None and self.place == "input":
+            raise UserError(
+                "`augment.crop_size`: with `augment.scale` and `augment.place=input` regions are resized to the"
+                " network's input; leave it out"
+            )
         lenient = [name for name in self.operations if name not in STRICT]
         if self.policy == "augmix-strict" and lenient:
             raise UserError(f"`augment.policy=augmix-strict` leaves out {', '.join(lenient)}; for these choose augmix")

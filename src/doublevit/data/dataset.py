@@ -9,7 +9,7 @@ import numpy as np
 
 from doublevit.data.identity import DatasetId, Subset
 from doublevit.errors import UserError
-from doublevit.images import Images, LazyImages
+from doublevit.images import Images, LazyImages, WithoutMargin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Dataset:
         """Return the samples at `indices`, copied into memory unless they are stored encoded; their `id` stays."""
         images = self.images.part(indices) if isinstance(self.images, LazyImages) else self.images[indices]
         return dataclasses.replace(self, images=images, labels=self.labels[indices])
+
+    def without_margin(self, margin: int) -> "Dataset":
+        """Return the samples without `margin` pixels on each side of their images."""
+        return dataclasses.replace(self, images=WithoutMargin(self.images, margin)) if margin else self
 
     def first(self, count: int) -> "Dataset":
         """Return the first `count` samples, as `subset` does; the `id` records the subset.

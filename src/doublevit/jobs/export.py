@@ -157,9 +157,19 @@ def _classifier_names(network: Any) -> tuple[str, ...]:
 
 
 def _try(timm_name: str, arguments: dict[str, Any], classes: int, state: State) -> None:
-    """Make sure now that timm takes the weights."""
+    """Make sure now that timm takes the weights.
+
+    Raises:
+        UserError: its classifier of this network is more than a linear layer, as LeViT's with batch norm.
+    """
     twin = timm.create_model(timm_name.partition(".")[0], pretrained=False, num_classes=classes, **arguments)
-    twin.load_state_dict(state, strict=True)
+    try:
+        twin.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise UserError(
+            f"`format` timm: its {type(twin).__name__} has no linear classifier, which this one has;"
+            " `format=doublevit` exports it"
+        ) from error
 
 
 def _to_hugging_face(model: Model, folder: Path) -> None:

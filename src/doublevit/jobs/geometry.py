@@ -39,7 +39,7 @@ def with_geometry(recipe: Recipe) -> Recipe:
     geometry = geometry_of(dataclasses.replace(data, **filled, margin=0))
     margin = data.margin if data.margin is not None else _margin(recipe, geometry)
     changes = {f"data.{name}": value for name, value in filled.items()} | {"data.margin": margin}
-    if margin and recipe.augment.crop_size is None and recipe.augment.policy != "none":
+    if margin and _crops(recipe):
         changes["augment.crop_size"] = geometry.side
     return with_changes(recipe, changes)
 
@@ -86,5 +86,9 @@ def timm_geometry(config: dict[str, Any]) -> dict[str, Any]:
 
 def _margin(recipe: Recipe, geometry: Geometry) -> int:
     """Return how many pixels on each side a random crop can bring back, of those that the geometry cuts off."""
-    crops = recipe.augment.policy != "none" and recipe.augment.place == "image" and recipe.augment.crop_size is None
-    return (geometry.resized - geometry.side) // 2 if crops and geometry.fit == "crop" else 0
+    return (geometry.resized - geometry.side) // 2 if _crops(recipe) and geometry.fit == "crop" else 0
+
+
+def _crops(recipe: Recipe) -> bool:
+    """Return whether images are cropped at random at their own size, to a side that the recipe leaves open."""
+    return recipe.augment.policy != "none" and recipe.augment.place == "image" and recipe.augment.crop_size is None

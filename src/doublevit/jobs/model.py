@@ -15,6 +15,7 @@ from doublevit.errors import UserError, first_line
 from doublevit.evaluators.evaluator import EvalModel
 from doublevit.jobs.prediction import BATCH_SIZE, TOP, Prediction, decoded, prepared
 from doublevit.jobs.read import each_image, read_batches
+from doublevit.models.top_k import recorded
 from doublevit.runs.conditions import CheckpointId, ModelId
 from doublevit.runs.model_info import ModelInfo
 
@@ -36,7 +37,7 @@ class Model(nn.Module):
         self.network = network.eval()
         self.info = info
         self.checkpoint = checkpoint or CheckpointId(which="last", name="weights", digest=digest_of(network))
-        self.top_k: tuple[int | float, ...] | None = None
+        self.top_k = recorded(info.model.top_k) if info.model else None
 
     @property
     def classes(self) -> tuple[str, ...]:

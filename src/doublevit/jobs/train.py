@@ -107,8 +107,7 @@ def describe_run(run: RunFolder, recipe: Recipe, splits: Splits, model: Classifi
     """Write model.json and data.json: what it takes to use the model elsewhere, and to notice other images."""
     write_info(run.path, _describe_model(recipe, splits, model, run.name))
     write_training_data(run.path, record_data(splits))
-    trained = recipe.train.epochs or recipe.model.head_init == "probe"
-    if trained and recipe.data.source in data.READERS:
+    if recipe.learns and recipe.data.source in data.READERS:
         write_trained_images(run.path, splits["train"], recipe.data.margin or 0)
 
 
@@ -229,11 +228,11 @@ def _start_from_probe(recipe: Recipe, run: RunFolder, model: Classifier, splits:
     """Fit the heads, and write to the run's log how; the first checkpoint will hold them."""
     device, start = this_process().device, time.perf_counter()
     model.to(device)
-    probes = fit_heads(model, splits["train"], choose_dtype(recipe.train.precision, device), recipe.seed)
+    train = splits["train"].without_margin(recipe.data.margin or 0)  # as images are validated
+    count, probes = len(train), fit_heads(model, train, choose_dtype(recipe.train.precision, device), recipe.seed)
     if not this_process().is_main_process:
         return
     seconds = time.perf_counter() - start
-    count = len(splits["train"])
     run.cut_log(-1)  # what a fit wrote that no checkpoint followed
     run.log({"step": 0, "probe": [each.facts() for each in probes], "probe_seconds": seconds, "time": time.time()})
     for each in probes:

@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -28,7 +29,8 @@ class Network:
 class SingleBackbone(nn.Module):
     """A timm network: (B, 3, S, S), float in [0, 1] or uint8 -> a feature (B, D) for each of its classifiers.
 
-    Most networks have one; the distilled ones (PiT, DeiT) have two, for the class and the distillation token.
+    Most networks have one; the distilled ones have two: the class and the distillation token (PiT, DeiT), or twice the
+    same pooled feature (LeViT, EfficientFormer).
     """
 
     def __init__(self, network: Network) -> None:
@@ -50,10 +52,10 @@ class SingleBackbone(nn.Module):
         return {"backbone": self.normalize}
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        tokens = self.network.forward_features(self.normalize(images))
-        if is_distilled(self.network):
-            return tokens[:, 0], tokens[:, 1]
-        return (self.network.forward_head(tokens, pre_logits=True),)
+        features = self.network.forward_features(self.normalize(images))
+        if is_distilled(self.network) and self.network.global_pool == "token":
+            return features[:, 0], features[:, 1]
+        return (self.network.forward_head(features, pre_logits=True),) * len(self.widths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,7 @@ def create(
     side = image_size or options.get("img_size") or config.input_size[-1]
     path = hub_file(name, config) if weights == "hub" else weight_file(Path(weights).expanduser(), backbone.timm_name)
     module = _make(name, backbone.timm_name, options | training.timm_options(fixed_size=config.fixed_input_size))
-    if training.patch_drop:
+    if training.patch_drop and isinstance(module, VisionTransformer):
         module.patch_drop.num_prefix_tokens = module.num_prefix_tokens  # timm would drop a distillation token
     whole = set(module.state_dict())
     if not with_classifier:
@@ -143,7 +145,7 @@ def resolve(name: str) -> Backbone:
 
 
 def is_distilled(network: Any) -> bool:
-    """Return whether the network has a second head, for a distillation token."""
+    """Return whether the network has a second head, which learned from a teacher."""
     return getattr(network, "head_dist", None) is not None
 
 
@@ -153,8 +155,9 @@ def is_plain_vit(network: nn.Module) -> bool:
 
 
 def _check_patches(name: str, module: Any, side: int) -> None:
-    patch_size = module.patch_embed.patch_size[0] if isinstance(module, VisionTransformer) else 1
-    if side % patch_size:  # timm would silently ignore the last pixels
+    embed = getattr(module, "patch_embed", None)
+    patch_size = embed.patch_size[0] if isinstance(embed, PatchEmbed) else 1
+    if side % patch_size:  # timm would silently ignore the last pixels, or complain when it is run
         raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from doublevit.device import device_of
-from doublevit.errors import UserError
+from doublevit.errors import UserError, first_line
 from doublevit.models import freeze
 from doublevit.models.attention_mode import AttentionMode, route_through_torch
 from doublevit.models.backbones import SingleBackbone, TrainingOptions, create
@@ -137,11 +137,13 @@ def _run_once(model: Classifier, size: int) -> None:
 
 
 def _check_size(model: Classifier, argument: str, size: int) -> None:
-    """Fail now, not in the first step, if a network cannot work on images this small."""
+    """Fail now, not in the first step, if a network cannot work on images of this size."""
     try:
         _run_once(model, size)
-    except RuntimeError as error:
-        raise UserError(f"`{argument}` {size}: too small for this network; choose a larger one") from error
+    except Exception as error:  # timm's networks raise nearly anything
+        raise UserError(
+            f"`{argument}` {size}: this network takes no images of this side ({first_line(error)}); choose another"
+        ) from error
 
 
 def _sources(config: ModelConfig) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ def prefer_explicit(model: nn.Module) -> None:
 
 
 def _choose(model: nn.Module, module: Any, inputs: Inputs) -> None:
-    """Choose by the tokens (..., N, width) that the module is given; frozen modules of a model in training too."""
+    """Choose by the tokens (B, N, width) that the module is given; frozen modules of a model in training too."""
     tokens = inputs[0]
-    module.fused_attn = not (model.training and tokens.device.type == "cpu" and tokens.shape[-2] <= MAX_TOKENS)
+    few = tokens.ndim == 3 and tokens.shape[1] <= MAX_TOKENS  # four axes are those of an image, with more tokens
+    module.fused_attn = not (model.training and tokens.device.type == "cpu" and few)

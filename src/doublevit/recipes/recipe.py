@@ -46,6 +46,11 @@ class Recipe:
                 " `augment.policy=augmix-jsd`"
             )
 
+    @property
+    def learns(self) -> bool:
+        """Whether any weight depends on the training images, by epochs or by a linear probe."""
+        return self.train.epochs > 0 or self.model.head_init == "probe"
+
     def _require_stages(self) -> None:
         """Stages of sparse attention are known by their numbers of keys, which must be those of evaluation."""
         top_k = TopK.parse(self.model.top_k)

@@ -91,7 +91,7 @@ class TrainConfig:
 
     def finish_steps(self, per_epoch: int) -> int:
         """Return how many of the last steps are made at the network's own size, of `per_epoch` in an epoch."""
-        return round(self.finish_epochs * per_epoch)
+        return max(1, round(self.finish_epochs * per_epoch)) if self.finish_epochs else 0
 
     def _check_size(self) -> None:
         _at_least("finish_epochs", self.finish_epochs, 0)

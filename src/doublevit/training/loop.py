@@ -178,6 +178,6 @@ def _save(training: Training, done: Progress, *, best: bool = False) -> None:
 def _agree_on_buffers(training: Training) -> None:
     """Give every process the batch norm statistics of the first, which are those that are saved."""
     if training.accelerator.num_processes > 1:
-        for model in {training.model, training.evaluated}:
-            for buffer in model.buffers():
-                buffer.copy_(broadcast(buffer))
+        averaged = () if training.ema is None else training.evaluated.buffers()
+        for buffer in (*training.model.buffers(), *averaged):  # in this order in every process
+            buffer.copy_(broadcast(buffer))

@@ -58,6 +58,7 @@ class Training:
     class_weights: torch.Tensor | None = None  # float32 (classes,)
     fewest: int = 1  # images that the network can be trained on at a time, in each process
     ema: ModelEmaV3 | None = None  # the moving average of the weights
+    val_sets: tuple[ValSet, ...] = ()  # validated on too
 
     @property
     def evaluated(self) -> Classifier:
@@ -68,8 +69,6 @@ class Training:
     def state(self) -> TrainingState:
         """What a checkpoint has beside the weights of `evaluated`."""
         return TrainingState(self.optimizer, None if self.ema is None else self.model)
-
-    val_sets: tuple[ValSet, ...] = ()  # validated on too
 
     @property
     def per_epoch(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from doublevit import data
 from doublevit.data.dataset import Dataset
-from doublevit.images import WithoutMargin, checksums
+from doublevit.images import checksums
 from doublevit.jobs.fit import with_classes_of
 from doublevit.jobs.load import LoadedModel
 
@@ -32,7 +32,7 @@ def selection_images(loaded: LoadedModel, most: int) -> tuple[Dataset, bool]:
         UserError: they cannot be loaded.
     """
     images = _training_images(loaded, None)
-    trained_on = bool(loaded.recipe.train.epochs)
+    trained_on = loaded.recipe.learns
     if trained_on and loaded.recipe.data.per_class is not None:
         seen = np.isin(checksums(images.images), checksums(trained_images(loaded).images))
         if not seen.all():
@@ -43,6 +43,4 @@ def selection_images(loaded: LoadedModel, most: int) -> tuple[Dataset, bool]:
 def _training_images(loaded: LoadedModel, per_class: int | None) -> Dataset:
     config = loaded.recipe.data
     train = data.load(dataclasses.replace(config, per_class=per_class))["train"]
-    if config.margin:
-        train = dataclasses.replace(train, images=WithoutMargin(train.images, config.margin))
-    return with_classes_of(loaded.info, train)
+    return with_classes_of(loaded.info, train.without_margin(config.margin or 0))

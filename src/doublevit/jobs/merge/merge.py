@@ -30,7 +30,7 @@ from doublevit.training.optimizer import make_optimizer
 
 GRID = tuple(step / 10 for step in range(11))
 SAMPLES = 500
-NETWORK = ("backbone", "coarse", "image_size", "cross")
+NETWORK = ("backbone", "coarse", "head", "image_size", "cross")
 """Fields of a recipe's model that decide which network it is."""
 PREPARATION = ("geometry", "image_size", "interpolation", "normalization", "bits")
 """Fields of model.json that say what becomes of an image before the network sees it."""
@@ -69,7 +69,7 @@ def merge(
     if name:
         require_free(runs, name)
     loaded = [load_model(path, EvalOptions()) for path in paths]
-    base = next((each for each in reversed(loaded) if each.recipe.train.epochs), loaded[-1])
+    base = max(reversed(loaded), key=lambda each: (bool(each.recipe.train.epochs), each.recipe.learns))
     for each in loaded:
         _require_same(base, each)
     mean = WeightMean(base, [each.network for each in loaded])
@@ -85,11 +85,15 @@ def merge(
         for each, weight in zip(loaded, weights, strict=True)
     )
     record = MergeRecord(sources=sources, selection=selection)
-    return Merged(_write(base, record, runs, name), record)
+    changed = any(data is not None and data.changed for data in map(read_training_data, paths))
+    return Merged(_write(base, record, runs, name, changed=changed), record)
 
 
-def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None) -> RunFolder:
-    """Write the run's folder: with the recipe of `base`, its images, and the weights that its network has now."""
+def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None, *, changed: bool) -> RunFolder:
+    """Write the run's folder: with the recipe of `base`, its images, and the weights that its network has now.
+
+    `changed` tells whether the training of any of the runs went on with other images.
+    """
     parts = " + ".join(f"{source.weight:.4g} {source.run}" for source in record.sources)
     recipe = dataclasses.replace(base.recipe, name=f"{base.recipe.name}-merged", note=f"merged: {parts}")
     recipe = with_changes(recipe, {"train.ema": None})  # there are no raw weights beside a mean of several runs
@@ -97,7 +101,7 @@ def _write(base: LoadedModel, record: MergeRecord, runs: Path, name: str | None)
     try:
         write_info(run.path, msgspec.structs.replace(base.info, name=run.name))
         if data := read_training_data(base.run.path):
-            write_training_data(run.path, data)
+            write_training_data(run.path, msgspec.structs.replace(data, changed=changed))
         if (base.run.path / IMAGES).is_file():
             shutil.copyfile(base.run.path / IMAGES, run.path / IMAGES)
         write_merge_record(run.path, record)
@@ -134,11 +138,10 @@ def _require_same(base: LoadedModel, other: LoadedModel) -> None:
     """Raise `UserError` unless two runs have the same network, head, classes, preparation of images, and images."""
     model, other_model, info, other_info = base.recipe.model, other.recipe.model, base.info, other.info
     pairs = {f"`model.{name}`": (getattr(model, name), getattr(other_model, name)) for name in NETWORK}
-    pairs["`model.head`"] = (_head(model.head), _head(other_model.head))
     pairs["classes"] = (info.class_ids, other_info.class_ids)
     pairs |= {f"{name} of images": (getattr(info, name), getattr(other_info, name)) for name in PREPARATION}
     pairs["validation images"] = (_split(base, "val"), _split(other, "val"))
-    if other.recipe.train.epochs:
+    if other.recipe.learns:
         pairs["training images"] = (_split(base, "train"), _split(other, "train"))
     for name, (expected, found) in pairs.items():
         if expected != found:
@@ -147,11 +150,6 @@ def _require_same(base: LoadedModel, other: LoadedModel) -> None:
                 f"{base.run.path} and {other.run.path} differ in {name}{difference}: only runs of the same network,"
                 " classes and data can be merged"
             )
-
-
-def _head(name: str) -> str:
-    """Return the kind of a head: a pretrained one is linear too."""
-    return "linear" if name == "pretrained" else name
 
 
 def _split(loaded: LoadedModel, name: str) -> str:
