@@ -38,7 +38,7 @@ from doublevit.runs.training_data import (
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.probe import fit_heads, require_images
-from doublevit.training.summary import describe_batch, describe_image_size, freeze_table, leak_warning
+from doublevit.training.summary import describe_batch, describe_image_size, describe_step, freeze_table, leak_warning
 from doublevit.training.training import Trainable, prepare, require_trainable
 
 
@@ -219,6 +219,8 @@ def _train(
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(training.model), end="")
         console.print(describe_image_size(training.model, recipe.train), end="", highlight=False)
+        step = describe_step(recipe.train, recipe.data.per_class, len(splits["train"]))
+        console.print(step, end="", highlight=False)
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
     with tracked(training, recipe, log):

@@ -155,7 +155,11 @@ def is_plain_vit(network: nn.Module) -> bool:
 def _check_patches(name: str, module: Any, side: int) -> None:
     patch_size = module.patch_embed.patch_size[0] if isinstance(module, VisionTransformer) else 1
     if side % patch_size:  # timm would silently ignore the last pixels
-        raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
+        near = sorted({max(1, side // patch_size) * patch_size, (side // patch_size + 1) * patch_size})
+        raise UserError(
+            f"{name}: patches of {patch_size} pixels do not divide an input of {side}: choose"
+            f" {' or '.join(map(str, near))}"
+        )
 
 
 def _make(name: str, timm_name: str, options: dict[str, Any]) -> Any:
