@@ -16,7 +16,7 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error for an unknown name; it suggests names that go on like it or are similar, or lists all known ones.
+    """Return the error for an unknown name; it suggests names that begin with it, or similar ones, or lists all.
 
     Example: `unknown("recipe", "digit-double", RECIPES)` says "did you mean digits-double?".
     """

@@ -143,14 +143,14 @@ def _require_same(base: LoadedModel, other: LoadedModel) -> None:
         pairs["training images"] = (_split(base, "train"), _split(other, "train"))
     for name, (expected, found) in pairs.items():
         if expected != found:
-            difference = "" if name == "classes" else f" ({_differing(expected, found)})"
+            difference = "" if name == "classes" else f" ({differing(expected, found)})"
             raise UserError(
                 f"{base.run.path} and {other.run.path} differ in {name}{difference}: only runs of the same network,"
                 " classes and data can be merged"
             )
 
 
-def _differing(value: object, other: object) -> str:
+def differing(value: object, other: object) -> str:
     """Describe two values, of a geometry only the fields that differ."""
     if not isinstance(value, Geometry) or not isinstance(other, Geometry):
         return f"{value} and {other}"
