@@ -30,6 +30,7 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import (
     TrainingData,
+    count_trained_on,
     read_training_data,
     record_data,
     write_trained_images,
@@ -223,6 +224,10 @@ def _train(
         console.print(step, end="", highlight=False)
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
+        for each in training.val_sets:
+            if count := count_trained_on(run.path, each.dataset):
+                line = f"warning: {count:,} of the {len(each.dataset):,} images of {each.name} are trained on"
+                console.print(line, highlight=False, markup=False)
     with tracked(training, recipe, log):
         return loop.train(training, predict)
 
