@@ -19,6 +19,7 @@ from doublevit.runs.folder import RunFolder
 from doublevit.training import TrainConfig
 from doublevit.training.adversarial import START, attacked, epsilon_at, pixels
 from doublevit.training.step import Meter, train_step
+from doublevit.training.summary import describe_step
 from doublevit.training.training import Training, TrainingBatch, epoch_batches, prepare, require_trainable
 
 EPSILON = 8 / 255
@@ -177,3 +178,16 @@ def test_images_are_attacked_at_the_side_that_the_network_is_trained_at():
     patches.register_forward_pre_hook(lambda module, arguments: sides.add(arguments[0].shape[-1]))
     attacked(training, first_batch(training), STEP)
     assert sides == {16}
+
+
+def test_what_a_step_trains_on_is_said():
+    assert describe_step(TrainConfig(), None, 9) == ""
+    config = TrainConfig(epochs=3, adversarial="pgd", epsilon="2/255", sampling="balanced", ema=0.99)
+    assert describe_step(config, 2, 6).splitlines() == [
+        "6 training images, at most 2 of each class",
+        "balanced sampling: every class comes equally often",
+        "attacked images: pgd, 2 steps, Linf 2/255, rising from 0 over 1.5 epochs",
+        "moving average of the weights, decay 0.99: validated and saved in their place",
+    ]
+    steady = dataclasses.replace(config, epsilon_epochs=0.0, attack_steps=1, sampling="shuffled", ema=None)
+    assert describe_step(steady, None, 6) == "attacked images: pgd, 1 step, Linf 2/255\n"

@@ -340,6 +340,21 @@ def test_class_averages_are_scikit_learns():
     assert balanced.high - balanced.low == pytest.approx(2 * 1.96 * error, rel=0.15)
 
 
+def test_class_averages_of_few_images_have_intervals():
+    labels = np.array([0, 0, 0, 0, 0, 1, 2])
+    for average in (balanced_accuracy, macro_f1):  # all right: seven images show less than 100 to 100 %
+        estimate = average(labels, labels)
+        assert (estimate.value, estimate.high) == (1, 1)
+        assert 0.5 < estimate.low < 0.75
+    # Classes of two images, 80 % right: resamples' macro-F1 lies below the sample's, whose interval must not.
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(100), 2)
+    predicted = np.where(generator.random(200) < 0.8, labels, generator.integers(0, 100, 200))
+    estimate = macro_f1(labels, predicted)
+    assert estimate.high - estimate.value > 0.6 * (estimate.value - estimate.low)
+    assert estimate.high - estimate.low < 0.2
+
+
 def checkpoints(network: nn.Module, folder: Path) -> dict[str, Path]:
     """The weights of a network as people keep them; those in the way are others."""
     right = network.state_dict()

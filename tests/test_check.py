@@ -221,6 +221,12 @@ def test_an_image_of_another_size_than_most_is_told(tmp_path):
     assert names_of(checked(root, tmp_path), "odd-size") == [{"train/cat/odd.jpg"}]
 
 
+def test_images_without_a_part_to_train_on_are_told(folder, tmp_path):
+    shutil.rmtree(folder / "train")
+    found = checked(folder, tmp_path).get("no-train")
+    assert (found.level, found.title) == ("warning", "nothing to train on, val alone")
+
+
 def test_classes_that_are_missing_or_unequal_are_told(folder, tmp_path):
     shutil.rmtree(folder / "train/dog")
     found = checked(folder, tmp_path).get("missing-in-train")

@@ -26,6 +26,7 @@ def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
         (["run", "digit-double"], "did you mean digits-double"),
         (["run", "digits-double", "--train.batch-size", "0"], "expected at least 1, found 0"),
         (["run", "digits-double", "--model.backbone", "vit-digit-4"], "did you mean vit-digits-4"),
+        (["run", "digits-double", "--model.backbone", "vit_tiny"], "did you mean vit_tiny_patch16_224"),
         (["run", "digits-double", "--augment.policy", "basics"], "did you mean basic"),
         (["run", "digits-double", "--augment.augmix.operations", "rotate", "sheer-x"], "did you mean shear-x"),
         (["run", "digits-double", "--augment.augmix.severity", "11"], "severity: expected 0 to 10, found 11"),

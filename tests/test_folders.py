@@ -254,6 +254,10 @@ def test_counts_and_classes_with_few_images(tmp_path):
     found = listing(root, tmp_path, min_per_class=2, val_fraction=0.25)
     assert found.class_ids == ("cat", "dog")
     assert "left out 2 classes with fewer than 3 images to train on: fox, owl" in found.notes
+    with pytest.raises(
+        UserError, match=r"two classes of 13 images or more, found 1: the largest has 24; lower `data.min"
+    ):
+        listing(root, tmp_path, min_per_class=12)
     images_of_classes(root, **{f"c{i}": 3 for i in range(10)})
     counted = listing(root, tmp_path, min_per_class=1, split="count").notes
     assert (

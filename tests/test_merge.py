@@ -17,6 +17,7 @@ from doublevit.cli import main
 from doublevit.corruptions import VALIDATION
 from doublevit.corruptions.apply import corrupt
 from doublevit.errors import UserError
+from doublevit.geometry import Geometry
 from doublevit.images import checksums
 from doublevit.jobs import train as jobs
 from doublevit.jobs.load import load_model
@@ -157,6 +158,13 @@ def test_statistics_of_batch_norm_are_those_of_the_merged_weights(tmp_path):
     before = {name: ours[name].clone() for name in names}
     alike.apply((0.5, 0.5))
     assert all(torch.equal(before[name], loaded[1].network.state_dict()[name]) for name in names)
+
+
+def test_geometries_differ_in_the_fields_that_are_named():
+    assert (
+        merging.differing(Geometry(side=8), Geometry(side=8, fit="pad", crop=0.5))
+        == "fit crop and pad, crop 1.0 and 0.5"
+    )
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,15 @@ def test_images_that_were_trained_on_are_never_validated_on(place):
         main(["evaluate", str(place / "run"), "--data", str(place / "images")])
 
 
+def test_a_run_on_images_that_it_was_trained_on_says_so(place, tmp_path):
+    model = doublevit.load(place / "run")
+    results = doublevit.evaluate(model, place / "images", cache=tmp_path / "cache")
+    trained = read_training_data(place / "run").splits["train"].count
+    assert f"trained-on: {trained} of the {len(CLASSES) * COUNT} images were trained on" in results.findings[0]
+    images = make_images(tmp_path / "others", seed=5)
+    assert not doublevit.evaluate(model, images, cache=tmp_path / "cache").findings
+
+
 def test_a_description_of_other_classes_than_the_weights_is_refused(place):
     text = (place / "run" / "model.json").read_text()
     (place / "run" / "model.json").write_text(

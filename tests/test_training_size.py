@@ -85,7 +85,7 @@ def test_the_last_epochs_are_trained_at_the_full_size_whatever_augments_at_it():
 @pytest.mark.parametrize(
     ("config", "side", "complaint"),
     [
-        (VIT, 18, "patches of 4 pixels do not divide an input of 18"),
+        (VIT, 18, "patches of 4 pixels do not divide an input of 18: choose 16 or 20"),
         (DOUBLE, 20, "patches of 8 pixels do not divide an input of 20"),
         (ModelConfig("pit-digits", weights="none"), 16, "not for pit-digits"),
     ],

@@ -1,6 +1,7 @@
 """Several sets to validate on after each epoch: each measured as `doublevit evaluate` measures it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,13 @@ def test_each_set_is_logged_as_evaluate_measures_it(tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)  # where relative paths lead
     cache = ["--data.cache", str(tmp_path / "cache")]
     options = [*cache, "--epochs", "2", "--lr", "0.01", "--output", "runs", "--name", "run"]
-    main(["train", *VIT, "--data", str(images), "--data.val-sets", "night=night", "day=day", *options])
+    main(["train", *VIT, "--data", str(images), "--data.val-sets", "night=night", "day=day", f"own={images}", *options])
     printed = capsys.readouterr().err
     entries = [entry for entry in read_lines(tmp_path / "runs" / "run" / "log.jsonl") if "epoch" in entry]
-    assert [set(entry["val_sets"]) for entry in entries] == 2 * [{"night", "day"}]
+    assert [set(entry["val_sets"]) for entry in entries] == 2 * [{"night", "day", "own"}]
+    [trained] = re.findall(r"warning: (\d+) of the 18 images of own are trained on", " ".join(printed.split()))
+    assert int(trained) == json.loads(Path("runs/run/data.json").read_text())["splits"]["train"]["count"]
+    assert printed.count("are trained on") == 1
     for name, count in (("night", 9), ("day", 12)):
         evaluated = evaluate_model(EvaluateModel(run=Path("runs/run"), data=(name,), runs=Path("measured")))
         row = next(row for row in evaluated.rows if row.metric == "top-1")

@@ -16,12 +16,13 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error for an unknown name; it suggests similar names, or lists all known ones.
+    """Return the error for an unknown name; it suggests names that begin with it, or similar ones, or lists all.
 
     Example: `unknown("recipe", "digit-double", RECIPES)` says "did you mean digits-double?".
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    longer = sorted((known for known in names if len(name) > 2 and known.startswith(name)), key=len)[:3]
+    near = longer or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listed = ", ".join(names) if len(names) < MAX_LISTED else "doublevit recipes lists what there is"
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {listed}"
     return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -190,7 +190,10 @@ def _read(images: Mapping[str, Any], name: str) -> bytes:
         return bytes(data)
     path = Path(value.get("path") or "") if isinstance(value, dict) else Path()
     if not any(path.resolve().is_relative_to(folder) for folder in _folders_of_hub()):
-        raise UserError(f"row {name} holds no image, but {printable(str(path))}: expected the bytes of an image")
+        raise UserError(
+            f"row {name.strip('/')} holds no image, but {printable(str(path))}: expected the bytes of an image, as"
+            " save_to_disk of Hugging Face's datasets writes them"
+        )
     return read_bytes(path)
 
 

@@ -68,6 +68,11 @@ def _large_enough(part: Part, least: int, notes: list[str]) -> list[int]:
     small = [part.class_ids[index] for index in np.flatnonzero(counts < least)]
     if small:
         notes.append(f"left out {len(small):,} classes with fewer than {least:,} images to train on: {listed(small)}")
+    if small and len(small) > len(counts) - 2:
+        raise UserError(
+            f"{part.source}: expected at least two classes of {least:,} images or more, found"
+            f" {len(counts) - len(small)}: the largest has {counts.max():,}; lower `data.min_per_class`"
+        )
     return np.flatnonzero(counts >= least).tolist()
 
 

@@ -78,7 +78,8 @@ def ensemble(models: Sequence[Model]) -> Model:
         },
         model=None,
     )
-    return Model(MeanProbabilities([model.network for model in models], orders), info)
+    runs = [run for model in models for run in model.runs]
+    return Model(MeanProbabilities([model.network for model in models], orders), info, runs=runs)
 
 
 def member_names(name: str | Path) -> list[str]:

@@ -116,7 +116,8 @@ def class_indices(info: ModelInfo, dataset: HasClasses) -> list[int]:
         more = " ..." if len(unknown) > NAMED else ""
         raise UserError(
             f"{info.name} {whole} of {dataset.id.source}: {', '.join(unknown[:NAMED])}{more}; it knows"
-            f" {', '.join(info.class_ids[:NAMED])}{' ...' if len(info.class_ids) > NAMED else ''}"
+            f" {', '.join(info.class_ids[:NAMED])}{' ...' if len(info.class_ids) > NAMED else ''}: call"
+            " the classes as it does, or train a network on them"
         )
     found = [index for index in indices if index is not None]
     if len(set(found)) != len(found):

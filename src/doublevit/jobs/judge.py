@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from doublevit import data
+from doublevit.attacks.checks import Finding
 from doublevit.attacks.gradients import has_gradients, require_gradients
 from doublevit.data.dataset import Dataset
 from doublevit.data.names import split_of
@@ -32,7 +33,7 @@ from doublevit.progress import console
 from doublevit.recipes import Recipe, from_dict, to_dict
 from doublevit.runs.folder import RunFolder
 from doublevit.runs.model_info import FILE, ModelInfo, read_info, write_info
-from doublevit.runs.training_data import read_training_data
+from doublevit.runs.training_data import count_trained_on, read_training_data
 from doublevit.training.config import TrainConfig
 
 
@@ -139,7 +140,7 @@ def judge(
     images = options.subset(images)
     device = this_process().device if has_gradients(model) else torch.device("cpu")  # where onnxruntime computes
     fitted.to(device)
-    findings = normalization_findings(fitted, images)
+    findings = [*normalization_findings(fitted, images), *_trained_on(model, images)]
     for finding in findings:
         console.print(f"warning: {finding}", markup=False, highlight=False, soft_wrap=True)
     if findings and options.strict:
@@ -152,6 +153,15 @@ def judge(
     run = make_run()
     result = run_evaluators(options, evaluated, images, run, open_results(run), cache or data.DataConfig().cache)
     return dataclasses.replace(result, findings=[*findings, *result.findings], class_ids=images.class_ids)
+
+
+def _trained_on(model: Model, images: Dataset) -> list[Finding]:
+    """Return the finding that images were trained on, by their pixels; none of a model whose training is not known."""
+    count = max((count_trained_on(run, images) for run in model.runs), default=0)
+    if not count:
+        return []
+    text = f"{count:,} of the {len(images):,} images were trained on, so that accuracy is too good: give others"
+    return [Finding("trained-on", text)]
 
 
 def external_run(

@@ -28,15 +28,19 @@ Source = str | Path | np.ndarray | torch.Tensor | Any
 class Model(nn.Module):
     """Images (B, 3, H, W), uint8 or float in [0, 1], of any size -> logits (B, classes).
 
-    `info` names the classes and says how an image is brought to the model; `checkpoint` which weights these are.
+    `info` names the classes and says how an image is brought to the model; `checkpoint` which weights these are; `runs`
+    the folders of the runs that it comes of.
     Resizing and normalization are inside, so that everything outside speaks pixels.
     """
 
-    def __init__(self, network: nn.Module, info: ModelInfo, checkpoint: CheckpointId | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, info: ModelInfo, checkpoint: CheckpointId | None = None, runs: Sequence[Path] = ()
+    ) -> None:
         super().__init__()
         self.network = network.eval()
         self.info = info
         self.checkpoint = checkpoint or CheckpointId(which="last", name="weights", digest=digest_of(network))
+        self.runs = tuple(runs)
         self.top_k = recorded(info.model.top_k) if info.model else None
 
     @property

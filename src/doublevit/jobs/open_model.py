@@ -103,7 +103,8 @@ def _load_run(run: RunFolder, which: str) -> Model:
         raise UserError(f"`checkpoint` {which!r}: expected last or best")
     network = network_of(run.path, info)
     load_weights(run, which, network, info)
-    return Model(network, info, checkpoint.identify(run.checkpoints, "last" if which == "last" else "best"))
+    identity = checkpoint.identify(run.checkpoints, "last" if which == "last" else "best")
+    return Model(network, info, identity, runs=(run.path,))
 
 
 def network_of(folder: Path, info: ModelInfo) -> Classifier:

@@ -30,6 +30,7 @@ from doublevit.runs.folder import RunFolder, require_free
 from doublevit.runs.model_info import ModelInfo, Normalization, read_info, write_info
 from doublevit.runs.training_data import (
     TrainingData,
+    count_trained_on,
     read_training_data,
     record_data,
     write_trained_images,
@@ -38,7 +39,7 @@ from doublevit.runs.training_data import (
 from doublevit.training import loop
 from doublevit.training.class_weights import describe as describe_weights
 from doublevit.training.probe import fit_heads, require_images
-from doublevit.training.summary import describe_batch, describe_image_size, freeze_table, leak_warning
+from doublevit.training.summary import describe_batch, describe_image_size, describe_step, freeze_table, leak_warning
 from doublevit.training.training import Trainable, prepare, require_trainable
 
 
@@ -218,8 +219,14 @@ def _train(
         console.print(f"augmentation: {describe(recipe.augment)}")
         console.print(leak_warning(training.model), end="")
         console.print(describe_image_size(training.model, recipe.train), end="", highlight=False)
+        step = describe_step(recipe.train, recipe.data.per_class, len(splits["train"]))
+        console.print(step, end="", highlight=False)
         console.print(describe_batch(recipe.train.batch_size, training.accelerator.num_processes), end="")
         console.print(describe_weights(training.class_weights, recipe.train.class_weights), end="", highlight=False)
+        for each in training.val_sets:
+            if count := count_trained_on(run.path, each.dataset):
+                line = f"warning: {count:,} of the {len(each.dataset):,} images of {each.name} are trained on"
+                console.print(line, highlight=False, markup=False)
     with tracked(training, recipe, log):
         return loop.train(training, predict)
 

@@ -158,7 +158,11 @@ def _check_patches(name: str, module: Any, side: int) -> None:
     embed = getattr(module, "patch_embed", None)
     patch_size = embed.patch_size[0] if isinstance(embed, PatchEmbed) else 1
     if side % patch_size:  # timm would silently ignore the last pixels, or complain when it is run
-        raise UserError(f"{name}: patches of {patch_size} pixels do not divide an input of {side}")
+        near = sorted({max(1, side // patch_size) * patch_size, (side // patch_size + 1) * patch_size})
+        raise UserError(
+            f"{name}: patches of {patch_size} pixels do not divide an input of {side}: choose"
+            f" {' or '.join(map(str, near))}"
+        )
 
 
 def _make(name: str, timm_name: str, options: dict[str, Any]) -> Any:

@@ -148,8 +148,8 @@ def hub_file(name: str, config: Any) -> Path:
     except Exception as error:  # client, server and sockets raise a dozen unrelated types
         raise UserError(
             f"cannot fetch the weights of {name} ({type(error).__name__}); three ways out: go online once (they"
-            " stay in the cache), pass a file (.safetensors or .pth) as `model.weights`,"
-            " or `model.weights=none` to train from scratch"
+            " stay in the cache), pass a file (.safetensors or .pth) as `weights`,"
+            " or, to train from scratch, `weights=none`"
         ) from error
 
 

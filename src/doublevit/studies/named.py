@@ -107,7 +107,9 @@ ALL_LAYERS = SMALL | {
 }
 
 
-RECIPE_STEPS = (  # name, label, changes, and images of a class: fewer where a step costs more, so that times are alike
+RECIPE_STEPS: tuple[
+    tuple[str, str, Mapping[str, Any], int], ...
+] = (  # name, label, changes, and images of a class: fewer where a step costs more, so that times are alike
     ("plain", "crop and flip, last 90 tensors, Adam, 224 pixels", {}, 40),
     ("head", "+ the checkpoint's own head", HEAD, 40),
     ("small", "+ trained at 160 pixels", SMALL, 88),

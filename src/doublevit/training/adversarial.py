@@ -27,7 +27,7 @@ START = "adversarial training"  # the name of the draws of starting points
 
 def epsilon_at(step: int, per_epoch: int, config: TrainConfig) -> float:
     """Return the epsilon of `step` (from 0), in units of the pixel range; it rises linearly over the first epochs."""
-    epochs = config.epochs / 2 if config.epsilon_epochs is None else config.epsilon_epochs
+    epochs = config.rising_epochs
     rising = epochs * per_epoch
     return config.largest_epsilon * (min(1.0, step / rising) if rising else 1.0)
 

@@ -128,6 +128,11 @@ class TrainConfig:
         """The epsilon of adversarial training once it has risen, in units of the pixel range."""
         return parse_epsilon(self.epsilon, "linf", "`train.epsilon`")
 
+    @property
+    def rising_epochs(self) -> float:
+        """Epochs over which the epsilon of adversarial training rises from 0."""
+        return self.epochs / 2 if self.epsilon_epochs is None else self.epsilon_epochs
+
 
 def _at_least(name: str, value: float, least: float) -> None:
     if not least <= value < float("inf"):  # so that nan is refused too

@@ -36,6 +36,22 @@ def describe_image_size(model: Classifier, config: TrainConfig) -> str:
     return f"trained at {config.image_size} pixels{finish}; evaluated at {model.resize.size}\n"
 
 
+def describe_step(config: TrainConfig, per_class: int | None, images: int) -> str:
+    """Return lines on what a step trains on, and on which weights come of it, where that is not as usual."""
+    lines = list[str]()
+    if per_class is not None:
+        lines.append(f"{images:,} training images, at most {per_class:,} of each class")
+    if config.sampling == "balanced":
+        lines.append("balanced sampling: every class comes equally often")
+    if config.adversarial != "none":
+        rising = f", rising from 0 over {config.rising_epochs:g} epochs" if config.rising_epochs else ""
+        steps = f"{config.attack_steps} step{'s' if config.attack_steps > 1 else ''}"
+        lines.append(f"attacked images: {config.adversarial}, {steps}, Linf {config.epsilon}{rising}")
+    if config.ema is not None:
+        lines.append(f"moving average of the weights, decay {config.ema:g}: validated and saved in their place")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def leak_warning(model: Classifier) -> str:
     """Return a warning about trained tensors that keep autograd busy through frozen layers; "" if there are none."""
     leaks = [

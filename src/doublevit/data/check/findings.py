@@ -79,6 +79,12 @@ def _classes(scan: Scan) -> Iterator[DataFinding]:
         if missing and split in ("train", "val"):
             title = f"{len(missing):,} classes of other splits without a readable image in {split}: {listed(missing)}"
             yield DataFinding(f"missing-in-{split}", "error", title, "Add images of them, or leave the classes out.")
+    if "train" not in source.split_names:
+        title, advice = (
+            f"nothing to train on, {listed(source.split_names)} alone",
+            "To evaluate a model, that is enough.",
+        )
+        yield DataFinding("no-train", "warning", title, advice)
     train = counts[0][counts[0] > 0]
     if len(train) and train.max() >= UNEQUAL * train.min():
         title = f"classes are unequal: {train.min():,} to {train.max():,} images of one in {source.split_names[0]}"

@@ -15,6 +15,7 @@ import msgspec
 from doublevit.device import this_process
 from doublevit.errors import UserError
 from doublevit.files import writable_folder
+from doublevit.geometry import Geometry
 from doublevit.jobs.load import LoadedModel, load_model
 from doublevit.jobs.merge.mean import WeightMean
 from doublevit.jobs.merge.selection import choose_alpha
@@ -145,11 +146,22 @@ def _require_same(base: LoadedModel, other: LoadedModel) -> None:
         pairs["training images"] = (_split(base, "train"), _split(other, "train"))
     for name, (expected, found) in pairs.items():
         if expected != found:
-            difference = "" if name == "classes" else f" ({expected} and {found})"
+            difference = "" if name == "classes" else f" ({differing(expected, found)})"
             raise UserError(
                 f"{base.run.path} and {other.run.path} differ in {name}{difference}: only runs of the same network,"
                 " classes and data can be merged"
             )
+
+
+def differing(value: object, other: object) -> str:
+    """Describe two values, of a geometry only the fields that differ."""
+    if not isinstance(value, Geometry) or not isinstance(other, Geometry):
+        return f"{value} and {other}"
+    return ", ".join(
+        f"{name} {getattr(value, name)} and {getattr(other, name)}"
+        for name in Geometry.__struct_fields__
+        if getattr(value, name) != getattr(other, name)
+    )
 
 
 def _split(loaded: LoadedModel, name: str) -> str:
