@@ -19,6 +19,7 @@ process to the end of training, and to the end of its validation, and the accura
 import dataclasses
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ from doublevit.statistics import wilson_interval
 
 TURN_SECONDS = 20.0
 TRAINED, REACHED = "trained", "top1"  # what the programs of this file print, as JSON
+CHECKPOINT = "checkpoint"
 PER_CLASS, CLASSES, VAL_IMAGES = 100, 200, 10_000
 
 
@@ -59,13 +61,13 @@ class Options:
     """Who takes part."""
     recipe: str = "ti-best"
     """The recipe of ours."""
-    changes: tuple[str, ...] = ()
-    """Changes to it, as on the command line, such as --train.image-size=112."""
+    changes: str = ""
+    """Changes to it, as on the command line, such as "--data.per-class=16 --augment.policy=basic"."""
     target: float = 0.741
     """The top-1 accuracy to reach."""
     epochs: int = 1
     """The number of epochs of the first trial of each."""
-    most_epochs: int = 3
+    most_epochs: int = 2
     """Above that number of epochs, a peer is given up."""
     cache: Path = DataConfig().cache
     """Folder of the decoded data set."""
@@ -126,7 +128,7 @@ def _begin(name: str, epochs: int, options: Options, folder: Path) -> Trial:
     given = dataclasses.replace(options, run=name, epochs=epochs)
     values = {"path": given.path, "weights": given.weights, "recipe": given.recipe, "cache": given.cache}
     command = [sys.executable, __file__, *(f"--{key}={value}" for key, value in values.items())]
-    command += [f"--run={name}", f"--epochs={epochs}", *(["--changes", *given.changes] if given.changes else [])]
+    command += [f"--run={name}", f"--epochs={epochs}", f"--changes={given.changes}"]
     return Trial(name, epochs, command, {"PYTHONUNBUFFERED": "1"})
 
 
@@ -134,9 +136,8 @@ def _timm_options(epochs: int, options: Options, folder: Path) -> list[str]:
     """Return the options of timm's train.py: what is not given is its default (random resized crop, flip, jitter)."""
     return [
         f"--data-dir={folder}",
-        "--model=vit_tiny_patch16_224",
+        f"--model=local-dir:{folder / CHECKPOINT}",
         "--pretrained",
-        f"--pretrained-path={options.weights}",
         f"--num-classes={CLASSES}",
         f"--epochs={epochs}",
         "--warmup-epochs=0" if epochs == 1 else "--warmup-epochs=1",
@@ -184,6 +185,16 @@ def write_folder(options: Options, folder: Path) -> None:
             target.symlink_to(file)
 
 
+def write_checkpoint(options: Options, folder: Path) -> None:
+    """Write the folder by which timm's `local-dir:` names a checkpoint; a bare file of weights it takes as JAX's."""
+    config = {"input_size": [3, 224, 224], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    config |= {"num_classes": 1000, "classifier": "head", "first_conv": "patch_embed.proj", "crop_pct": 0.9}
+    (folder / CHECKPOINT).mkdir()
+    (folder / CHECKPOINT / "model.safetensors").symlink_to(options.weights.absolute())
+    described = {"architecture": "vit_tiny_patch16_224", "num_classes": 1000, "pretrained_cfg": config}
+    (folder / CHECKPOINT / "config.json").write_text(json.dumps(described))
+
+
 def _data_config(options: Options) -> DataConfig:
     return DataConfig(source="tiny-imagenet", path=options.path, cache=options.cache)
 
@@ -223,7 +234,12 @@ def train_ours(options: Options) -> None:
         values = {"data.path": options.path, "data.cache": options.cache, "data.per-class": PER_CLASS}
         values |= {"model.weights": options.weights, "train.epochs": options.epochs, "output": runs}
         main_of_doublevit(
-            ["train", options.recipe, *(f"--{key}={value}" for key, value in values.items()), *options.changes]
+            [
+                "train",
+                options.recipe,
+                *(f"--{key}={value}" for key, value in values.items()),
+                *shlex.split(options.changes),
+            ]
         )
 
 
@@ -238,6 +254,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             if "timm" in options.peers:
                 write_folder(options, Path(folder))
+                write_checkpoint(options, Path(folder))
             summarize(race(options, Path(folder)), options)
 
 
