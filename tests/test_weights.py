@@ -108,7 +108,7 @@ def test_no_way_to_the_hub_names_three_ways_out(monkeypatch, tmp_path):
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"go online once.*as `model.weights`.*`model.weights=none`"):
+    with pytest.raises(UserError, match=r"go online once.*as `weights`.*`weights=none`"):
         build(ModelConfig("vit-ti16"), ["a", "b"])
     assert time.monotonic() - start < 10
 
