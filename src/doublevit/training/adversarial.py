@@ -27,8 +27,7 @@ START = "adversarial training"  # the name of the draws of starting points
 
 def epsilon_at(step: int, per_epoch: int, config: TrainConfig) -> float:
     """Return the epsilon of `step` (from 0), in units of the pixel range; it rises linearly over the first epochs."""
-    epochs = config.rising_epochs
-    rising = epochs * per_epoch
+    rising = config.rising_epochs * per_epoch
     return config.largest_epsilon * (min(1.0, step / rising) if rising else 1.0)
 
 
@@ -83,11 +82,12 @@ def pixels(batch: TrainingBatch) -> torch.Tensor:
 @contextlib.contextmanager
 def _evaluation_mode(model: Classifier) -> Iterator[None]:
     """Put the network in evaluation mode for the block, with input size and attention as in training."""
-    narrowed = None if model.attention is None else model.attention.narrowed
+    attention = model.attention
+    narrowed = 1.0 if attention is None else attention.narrowed
     model.eval()
     model.resize.train()
-    if model.attention is not None and narrowed is not None:
-        model.attention.narrowed = narrowed
+    if attention is not None:
+        attention.narrowed = narrowed
     try:
         yield
     finally:

@@ -76,9 +76,9 @@ def train_step(training: Training, batch: TrainingBatch, number: int, meter: Met
     set_rates(training.optimizer, factor)
     _narrow(training, number)
     _set_image_size(training, number)
+    adversarial = config.adversarial != "none"
     parts = batch.split(part_sizes(len(batch), config.accumulate, training.fewest))
     for part in parts:
-        adversarial = config.adversarial != "none"
         if adversarial and (number + 1) % LOG_EVERY == 0:  # seldom, as it costs a forward pass
             meter.add_clean(*clean_result(training, part), part.count)
         trained = attacked(training, part, number) if adversarial else part

@@ -26,14 +26,10 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """Holds a gallery as the bytes of a WebP image; `description` is the text for those who cannot see it."""
+class EmbeddedImage:
+    """Holds the bytes of a WebP image that is part of the page."""
 
     image: bytes
-    caption: str
-    description: str
-    width: int
-    height: int
 
     @property
     def source(self) -> str:
@@ -42,18 +38,22 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tile:
-    """Holds a small image of a gallery as the bytes of a WebP image, and the lines of text below it."""
+class Picture(EmbeddedImage):
+    """Holds a gallery as one image; `description` is the text for those who cannot see it."""
 
-    image: bytes
-    lines: tuple[str, ...]
+    caption: str
+    description: str
     width: int
     height: int
 
-    @property
-    def source(self) -> str:
-        """The image as a data URL."""
-        return _data_url(self.image)
+
+@dataclasses.dataclass(frozen=True)
+class Tile(EmbeddedImage):
+    """Holds a small image of a gallery, and the lines of text below it."""
+
+    lines: tuple[str, ...]
+    width: int
+    height: int
 
 
 @dataclasses.dataclass(frozen=True)
